@@ -1,0 +1,128 @@
+"""The settings: the only reader of environment variables.
+
+Every field is the variable of the same name in capitals. Wrong or unsafe values are refused at start-up with a message that
+names the variable.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ModelKind = Literal["azure", "openai", "offline"]
+
+
+class SettingsError(Exception):
+    """The environment does not make a usable configuration; the text names the variables."""
+
+
+class Settings(BaseSettings):
+    """What the operator chose; see the table in README.md."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+
+    azure_openai_endpoint: str | None = Field(None, description="Azure OpenAI resource, https://….openai.azure.com")
+    azure_openai_model: str | None = Field(None, description="name of the Azure OpenAI deployment")
+    azure_openai_api_key: SecretStr | None = Field(None, description="its key; not set: managed identity")
+    openai_api_key: SecretStr | None = Field(None, description="key of an OpenAI-compatible server")
+    openai_base_url: str | None = Field(None, description="address of an OpenAI-compatible server, such as Ollama's")
+    openai_model: str | None = Field(None, description="model on that server")
+    model_timeout_seconds: float = Field(60, gt=0, le=600, description="deadline of one model call")
+
+    cosmos_endpoint: str | None = Field(None, description="Cosmos DB account; not set: SQLite in `DATA_DIR`")
+    cosmos_database: str = Field("chat_db", min_length=1, description="Cosmos DB database")
+    cosmos_key: SecretStr | None = Field(None, description="its key; not set: managed identity")
+    data_dir: Path = Field(Path(".data"), description="folder of the SQLite file")
+
+    turn_timeout_seconds: float = Field(120, gt=0, le=1800, description="deadline of a turn")
+    turn_lease_seconds: float = Field(30, ge=1, le=600, description="a crashed turn frees its thread after this")
+    turn_max_model_calls: int = Field(8, ge=2, le=100, description="model calls per turn")
+    turn_max_tool_calls: int = Field(20, ge=0, le=200, description="tool calls per turn")
+    tool_timeout_seconds: float = Field(15, gt=0, le=600, description="deadline of one tool call")
+    history_max_messages: int = Field(40, ge=0, le=1000, description="messages of history shown to the model")
+    history_max_tokens: int = Field(16_000, ge=0, description="their estimated tokens at most (four bytes a token)")
+
+    weather_provider: Literal["open-meteo", "sample"] | None = Field(
+        None, description="`open-meteo` or `sample` (made-up data); not set: `open-meteo`, with the offline model `sample`"
+    )
+
+    host: str = Field("127.0.0.1", min_length=1, description="address that the local server listens on")
+    port: int = Field(7071, ge=0, le=65535, description="its port")
+    website_site_name: str | None = Field(None, description="set by Azure: the embedded defaults are refused then")
+
+    @field_validator("azure_openai_endpoint", "openai_base_url", "cosmos_endpoint")
+    @classmethod
+    def _is_address(cls, value: str | None) -> str | None:
+        if value is not None:
+            parts = urlsplit(value)
+            if parts.scheme not in ("https", "http") or not parts.hostname:
+                raise ValueError("must be an address that starts with https://")
+            if parts.scheme == "http" and not _is_loopback(parts.hostname) and "." in parts.hostname:
+                raise ValueError("must start with https:// (plain http only on this machine or its network)")
+        return value
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.azure_openai_endpoint and not self.azure_openai_model:
+            raise ValueError("AZURE_OPENAI_MODEL: must name the deployment when AZURE_OPENAI_ENDPOINT is set")
+        if self.model_kind == "openai" and not self.openai_model:
+            raise ValueError("OPENAI_MODEL: must name the model when OPENAI_API_KEY or OPENAI_BASE_URL is set")
+        if self.website_site_name and not self.cosmos_endpoint:
+            raise ValueError("COSMOS_ENDPOINT: must be set on Azure: SQLite would lose the threads")
+        if self.website_site_name and self.model_kind == "offline":
+            raise ValueError("AZURE_OPENAI_ENDPOINT: must be set on Azure: the offline model is for one machine only")
+        if self.website_site_name and self.weather_provider == "sample":
+            raise ValueError("WEATHER_PROVIDER: sample data is refused on Azure")
+        return self
+
+    @property
+    def model_kind(self) -> ModelKind:
+        """Which model answers; Azure OpenAI goes before any other."""
+        if self.azure_openai_endpoint:
+            return "azure"
+        return "openai" if self.openai_api_key or self.openai_base_url else "offline"
+
+    @property
+    def model_name(self) -> str:
+        """The model's name as callers see it in a message's metadata."""
+        return {"azure": self.azure_openai_model, "openai": self.openai_model}.get(self.model_kind) or "offline"
+
+    @property
+    def weather_source(self) -> Literal["open-meteo", "sample"]:
+        """Where the weather comes from."""
+        return self.weather_provider or ("sample" if self.model_kind == "offline" else "open-meteo")
+
+    @property
+    def serves_loopback_only(self) -> bool:
+        """Whether ``HOST`` can be reached from this machine only."""
+        return _is_loopback(self.host)
+
+
+def load_settings() -> Settings:
+    """Read the environment.
+
+    :raises SettingsError: naming every variable whose value cannot be used.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        lines = []
+        for item in error.errors():
+            name = ".".join(str(part) for part in item["loc"]).upper()
+            reason = item["msg"].removeprefix("Value error, ")
+            lines.append(f"{name}: {reason}" if name else reason)
+        raise SettingsError("\n".join(lines)) from None
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
