@@ -9,18 +9,19 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import math
 import re
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, Protocol, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, Protocol, Self, TypedDict, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, SerializerFunctionWrapHandler, model_serializer
 from pydantic_core import to_json
 
-from errors import InvalidCursor
+from errors import ChatError, InvalidCursor
 
 if TYPE_CHECKING:
     from settings import Settings
@@ -92,7 +93,21 @@ class Problem(Record):
     status: int
     detail: str
     retryable: bool
+    retry_after: int | None = Field(None, description="Seconds to wait before trying again.")
     request_id: str | None = None
+
+    @classmethod
+    def of(cls, error: ChatError, request_id: str | None = None) -> Self:
+        """Describe an error to a caller."""
+        return cls(
+            type=error.type,
+            title=error.title,
+            status=error.status,
+            detail=error.detail,
+            retryable=error.retryable,
+            retry_after=None if error.retry_after is None else max(1, math.ceil(error.retry_after)),
+            request_id=request_id,
+        )
 
 
 class Message(Record):

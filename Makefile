@@ -1,0 +1,53 @@
+# Two commands are all a newcomer needs: `make run` and `make test`. Each sets up what it needs, once.
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check lint types bench lock clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --no-annotate --no-header --no-emit-index-url --no-emit-find-links --quiet
+
+help: ## list the commands
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
+
+run: $(VENV)/run-ready ## start the API on this machine (HOST, PORT and DATA_DIR are honoured)
+	@exec $(BIN)/python local.py
+
+test: $(VENV)/dev-ready ## run all tests
+	@$(BIN)/python -m pytest -n auto
+
+check: lint types test ## all that CI runs: lint, types, tests
+
+lint: $(VENV)/dev-ready ## ruff: lint and format
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(VENV)/dev-ready ## mypy, strict
+	@$(BIN)/mypy .
+
+bench: $(VENV)/dev-ready ## measure a turn's overhead, throughput, memory and cold start
+	@$(BIN)/python -m tests.bench
+
+lock: $(VENV)/dev-ready ## compile the pinned requirements anew from requirements/*.in
+	@$(LOCK) --upgrade requirements/app.in -o requirements.txt
+	@$(LOCK) --upgrade requirements/local.in -o requirements/local.txt
+	@$(LOCK) --upgrade requirements/dev.in -o requirements/dev.txt
+
+clean: ## remove what these commands made, except your data (.data)
+	rm -rf $(VENV) node_modules .mypy_cache .ruff_cache .pytest_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@sh scripts/make-venv.sh $(VENV)
+
+$(VENV)/run-ready: requirements.txt requirements/local.txt | $(BIN)/python
+	@echo "Installing the app's packages into $(VENV) (once)"
+	@$(PIP) install -r requirements.txt -r requirements/local.txt
+	@touch $@
+
+$(VENV)/dev-ready: $(VENV)/run-ready requirements/dev.txt package-lock.json
+	@echo "Installing the development packages into $(VENV) (once)"
+	@$(PIP) install -r requirements/dev.txt
+	@if command -v npm >/dev/null; then npm ci --silent --no-audit --no-fund; else echo "No npm here: tests that need it are skipped"; fi
+	@touch $@

@@ -1,0 +1,1 @@
+"""The HTTP API, on any ASGI server and behind Azure Functions."""

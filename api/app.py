@@ -1,0 +1,101 @@
+"""The app: routes, errors, and what starts and stops with the process."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
+from typing import TYPE_CHECKING, TypedDict
+
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+
+from api import docs, messages, system, threads
+from api.deps import Services
+from api.middleware import RequestMiddleware
+from api.openapi import install_openapi
+from api.problems import install_error_handlers
+from settings import Settings
+from store import open_store
+from turn import Turns
+
+if TYPE_CHECKING:
+    from agent import ChatAgent
+
+GRACE_SECONDS = 10.0
+logger = logging.getLogger(__name__)
+
+
+class State(TypedDict):
+    """What the lifespan hands to every request."""
+
+    services: Services
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Make the ASGI app. Nothing is opened before its lifespan starts."""
+    app = FastAPI(
+        title="Agent chat API",
+        version="0.1.0",
+        lifespan=_lifespan(settings),
+        middleware=[Middleware(RequestMiddleware)],
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    for router in (threads.router, messages.router, system.router, docs.router):
+        app.include_router(router)
+    install_error_handlers(app)
+    install_openapi(app)
+    return app
+
+
+class BackgroundAgent:
+    """The process's agent, made in the background from the start on; made again when that failed.
+
+    Importing and building it takes most of a cold start: requests that need no agent don't wait for it.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._stack = AsyncExitStack()
+        self._opening = asyncio.create_task(self._open())
+
+    async def get(self) -> ChatAgent:
+        """Return the agent as soon as it is there."""
+        if self._opening.done() and self._opening.exception():
+            self._opening = asyncio.create_task(self._open())
+        return await asyncio.shield(self._opening)
+
+    async def aclose(self) -> None:
+        """Close the agent's clients."""
+        self._opening.cancel()
+        await asyncio.gather(self._opening, return_exceptions=True)
+        await self._stack.aclose()
+
+    async def _open(self) -> ChatAgent:
+        try:
+            agent = await asyncio.to_thread(importlib.import_module, "agent")
+            tools = await asyncio.to_thread(importlib.import_module, "tools")
+            functions = await self._stack.enter_async_context(tools.open_tools(self._settings))
+            chat_agent: ChatAgent = await self._stack.enter_async_context(agent.open_agent(self._settings, functions))
+        except Exception:
+            logger.exception("the agent could not be made")
+            raise
+        return chat_agent
+
+
+def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextManager[State]]:
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[State]:
+        async with open_store(settings) as store, aclosing(BackgroundAgent(settings)) as agent:
+            turns = Turns(store, agent.get, settings)
+            try:
+                yield {"services": Services(settings, store, turns)}
+            finally:
+                await turns.close(grace_seconds=GRACE_SECONDS)
+
+    return lifespan

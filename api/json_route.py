@@ -1,0 +1,78 @@
+"""Routes whose body is JSON: the content type is checked and the text is parsed strictly."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import aclosing
+from typing import Any, NoReturn
+
+from fastapi import Request
+from fastapi.responses import Response
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+
+MAX_BODY_BYTES = 256 * 1024
+
+
+class JsonRequest(Request):
+    """A request whose body must be JSON as RFC 8259 has it, and at most 256 KB of it."""
+
+    async def stream(self) -> AsyncGenerator[bytes, None]:
+        """Yield the body as it arrives.
+
+        :raises HTTPException: 413 as soon as it is known to be too large.
+        """
+        if int(self.headers.get("content-length", 0)) > MAX_BODY_BYTES:
+            raise HTTPException(413)
+        size = 0
+        async with aclosing(super().stream()) as chunks:
+            async for chunk in chunks:
+                size += len(chunk)
+                if size > MAX_BODY_BYTES:
+                    raise HTTPException(413)
+                yield chunk
+
+    async def json(self) -> Any:
+        """Parse the body.
+
+        :raises json.JSONDecodeError: if it is not JSON; NaN, infinite, over-long and over-nested values are not either.
+        """
+        body = await self.body()
+        try:
+            return json.loads(body, parse_constant=_refuse, parse_float=_finite)
+        except json.JSONDecodeError:
+            raise
+        except (ValueError, RecursionError) as error:
+            raise json.JSONDecodeError("not valid JSON", "", 0) from error
+
+
+class JsonRoute(APIRoute):
+    """A route that takes a JSON body (if it takes one) and answers 415 to anything else."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return the handler, with the checks in front where the route has a body."""
+        handle = super().get_route_handler()
+        if self.body_field is None:
+            return handle
+
+        async def handle_json(request: Request) -> Response:
+            content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+            if content_type != "application/json" and not (
+                content_type.startswith("application/") and content_type.endswith("+json")
+            ):
+                raise HTTPException(415)
+            return await handle(JsonRequest(request.scope, request.receive))
+
+        return handle_json
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if value in (float("inf"), float("-inf")):
+        raise ValueError("number out of range")
+    return value

@@ -1,0 +1,138 @@
+"""Messages: send one and get the agent's answer; read the history."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query, Request
+from fastapi.responses import Response
+
+from api.deps import OwnerDep, ServicesDep, ThreadId
+from api.json_route import JsonRoute
+from api.problems import error_responses, http_error_responses, problem_response, request_id
+from api.schemas import MESSAGE_EXAMPLE, MessageCreate, MessageList
+from errors import (
+    ContentFiltered,
+    ContextOverflow,
+    IdempotencyKeyReused,
+    InvalidCursor,
+    InvalidRequest,
+    ModelMisconfigured,
+    ModelThrottled,
+    ModelTimeout,
+    ModelUnavailable,
+    StoreUnavailable,
+    ThreadNotFound,
+    TurnInProgress,
+    TurnInterrupted,
+    TurnTimeout,
+)
+from store import Message, NewMessage, Order, Problem, message_seq, new_id
+from turn import Turn
+
+router = APIRouter(prefix="/api/threads/{thread_id}/messages", tags=["messages"], route_class=JsonRoute)
+TURN_ERRORS = error_responses(
+    ThreadNotFound,
+    TurnInProgress,
+    InvalidRequest,
+    IdempotencyKeyReused,
+    ContentFiltered,
+    ContextOverflow,
+    ModelThrottled,
+    ModelUnavailable,
+    StoreUnavailable,
+    TurnInterrupted,
+    ModelTimeout,
+    TurnTimeout,
+    ModelMisconfigured,
+)
+REPLAYED_HEADER = {
+    "Idempotent-Replayed": {
+        "schema": {"type": "string", "enum": ["true"]},
+        "description": "The Idempotency-Key was used before: this is the answer of that turn.",
+    }
+}
+
+
+@router.post(
+    "",
+    summary="Send a message",
+    response_model=Message,
+    responses={
+        200: {"content": {"application/json": {"example": MESSAGE_EXAMPLE}}, "headers": REPLAYED_HEADER},
+        **http_error_responses(413, 415),
+        **TURN_ERRORS,
+    },
+)
+async def send_message(
+    thread_id: ThreadId,
+    body: MessageCreate,
+    request: Request,
+    services: ServicesDep,
+    owner: OwnerDep,
+    idempotency_key: Annotated[
+        str | None,
+        Header(
+            pattern=r"^[\x21-\x7e]{1,255}$",
+            description="Send the same key with every retry of a message: it is stored once and answered once.",
+        ),
+    ] = None,
+) -> Response:
+    """Store the user's message, let the agent answer it, and return the assistant's message.
+
+    The message is kept from the moment it is accepted, even if the turn fails; the turn goes on if the caller leaves.
+    """
+    new = NewMessage(new_id("turn"), body.content, body.metadata, idempotency_key)
+    turn = await services.turns.start(owner, thread_id, new, stream=False, request_id=request_id(request))
+    return await _as_json(turn)
+
+
+@router.get(
+    "",
+    summary="Read the history",
+    responses={
+        200: {"content": {"application/json": {"example": {"messages": [MESSAGE_EXAMPLE], "next_cursor": None}}}},
+        **error_responses(ThreadNotFound, InvalidRequest, StoreUnavailable),
+    },
+)
+async def list_messages(
+    thread_id: ThreadId,
+    services: ServicesDep,
+    owner: OwnerDep,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    after: Annotated[str | None, Query(description="A message's id: only later messages.")] = None,
+    before: Annotated[str | None, Query(description="A message's id: only earlier messages.")] = None,
+    order: Annotated[Order, Query(description="`asc`: oldest first; `desc`: newest first.")] = "asc",
+) -> MessageList:
+    """List a thread's messages, one page at a time."""
+    page = await services.store.list_messages(
+        owner,
+        thread_id,
+        limit=limit,
+        after=_seq(thread_id, after, "query.after"),
+        before=_seq(thread_id, before, "query.before"),
+        order=order,
+    )
+    return MessageList(messages=page.items, next_cursor=page.next_cursor)
+
+
+async def _as_json(turn: Turn) -> Response:
+    """Render a turn as its last event: the assistant's message, or the problem."""
+    outcome: dict[str, Any] = {}
+    async for event in turn.events():
+        outcome = event.data
+    problem: Problem | None = outcome.get("problem")
+    if problem:
+        return problem_response(problem)
+    message: Message = outcome["message"]
+    headers = {"Idempotent-Replayed": "true"} if turn.replayed else None
+    return Response(message.model_dump_json(), headers=headers, media_type="application/json")
+
+
+def _seq(thread_id: str, message_id: str | None, field: str) -> int | None:
+    if message_id is None:
+        return None
+    seq = message_seq(thread_id, message_id)
+    if seq is None:
+        raise InvalidCursor(field)
+    return seq

@@ -1,0 +1,52 @@
+"""What happens to every request, whatever its route: an id, and an answer even when the code fails."""
+
+from __future__ import annotations
+
+import logging
+import re
+import uuid
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.problems import error_response
+from errors import InternalError
+
+SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+logger = logging.getLogger(__name__)
+
+
+class RequestMiddleware:
+    """Gives each request an id, which its response carries in ``X-Request-ID``, and turns an unexpected error into a fixed 500.
+
+    The caller's own id is taken if it is at most 128 letters, digits and ``._:-``. An error after the response has begun
+    can only cut the response off.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one ASGI connection."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get("x-request-id", "")
+        request_id = given if SANE_REQUEST_ID.fullmatch(given) else f"req_{uuid.uuid4().hex}"
+        scope["request_id"] = request_id
+        started = False
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                MutableHeaders(scope=message)["X-Request-ID"] = request_id
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        except Exception:
+            logger.exception("request %s failed", request_id)
+            if started:
+                raise
+            await error_response(InternalError(), request_id)(scope, receive, send_with_id)

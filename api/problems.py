@@ -1,0 +1,157 @@
+"""Errors as ``application/problem+json`` (RFC 9457)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from pydantic import Field
+from starlette.exceptions import HTTPException
+from starlette.routing import Match
+
+from errors import ChatError, InternalError, InvalidRequest
+from store import Problem, Record
+
+MEDIA_TYPE = "application/problem+json"
+# What the framework itself answers with: type and title for each status; any other is an internal error.
+HTTP_PROBLEMS = {
+    404: ("not_found", "Not found", "There is nothing at this address."),
+    405: ("method_not_allowed", "Method not allowed", "This address does not take this method."),
+    413: ("body_too_large", "Body too large", "The request body is larger than 256 KB."),
+    415: ("unsupported_media_type", "Unsupported media type", "Send the body as application/json."),
+}
+
+
+class FieldError(Record):
+    """One thing that is wrong with a request."""
+
+    field: str = Field(description="Where: `body.content`, `query.limit`, `header.Idempotency-Key`, …")
+    message: str
+
+
+class ValidationProblem(Problem):
+    """A request that is not valid, with every field that is wrong."""
+
+    errors: tuple[FieldError, ...] = ()
+
+
+def problem_response(problem: Problem, headers: dict[str, str] | None = None) -> Response:
+    """Render a problem, with ``Retry-After`` where waiting helps."""
+    headers = dict(headers or {})
+    if problem.retry_after is not None:
+        headers["Retry-After"] = str(problem.retry_after)
+    content = problem.model_dump_json(exclude_none=True)
+    return Response(content, status_code=problem.status, headers=headers, media_type=MEDIA_TYPE)
+
+
+def error_response(error: ChatError, request_id: str | None) -> Response:
+    """Render an error as a problem."""
+    problem = Problem.of(error, request_id)
+    if isinstance(error, InvalidRequest):
+        errors = tuple(FieldError(field=field, message=message) for field, message in error.errors)
+        problem = ValidationProblem(**problem.model_dump(), errors=errors)
+    return problem_response(problem)
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Make every error of the app and of the framework a problem."""
+
+    @app.exception_handler(ChatError)
+    async def chat_error(request: Request, error: ChatError) -> Response:
+        return error_response(error, request_id(request))
+
+    @app.exception_handler(RequestValidationError)
+    async def validation_error(request: Request, error: RequestValidationError) -> Response:
+        invalid = InvalidRequest([(_field(item["loc"]), _reason(item)) for item in error.errors()])
+        return error_response(invalid, request_id(request))
+
+    @app.exception_handler(HTTPException)
+    async def http_error(request: Request, error: HTTPException) -> Response:
+        if error.status_code not in HTTP_PROBLEMS:
+            return error_response(InternalError(), request_id(request))
+        slug, title, detail = HTTP_PROBLEMS[error.status_code]
+        problem = Problem(
+            type=slug,
+            title=title,
+            status=error.status_code,
+            detail=detail,
+            retryable=False,
+            request_id=request_id(request),
+        )
+        headers = {}
+        if error.status_code == 405:
+            headers["Allow"] = ", ".join(_allowed_methods(request))
+        if error.status_code == 413:
+            # Nobody will read the rest of the body.
+            headers["Connection"] = "close"
+        return problem_response(problem, headers)
+
+
+def request_id(request: Request) -> str | None:
+    """Return the id that the request's response will carry."""
+    found: str | None = request.scope.get("request_id")
+    return found
+
+
+def error_responses(*errors: type[ChatError]) -> dict[int | str, dict[str, Any]]:
+    """Describe errors for a route's OpenAPI ``responses``: one entry a status, with an example for each type."""
+    responses: dict[int | str, dict[str, Any]] = {}
+    described: list[type[ChatError]] = [*errors, InternalError]
+    for error in described:
+        response = responses.setdefault(
+            error.status, {"description": error.title, "content": {MEDIA_TYPE: {"schema": _schema(error), "examples": {}}}}
+        )
+        if error.title not in response["description"]:
+            response["description"] += f"; {error.title[0].lower()}{error.title[1:]}"
+        response["content"][MEDIA_TYPE]["examples"][error.type] = {"value": _example(error)}
+    return responses
+
+
+def http_error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Describe the framework's own errors for a route's OpenAPI ``responses``."""
+    return {
+        status: {
+            "description": HTTP_PROBLEMS[status][1],
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+        for status in statuses
+    }
+
+
+def _schema(error: type[ChatError]) -> dict[str, str]:
+    name = "ValidationProblem" if error.status == 422 else "Problem"
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _example(error: type[ChatError]) -> dict[str, Any]:
+    example: dict[str, Any] = {"type": error.type, "title": error.title, "status": error.status, "detail": "…"}
+    if issubclass(error, InvalidRequest):
+        example["errors"] = [{"field": "body.content", "message": "must not be empty"}]
+    return {**example, "retryable": error.retryable, "request_id": "req_0d5b…"}
+
+
+def _field(location: Sequence[int | str]) -> str:
+    """Return the path of a field; a body that is no JSON at all has only a position, which is no field."""
+    return ".".join(
+        str(part) for part in location if not (location[0] == "body" and isinstance(part, int)) or len(location) > 2
+    )
+
+
+def _reason(item: Any) -> str:
+    if item["type"] == "json_invalid":
+        return "not valid JSON"
+    reason: str = item["msg"]
+    return reason.removeprefix("Value error, ")
+
+
+def _allowed_methods(request: Request) -> list[str]:
+    """Return what the address does take: the framework names only the methods of the first route that matches."""
+    allowed: set[str] = set()
+    for method in ("DELETE", "GET", "PATCH", "POST", "PUT"):
+        scope = {**request.scope, "method": method}
+        if any(route.matches(scope)[0] == Match.FULL for route in request.app.routes):
+            allowed.add(method)
+    return sorted(allowed)

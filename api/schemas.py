@@ -1,0 +1,162 @@
+"""What callers send and get. Threads and messages themselves are the records of ``store.py``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
+from pydantic_core import to_json
+
+from store import Message, Metadata, Thread, ThreadStatus
+
+CONTENT_MAX_LENGTH = 32_000
+METADATA_MAX_KEYS = 16
+METADATA_MAX_BYTES = 4096
+METADATA_MAX_DEPTH = 8
+# What every JSON reader keeps exactly (RFC 8259, section 6).
+SAFE_INTEGER = 2**53 - 1
+
+THREAD_EXAMPLE = {
+    "id": "thread_5f0c1f0d3f4b4c1e8a3b7d2e9c6a1b40",
+    "title": "Trip",
+    "status": "active",
+    "metadata": {"channel": "web"},
+    "created_at": "2026-01-01T10:30:00Z",
+    "updated_at": "2026-01-01T10:30:05Z",
+    "message_count": 2,
+    "last_message_preview": "It is 14 °C and cloudy in Seattle; a 15% tip on $85 is $12.75.",
+}
+MESSAGE_EXAMPLE = {
+    "id": "msg_5f0c1f0d3f4b4c1e8a3b7d2e9c6a1b40_2",
+    "thread_id": "thread_5f0c1f0d3f4b4c1e8a3b7d2e9c6a1b40",
+    "seq": 2,
+    "role": "assistant",
+    "content": "A 15% tip on $85 is $12.75.",
+    "timestamp": "2026-01-01T10:30:05Z",
+    "status": "completed",
+    "turn_id": "turn_8d0b7c5e4f3a4c2d9e1f0a6b5c4d3e2f",
+    "tool_calls": [
+        {
+            "id": "call_1",
+            "tool": "calculate",
+            "arguments": {"expression": "85 * 0.15"},
+            "result": 12.75,
+            "duration_ms": 1,
+        }
+    ],
+    "metadata": {"model": "gpt-4o", "usage": {"input_tokens": 310, "output_tokens": 42}},
+}
+
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must not be empty")
+    return text
+
+
+def _without_nul(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("must not contain NUL characters")
+    return text
+
+
+def _small(metadata: Metadata) -> Metadata:
+    if len(metadata) > METADATA_MAX_KEYS:
+        raise ValueError(f"must have at most {METADATA_MAX_KEYS} keys")
+    _check_value(metadata, METADATA_MAX_DEPTH)
+    if len(to_json(metadata)) > METADATA_MAX_BYTES:
+        raise ValueError(f"must be at most {METADATA_MAX_BYTES} bytes of JSON")
+    return metadata
+
+
+def _check_value(value: JsonValue, depth: int) -> None:
+    if depth < 0:
+        raise ValueError(f"must not be nested deeper than {METADATA_MAX_DEPTH} levels")
+    if isinstance(value, str):
+        _without_nul(value)
+    elif isinstance(value, int) and abs(value) > SAFE_INTEGER:
+        raise ValueError("must not contain integers beyond 2^53 - 1")
+    elif isinstance(value, list):
+        for item in value:
+            _check_value(item, depth - 1)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            _without_nul(key)
+            _check_value(item, depth - 1)
+
+
+Title = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True), AfterValidator(_without_nul)]
+SmallMetadata = Annotated[
+    Metadata,
+    AfterValidator(_small),
+    Field(
+        description=f"The caller's own data: at most {METADATA_MAX_KEYS} keys and {METADATA_MAX_BYTES} bytes.",
+        max_length=METADATA_MAX_KEYS,
+    ),
+]
+
+
+class Body(BaseModel):
+    """A request body: unknown fields are refused, so that a typing error is not silently ignored."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class ThreadCreate(Body):
+    """A new thread."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"title": "Trip", "metadata": {"channel": "web"}}]})
+
+    title: Title | None = None
+    metadata: SmallMetadata = {}
+
+
+class ThreadUpdate(Body):
+    """Changes to a thread; what is left out stays as it is, a `title` of `null` removes it."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"title": "Trip to Seattle"}, {"status": "archived"}]})
+
+    title: Title | None = None
+    metadata: SmallMetadata = {}
+    status: ThreadStatus = "active"
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError("must have at least one of title, metadata, status")
+        return self
+
+
+class MessageCreate(Body):
+    """A message of the user."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"content": "What is the weather in Seattle and what is a 15% tip on $85?"}]}
+    )
+
+    content: Annotated[
+        str, Field(min_length=1, max_length=CONTENT_MAX_LENGTH), AfterValidator(_not_blank), AfterValidator(_without_nul)
+    ]
+    metadata: SmallMetadata = {}
+
+
+class ThreadList(BaseModel):
+    """A page of threads."""
+
+    threads: list[Thread]
+    next_cursor: str | None = Field(description="Pass it as `cursor` to get the next page; `null` on the last one.")
+
+
+class MessageList(BaseModel):
+    """A page of messages."""
+
+    messages: list[Message]
+    next_cursor: str | None = Field(
+        description="The last message's id: pass it as `after` (order `asc`) or `before` (`desc`); `null` on the last page."
+    )
+
+
+class Health(BaseModel):
+    """The process is up."""
+
+    status: Literal["ok"] = "ok"

@@ -1,0 +1,27 @@
+"""The API about itself: is it up, and what does it offer."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from pydantic_core import to_json
+
+from api.problems import error_responses
+from api.schemas import Health
+
+router = APIRouter(prefix="/api", tags=["system"])
+
+
+@router.get("/health", summary="Is the process up?", responses=error_responses())
+async def get_health() -> Health:
+    """Say that the process answers; nothing else is looked at."""
+    return Health()
+
+
+@router.get("/openapi.json", include_in_schema=False)
+async def get_openapi(request: Request) -> Response:
+    """Return the OpenAPI document; it is made once."""
+    state = request.app.state
+    if not hasattr(state, "openapi_json"):
+        state.openapi_json = to_json(request.app.openapi())
+    return Response(state.openapi_json, media_type="application/json")

@@ -1,0 +1,86 @@
+"""The API on this machine: uvicorn, with the embedded defaults. ``make run`` starts it."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import sys
+
+import uvicorn
+
+from api.app import GRACE_SECONDS, create_app
+from settings import Settings, SettingsError, load_settings
+
+
+class Server(uvicorn.Server):
+    """uvicorn, telling the user what runs where, and the app when it is about to stop."""
+
+    def __init__(self, config: uvicorn.Config, settings: Settings) -> None:
+        super().__init__(config)
+        self._settings = settings
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then tell the addresses."""
+        await super().startup(sockets)
+        if self.started:
+            port = self.servers[0].sockets[0].getsockname()[1]
+            print(banner(self._settings, port), flush=True)  # noqa: T201 - the terminal is this program's user interface
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop taking messages, let the turns that run finish, then close."""
+        if self.lifespan.state:
+            self.lifespan.state["services"].turns.stop_accepting()
+        await super().shutdown(sockets)
+
+
+def banner(settings: Settings, port: int) -> str:
+    """Return what the user sees at start: where the data lives, which model and weather answer, and what to open."""
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    address = f"http://{host}:{port}/api"
+    model = {
+        "azure": f"{settings.azure_openai_model} on {settings.azure_openai_endpoint}",
+        "openai": f"{settings.openai_model} on {settings.openai_base_url or 'OpenAI'}",
+        "offline": "offline (answers by rules; set OPENAI_API_KEY or AZURE_OPENAI_ENDPOINT for a real one)",
+    }[settings.model_kind]
+    weather = {"open-meteo": "Open-Meteo", "sample": "sample data (made up)"}[settings.weather_source]
+    data = settings.cosmos_endpoint or (settings.data_dir / "chat.db").resolve()
+    return "\n".join(
+        [
+            "Agent chat API is running",
+            f"  data     {data}",
+            f"  model    {model}",
+            f"  weather  {weather}",
+            f"  API      {address}",
+            f"  docs     {address}/docs",
+            "Ctrl-C stops it.",
+        ]
+    )
+
+
+def main() -> int:
+    """Serve until a signal comes; return the exit code."""
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        print(f"These settings cannot be used:\n{error}", file=sys.stderr)  # noqa: T201
+        return 2
+    if not settings.serves_loopback_only:
+        print(f"HOST: {settings.host} is open to other machines, but nobody has to sign in; use 127.0.0.1", file=sys.stderr)  # noqa: T201
+        return 2
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    config = uvicorn.Config(
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        timeout_graceful_shutdown=int(GRACE_SECONDS),
+        server_header=False,
+        access_log=False,
+        log_level="warning",
+    )
+    server = Server(config, settings)
+    server.run()
+    return 0 if server.started else 3
+
+
+if __name__ == "__main__":
+    sys.exit(main())

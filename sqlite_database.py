@@ -1,0 +1,137 @@
+"""One SQLite file: its schema, and transactions on it that never block the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from errors import StoreMisconfigured, StoreUnavailable
+
+R = TypeVar("R")
+Work = Callable[[sqlite3.Connection], R]
+logger = logging.getLogger(__name__)
+
+# One script per schema version, never changed once released: a database is brought up to date by those it has not seen.
+MIGRATIONS = (
+    """
+    CREATE TABLE threads (
+        id TEXT PRIMARY KEY,
+        owner TEXT NOT NULL,
+        tenant TEXT NOT NULL,
+        user TEXT NOT NULL,
+        title TEXT,
+        status TEXT NOT NULL,
+        metadata TEXT NOT NULL,
+        created_at REAL NOT NULL,
+        updated_at REAL NOT NULL,
+        sort TEXT NOT NULL,
+        last_seq INTEGER NOT NULL,
+        last_message_preview TEXT,
+        lease_turn_id TEXT,
+        lease_until REAL,
+        lease_seq INTEGER
+    ) WITHOUT ROWID;
+    CREATE INDEX threads_by_activity ON threads (owner, sort);
+    CREATE TABLE messages (
+        thread_id TEXT NOT NULL REFERENCES threads ON DELETE CASCADE,
+        seq INTEGER NOT NULL,
+        record TEXT NOT NULL,
+        PRIMARY KEY (thread_id, seq)
+    ) WITHOUT ROWID;
+    CREATE TABLE idempotency_keys (
+        thread_id TEXT NOT NULL REFERENCES threads ON DELETE CASCADE,
+        key TEXT NOT NULL,
+        fingerprint TEXT NOT NULL,
+        seq INTEGER NOT NULL,
+        reply_seq INTEGER,
+        PRIMARY KEY (thread_id, key)
+    ) WITHOUT ROWID;
+    """,
+)
+LOCK_TIMEOUT_SECONDS = 5.0
+PASSING_ERRORS = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_NOMEM", "SQLITE_INTERRUPT")
+
+
+class SqliteDatabase:
+    """A SQLite file with one connection, used by one thread of its own.
+
+    Its methods raise :class:`~errors.StoreUnavailable` when the file is locked or full and
+    :class:`~errors.StoreMisconfigured` when it cannot be used at all.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite")
+        self._connection: sqlite3.Connection
+
+    async def open(self) -> None:
+        """Connect, make the folder and the file if they are missing, and bring the schema up to date."""
+        try:
+            await self._call(self._open)
+        except BaseException:
+            self._executor.shutdown(wait=False)
+            raise
+
+    async def close(self) -> None:
+        """Wait for the transactions that have been started, then disconnect."""
+        await self._call(lambda: self._connection.close())
+        self._executor.shutdown(wait=False)
+
+    async def read(self, work: Work[R]) -> R:
+        """Run ``work`` in a transaction that sees one moment of the database."""
+        return await self._call(lambda: _transaction(self._connection, "BEGIN", work))
+
+    async def write(self, work: Work[R]) -> R:
+        """Run ``work`` in a transaction that holds the write lock; an exception undoes all of it."""
+        return await self._call(lambda: _transaction(self._connection, "BEGIN IMMEDIATE", work))
+
+    def _open(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._connection = db = sqlite3.connect(self._path, isolation_level=None, timeout=LOCK_TIMEOUT_SECONDS)
+        try:
+            db.row_factory = sqlite3.Row
+            db.execute("PRAGMA journal_mode = WAL")
+            # FULL: a commit survives a power cut, not only a crash of this process.
+            db.execute("PRAGMA synchronous = FULL")
+            db.execute("PRAGMA foreign_keys = ON")
+            _transaction(db, "BEGIN IMMEDIATE", _migrate)
+        except BaseException:
+            db.close()
+            raise
+
+    async def _call(self, work: Callable[[], R]) -> R:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+        except (sqlite3.Error, OSError) as error:
+            name = getattr(error, "sqlite_errorname", type(error).__name__)
+            if name.startswith(PASSING_ERRORS):
+                raise StoreUnavailable from error
+            logger.exception("SQLite file %s cannot be used: %s", self._path, name)
+            raise StoreMisconfigured from error
+
+
+def _transaction(db: sqlite3.Connection, begin: str, work: Work[R]) -> R:
+    db.execute(begin)
+    try:
+        result = work(db)
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+    return result
+
+
+def _migrate(db: sqlite3.Connection) -> None:
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if version > len(MIGRATIONS):
+        raise sqlite3.NotSupportedError(f"schema version {version} is newer than this program's {len(MIGRATIONS)}")
+    for script in MIGRATIONS[version:]:
+        for statement in script.split(";"):
+            db.execute(statement)
+    db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")

@@ -1,0 +1,123 @@
+"""Messages and turns through the API, answered by the offline model with sample weather."""
+
+import asyncio
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from settings import Settings
+from tests.server import serve_api
+
+
+def tools_of(message: dict[str, object]) -> list[str]:
+    calls = message["tool_calls"]
+    assert isinstance(calls, list)
+    return [call["tool"] for call in calls]
+
+
+async def send(api: httpx2.AsyncClient, thread_id: str, content: str, **headers: str) -> httpx2.Response:
+    return await api.post(f"/api/threads/{thread_id}/messages", json={"content": content}, headers=headers)
+
+
+async def test_the_main_job(api: httpx2.AsyncClient, thread_id: str) -> None:
+    response = await send(api, thread_id, "What is the weather in Seattle and what is a 15% tip on $85?")
+    assert response.status_code == 200
+    message = response.json()
+    assert message["role"] == "assistant"
+    assert message["thread_id"] == thread_id
+    assert (message["seq"], message["status"]) == (2, "completed")
+    assert message["metadata"]["model"] == "offline"
+    assert message["metadata"]["usage"]["input_tokens"] > 0
+    weather, tip = message["tool_calls"]
+    assert weather["tool"] == "get_weather"
+    assert "Seattle" in weather["arguments"]["location"]
+    assert weather["result"]["source"] == "sample"
+    assert tip["tool"] == "calculate"
+    assert tip["result"] == 12.75
+    assert isinstance(tip["duration_ms"], int)
+    assert "error" not in tip
+    assert "12.75" in message["content"]
+    assert "(sample data)" in message["content"]
+
+
+@pytest.mark.parametrize(
+    ("content", "tools"),
+    [
+        ("What's the weather in Tokyo?", ["get_weather"]),
+        ("weather in Paris and what's 18% tip on €75?", ["get_weather", "calculate"]),
+        ("Tell me a joke", []),
+        ("I need help with my order", ["search_knowledge_base"]),
+    ],
+)
+async def test_the_agent_picks_its_tools(api: httpx2.AsyncClient, thread_id: str, content: str, tools: list[str]) -> None:
+    message = (await send(api, thread_id, content)).json()
+    assert tools_of(message) == tools
+    assert message["content"]
+    if "calculate" in tools:
+        assert message["tool_calls"][-1]["result"] == 13.5
+
+
+async def test_a_failing_tool_is_an_error_in_the_answer(api: httpx2.AsyncClient, thread_id: str) -> None:
+    message = (await send(api, thread_id, "What is 1 / 0?")).json()
+    assert message["status"] == "completed"
+    assert "zero" in message["tool_calls"][0]["error"]
+    assert "result" not in message["tool_calls"][0]
+
+
+async def test_the_history_is_read_in_pages_both_ways(api: httpx2.AsyncClient, thread_id: str) -> None:
+    for number in range(3):
+        await send(api, thread_id, f"What is {number} + 1?")
+    path = f"/api/threads/{thread_id}/messages"
+    everything = (await api.get(path)).json()
+    assert [message["seq"] for message in everything["messages"]] == [1, 2, 3, 4, 5, 6]
+    assert [message["role"] for message in everything["messages"]] == ["user", "assistant"] * 3
+    assert everything["next_cursor"] is None
+
+    first = (await api.get(path, params={"limit": 4})).json()
+    rest = (await api.get(path, params={"limit": 4, "after": first["next_cursor"]})).json()
+    assert first["messages"] + rest["messages"] == everything["messages"]
+    newest = (await api.get(path, params={"limit": 4, "order": "desc"})).json()
+    oldest = (await api.get(path, params={"limit": 4, "order": "desc", "before": newest["next_cursor"]})).json()
+    assert newest["messages"] + oldest["messages"] == everything["messages"][::-1]
+
+    thread = (await api.get(f"/api/threads/{thread_id}")).json()
+    assert thread["message_count"] == 6
+    assert thread["last_message_preview"] == everything["messages"][-1]["content"]
+
+
+async def test_a_retry_with_the_same_key_is_answered_once(api: httpx2.AsyncClient, thread_id: str) -> None:
+    first = await send(api, thread_id, "Tell me a joke", **{"Idempotency-Key": "k1"})
+    assert "idempotent-replayed" not in first.headers
+    again = await send(api, thread_id, "Tell me a joke", **{"Idempotency-Key": "k1"})
+    assert again.headers["idempotent-replayed"] == "true"
+    assert again.json() == first.json()
+    assert (await api.get(f"/api/threads/{thread_id}")).json()["message_count"] == 2
+
+    other = await send(api, thread_id, "Tell me another joke", **{"Idempotency-Key": "k1"})
+    assert other.status_code == 422
+    assert other.json()["type"] == "idempotency_key_reused"
+
+
+async def test_a_restart_keeps_everything(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    async with serve_api(settings) as api:
+        thread = (await api.post("/api/threads", json={"title": "Trip"})).json()
+        await send(api, thread["id"], "Tell me a joke")
+        before = (await api.get(f"/api/threads/{thread['id']}/messages")).json()
+    async with serve_api(settings) as api:
+        assert (await api.get(f"/api/threads/{thread['id']}/messages")).json() == before
+        assert [row["id"] for row in (await api.get("/api/threads")).json()["threads"]] == [thread["id"]]
+
+
+async def test_of_many_messages_at_once_one_is_answered(api: httpx2.AsyncClient, thread_id: str) -> None:
+    responses = await asyncio.gather(*(send(api, thread_id, "Tell me a joke") for _ in range(10)))
+    statuses = sorted(response.status_code for response in responses)
+    assert statuses[0] == 200
+    assert set(statuses) <= {200, 409}
+    for response in responses:
+        if response.status_code == 409:
+            assert response.json()["type"] == "turn_in_progress"
+            assert int(response.headers["retry-after"]) >= 1
+    count = (await api.get(f"/api/threads/{thread_id}")).json()["message_count"]
+    assert count == 2 * statuses.count(200)

@@ -1,0 +1,49 @@
+"""Runs ASGI apps on a real socket inside the test's own event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx2
+import uvicorn
+from starlette.types import ASGIApp
+
+from api.app import create_app
+from settings import Settings
+
+
+class Server(uvicorn.Server):
+    """uvicorn that tells when it has started."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        super().__init__(uvicorn.Config(app, log_config=None, server_header=False, timeout_graceful_shutdown=1))
+        self.ready = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.ready.set()
+
+
+@asynccontextmanager
+async def serve(app: ASGIApp) -> AsyncIterator[str]:
+    """Serve an ASGI app on a free port and yield its address."""
+    server = Server(app)
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        task = asyncio.create_task(server._serve([listener]))
+        await server.ready.wait()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            await task
+
+
+@asynccontextmanager
+async def serve_api(settings: Settings) -> AsyncIterator[httpx2.AsyncClient]:
+    """Serve the API and yield a client of it."""
+    async with serve(create_app(settings)) as address, httpx2.AsyncClient(base_url=address, timeout=30) as client:
+        yield client
