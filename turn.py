@@ -160,8 +160,10 @@ class Turns:
     async def close(self, *, grace_seconds: float) -> None:
         """Let running turns finish for ``grace_seconds``, then end the others as interrupted."""
         self.stop_accepting()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=grace_seconds)
+        deadline = asyncio.get_running_loop().time() + grace_seconds
+        # Again and again, because a turn that begins goes on in another task.
+        while self._tasks and (left := deadline - asyncio.get_running_loop().time()) > 0:
+            await asyncio.wait(self._tasks, timeout=left)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
