@@ -1,0 +1,89 @@
+"""`local.py` as its user meets it: a process, its banner, and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx2
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@asynccontextmanager
+async def running(data_dir: Path, **environment: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+    """Run local.py on a free port; yield the process and its banner."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "local.py",
+        cwd=ROOT,
+        env={**os.environ, "PORT": "0", "DATA_DIR": str(data_dir), **environment},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout
+    try:
+        banner = await asyncio.wait_for(process.stdout.readuntil(b"stops it.\n"), 30)
+        yield process, banner.decode()
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+def address_in(banner: str) -> str:
+    found = re.search(r"http://127\.0\.0\.1:\d+", banner)
+    assert found, banner
+    return found[0]
+
+
+async def test_the_banner_tells_what_runs_and_a_signal_ends_it(tmp_path: Path) -> None:
+    async with running(tmp_path) as (process, banner):
+        assert str(tmp_path / "chat.db") in banner
+        assert "offline" in banner
+        assert "sample data" in banner
+        async with httpx2.AsyncClient(base_url=address_in(banner), timeout=30) as client:
+            assert (await client.get("/api/health")).status_code == 200
+            thread = (await client.post("/api/threads", json={})).json()
+            answer = await client.post(f"/api/threads/{thread['id']}/messages", json={"content": "What is 85 * 0.15?"})
+            assert answer.json()["tool_calls"][0]["result"] == 12.75
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(process.wait(), 15) in (0, -signal.SIGTERM)
+
+
+async def test_a_killed_process_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
+    async with running(tmp_path) as (process, banner), httpx2.AsyncClient(base_url=address_in(banner), timeout=30) as client:
+        thread = (await client.post("/api/threads", json={"title": "kept"})).json()
+        path = f"/api/threads/{thread['id']}/messages"
+        answer = (await client.post(path, json={"content": "Tell me a joke"})).json()
+        process.kill()
+        await process.wait()
+    async with running(tmp_path) as (_, banner), httpx2.AsyncClient(base_url=address_in(banner), timeout=30) as client:
+        messages = (await client.get(path)).json()["messages"]
+        assert [message["content"] for message in messages] == ["Tell me a joke", answer["content"]]
+
+
+@pytest.mark.parametrize(
+    ("environment", "told"),
+    [
+        ({"HOST": "0.0.0.0"}, "HOST"),  # noqa: S104 - that it is refused is the point
+        ({"PORT": "none"}, "PORT"),
+        ({"OPENAI_API_KEY": "k"}, "OPENAI_MODEL"),
+    ],
+)
+async def test_unsafe_and_wrong_settings_are_refused_in_one_line(
+    tmp_path: Path, environment: dict[str, str], told: str
+) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "local.py", cwd=ROOT, env={**os.environ, **environment}, stderr=asyncio.subprocess.PIPE
+    )
+    _, errors = await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode == 2
+    assert told in errors.decode()
+    assert "Traceback" not in errors.decode()

@@ -1,0 +1,87 @@
+"""The settings: what is refused, and that the README tells the truth about them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from settings import Settings, SettingsError, load_settings
+
+ROOT = Path(__file__).parents[1]
+AZURE = {
+    "WEBSITE_SITE_NAME": "chat",
+    "COSMOS_ENDPOINT": "https://chat.documents.azure.com:443/",
+    "AZURE_OPENAI_ENDPOINT": "https://chat.openai.azure.com",
+    "AZURE_OPENAI_MODEL": "gpt-4o",
+}
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+def load(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> Settings:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    return load_settings()
+
+
+def test_nothing_set_is_the_embedded_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load(monkeypatch, {})
+    assert (settings.model_kind, settings.model_name, settings.weather_source) == ("offline", "offline", "sample")
+    assert settings.cosmos_endpoint is None
+    assert settings.serves_loopback_only
+
+
+def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load(monkeypatch, {"OPENAI_API_KEY": "", "PORT": ""}).model_kind == "offline"
+
+
+def test_azure_goes_before_any_other_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load(monkeypatch, {**AZURE, "OPENAI_API_KEY": "k", "OPENAI_MODEL": "gpt-x"})
+    assert (settings.model_kind, settings.model_name, settings.weather_source) == ("azure", "gpt-4o", "open-meteo")
+
+
+def test_a_local_server_needs_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load(monkeypatch, {"OPENAI_BASE_URL": "http://localhost:11434/v1", "OPENAI_MODEL": "llama3.2"})
+    assert (settings.model_kind, settings.model_name) == ("openai", "llama3.2")
+
+
+@pytest.mark.parametrize(
+    ("environment", "named"),
+    [
+        ({"AZURE_OPENAI_ENDPOINT": "https://x.openai.azure.com"}, "AZURE_OPENAI_MODEL"),
+        ({"OPENAI_API_KEY": "k"}, "OPENAI_MODEL"),
+        ({"OPENAI_BASE_URL": "localhost:11434"}, "OPENAI_BASE_URL"),
+        ({"COSMOS_ENDPOINT": "http://chat.documents.azure.com"}, "COSMOS_ENDPOINT"),
+        ({"TURN_TIMEOUT_SECONDS": "0"}, "TURN_TIMEOUT_SECONDS"),
+        ({"TURN_TIMEOUT_SECONDS": "soon"}, "TURN_TIMEOUT_SECONDS"),
+        ({"TURN_MAX_MODEL_CALLS": "1"}, "TURN_MAX_MODEL_CALLS"),
+        ({"HISTORY_MAX_MESSAGES": "-1"}, "HISTORY_MAX_MESSAGES"),
+        ({"PORT": "70000"}, "PORT"),
+        ({"WEATHER_PROVIDER": "guess"}, "WEATHER_PROVIDER"),
+        ({**AZURE, "COSMOS_ENDPOINT": ""}, "COSMOS_ENDPOINT"),
+        ({**AZURE, "AZURE_OPENAI_ENDPOINT": ""}, "AZURE_OPENAI_ENDPOINT"),
+        ({**AZURE, "WEATHER_PROVIDER": "sample"}, "WEATHER_PROVIDER"),
+    ],
+)
+def test_what_cannot_work_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], named: str) -> None:
+    with pytest.raises(SettingsError, match=rf"^{named}: "):
+        load(monkeypatch, environment)
+
+
+def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load(monkeypatch, {"OPENAI_API_KEY": "very-secret", "OPENAI_MODEL": "m"})
+    assert "very-secret" not in repr(settings)
+
+
+def test_the_readme_lists_every_setting_with_its_default() -> None:
+    rows = dict(re.findall(r"^\| `([A-Z_]+)` \| (.*?) \|", (ROOT / "README.md").read_text(), re.MULTILINE))
+    expected = {
+        name.upper(): "" if field.default is None else f"`{field.default}`" for name, field in Settings.model_fields.items()
+    }
+    assert rows == expected
