@@ -1,0 +1,164 @@
+"""`make bench`: overhead, throughput, memory and cold start, against a model without delay and beside a bare forwarder.
+
+Absolute figures differ from machine to machine; the ratio to the forwarder, measured in the same run, travels better.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from sqlite_store import SqliteStore
+from store import Message, NewMessage, Owner, ReplayedTurn, message_id, new_id, utcnow
+from tests.bench import processes
+from tests.bench.forwarder import request_body
+from tests.bench.load import Client, latencies, median_latency, throughput
+
+CONTENTS = {0: "Say something", 2: "Weather and a tip, please [2 tools]"}
+TARGETS = {0: (2.5, 400.0), 2: (5.0, 180.0)}
+LOCAL = Owner("local", "local")
+
+
+def body(tools: int) -> bytes:
+    return json.dumps({"content": CONTENTS[tools]}).encode()
+
+
+def report(name: str, value: float, unit: str, target: str, note: str = "") -> None:
+    print(f"{name:<52} {value:>9.2f} {unit:<8} {target:<12} {note}", flush=True)
+
+
+async def new_threads(api_url: str, count: int) -> list[str]:
+    async with Client(api_url) as client:
+        return [(await client.json("POST", "/api/threads", {}))["id"] for _ in range(count)]
+
+
+async def model_time(model_url: str, tools: int) -> float:
+    """Return the model's own milliseconds in a turn."""
+    calls = [request_body(CONTENTS[tools])]
+    if tools:
+        calls.append(request_body(CONTENTS[tools], answered=True))
+    return sum([await median_latency(model_url, "/v1/chat/completions", call) for call in calls])
+
+
+async def bench_turns(model_url: str, data_dir: Path) -> None:
+    async with processes.forwarder(model_url) as floor_url, processes.api(data_dir, model_url) as (api_url, process):
+        for tools in CONTENTS:
+            rounds = []
+            for _ in range(3):
+                [thread] = await new_threads(api_url, 1)
+                own = await model_time(model_url, tools)
+                floor = await median_latency(floor_url, "/", body(tools)) - own
+                rounds.append((await median_latency(api_url, f"/api/threads/{thread}/messages", body(tools)) - own, floor))
+            overhead, floor = (statistics.median(values) for values in zip(*rounds, strict=True))
+            note = f"forwarder {floor:.2f} ms, ratio {overhead / max(floor, 0.01):.1f}"
+            report(f"turn, {tools} tools, 1 client: overhead", overhead, "ms", f"< {TARGETS[tools][0]}", note)
+        memory = {}
+        for tools in CONTENTS:
+            threads = await new_threads(api_url, 32)
+            floor = await throughput(floor_url, lambda _: "/", body(tools), clients=32, seconds=4)
+            paths = [f"/api/threads/{thread}/messages" for thread in threads]
+            rate = await throughput(api_url, paths.__getitem__, body(tools), clients=32, seconds=8)
+            memory[tools] = processes.rss_mb(process)
+            note = f"forwarder {floor:.0f}, ratio {floor / rate:.1f}"
+            report(f"turns a second, {tools} tools, 32 clients", rate, "/s", f"> {TARGETS[tools][1]:.0f}", note)
+        report("memory under load", max(memory.values()), "MB", "< 180")
+
+
+async def seed(data_dir: Path, length: int) -> str:
+    """Make a thread with ``length`` messages."""
+    async with SqliteStore(data_dir / "chat.db") as store:
+        thread = await store.create_thread(LOCAL, title=None, metadata={})
+        for _ in range(length // 2):
+            turn = await store.begin_turn(
+                LOCAL, thread.id, NewMessage(new_id("turn"), CONTENTS[0], {}), lease_seconds=30, history_limit=0
+            )
+            if isinstance(turn, ReplayedTurn):
+                raise RuntimeError("no key was used")
+            reply = Message(
+                id=message_id(thread.id, turn.reply_seq),
+                thread_id=thread.id,
+                seq=turn.reply_seq,
+                role="assistant",
+                content="A short answer.",
+                timestamp=utcnow(),
+                status="completed",
+                turn_id=turn.turn_id,
+            )
+            await store.commit_turn(turn, message=turn.message.model_copy(update={"status": "completed"}), reply=reply)
+    return thread.id
+
+
+async def bench_long_threads(model_url: str, data_dir: Path) -> None:
+    async with processes.api(data_dir, model_url) as (api_url, _):
+        medians: dict[int, list[float]] = {2: [], 2000: []}
+        async with Client(api_url) as client:
+            # Interleaved, and a fresh short thread every time, so that both see the same machine.
+            long = await seed(data_dir, 2000)
+            await latencies(client, f"/api/threads/{long}/messages", body(0), 30)
+            for _ in range(300):
+                short = await seed(data_dir, 2)
+                for length, thread in ((2, short), (2000, long)):
+                    medians[length] += await latencies(client, f"/api/threads/{thread}/messages", body(0), 1)
+        short_ms, long_ms = (statistics.median(medians[length]) for length in (2, 2000))
+        report("turn in a thread of 2 messages", short_ms, "ms", "")
+        report("turn in a thread of 2,000 messages", long_ms, "ms", "", f"{(long_ms / short_ms - 1) * 100:+.0f} % (target 15)")
+
+
+async def bench_memory(model_url: str, data_dir: Path) -> None:
+    async with processes.api(data_dir, model_url) as (api_url, process):
+        threads = await new_threads(api_url, 100)
+        used = []
+        async with Client(api_url) as client:
+            for number in range(5000):
+                await latencies(client, f"/api/threads/{threads[number % 100]}/messages", body(2), 1)
+                if number + 1 in (500, 5000):
+                    used.append(processes.rss_mb(process))
+        report("memory after 500 turns", used[0], "MB", "")
+        report("memory after 5,000 turns", used[1], "MB", f"< {used[0] + 20:.0f}")
+
+
+async def bench_cold_start(model_url: str, data_dir: Path) -> None:
+    health, turn = [], []
+    for _ in range(7):
+        port = processes.free_port()
+        start = time.perf_counter()
+        environment = processes.api_environment(port, data_dir, model_url)
+        async with processes.program("make", "run", port=port, **environment), Client(f"http://127.0.0.1:{port}") as client:
+            await client.json("GET", "/api/health")
+            health.append(time.perf_counter() - start)
+            thread = await client.json("POST", "/api/threads", {})
+            await client.json("POST", f"/api/threads/{thread['id']}/messages", {"content": CONTENTS[2]})
+            turn.append(time.perf_counter() - start)
+    report("`make run` to the first 200 on /api/health", statistics.median(health), "s", "< 0.8")
+    report("`make run` to the end of the first turn", statistics.median(turn), "s", "< 1.5")
+
+
+async def bench_indexing() -> None:
+    taken = []
+    for _ in range(5):
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "tests.functions.index_time", cwd=processes.ROOT, stdout=asyncio.subprocess.PIPE
+        )
+        output, _ = await process.communicate()
+        taken.append(json.loads(output)["seconds"])
+    report("function_app indexed by the runtime", statistics.median(taken), "s", "< 1.5")
+
+
+async def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        async with processes.fake_model() as model_url:
+            await bench_turns(model_url, Path(folder))
+            await bench_long_threads(model_url, Path(folder))
+            await bench_memory(model_url, Path(folder))
+            await bench_cold_start(model_url, Path(folder))
+        if sys.version_info >= (3, 13):
+            await bench_indexing()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
