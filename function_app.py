@@ -6,6 +6,7 @@ The functions differ only in what the host shows of them (names, invocations, me
 from __future__ import annotations
 
 import azure.functions as func
+
 # Turns HTTP streaming on in the worker.
 import azurefunctions.extensions.http.fastapi  # type: ignore[import-untyped]  # noqa: F401 - it comes without types
 

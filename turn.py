@@ -32,7 +32,6 @@ from store import (
 
 if TYPE_CHECKING:
     from agent import ChatAgent
-
     from settings import Settings
 
 T = TypeVar("T")

@@ -71,7 +71,7 @@ async def test_page_allows_no_inline_script_and_no_other_host(client: httpx2.Asy
     page = await client.get("/api/docs")
     policy = dict(part.strip().split(" ", 1) for part in page.headers["content-security-policy"].split(";"))
     assert policy["default-src"] == "'none'"
-    assert policy["script-src"] == "'self'"
+    assert policy["script-src"] == policy["style-src"] == "'self'"
     assert policy["connect-src"] == "'self'"
     assert not re.search(r"<script(?![^>]*\bsrc=)", page.text)
     assert "//" not in page.text

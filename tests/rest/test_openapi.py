@@ -65,5 +65,5 @@ async def test_every_reference_resolves(document: dict[str, Any]) -> None:
         target: Any = document
         for part in reference.removeprefix("#/").split("/"):
             target = target[part]
-        assert target
+        assert target is not None
     assert "HTTPValidationError" not in document["components"]["schemas"]

@@ -1,0 +1,179 @@
+"""The agent: one per process, shared by all turns, without any state of a thread."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agent_framework import SKIP_PARSING, Agent, AgentResponse, Content, FunctionTool
+from agent_framework import Message as ModelMessage
+from pydantic_core import to_json
+
+from errors import ContentFiltered, ModelError, ModelUnavailable
+from settings import Settings
+from store import Message, ToolCall
+from tool_calls import RUN_KEY, Run, RunObserver, ToolCallMiddleware, jsonable_arguments
+
+INSTRUCTIONS = Path(__file__).parent / "instructions.md"
+ErrorTranslator = Callable[[BaseException, Settings], ModelError | None]
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """Which model answered, and the tokens that it read and wrote in all its calls."""
+
+    model: str
+    input_tokens: int
+    output_tokens: int
+
+
+class ChatAgent:
+    """Answers a message with the help of a model and tools; any number of runs at once."""
+
+    def __init__(self, agent: Agent[Any], settings: Settings, translate: ErrorTranslator) -> None:
+        self._agent = agent
+        self._settings = settings
+        self._translate = translate
+
+    async def run(self, history: Sequence[Message], message: Message, *, observer: RunObserver, stream: bool) -> RunResult:
+        """Answer ``message``, which follows ``history``; the observer is told the text and the tool calls.
+
+        :raises ModelError: as the model's service fails.
+        """
+        prompt = [shown for past in history for shown in as_model_messages(past)]
+        prompt.append(ModelMessage("user", [message.content]))
+        run = Run(observer)
+        try:
+            response = await (self._stream(prompt, run) if stream else self._complete(prompt, run))
+        except Exception as error:
+            if translated := self._translate(error, self._settings):
+                raise translated from error
+            raise
+        if response.finish_reason is None:
+            # A stream that was cut off may look like one that has ended.
+            raise ModelUnavailable
+        if response.finish_reason == "content_filter":
+            raise ContentFiltered
+        usage = response.usage_details or {}
+        return RunResult(
+            model=_model_of(response) or self._settings.model_name,
+            input_tokens=usage.get("input_token_count") or 0,
+            output_tokens=usage.get("output_token_count") or 0,
+        )
+
+    async def _complete(self, prompt: list[ModelMessage], run: Run) -> AgentResponse[Any]:
+        response = await self._agent.run(prompt, function_invocation_kwargs={RUN_KEY: run})
+        reporter = Reporter(run)
+        for message in response.messages:
+            reporter.report(message.contents)
+        return response
+
+    async def _stream(self, prompt: list[ModelMessage], run: Run) -> AgentResponse[Any]:
+        reporter = Reporter(run)
+        async with self._agent.run(prompt, stream=True, function_invocation_kwargs={RUN_KEY: run}) as stream:
+            async for update in stream:
+                reporter.report(update.contents)
+            return await stream.get_final_response()
+
+
+@asynccontextmanager
+async def open_agent(settings: Settings, tools: Sequence[Callable[..., Any]]) -> AsyncIterator[ChatAgent]:
+    """Build the agent with the model that the settings ask for; its clients are closed afterwards."""
+    middleware = ToolCallMiddleware(timeout_seconds=settings.tool_timeout_seconds, max_calls=settings.turn_max_tool_calls)
+    opening, translate = _model(settings, middleware)
+    async with opening as client:
+        agent = Agent(
+            client=client,
+            name="chat",
+            instructions=INSTRUCTIONS.read_text(encoding="utf-8"),
+            tools=[as_function_tool(tool) for tool in tools],
+        )
+        yield ChatAgent(agent, settings, translate)
+
+
+def _model(settings: Settings, middleware: ToolCallMiddleware) -> tuple[AbstractAsyncContextManager[Any], ErrorTranslator]:
+    # The framework makes one more call, without tools, when its iterations are used up.
+    configuration: Any = {"max_iterations": settings.turn_max_model_calls - 1}
+    if settings.model_kind == "offline":
+        from offline_model import OfflineChatClient
+
+        client = OfflineChatClient(middleware=[middleware], function_invocation_configuration=configuration)
+        return nullcontext(client), lambda *_: None
+    from openai_model import model_error, open_openai_model
+
+    return open_openai_model(settings, middleware=middleware, configuration=configuration), model_error
+
+
+def as_function_tool(tool: Callable[..., Any]) -> FunctionTool:
+    """Describe a plain function to the model: its name, its docstring and its typed parameters."""
+    return FunctionTool(name=tool.__name__, description=inspect.getdoc(tool) or "", func=tool, result_parser=SKIP_PARSING)
+
+
+def as_model_messages(message: Message) -> Iterator[ModelMessage]:
+    """Show a stored message to the model: a call always comes with its result or its error."""
+    if message.tool_calls:
+        # Ids of our own: servers may use the same one again in a later turn.
+        ids = [f"call_{message.seq}_{number}" for number in range(len(message.tool_calls))]
+        calls = list(zip(ids, message.tool_calls, strict=True))
+        yield ModelMessage(
+            "assistant",
+            [Content.from_function_call(id, call.tool, arguments=to_json(call.arguments).decode()) for id, call in calls],
+        )
+        yield ModelMessage("tool", [Content.from_function_result(id, result=_outcome(call)) for id, call in calls])
+    if message.content:
+        yield ModelMessage(message.role, [message.content])
+
+
+def _outcome(call: ToolCall) -> str:
+    return to_json(call.result if call.error is None else {"error": call.error}).decode()
+
+
+class Reporter:
+    """Reads what the framework returns for text, and for calls that it refused by itself: those of unknown tools."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._calls: dict[str, tuple[str, list[str]]] = {}
+
+    def report(self, contents: Sequence[Content]) -> None:
+        """Tell the run what a message, or a streamed piece of one, contains."""
+        for content in contents:
+            if content.type == "text" and content.text:
+                self._run.text(content.text)
+            elif content.type == "function_call":
+                self._run.end_paragraph()
+                self._remember(content)
+            elif content.type == "function_result" and content.exception:
+                self._report_refused(content)
+
+    def _remember(self, content: Content) -> None:
+        """Keep a call's name and arguments, which may come in pieces, under all its ids."""
+        keys = [key for key in (content.id, content.call_id) if key]
+        call = next((self._calls[key] for key in keys if key in self._calls and not content.name), None)
+        name, pieces = call or (content.name or "", [])
+        arguments = content.arguments
+        pieces.append(arguments if isinstance(arguments, str) else to_json(arguments or {}).decode())
+        self._calls.update(dict.fromkeys(keys, (name, pieces)))
+
+    def _report_refused(self, result: Content) -> None:
+        key = result.id or result.call_id or ""
+        if self._run.is_handled(key):
+            return
+        name, pieces = self._calls.get(key, ("", []))
+        call = Content.from_function_call(key, name, arguments="".join(pieces))
+        arguments = jsonable_arguments(call.parse_arguments() or {})
+        id = self._run.begin_call(key, result.call_id or "", name, arguments)
+        error = f"there is no tool {name}"
+        self._run.end_call(ToolCall(id=id, tool=name, arguments=arguments, error=error, duration_ms=0))
+
+
+def _model_of(response: AgentResponse[Any]) -> str | None:
+    raw: Any = response.raw_representation
+    if isinstance(raw, list):
+        raw = raw[-1] if raw else None
+    model = getattr(raw, "model", None)
+    return model if isinstance(model, str) else None

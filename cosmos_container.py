@@ -1,0 +1,272 @@
+"""Requests to one Cosmos DB container: each with a deadline, repeated while that may help, in the session of its partition.
+
+The SDK's own re-sends are switched off where it allows that (see ``cosmos_connection``): what happens after a lost answer
+is decided here and above. Every write that goes through here is conditional or has a deterministic id, so sending it again
+is safe: it is refused if it had been applied, and the caller then looks at what is stored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+from azure.core.exceptions import AzureError, ClientAuthenticationError
+from azure.cosmos.aio import ContainerProxy
+from azure.cosmos.exceptions import CosmosBatchOperationError, CosmosHttpResponseError
+
+from cosmos_documents import Document
+from errors import StoreMisconfigured, StoreUnavailable
+
+A = TypeVar("A")
+B = TypeVar("B")
+R = TypeVar("R")
+logger = logging.getLogger(__name__)
+
+REQUEST_SECONDS = 10.0
+ATTEMPTS = 4
+BACKOFF_SECONDS = 0.05
+SESSIONS_KEPT = 10_000
+
+SESSION_TOKEN = "x-ms-session-token"  # noqa: S105 - the name of a header
+RETRY_AFTER_MS = "x-ms-retry-after-ms"
+PASSING_STATUSES = {408, 410, 429, 449, 500, 502, 503, 504}
+SESSION_NOT_AVAILABLE = (404, 1002)
+CONTAINER_NOT_FOUND = (404, 1003)
+
+
+class Refused(Exception):
+    """The write was not applied: 404 no such document, 409 it is there already, 412 its condition does not hold."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+class Operation(NamedTuple):
+    """One operation of a batch, as the SDK takes it."""
+
+    kind: str
+    arguments: tuple[Any, ...]
+    options: dict[str, str] = {}
+
+
+def create(document: Document) -> Operation:
+    """Return the operation that stores a new document."""
+    return Operation("create", (document,))
+
+
+def replace(document: Document) -> Operation:
+    """Return the operation that overwrites a document."""
+    return Operation("replace", (document["id"], document))
+
+
+def patch(id: str, operations: list[Document], condition: str | None = None) -> Operation:
+    """Return the operation that changes fields of a document if the condition holds."""
+    return Operation("patch", (id, operations), {"filter_predicate": condition} if condition else {})
+
+
+def delete(id: str) -> Operation:
+    """Return the operation that removes a document."""
+    return Operation("delete", (id,))
+
+
+async def together(first: Awaitable[A], second: Coroutine[Any, Any, B]) -> tuple[A, B]:
+    """Wait for both at the same time; if one fails, the other is stopped."""
+    other = asyncio.create_task(second)
+    try:
+        return await first, await other
+    finally:
+        other.cancel()
+        await asyncio.gather(other, return_exceptions=True)
+
+
+class SessionTokens:
+    """The newest session token of each partition key's value that was used lately.
+
+    The SDK keeps tokens too, but not those of batches; without them a read from a lagging replica misses our own batch.
+    """
+
+    def __init__(self) -> None:
+        self._tokens: OrderedDict[str, str] = OrderedDict()
+
+    def get(self, partition: str) -> str | None:
+        """Return the token that the next read must pass."""
+        return self._tokens.get(partition)
+
+    def keep(self, partition: str, headers: Mapping[str, str] | None) -> None:
+        """Remember the token in a response's headers unless a newer one is known."""
+        token = (headers or {}).get(SESSION_TOKEN)
+        if token and _position(token) >= _position(self._tokens.get(partition)):
+            self._tokens[partition] = token
+            self._tokens.move_to_end(partition)
+            if len(self._tokens) > SESSIONS_KEPT:
+                self._tokens.popitem(last=False)
+
+    def forget(self, partition: str) -> None:
+        """Drop a token that no replica can serve."""
+        self._tokens.pop(partition, None)
+
+
+class CosmosContainer:
+    """A container's requests.
+
+    Every method raises :class:`~errors.StoreUnavailable` when repeating did not help and
+    :class:`~errors.StoreMisconfigured` when access is denied or the container is missing.
+    """
+
+    def __init__(self, proxy: ContainerProxy) -> None:
+        self._proxy = proxy
+        self._sessions = SessionTokens()
+
+    async def read(self, partition: str, id: str) -> Document | None:
+        """Return a document, or ``None`` if there is none."""
+
+        async def send(token: str | None) -> Document:
+            item = await self._proxy.read_item(id, partition, **_session(token))
+            self._sessions.keep(partition, item.get_response_headers())
+            return item
+
+        try:
+            return await self._send(partition, send)
+        except Refused:
+            return None
+
+    async def query(self, partition: str, sql: str, **parameters: object) -> list[Document]:
+        """Return all rows of a query within the partition, which names its parameters ``@name``."""
+
+        async def send(token: str | None) -> list[Document]:
+            pages = self._proxy.query_items(
+                sql,
+                parameters=[{"name": f"@{name}", "value": value} for name, value in parameters.items()],
+                partition_key=partition,
+                **_session(token),
+            )
+            rows = [row async for row in pages]
+            self._sessions.keep(partition, pages.get_response_headers())
+            return rows
+
+        return await self._send(partition, send)
+
+    async def create(self, partition: str, document: Document) -> None:
+        """Store a new document; one that is there already is taken for our own earlier attempt, so ids must be new.
+
+        :raises Refused: never for 409.
+        """
+
+        async def send(_token: str | None) -> None:
+            item = await self._proxy.create_item(document)
+            self._sessions.keep(partition, item.get_response_headers())
+
+        try:
+            await self._send(partition, send)
+        except Refused as refused:
+            if refused.status != 409:
+                raise
+
+    async def patch(self, partition: str, id: str, operations: list[Document], condition: str | None = None) -> Document:
+        """Change fields of a document, if the condition holds, and return it.
+
+        :raises Refused: if there is no such document (404) or the condition does not hold (412).
+        """
+
+        async def send(_token: str | None) -> Document:
+            item = await self._proxy.patch_item(id, partition, operations, filter_predicate=condition)
+            self._sessions.keep(partition, item.get_response_headers())
+            return item
+
+        return await self._send(partition, send)
+
+    async def delete(self, partition: str, id: str) -> None:
+        """Remove a document, if it is there."""
+
+        async def send(_token: str | None) -> None:
+            await self._proxy.delete_item(id, partition)
+
+        try:
+            await self._send(partition, send)
+        except Refused as refused:
+            if refused.status != 404:
+                raise
+
+    async def batch(self, partition: str, operations: Sequence[Operation]) -> list[Document]:
+        """Apply all operations or none; return the documents that they leave.
+
+        :raises Refused: with the status of the first operation that was refused.
+        """
+
+        async def send(token: str | None) -> list[Document]:
+            # Fresh options for every attempt: the SDK takes the conditions out of those that it is given.
+            fresh = [(kind, arguments, dict(options)) for kind, arguments, options in operations]
+            results = await self._proxy.execute_item_batch(fresh, partition, **_session(token))
+            self._sessions.keep(partition, results.get_response_headers())
+            return [result.get("resourceBody") or {} for result in results]
+
+        return await self._send(partition, send)
+
+    async def _send(self, partition: str, send: Callable[[str | None], Awaitable[R]]) -> R:
+        started = time.monotonic()
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                async with asyncio.timeout(REQUEST_SECONDS):
+                    return await send(self._sessions.get(partition))
+            except (CosmosHttpResponseError, CosmosBatchOperationError) as error:
+                self._sessions.keep(partition, error.headers)
+                failure: Exception = self._passing(error)
+                wait = max(_backoff(attempt), _retry_after(error))
+            except ClientAuthenticationError as error:
+                logger.exception("Cosmos DB container %s: no token to be had from Entra ID", self._proxy.id)
+                raise StoreMisconfigured from error
+            except (AzureError, TimeoutError, OSError) as error:
+                failure, wait = error, _backoff(attempt)
+            if attempt == ATTEMPTS or time.monotonic() + wait > started + REQUEST_SECONDS:
+                break
+            await asyncio.sleep(wait)
+        logger.warning("Cosmos DB container %s: gave up after %d attempts", self._proxy.id, attempt, exc_info=failure)
+        self._forget_unservable(partition, failure)
+        raise StoreUnavailable(retry_after=max(1.0, wait)) from failure
+
+    def _passing(self, error: CosmosHttpResponseError | CosmosBatchOperationError) -> Exception:
+        """Return the error if it may pass; raise what it means if not."""
+        code = (error.status_code, error.sub_status or 0)
+        if error.status_code in PASSING_STATUSES or code == SESSION_NOT_AVAILABLE:
+            return error
+        if error.status_code in (401, 403) or code == CONTAINER_NOT_FOUND:
+            logger.error("Cosmos DB container %s: missing, or access denied (%d/%d)", self._proxy.id, *code, exc_info=error)
+            raise StoreMisconfigured from error
+        if error.status_code in (404, 409, 412):
+            raise Refused(error.status_code) from error
+        raise error
+
+    def _forget_unservable(self, partition: str, failure: Exception) -> None:
+        if getattr(failure, "sub_status", None) == SESSION_NOT_AVAILABLE[1]:
+            self._sessions.forget(partition)
+
+
+def _session(token: str | None) -> dict[str, Any]:
+    return {"session_token": token} if token else {}
+
+
+def _position(token: str | None) -> tuple[int, int]:
+    """Return a token's age: ``0:-1#33#…`` is version -1, position 33 of partition range 0."""
+    if token is None:
+        return (-2, 0)
+    version, _, rest = token.rpartition(":")[2].partition("#")
+    position = rest.partition("#")[0]
+    return (int(version), int(position)) if position else (-1, int(version))
+
+
+def _backoff(attempt: int) -> float:
+    return BACKOFF_SECONDS * 2.0**attempt * random.uniform(0.5, 1)  # noqa: S311 - spreads retries, keeps no secret
+
+
+def _retry_after(error: CosmosHttpResponseError | CosmosBatchOperationError) -> float:
+    """Return how many seconds Cosmos DB asked to wait; a batch's failed operation says it for itself."""
+    asked = [float((error.headers or {}).get(RETRY_AFTER_MS, 0))]
+    for result in getattr(error, "operation_responses", None) or ():
+        asked.append(float(result.get("retryAfterMilliseconds", 0)))
+    return max(asked) / 1000

@@ -1,0 +1,260 @@
+"""The documents of the Cosmos DB store: their containers, their fields, and how records become documents and back.
+
+``messages`` holds, per thread, one ``thread`` document, one ``message`` document per message and one ``key`` document per
+Idempotency-Key. ``threads`` holds one row per thread, for listing. A message that is being answered is not a document yet: it
+stands in its thread's lease.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from store import (
+    Message,
+    Metadata,
+    NewMessage,
+    Owner,
+    Record,
+    Thread,
+    ThreadStatus,
+    TurnStatus,
+    message_id,
+    sort_key,
+    timestamp,
+    utcnow,
+)
+
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerDefinition:
+    """A container as it must exist: its id, its partition key's path, and the only paths that are indexed."""
+
+    id: str
+    partition_key: str
+    indexed: tuple[str, ...]
+
+    @property
+    def indexing_policy(self) -> Document:
+        """The policy as Cosmos DB takes it: each further indexed path would make every write dearer."""
+        return {
+            "indexingMode": "consistent",
+            "automatic": True,
+            "includedPaths": [{"path": path} for path in self.indexed],
+            "excludedPaths": [{"path": "/*"}],
+        }
+
+
+MESSAGES = ContainerDefinition("messages", "/thread_id", ("/thread_id/?", "/type/?", "/seq/?"))
+THREADS = ContainerDefinition("threads", "/owner_id", ("/owner_id/?", "/sort/?", "/status/?", "/deleting/?"))
+CONTAINERS = (MESSAGES, THREADS)
+
+
+class PendingMessage(Record):
+    """What a new message brings along; its place and state follow from the lease."""
+
+    content: str
+    metadata: Metadata
+    timestamp: datetime
+
+
+class Lease(Record):
+    """A turn's hold on its thread until ``until`` (epoch seconds).
+
+    Either ``message`` is a new message, or ``seq`` is the place of an existing one that is answered again.
+    """
+
+    turn_id: str
+    until: float
+    message: PendingMessage | None
+    seq: int | None
+    key_id: str | None
+
+    def seconds_left(self) -> float:
+        """Return how long it still lives; zero or less once it has expired."""
+        return self.until - utcnow().timestamp()
+
+    @property
+    def message_status(self) -> TurnStatus:
+        """The state of the message that is being answered."""
+        return "running" if self.seconds_left() > 0 else "interrupted"
+
+
+class ThreadDocument(Record):
+    """A thread's document: the truth about the thread. ``rev`` grows with every change that its row must show."""
+
+    id: str
+    thread_id: str
+    type: Literal["thread"]
+    owner_hash: str
+    tenant: str
+    user: str
+    title: str | None
+    status: ThreadStatus
+    metadata: Metadata
+    created_at: datetime
+    updated_at: datetime
+    last_seq: int
+    last_message_preview: str | None
+    rev: int
+    deleting: bool
+    lease: Lease | None
+
+    @property
+    def thread(self) -> Thread:
+        """The thread as callers see it."""
+        return Thread(**self.model_dump(include=_THREAD_FIELDS), message_count=self.last_seq + (self.pending is not None))
+
+    @property
+    def pending(self) -> Message | None:
+        """The message that stands in the lease."""
+        if self.lease is None or self.lease.message is None:
+            return None
+        return Message(
+            id=message_id(self.id, self.last_seq + 1),
+            thread_id=self.id,
+            seq=self.last_seq + 1,
+            role="user",
+            content=self.lease.message.content,
+            timestamp=self.lease.message.timestamp,
+            status=self.lease.message_status,
+            turn_id=self.lease.turn_id,
+            metadata=self.lease.message.metadata,
+        )
+
+    def as_shown(self, message: Message) -> Message:
+        """Return a stored message as callers see it: running or interrupted if the lease is answering it again."""
+        if self.lease is None or self.lease.seq != message.seq:
+            return message
+        return answering_again(message, self.lease)
+
+    def not_before(self) -> datetime:
+        """Return the time now, or the later one that another process's clock has left."""
+        return max(utcnow(), self.updated_at)
+
+
+class KeyDocument(Record):
+    """An Idempotency-Key's document: ``seq`` is its message's place once that is a document, ``reply_seq`` its answer's."""
+
+    id: str
+    thread_id: str
+    type: Literal["key"]
+    fingerprint: str
+    turn_id: str
+    status: TurnStatus
+    seq: int | None
+    reply_seq: int | None
+
+
+_THREAD_FIELDS = set(Thread.model_fields) - {"message_count"}
+_ROW_FIELDS = ("title", "status", "metadata", "updated_at", "message_count", "last_message_preview", "rev", "sort")
+
+
+def answering_again(message: Message, lease: Lease) -> Message:
+    """Return an existing message as the lease's turn sees it."""
+    return message.model_copy(update={"status": lease.message_status, "turn_id": lease.turn_id, "problem": None})
+
+
+def new_thread_document(owner: Owner, thread: Thread) -> Document:
+    """Return the document of a new, empty thread."""
+    document = ThreadDocument(
+        **thread.model_dump(include=_THREAD_FIELDS),
+        thread_id=thread.id,
+        type="thread",
+        owner_hash=owner.hash,
+        tenant=owner.tenant,
+        user=owner.user,
+        last_seq=0,
+        rev=1,
+        deleting=False,
+        lease=None,
+    )
+    return document.model_dump(mode="json")
+
+
+def new_key_document(thread_id: str, id: str, new: NewMessage) -> Document:
+    """Return the document of an Idempotency-Key whose first turn begins."""
+    document = KeyDocument(
+        id=id,
+        thread_id=thread_id,
+        type="key",
+        fingerprint=new.fingerprint,
+        turn_id=new.turn_id,
+        status="running",
+        seq=None,
+        reply_seq=None,
+    )
+    return document.model_dump(mode="json")
+
+
+def key_id(idempotency_key: str) -> str:
+    """Return the id of an Idempotency-Key's document: a hash, as a caller's text may hold what an id must not."""
+    return f"key_{hashlib.sha256(idempotency_key.encode()).hexdigest()}"
+
+
+def message_document(message: Message) -> Document:
+    """Return a message's document."""
+    return {**message.model_dump(mode="json"), "type": "message"}
+
+
+def row_document(document: ThreadDocument) -> Document:
+    """Return the thread's row in the container ``threads``."""
+    return {
+        **document.thread.model_dump(mode="json"),
+        "owner_id": document.owner_hash,
+        "rev": document.rev,
+        "sort": sort_key(document.updated_at, document.id),
+        "deleting": False,
+    }
+
+
+def row_changes(document: ThreadDocument) -> list[Document]:
+    """Return the patch that brings the row up to date with the thread."""
+    row = row_document(document)
+    return changes(**{name: row[name] for name in _ROW_FIELDS})
+
+
+def changes(**fields: Any) -> list[Document]:
+    """Return patch operations that set fields of a document (``a__b`` is field b of a); a time becomes text."""
+    values = {name: timestamp(value) if isinstance(value, datetime) else value for name, value in fields.items()}
+    return [{"op": "set", "path": f"/{name.replace('__', '/')}", "value": value} for name, value in values.items()]
+
+
+def thread_changes(**fields: Any) -> list[Document]:
+    """Return patch operations that set fields of a thread's document and raise its ``rev``."""
+    return [*changes(**fields), {"op": "incr", "path": "/rev", "value": 1}]
+
+
+def condition(**equal: str | float | bool | None) -> str:
+    """Return a patch's condition: these fields (``a__b`` is field b of a) have these values.
+
+    :raises ValueError: for text that is not one of our own ids: conditions take no parameters, so nothing else may go in.
+    """
+    return "FROM c WHERE " + " AND ".join(f"c.{name.replace('__', '.')} = {_literal(value)}" for name, value in equal.items())
+
+
+def less_than(name: str, value: float) -> str:
+    """Return what to append to a condition: the field is less than a number."""
+    return f" AND c.{name} < {_literal(value)}"
+
+
+def unleased(owner: Owner) -> str:
+    """Return the condition that the thread is the owner's and free for a turn."""
+    return condition(owner_hash=owner.hash, deleting=False, lease=None)
+
+
+def _literal(value: str | float | bool | None) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        if not re.fullmatch(r"[0-9A-Za-z_]+", value):
+            raise ValueError("not an id of ours")
+        return f"'{value}'"
+    return repr(value)

@@ -1,0 +1,257 @@
+"""The thread store on Azure Cosmos DB: one partition per thread, one per owner's list of threads.
+
+A thread's document, its messages and its Idempotency-Keys share a partition, so that a turn is one atomic batch. The list of
+an owner's threads is a second container; a row there follows its thread and may lag behind it, but it never goes back in time
+and never comes back to life.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Self, TypeVar
+
+from typing_extensions import override
+
+from cosmos_connection import connect
+from cosmos_container import CosmosContainer, Refused, delete, together
+from cosmos_documents import (
+    MESSAGES,
+    THREADS,
+    ThreadDocument,
+    changes,
+    condition,
+    less_than,
+    new_thread_document,
+    row_changes,
+    row_document,
+    thread_changes,
+)
+from cosmos_turns import CosmosTurns, Request
+from errors import ChatError, StoreUnavailable, ThreadNotFound
+from store import (
+    THREAD_ID_PATTERN,
+    Message,
+    Metadata,
+    NewMessage,
+    Order,
+    Owner,
+    Page,
+    ReplayedTurn,
+    StartedTurn,
+    Thread,
+    ThreadChanges,
+    ThreadStatus,
+    ThreadStore,
+    decode_cursor,
+    encode_cursor,
+    new_id,
+    utcnow,
+)
+
+T = TypeVar("T")
+logger = logging.getLogger(__name__)
+
+LOOKS = 8
+DELETE_BATCH = 50
+
+
+class CosmosStore(ThreadStore):
+    """:class:`store.ThreadStore` in a database of a Cosmos DB account.
+
+    With a ``key`` the database and the containers are created if they are missing. Without one, the process's managed
+    identity (or whoever is signed in on this machine) is used, which cannot create them.
+    """
+
+    def __init__(self, endpoint: str, *, database: str, key: str | None) -> None:
+        self._connection = connect(endpoint, database=database, key=key)
+        self._resources = AsyncExitStack()
+        self._background: set[asyncio.Task[None]] = set()
+        self._messages: CosmosContainer
+        self._threads: CosmosContainer
+        self._turns: CosmosTurns
+
+    @override
+    async def __aenter__(self) -> Self:
+        containers = await self._resources.enter_async_context(self._connection)
+        self._messages = CosmosContainer(containers[MESSAGES.id])
+        self._threads = CosmosContainer(containers[THREADS.id])
+        self._turns = CosmosTurns(self._messages, self._refresh_row_later)
+        return self
+
+    @override
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await asyncio.gather(*self._background)
+        await self._resources.aclose()
+
+    @override
+    async def create_thread(self, owner: Owner, *, title: str | None, metadata: Metadata) -> Thread:
+        now = utcnow()
+        thread = Thread(
+            id=new_id("thread"),
+            title=title,
+            status="active",
+            metadata=metadata,
+            created_at=now,
+            updated_at=now,
+            message_count=0,
+            last_message_preview=None,
+        )
+        document = new_thread_document(owner, thread)
+        await self._messages.create(thread.id, document)
+        await self._threads.create(owner.hash, row_document(ThreadDocument.model_validate(document)))
+        return thread
+
+    @override
+    async def get_thread(self, owner: Owner, thread_id: str) -> Thread:
+        return (await self._thread(owner, thread_id)).thread
+
+    @override
+    async def list_threads(self, owner: Owner, *, status: ThreadStatus | None, limit: int, cursor: str | None) -> Page[Thread]:
+        sql, parameters = "SELECT TOP @limit * FROM c WHERE c.deleting = false", {}
+        if status:
+            sql, parameters["status"] = f"{sql} AND c.status = @status", status
+        if cursor:
+            sql, parameters["sort"] = f"{sql} AND c.sort < @sort", decode_cursor(cursor)
+        rows = await self._threads.query(owner.hash, f"{sql} ORDER BY c.sort DESC", limit=limit + 1, **parameters)
+        page = rows[:limit]
+        return Page(
+            [Thread.model_validate(row) for row in page], encode_cursor(page[-1]["sort"]) if len(rows) > limit else None
+        )
+
+    @override
+    async def update_thread(self, owner: Owner, thread_id: str, changes: ThreadChanges) -> Thread:
+        _check_id(thread_id)
+        mine = condition(owner_hash=owner.hash, deleting=False)
+        try:
+            changed = thread_changes(**changes, updated_at=utcnow())
+            document = ThreadDocument.model_validate(await self._messages.patch(thread_id, thread_id, changed, mine))
+        except Refused as refused:
+            raise ThreadNotFound(thread_id) from refused
+        await self._refresh_row(document)
+        return document.thread
+
+    @override
+    async def delete_thread(self, owner: Owner, thread_id: str) -> None:
+        _check_id(thread_id)
+        marked = thread_changes(deleting=True, lease=None)
+        try:
+            await self._messages.patch(thread_id, thread_id, marked, condition(owner_hash=owner.hash))
+        except Refused as refused:
+            raise ThreadNotFound(thread_id) from refused
+        await self._hide_row(owner, thread_id)
+        await self._delete_contents(thread_id)
+        await self._threads.delete(owner.hash, thread_id)
+        # The thread's document goes last: while it is there, a deletion that was stopped can be taken up again.
+        await self._messages.delete(thread_id, thread_id)
+
+    @override
+    async def list_messages(
+        self, owner: Owner, thread_id: str, *, limit: int, after: int | None, before: int | None, order: Order
+    ) -> Page[Message]:
+        for _ in range(LOOKS):
+            thread, messages = await together(
+                self._thread(owner, thread_id), self._stored_messages(thread_id, limit + 1, after, before, order)
+            )
+            if [message.seq for message in messages] == _in_order(_stored(thread, after, before), order)[: limit + 1]:
+                return _message_page(thread, messages, limit, after, before, order)
+            # A turn was committed between the two reads, or a replica lags: both read again, in the newer one's session.
+        raise StoreUnavailable
+
+    @override
+    async def begin_turn(
+        self, owner: Owner, thread_id: str, new: NewMessage, *, lease_seconds: float, history_limit: int
+    ) -> StartedTurn | ReplayedTurn:
+        _check_id(thread_id)
+        return await self._turns.begin(Request(owner, thread_id, new, lease_seconds), history_limit)
+
+    @override
+    async def renew_lease(self, turn: StartedTurn, *, lease_seconds: float) -> None:
+        await self._turns.renew(turn, lease_seconds)
+
+    @override
+    async def commit_turn(self, turn: StartedTurn, *, message: Message, reply: Message | None) -> None:
+        await self._turns.commit(turn, message, reply)
+
+    async def _thread(self, owner: Owner, thread_id: str) -> ThreadDocument:
+        _check_id(thread_id)
+        found = await self._messages.read(thread_id, thread_id)
+        document = ThreadDocument.model_validate(found) if found else None
+        if document is None or document.owner_hash != owner.hash or document.deleting:
+            raise ThreadNotFound(thread_id)
+        return document
+
+    async def _stored_messages(
+        self, thread_id: str, limit: int, after: int | None, before: int | None, order: Order
+    ) -> list[Message]:
+        sql, parameters = "SELECT TOP @limit * FROM c WHERE c.type = 'message'", {"limit": limit}
+        if after is not None:
+            sql, parameters["after"] = f"{sql} AND c.seq > @after", after
+        if before is not None:
+            sql, parameters["before"] = f"{sql} AND c.seq < @before", before
+        rows = await self._messages.query(thread_id, f"{sql} ORDER BY c.seq {order.upper()}", **parameters)
+        return [Message.model_validate(row) for row in rows]
+
+    async def _hide_row(self, owner: Owner, thread_id: str) -> None:
+        try:
+            await self._threads.patch(owner.hash, thread_id, changes(deleting=True))
+        except Refused:
+            logger.info("thread %s has no row any more", thread_id)
+
+    async def _delete_contents(self, thread_id: str) -> None:
+        query = f"SELECT TOP {DELETE_BATCH} c.id FROM c WHERE c.type IN ('message', 'key')"  # noqa: S608 - our own number
+        while rows := await self._messages.query(thread_id, query):
+            try:
+                await self._messages.batch(thread_id, [delete(row["id"]) for row in rows])
+            except Refused:
+                # Somebody else deletes the same thread and was quicker: what is left now shows the next query.
+                logger.info("thread %s is being deleted by another call too", thread_id)
+
+    async def _refresh_row(self, document: ThreadDocument) -> None:
+        older = condition(deleting=False) + less_than("rev", document.rev)
+        try:
+            await self._threads.patch(document.owner_hash, document.id, row_changes(document), older)
+        except Refused:
+            logger.debug("row of thread %s is newer already, or gone", document.id)
+
+    def _refresh_row_later(self, document: ThreadDocument) -> None:
+        async def refresh() -> None:
+            try:
+                await self._refresh_row(document)
+            except ChatError:
+                logger.exception("row of thread %s is not up to date", document.id)
+
+        task = asyncio.create_task(refresh())
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+
+def _check_id(thread_id: str) -> None:
+    if not re.match(THREAD_ID_PATTERN, thread_id):
+        raise ThreadNotFound(thread_id)
+
+
+def _stored(thread: ThreadDocument, after: int | None, before: int | None) -> list[int]:
+    """Return where the messages in the asked range that are documents stand, without the one in the lease."""
+    end = thread.last_seq + 1
+    return list(range((after or 0) + 1, end if before is None else min(before, end)))
+
+
+def _in_order(items: list[T], order: Order) -> list[T]:
+    return items if order == "asc" else items[::-1]
+
+
+def _message_page(
+    thread: ThreadDocument, stored: list[Message], limit: int, after: int | None, before: int | None, order: Order
+) -> Page[Message]:
+    messages = [thread.as_shown(message) for message in stored]
+    pending = thread.pending
+    if pending and pending.seq > (after or 0) and (before is None or pending.seq < before):
+        messages = [*messages, pending] if order == "asc" else [pending, *messages]
+    page = messages[:limit]
+    return Page(page, page[-1].id if len(messages) > limit else None)

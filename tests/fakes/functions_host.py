@@ -1,0 +1,213 @@
+"""The Azure Functions host, as far as HTTP goes: drives the real Python runtime (azure_functions_runtime) in this process.
+
+It sends the runtime the messages of the host's protocol, and forwards each HTTP request to the web server that the runtime
+starts, marked with the id of its invocation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import importlib.util
+import json
+import re
+import socket
+import sys
+import uuid
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+from unittest import mock
+
+import httpx2
+import pytest
+import uvicorn
+
+DEADLINE = 20.0
+needs_runtime = pytest.mark.skipif(
+    importlib.util.find_spec("azure_functions_runtime") is None,
+    reason="azure-functions-runtime is the worker of Python 3.13 and later",
+)
+INVOCATION: ContextVar[str | None] = ContextVar("invocation", default=None)
+
+
+class WorkerServer(uvicorn.Server):
+    """The worker's web server, which tells when it has started and ended."""
+
+    def __init__(self, config: uvicorn.Config, *, started: asyncio.Future[WorkerServer]) -> None:
+        super().__init__(config)
+        self._started = started
+        self.ended = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._started.set_result(self)
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        try:
+            await super().serve(sockets)
+        finally:
+            self.ended.set()
+
+
+@dataclass(frozen=True)
+class IndexedFunction:
+    """What the runtime told about a function."""
+
+    id: str
+    name: str
+    route: str
+    methods: tuple[str, ...] | None
+    auth_level: str
+
+    def match(self, method: str, path: str) -> dict[str, str] | None:
+        """Return the route parameters if this function takes the request."""
+        if self.methods is not None and method not in self.methods:
+            return None
+        pattern = re.sub(r"\\\{\\\*(\w+)\\\}", r"(?P<\1>.*)", re.escape(self.route))
+        pattern = re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", pattern)
+        found = re.fullmatch(pattern, path.removeprefix("/"), re.IGNORECASE)
+        return found.groupdict() if found else None
+
+
+class FunctionsHost(httpx2.AsyncBaseTransport):
+    """A transport for HTTP clients that leads through host and worker to the functions."""
+
+    def __init__(self, module: ModuleType, functions: list[IndexedFunction], worker: str, server: WorkerServer) -> None:
+        self.module = module
+        self._server = server
+        # As the real host does: the first of these that matches gets the request.
+        self.functions = sorted(functions, key=lambda function: function.name.upper())
+        self.invocations: deque[tuple[str, Any]] = deque(maxlen=100)
+        self._worker = httpx2.URL(worker)
+        self._http = httpx2.AsyncHTTPTransport(limits=httpx2.Limits(max_connections=None))
+        self._runtime = importlib.import_module("azure_functions_runtime.handle_event")
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        for function in self.functions:
+            params = function.match(request.method, request.url.path)
+            if params is not None:
+                return await self._invoke(function, params, request)
+        return httpx2.Response(404, headers={"x-answered-by": "host"})
+
+    async def aclose(self) -> None:
+        await self._http.aclose()
+        await asyncio.gather(*self._tasks)
+
+    async def stop_worker(self) -> None:
+        """Shut the worker's server down, as SIGTERM does."""
+        self._server.should_exit = True
+        await asyncio.wait_for(self._server.ended.wait(), DEADLINE)
+
+    async def _invoke(self, function: IndexedFunction, params: dict[str, str], request: httpx2.Request) -> httpx2.Response:
+        invocation = str(uuid.uuid4())
+        task = asyncio.create_task(self._run(function, params, invocation))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        url = request.url.copy_with(scheme="http", host=self._worker.host, port=self._worker.port)
+        headers = [*request.headers.raw, (b"x-ms-invocation-id", invocation.encode())]
+        return await self._http.handle_async_request(
+            httpx2.Request(request.method, url, headers=headers, stream=request.stream, extensions=request.extensions)
+        )
+
+    async def _run(self, function: IndexedFunction, params: dict[str, str], invocation: str) -> None:
+        INVOCATION.set(invocation)
+        response = await self._runtime.invocation_request(_event(invocation_request=_invocation(function, params, invocation)))
+        self.invocations.append((function.name, response.result))
+
+
+@asynccontextmanager
+async def start_host(folder: Path, script: str) -> AsyncIterator[FunctionsHost]:
+    """Load the function app ``script`` in ``folder`` afresh, as a new worker would, and stop its server at the end."""
+    runtime = importlib.import_module("azure_functions_runtime.handle_event")
+    stem = script.removesuffix(".py")
+    sys.modules.pop(stem, None)
+    server: asyncio.Future[WorkerServer] = asyncio.get_running_loop().create_future()
+    with (
+        mock.patch.object(uvicorn, "Server", partial(WorkerServer, started=server)),
+        mock.patch.dict("os.environ", {"PYTHON_SCRIPT_FILE_NAME": script}),
+        mock.patch.object(sys, "path", [str(folder), *sys.path]),
+    ):
+        started = await runtime.worker_init_request(_init(folder))
+        assert started.result.status == "Success", started.result.exception
+        indexed = await runtime.functions_metadata_request(_event())
+        await asyncio.wait_for(server, DEADLINE)
+    functions = [_indexed(metadata) for metadata in indexed.function_metadata_results]
+    for function in functions:
+        load = SimpleNamespace(function_id=function.id, metadata=SimpleNamespace(name=function.name))
+        assert (await runtime.function_load_request(_event(function_load_request=load))).result.status == "Success"
+    host = FunctionsHost(sys.modules.pop(stem), functions, started.capabilities["HttpUri"], server.result())
+    try:
+        yield host
+    finally:
+        await host.aclose()
+        await host.stop_worker()
+
+
+def _indexed(metadata: Any) -> IndexedFunction:
+    trigger = json.loads(metadata.raw_bindings[0])
+    methods = tuple(trigger["methods"]) if "methods" in trigger else None
+    return IndexedFunction(metadata.function_id, metadata.name, trigger["route"], methods, trigger["authLevel"])
+
+
+class OneOf(SimpleNamespace):
+    """A protobuf message of whose fields at most one is set."""
+
+    def __init__(self, which: str | None = None, **fields: Any) -> None:
+        super().__init__(**fields)
+        self._which = which
+
+    def WhichOneof(self, group: str) -> str | None:  # noqa: N802 - protobuf's name
+        return self._which
+
+
+class _Message(SimpleNamespace):
+    """A protobuf message that the runtime makes."""
+
+
+class _StatusResult(_Message):
+    Success = "Success"
+    Failure = "Failure"
+
+
+class _BindingInfo(_Message):
+    undefined = 0
+    out = 1
+    inout = 2
+
+
+class _Protos:
+    """The protobuf module of the worker that the runtime runs in."""
+
+    StatusResult = _StatusResult
+    BindingInfo = _BindingInfo
+
+    def __getattr__(self, name: str) -> type[_Message]:
+        return _Message
+
+
+def _event(**content: Any) -> SimpleNamespace:
+    return SimpleNamespace(request=SimpleNamespace(**content), properties={"host": "127.0.0.1", "protos": _Protos()})
+
+
+def _init(folder: Path) -> SimpleNamespace:
+    return _event(worker_init_request=SimpleNamespace(capabilities={}, function_app_directory=str(folder)))
+
+
+def _invocation(function: IndexedFunction, params: dict[str, str], invocation: str) -> SimpleNamespace:
+    http = SimpleNamespace(method="", url="", headers={}, params=params, query={}, body=OneOf())
+    return SimpleNamespace(
+        invocation_id=invocation,
+        function_id=function.id,
+        input_data=[OneOf("data", name="req", data=OneOf("http", http=http))],
+        trigger_metadata={},
+        trace_context=SimpleNamespace(trace_parent="", trace_state="", attributes={}),
+        retry_context=SimpleNamespace(retry_count=0, max_retry_count=0, exception=None),
+    )

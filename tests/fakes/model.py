@@ -1,0 +1,258 @@
+"""A model server that speaks the OpenAI chat completions protocol over HTTP, streaming and not, with faults.
+
+In a test, :class:`FakeModel` runs in the test's event loop and follows a script of replies. As a program
+(``python -m tests.fakes.model --port N``) it answers at once, for benchmarks: a message with ``[2 tools]`` gets two tool
+calls first.
+
+Written from the protocol's public reference: https://platform.openai.com/docs/api-reference/chat
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+Wait = Callable[[], Awaitable[None]]
+WORDS = [f"word{number} " for number in range(50)]
+USAGE = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
+
+
+@dataclass(frozen=True)
+class Call:
+    """A tool call that the model asks for; ``arguments`` is text, so that it may be broken."""
+
+    name: str
+    arguments: str
+    id: str = "call_1"
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One answer of the model, or one failure.
+
+    ``wait`` is awaited before anything is sent, ``wait_for_piece`` before each piece of a stream. ``drop`` closes the
+    connection: before any byte, or (streaming) after that many pieces. ``body`` replaces the whole answer.
+    """
+
+    text: str = ""
+    calls: tuple[Call, ...] = ()
+    status: int = 200
+    error: dict[str, Any] | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+    finish_reason: str | None = None
+    wait: Wait | None = None
+    wait_for_piece: Wait | None = None
+    drop: bool = False
+    drop_after_pieces: int | None = None
+    body: bytes | None = None
+
+
+class FakeModel:
+    """The server. ``replies`` are used up one request at a time, the last one again and again; ``requests`` are the bodies."""
+
+    def __init__(self, *replies: Reply) -> None:
+        self.replies = list(replies)
+        self.requests: list[dict[str, Any]] = []
+        self.headers: list[dict[str, str]] = []
+        self.paths: list[str] = []
+        self.disconnected = asyncio.Event()
+        self._server: asyncio.Server
+        self._connections: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        for connection in self._connections:
+            connection.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+        await self._server.wait_closed()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._serve(reader, writer))
+        self._connections.add(task)
+        task.add_done_callback(self._connections.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while await self._exchange(reader, writer):
+                pass
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Answer one request; return whether the connection stays."""
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:]) if name}
+        request = json.loads(await reader.readexactly(int(headers["content-length"])))
+        self.paths.append(head[0].split(" ")[1])
+        self.headers.append(headers)
+        self.requests.append(request)
+        reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
+        answering = asyncio.create_task(answer(writer, request, reply))
+        leaving = asyncio.create_task(reader.read(1))
+        await asyncio.wait((answering, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if not answering.done():
+            self.disconnected.set()
+        for task in (answering, leaving):
+            task.cancel()
+        await asyncio.gather(answering, leaving, return_exceptions=True)
+        # The byte that was waited for is gone: a connection serves one request.
+        return False
+
+
+async def answer(writer: asyncio.StreamWriter, request: dict[str, Any], reply: Reply) -> None:
+    """Write a reply as HTTP."""
+    if reply.wait:
+        await reply.wait()
+    if reply.drop:
+        return
+    if request.get("stream") and reply.status == 200 and reply.body is None:
+        await answer_streaming(writer, request, reply)
+        return
+    if reply.body is not None:
+        body = reply.body
+    elif reply.status != 200:
+        body = json.dumps({"error": reply.error or {"message": "failed", "type": "error", "code": None}}).encode()
+    else:
+        body = json.dumps(completion(request, reply)).encode()
+    headers = {"content-type": "application/json", "content-length": str(len(body)), "connection": "close", **reply.headers}
+    writer.write(head_of(reply.status, headers) + body)
+    await writer.drain()
+
+
+async def answer_streaming(writer: asyncio.StreamWriter, request: dict[str, Any], reply: Reply) -> None:
+    """Write a reply as server-sent events, one piece at a time."""
+    writer.write(head_of(200, {"content-type": "text/event-stream", "connection": "close", **reply.headers}))
+    for number, piece in enumerate(chunks(request, reply)):
+        if number == reply.drop_after_pieces:
+            return
+        if reply.wait_for_piece:
+            await reply.wait_for_piece()
+        writer.write(f"data: {json.dumps(piece)}\n\n".encode())
+        await writer.drain()
+    writer.write(b"data: [DONE]\n\n")
+    await writer.drain()
+
+
+def head_of(status: int, headers: dict[str, str]) -> bytes:
+    lines = [f"HTTP/1.1 {status} Status", *(f"{name}: {value}" for name, value in headers.items())]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+def finish_reason(reply: Reply) -> str:
+    return reply.finish_reason or ("tool_calls" if reply.calls else "stop")
+
+
+def completion(request: dict[str, Any], reply: Reply) -> dict[str, Any]:
+    """Return a whole answer."""
+    message: dict[str, Any] = {"role": "assistant", "content": reply.text or None}
+    if reply.calls:
+        message["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in reply.calls
+        ]
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": f"{request['model']}-2026",
+        "choices": [{"index": 0, "message": message, "finish_reason": finish_reason(reply), "logprobs": None}],
+        "usage": USAGE,
+    }
+
+
+def chunks(request: dict[str, Any], reply: Reply) -> list[dict[str, Any]]:
+    """Return an answer in pieces: words of text, halves of arguments, the end, the usage."""
+    deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
+    deltas += [{"content": word} for word in reply.text.split(" ") for word in ([f"{word} "])] if reply.text else []
+    if reply.text:
+        deltas[-1] = {"content": deltas[-1]["content"].removesuffix(" ")}
+    for index, call in enumerate(reply.calls):
+        function = {"name": call.name, "arguments": ""}
+        deltas.append({"tool_calls": [{"index": index, "id": call.id, "type": "function", "function": function}]})
+        middle = len(call.arguments) // 2
+        for half in (call.arguments[:middle], call.arguments[middle:]):
+            deltas.append({"tool_calls": [{"index": index, "function": {"arguments": half}}]})
+    base = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": f"{request['model']}-2026"}
+    choices = [{"index": 0, "delta": delta, "finish_reason": None} for delta in deltas]
+    choices.append({"index": 0, "delta": {}, "finish_reason": finish_reason(reply)})
+    pieces: list[dict[str, Any]] = [{**base, "choices": [choice], "usage": None} for choice in choices]
+    if request.get("stream_options", {}).get("include_usage"):
+        pieces.append({**base, "choices": [], "usage": USAGE})
+    return pieces
+
+
+TEXT_REPLY = Reply(text="".join(WORDS).strip())
+TOOLS_REPLY = Reply(
+    calls=(
+        Call("get_weather", '{"location": "Seattle"}', "call_1"),
+        Call("calculate", '{"expression": "85 * 0.15"}', "call_2"),
+    )
+)
+
+
+def prepared(reply: Reply) -> tuple[bytes, bytes]:
+    """Return a reply's body, whole and streamed."""
+    request = {"model": "fake", "stream_options": {"include_usage": True}}
+    pieces = "".join(f"data: {json.dumps(piece)}\n\n" for piece in chunks(request, reply))
+    return json.dumps(completion(request, reply)).encode(), f"{pieces}data: [DONE]\n\n".encode()
+
+
+PREPARED = {"text": prepared(TEXT_REPLY), "tools": prepared(TOOLS_REPLY)}
+
+
+class InstantModel(asyncio.Protocol):
+    """The benchmarks' server: keeps connections open and writes prepared bytes."""
+
+    def __init__(self) -> None:
+        self._buffer = b""
+        self._transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        while (end := self._buffer.find(b"\r\n\r\n")) >= 0:
+            head = self._buffer[:end].lower()
+            start = head.index(b"content-length:") + 15
+            length = int(head[start : (head + b"\r\n").index(b"\r\n", start)])
+            if len(self._buffer) < end + 4 + length:
+                return
+            body = self._buffer[end + 4 : end + 4 + length]
+            self._buffer = self._buffer[end + 4 + length :]
+            self._answer(json.loads(body))
+
+    def _answer(self, request: dict[str, Any]) -> None:
+        last = request["messages"][-1]
+        kind = "tools" if last["role"] == "user" and "[2 tools]" in str(last["content"]) else "text"
+        stream = bool(request.get("stream"))
+        body = PREPARED[kind][stream]
+        content_type = "text/event-stream" if stream else "application/json"
+        headers = {"content-type": content_type, "content-length": str(len(body))}
+        self._transport.write(head_of(200, headers) + body)
+
+
+async def serve(port: int) -> None:
+    server = await asyncio.get_running_loop().create_server(InstantModel, "127.0.0.1", port)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int, required=True)
+    asyncio.run(serve(parser.parse_args().port))

@@ -1,0 +1,44 @@
+"""Function apps inside the real Functions runtime."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.fakes.functions_host import FunctionsHost, start_host
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture
+async def sample() -> AsyncIterator[FunctionsHost]:
+    """The sample app in the runtime."""
+    async with start_host(HERE, "sample_app.py") as host:
+        yield host
+
+
+@pytest.fixture
+async def sample_client(sample: FunctionsHost) -> AsyncIterator[httpx2.AsyncClient]:
+    """A client of the sample app."""
+    async with httpx2.AsyncClient(transport=sample, base_url="http://host.test", timeout=20) as client:
+        yield client
+
+
+@pytest.fixture
+async def api(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[FunctionsHost]:
+    """The real function app in the runtime, with the embedded defaults."""
+    for name in ("AZURE_OPENAI_ENDPOINT", "OPENAI_API_KEY", "OPENAI_BASE_URL", "COSMOS_ENDPOINT", "WEBSITE_SITE_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DATA_DIR", str(tmp_path))
+    async with start_host(HERE.parent.parent, "function_app.py") as host:
+        yield host
+
+
+@pytest.fixture
+async def api_client(api: FunctionsHost) -> AsyncIterator[httpx2.AsyncClient]:
+    """A client of the real function app."""
+    async with httpx2.AsyncClient(transport=api, base_url="http://host.test", timeout=20) as client:
+        yield client
