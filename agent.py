@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from agent_framework import SKIP_PARSING, Agent, AgentResponse, Content, FunctionTool
-from agent_framework import Message as ModelMessage
+from agent_framework.observability import disable_instrumentation
 from pydantic_core import to_json
 
 from errors import ContentFiltered, ModelError, ModelUnavailable
@@ -44,11 +44,11 @@ class ChatAgent:
 
         :raises ModelError: as the model's service fails.
         """
-        prompt = [shown for past in history for shown in as_model_messages(past)]
-        prompt.append(ModelMessage("user", [message.content]))
         run = Run(observer)
+        # An option, and not messages: the framework copies and re-types every message several times, at every call.
+        options: Any = {"history": as_history(history)}
         try:
-            response = await (self._stream(prompt, run) if stream else self._complete(prompt, run))
+            response = await (self._stream if stream else self._complete)(message.content, options, run)
         except Exception as error:
             if translated := self._translate(error, self._settings):
                 raise translated from error
@@ -65,16 +65,17 @@ class ChatAgent:
             output_tokens=usage.get("output_token_count") or 0,
         )
 
-    async def _complete(self, prompt: list[ModelMessage], run: Run) -> AgentResponse[Any]:
-        response = await self._agent.run(prompt, function_invocation_kwargs={RUN_KEY: run})
+    async def _complete(self, content: str, options: Any, run: Run) -> AgentResponse[Any]:
+        response = await self._agent.run(content, options=options, function_invocation_kwargs={RUN_KEY: run})
         reporter = Reporter(run)
         for message in response.messages:
             reporter.report(message.contents)
         return response
 
-    async def _stream(self, prompt: list[ModelMessage], run: Run) -> AgentResponse[Any]:
+    async def _stream(self, content: str, options: Any, run: Run) -> AgentResponse[Any]:
         reporter = Reporter(run)
-        async with self._agent.run(prompt, stream=True, function_invocation_kwargs={RUN_KEY: run}) as stream:
+        kwargs = {RUN_KEY: run}
+        async with self._agent.run(content, options=options, stream=True, function_invocation_kwargs=kwargs) as stream:
             async for update in stream:
                 reporter.report(update.contents)
             return await stream.get_final_response()
@@ -83,6 +84,8 @@ class ChatAgent:
 @asynccontextmanager
 async def open_agent(settings: Settings, tools: Sequence[Callable[..., Any]]) -> AsyncIterator[ChatAgent]:
     """Build the agent with the model that the settings ask for; its clients are closed afterwards."""
+    # Spans that nobody collects cost a tenth of a turn.
+    disable_instrumentation()
     middleware = ToolCallMiddleware(timeout_seconds=settings.tool_timeout_seconds, max_calls=settings.turn_max_tool_calls)
     opening, translate = _model(settings, middleware)
     async with opening as client:
@@ -113,19 +116,25 @@ def as_function_tool(tool: Callable[..., Any]) -> FunctionTool:
     return FunctionTool(name=tool.__name__, description=inspect.getdoc(tool) or "", func=tool, result_parser=SKIP_PARSING)
 
 
-def as_model_messages(message: Message) -> Iterator[ModelMessage]:
-    """Show a stored message to the model: a call always comes with its result or its error."""
-    if message.tool_calls:
-        # Ids of our own: servers may use the same one again in a later turn.
-        ids = [f"call_{message.seq}_{number}" for number in range(len(message.tool_calls))]
-        calls = list(zip(ids, message.tool_calls, strict=True))
-        yield ModelMessage(
-            "assistant",
-            [Content.from_function_call(id, call.tool, arguments=to_json(call.arguments).decode()) for id, call in calls],
-        )
-        yield ModelMessage("tool", [Content.from_function_result(id, result=_outcome(call)) for id, call in calls])
-    if message.content:
-        yield ModelMessage(message.role, [message.content])
+def as_history(messages: Sequence[Message]) -> list[dict[str, Any]]:
+    """Show stored messages to the model, in the form of the chat completions protocol.
+
+    A tool call always comes with its result or its error.
+    """
+    history: list[dict[str, Any]] = []
+    for message in messages:
+        if message.tool_calls:
+            # Ids of our own: servers may use the same one again in a later turn.
+            calls = [(f"call_{message.seq}_{number}", call) for number, call in enumerate(message.tool_calls)]
+            history.append({"role": "assistant", "content": None, "tool_calls": [_asked(*call) for call in calls]})
+            history += [{"role": "tool", "tool_call_id": id, "content": _outcome(call)} for id, call in calls]
+        if message.content:
+            history.append({"role": message.role, "content": message.content})
+    return history
+
+
+def _asked(id: str, call: ToolCall) -> dict[str, Any]:
+    return {"id": id, "type": "function", "function": {"name": call.tool, "arguments": to_json(call.arguments).decode()}}
 
 
 def _outcome(call: ToolCall) -> str:

@@ -52,17 +52,17 @@ class Operation(NamedTuple):
 
     kind: str
     arguments: tuple[Any, ...]
-    options: dict[str, str] = {}
+    options: dict[str, str]
 
 
 def create(document: Document) -> Operation:
     """Return the operation that stores a new document."""
-    return Operation("create", (document,))
+    return Operation("create", (document,), {})
 
 
 def replace(document: Document) -> Operation:
     """Return the operation that overwrites a document."""
-    return Operation("replace", (document["id"], document))
+    return Operation("replace", (document["id"], document), {})
 
 
 def patch(id: str, operations: list[Document], condition: str | None = None) -> Operation:
@@ -72,7 +72,7 @@ def patch(id: str, operations: list[Document], condition: str | None = None) -> 
 
 def delete(id: str) -> Operation:
     """Return the operation that removes a document."""
-    return Operation("delete", (id,))
+    return Operation("delete", (id,), {})
 
 
 async def together(first: Awaitable[A], second: Coroutine[Any, Any, B]) -> tuple[A, B]:

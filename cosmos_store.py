@@ -113,7 +113,8 @@ class CosmosStore(ThreadStore):
 
     @override
     async def list_threads(self, owner: Owner, *, status: ThreadStatus | None, limit: int, cursor: str | None) -> Page[Thread]:
-        sql, parameters = "SELECT TOP @limit * FROM c WHERE c.deleting = false", {}
+        sql = "SELECT TOP @limit * FROM c WHERE c.deleting = false"
+        parameters: dict[str, str] = {}
         if status:
             sql, parameters["status"] = f"{sql} AND c.status = @status", status
         if cursor:

@@ -79,11 +79,15 @@ class CosmosTurns:
         """Do what :meth:`store.ThreadStore.begin_turn` promises."""
         # One more with a key: the message of an earlier attempt may be among the latest, and is not its own history.
         limit = history_limit + (request.key_id is not None) if history_limit else 0
-        taken, latest = await together(self._take(request), self._latest(request.thread_id, limit))
-        if isinstance(taken, ReplayedTurn):
-            return taken
+        taken, latest = await together(self._lease_for_new(request), self._latest(request.thread_id, limit))
+        if taken is None:
+            outcome = await self._take_after_refusal(request)
+            if isinstance(outcome, ReplayedTurn):
+                return outcome
+            taken, latest = outcome, []
         thread, message = taken
         if limit and (latest[0].seq if latest else 0) != thread.last_seq:
+            # Read before somebody else's commit, or from a lagging replica; the lease's answer has the newer session.
             latest = await self._latest(request.thread_id, limit)
         history = [earlier for earlier in latest if earlier.seq != message.seq][:history_limit]
         return StartedTurn(
@@ -138,12 +142,11 @@ class CosmosTurns:
         rows = await self._messages.query(thread_id, HISTORY, limit=limit) if limit else []
         return [Message.model_validate(row) for row in rows]
 
-    async def _take(self, request: Request) -> Taken | ReplayedTurn:
-        outcome: Taken | ReplayedTurn | None = await self._lease_for_new(request)
+    async def _take_after_refusal(self, request: Request) -> Taken | ReplayedTurn:
         for _ in range(ROUNDS):
+            outcome = await self._look_closer(request)
             if outcome is not None:
                 return outcome
-            outcome = await self._look_closer(request)
         raise StoreUnavailable
 
     async def _lease_for_new(self, request: Request) -> Taken | None:

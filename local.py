@@ -67,7 +67,7 @@ def main() -> int:
     if not settings.serves_loopback_only:
         print(f"HOST: {settings.host} is open to other machines, but nobody has to sign in; use 127.0.0.1", file=sys.stderr)  # noqa: T201
         return 2
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     config = uvicorn.Config(
         create_app(settings),
         host=settings.host,

@@ -23,13 +23,14 @@ class Services:
     turns: Turns
 
 
-def get_services(request: Request) -> Services:
+# Asynchronous although they wait for nothing: FastAPI would run plain functions in threads.
+async def get_services(request: Request) -> Services:
     """Return the services that the app's lifespan has put into the request's state."""
     services: Services = request.state.services
     return services
 
 
-def get_owner() -> Owner:
+async def get_owner() -> Owner:
     """Return whom the request acts for: on this machine, the only user."""
     return LOCAL_OWNER
 

@@ -1,0 +1,24 @@
+"""The thread stores as fixtures: what takes ``store`` or ``backend`` runs on each of them."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from store import ThreadStore
+from tests.store_fixtures import Backend, SqliteBackend, cosmos_backend
+
+
+@pytest.fixture(params=["sqlite", "cosmos"])
+async def backend(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Backend]:
+    if request.param == "sqlite":
+        yield SqliteBackend(tmp_path / "chat.db")
+        return
+    async with cosmos_backend() as cosmos:
+        yield cosmos
+
+
+@pytest.fixture
+async def store(backend: Backend) -> AsyncIterator[ThreadStore]:
+    async with backend.new() as store:
+        yield store

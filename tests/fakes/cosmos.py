@@ -1,0 +1,324 @@
+"""A Cosmos DB account on a port of this machine, for the real SDK: what the store needs of the REST API, and faults.
+
+Requests that it does not know are refused with 400, so that the store cannot come to depend on guesses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Literal, Self
+from urllib.parse import unquote
+
+from aiohttp import web
+
+from tests.fakes.cosmos_data import CHARGES, MAX_BYTES, Container, CosmosError, Document
+
+KEY = "ZmFrZSBrZXkgb2YgYSBmYWtlIGFjY291bnQ="
+PAGE_BYTES = 4 * 1024 * 1024
+BATCH, QUERY = "x-ms-cosmos-is-batch-request", "x-ms-documentdb-isquery"
+Kind = Literal["account", "database", "container", "pkranges", "create", "read", "replace", "patch", "delete", "query", "batch"]
+METHODS: dict[str, Kind] = {"POST": "create", "GET": "read", "PUT": "replace", "PATCH": "patch", "DELETE": "delete"}
+
+
+@dataclass
+class Logged:
+    """A request as the account saw it; ``started`` and ``ended`` count everything that happened there."""
+
+    kind: Kind
+    container: str
+    body: Any
+    started: int
+    session_token: str | None
+    ended: int = 0
+    status: int = 0
+    charge: float = 0.0
+
+
+@dataclass(eq=False)
+class Fault:
+    """What happens to the next request that fits, once."""
+
+    kind: Kind | None
+    container: str | None
+    status: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    drop: Literal["before", "after"] | None = None
+    in_batch: bool = False
+    hold: bool = False
+    reached: asyncio.Event = field(default_factory=asyncio.Event)
+    released: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class FakeCosmos:
+    """Use it as an async context manager; then ``endpoint`` is where it listens."""
+
+    def __init__(self, *, tls: ssl.SSLContext | None = None) -> None:
+        self.endpoint = ""
+        self.databases: dict[str, dict[str, Container]] = {}
+        self.log: list[Logged] = []
+        self._faults: list[Fault] = []
+        self._ticks = itertools.count(1)
+        self._rids = itertools.count(1)
+        self._tls = tls
+
+    async def __aenter__(self) -> Self:
+        app = web.Application(client_max_size=4 * MAX_BYTES)
+        app.router.add_route("*", "/{path:.*}", self._answer)
+        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=self._tls)
+        await site.start()
+        self.endpoint = f"{'https' if self._tls else 'http'}://127.0.0.1:{self._runner.addresses[0][1]}/"
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for fault in self._faults:
+            fault.released.set()
+        await self._runner.cleanup()
+
+    def container(self, id: str) -> Container:
+        """Return a container of the only database."""
+        (database,) = self.databases.values()
+        return database[id]
+
+    def fail(self, kind: Kind, container: str | None = None, **effect: Any) -> Fault:
+        """Let the next request of a kind go wrong: ``status``, ``drop``, ``hold`` (until released), see :class:`Fault`."""
+        fault = Fault(kind, container, **effect)
+        self._faults.append(fault)
+        return fault
+
+    def requests(self, since: int = 0) -> list[Logged]:
+        """Return the requests for documents, in the order in which they came."""
+        return [entry for entry in self.log[since:] if entry.kind not in ("account", "database", "container", "pkranges")]
+
+    @property
+    def faults_left(self) -> int:
+        """How many faults have not met a request yet."""
+        return len(self._faults)
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        parts = [unquote(part) for part in request.path.strip("/").split("/") if part]
+        kind = _kind(request, parts)
+        raw = await request.read()
+        entry = Logged(
+            kind,
+            parts[3] if len(parts) > 3 else "",
+            json.loads(raw) if raw else None,
+            next(self._ticks),
+            request.headers.get("x-ms-session-token"),
+        )
+        self.log.append(entry)
+        fault = self._take_fault(entry)
+        try:
+            response = await self._with_fault(fault, request, parts, entry, len(raw))
+        finally:
+            entry.ended = next(self._ticks)
+        entry.status = response.status
+        entry.charge = float(response.headers.get("x-ms-request-charge", 0))
+        return response
+
+    def _take_fault(self, entry: Logged) -> Fault | None:
+        for fault in self._faults:
+            if fault.kind in (None, entry.kind) and fault.container in (None, entry.container):
+                self._faults.remove(fault)
+                return fault
+        return None
+
+    async def _with_fault(
+        self, fault: Fault | None, request: web.Request, parts: list[str], entry: Logged, size: int
+    ) -> web.StreamResponse:
+        if fault is None:
+            return self._reply(request, parts, entry, size)
+        fault.reached.set()
+        if fault.hold:
+            await fault.released.wait()
+            return self._reply(request, parts, entry, size)
+        if fault.drop:
+            if fault.drop == "after":
+                self._reply(request, parts, entry, size)
+            return _hang_up(request)
+        if fault.in_batch:
+            results = [{"statusCode": 424} for _ in entry.body]
+            results[-1] = {"statusCode": fault.status or 429, "retryAfterMilliseconds": 1}
+            return web.json_response(results, status=207, headers=dict(fault.headers))
+        return web.json_response({"code": "Fault"}, status=fault.status or 500, headers=dict(fault.headers))
+
+    def _reply(self, request: web.Request, parts: list[str], entry: Logged, size: int) -> web.StreamResponse:
+        headers: dict[str, str] = {}
+        try:
+            if "authorization" not in request.headers:
+                raise CosmosError(401)
+            if size > MAX_BYTES:
+                raise CosmosError(413, "request over 2 MB")
+            if len(parts) > 4 and parts[4] == "docs":
+                return self._documents(request, parts, entry, headers)
+            return self._metadata(request, parts, entry)
+        except CosmosError as error:
+            headers |= {"x-ms-substatus": str(error.sub_status), "x-ms-request-charge": "1"}
+            return web.json_response(
+                {"code": str(error.status), "message": error.message}, status=error.status, headers=headers
+            )
+
+    def _metadata(self, request: web.Request, parts: list[str], entry: Logged) -> web.StreamResponse:
+        if entry.kind == "account":
+            return web.json_response(self._account())
+        if entry.kind == "pkranges":
+            return _partition_ranges(request)
+        if entry.kind == "database":
+            return self._database_request(request, parts, entry)
+        database = self._database(parts[1])
+        if request.method == "POST":
+            if entry.body["id"] in database:
+                raise CosmosError(409)
+            database[entry.body["id"]] = Container(f"coll{next(self._rids)}", entry.body)
+            return web.json_response(_described(database[entry.body["id"]]), status=201)
+        return web.json_response(_described(_container(database, parts[3])))
+
+    def _database_request(self, request: web.Request, parts: list[str], entry: Logged) -> web.StreamResponse:
+        if request.method == "POST":
+            if entry.body["id"] in self.databases:
+                raise CosmosError(409)
+            self.databases[entry.body["id"]] = {}
+            return web.json_response({"id": entry.body["id"], "_rid": "db", "_self": "dbs/db/"}, status=201)
+        self._database(parts[1])
+        if request.method == "DELETE":
+            del self.databases[parts[1]]
+            return web.Response(status=204)
+        return web.json_response({"id": parts[1], "_rid": "db", "_self": "dbs/db/"})
+
+    def _documents(self, request: web.Request, parts: list[str], entry: Logged, headers: dict[str, str]) -> web.StreamResponse:
+        container = _container(self._database(parts[1]), parts[3])
+        partition = json.loads(request.headers["x-ms-documentdb-partitionkey"])[0]
+        headers["x-ms-alt-content-path"] = "/".join(parts[:4])
+        try:
+            if entry.kind == "query":
+                return _query(request, container, partition, entry, headers)
+            if entry.kind == "batch":
+                return _batch(request, container, partition, entry, headers)
+            return _single(container, partition, parts[5:], entry, headers)
+        finally:
+            # Also what is refused tells how far the data is that it was refused by.
+            headers["x-ms-session-token"] = _token(container, entry)
+
+    def _database(self, id: str) -> dict[str, Container]:
+        if id not in self.databases:
+            raise CosmosError(404, f"no database {id}", sub_status=1003)
+        return self.databases[id]
+
+    def _account(self) -> Document:
+        location = [{"name": "Here", "databaseAccountEndpoint": self.endpoint}]
+        return {
+            "id": "fake",
+            "_rid": "fake",
+            "_self": "",
+            "_dbs": "//dbs/",
+            "writableLocations": location,
+            "readableLocations": location,
+            "enableMultipleWriteLocations": False,
+            "userConsistencyPolicy": {"defaultConsistencyLevel": "Session"},
+        }
+
+
+def _kind(request: web.Request, parts: list[str]) -> Kind:
+    if not parts:
+        return "account"
+    if len(parts) <= 2:
+        return "database"
+    if len(parts) <= 4:
+        return "container"
+    if parts[4] == "pkranges":
+        return "pkranges"
+    if BATCH in request.headers:
+        return "batch"
+    return "query" if QUERY in request.headers else METHODS[request.method]
+
+
+def _token(container: Container, entry: Logged) -> str:
+    reads = entry.kind in ("read", "query")
+    return f"0:-1#{container.position(entry.session_token) if reads else container.lsn}"
+
+
+def _hang_up(request: web.Request) -> web.StreamResponse:
+    if request.transport:
+        request.transport.abort()
+    return web.Response()
+
+
+def _described(container: Container) -> Document:
+    return {**container.definition, "_rid": container.rid, "_self": f"dbs/db/colls/{container.rid}/"}
+
+
+def _container(database: dict[str, Container], id: str) -> Container:
+    if id not in database:
+        raise CosmosError(404, f"no container {id}", sub_status=1003)
+    return database[id]
+
+
+def _partition_ranges(request: web.Request) -> web.StreamResponse:
+    if request.headers.get("If-None-Match") == '"1"':
+        return web.Response(status=304, headers={"etag": '"1"'})
+    ranges = [{"id": "0", "_rid": "range", "minInclusive": "", "maxExclusive": "FF", "parents": []}]
+    return web.json_response({"_rid": "ranges", "PartitionKeyRanges": ranges, "_count": 1}, headers={"etag": '"1"'})
+
+
+def _single(container: Container, partition: str, ids: list[str], entry: Logged, headers: dict[str, str]) -> web.StreamResponse:
+    if entry.kind == "read":
+        status, document = 200, container.read(partition, ids[0], entry.session_token)
+    else:
+        operation = {"operationType": entry.kind.capitalize(), "resourceBody": entry.body}
+        status, written = container.write(partition, operation | ({"id": ids[0]} if ids else {}))
+        document = written or {}
+    headers |= {"x-ms-request-charge": str(CHARGES[entry.kind.capitalize()]), "x-ms-session-token": _token(container, entry)}
+    if status == 204:
+        return web.Response(status=204, headers=headers)
+    return web.json_response(document, status=status, headers=headers | {"etag": document["_etag"]})
+
+
+def _batch(
+    request: web.Request, container: Container, partition: str, entry: Logged, headers: dict[str, str]
+) -> web.StreamResponse:
+    if request.headers.get("x-ms-cosmos-batch-atomic") != "True":
+        raise CosmosError(400, "only atomic batches")
+    results = container.batch(partition, entry.body)
+    charge = sum(CHARGES[operation["operationType"]] for operation in entry.body)
+    headers |= {"x-ms-request-charge": str(charge), "x-ms-session-token": _token(container, entry)}
+    answer = [
+        {"statusCode": status} | ({"eTag": document["_etag"], "resourceBody": document} if document else {})
+        for status, document in results
+    ]
+    failed = any(status >= 400 for status, _ in results)
+    return web.json_response(answer, status=207 if failed else 200, headers=headers)
+
+
+def _query(
+    request: web.Request, container: Container, partition: str, entry: Logged, headers: dict[str, str]
+) -> web.StreamResponse:
+    if "x-ms-cosmos-is-query-plan-request" in request.headers:
+        raise CosmosError(400, "a query across partitions")
+    parameters = {each["name"]: each["value"] for each in entry.body.get("parameters", [])}
+    rows = container.query(partition, entry.body["query"], parameters, entry.session_token)
+    start = int(request.headers.get("x-ms-continuation", 0))
+    count = int(request.headers.get("x-ms-max-item-count", 1000))
+    page = _fitting(rows[start : start + count if count > 0 else None])
+    if start + len(page) < len(rows):
+        headers["x-ms-continuation"] = str(start + len(page))
+    charge = 2.26 + 0.015 * len(page) + len(json.dumps(page)) / 20_000
+    headers |= {"x-ms-request-charge": f"{charge:.2f}", "x-ms-session-token": _token(container, entry)}
+    return web.json_response({"_rid": container.rid, "Documents": page, "_count": len(page)}, headers=headers)
+
+
+def _fitting(rows: list[Document]) -> list[Document]:
+    size = 0
+    for index, row in enumerate(rows):
+        size += len(json.dumps(row))
+        if size > PAGE_BYTES and index:
+            return rows[:index]
+    return rows
