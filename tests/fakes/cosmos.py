@@ -23,6 +23,7 @@ KEY = "ZmFrZSBrZXkgb2YgYSBmYWtlIGFjY291bnQ="
 PAGE_BYTES = 4 * 1024 * 1024
 BATCH, QUERY = "x-ms-cosmos-is-batch-request", "x-ms-documentdb-isquery"
 Kind = Literal["account", "database", "container", "pkranges", "create", "read", "replace", "patch", "delete", "query", "batch"]
+METADATA: tuple[Kind, ...] = ("account", "database", "container", "pkranges")
 METHODS: dict[str, Kind] = {"POST": "create", "GET": "read", "PUT": "replace", "PATCH": "patch", "DELETE": "delete"}
 
 
@@ -42,7 +43,7 @@ class Logged:
 
 @dataclass(eq=False)
 class Fault:
-    """What happens to the next request that fits, once."""
+    """What happens to requests that fit, after ``skip`` of them and ``times`` in a row; no kind fits any for documents."""
 
     kind: Kind | None
     container: str | None
@@ -51,6 +52,8 @@ class Fault:
     drop: Literal["before", "after"] | None = None
     in_batch: bool = False
     hold: bool = False
+    skip: int = 0
+    times: int = 1
     reached: asyncio.Event = field(default_factory=asyncio.Event)
     released: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -89,20 +92,19 @@ class FakeCosmos:
         (database,) = self.databases.values()
         return database[id]
 
-    def fail(self, kind: Kind, container: str | None = None, **effect: Any) -> Fault:
-        """Let the next request of a kind go wrong: ``status``, ``drop``, ``hold`` (until released), see :class:`Fault`."""
+    def fail(self, kind: Kind | None, container: str | None = None, **effect: Any) -> Fault:
+        """Let requests of a kind go wrong: ``status``, ``drop``, ``hold`` (until released), …, see :class:`Fault`."""
         fault = Fault(kind, container, **effect)
         self._faults.append(fault)
         return fault
 
     def requests(self, since: int = 0) -> list[Logged]:
         """Return the requests for documents, in the order in which they came."""
-        return [entry for entry in self.log[since:] if entry.kind not in ("account", "database", "container", "pkranges")]
+        return [entry for entry in self.log[since:] if entry.kind not in METADATA]
 
-    @property
-    def faults_left(self) -> int:
-        """How many faults have not met a request yet."""
-        return len(self._faults)
+    def heal(self) -> None:
+        """Let nothing go wrong any more."""
+        self._faults.clear()
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         parts = [unquote(part) for part in request.path.strip("/").split("/") if part]
@@ -127,8 +129,13 @@ class FakeCosmos:
 
     def _take_fault(self, entry: Logged) -> Fault | None:
         for fault in self._faults:
-            if fault.kind in (None, entry.kind) and fault.container in (None, entry.container):
-                self._faults.remove(fault)
+            if _fits(fault, entry):
+                if fault.skip:
+                    fault.skip -= 1
+                    continue
+                fault.times -= 1
+                if not fault.times:
+                    self._faults.remove(fault)
                 return fault
         return None
 
@@ -145,7 +152,7 @@ class FakeCosmos:
             if fault.drop == "after":
                 self._reply(request, parts, entry, size)
             return _hang_up(request)
-        if fault.in_batch:
+        if fault.in_batch and entry.kind == "batch":
             results = [{"statusCode": 424} for _ in entry.body]
             results[-1] = {"statusCode": fault.status or 429, "retryAfterMilliseconds": 1}
             return web.json_response(results, status=207, headers=dict(fault.headers))
@@ -196,6 +203,8 @@ class FakeCosmos:
 
     def _documents(self, request: web.Request, parts: list[str], entry: Logged, headers: dict[str, str]) -> web.StreamResponse:
         container = _container(self._database(parts[1]), parts[3])
+        if "x-ms-documentdb-partitionkey" not in request.headers:
+            raise CosmosError(400, "not within a partition")
         partition = json.loads(request.headers["x-ms-documentdb-partitionkey"])[0]
         headers["x-ms-alt-content-path"] = "/".join(parts[:4])
         try:
@@ -239,6 +248,12 @@ def _kind(request: web.Request, parts: list[str]) -> Kind:
     if BATCH in request.headers:
         return "batch"
     return "query" if QUERY in request.headers else METHODS[request.method]
+
+
+def _fits(fault: Fault, entry: Logged) -> bool:
+    if fault.container not in (None, entry.container):
+        return False
+    return entry.kind == fault.kind if fault.kind else entry.kind not in METADATA
 
 
 def _token(container: Container, entry: Logged) -> str:

@@ -1,0 +1,247 @@
+"""The weather now, from Open-Meteo (https://open-meteo.com/en/docs) or, marked as such, from made-up sample data."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Annotated, Any, Literal, TypedDict
+
+from pydantic import Field
+
+from errors import ToolError
+from settings import Settings
+
+GEOCODING_URL = "https://geocoding-api.open-meteo.com/v1/search"
+FORECAST_URL = "https://api.open-meteo.com/v1/forecast"
+DEADLINE_SECONDS = 5.0
+MAX_LOCATION_LENGTH = 100
+Units = Literal["metric", "imperial"]
+Location = Annotated[str, Field(description="A city or place, such as Seattle or Paris")]
+UnitsParameter = Annotated[Units, Field(description="metric: °C and km/h; imperial: °F and mph")]
+logger = logging.getLogger(__name__)
+
+# WMO code table 4677, as Open-Meteo uses it.
+CONDITIONS = {
+    0: "clear sky",
+    1: "mainly clear",
+    2: "partly cloudy",
+    3: "overcast",
+    45: "fog",
+    48: "freezing fog",
+    51: "light drizzle",
+    53: "drizzle",
+    55: "heavy drizzle",
+    56: "light freezing drizzle",
+    57: "freezing drizzle",
+    61: "light rain",
+    63: "rain",
+    65: "heavy rain",
+    66: "light freezing rain",
+    67: "freezing rain",
+    71: "light snow",
+    73: "snow",
+    75: "heavy snow",
+    77: "snow grains",
+    80: "light showers",
+    81: "showers",
+    82: "violent showers",
+    85: "light snow showers",
+    86: "snow showers",
+    95: "thunderstorm",
+    96: "thunderstorm with hail",
+    99: "thunderstorm with heavy hail",
+}
+# Where the sample data knows a place: its country, and a temperature in °C that nobody would wonder about.
+SAMPLE_PLACES = {
+    "amsterdam": ("Netherlands", 11),
+    "athens": ("Greece", 20),
+    "barcelona": ("Spain", 18),
+    "beijing": ("China", 13),
+    "berlin": ("Germany", 9),
+    "boston": ("United States", 11),
+    "cairo": ("Egypt", 24),
+    "chicago": ("United States", 10),
+    "copenhagen": ("Denmark", 8),
+    "dublin": ("Ireland", 10),
+    "hamburg": ("Germany", 9),
+    "istanbul": ("Türkiye", 15),
+    "lisbon": ("Portugal", 18),
+    "london": ("United Kingdom", 11),
+    "los angeles": ("United States", 19),
+    "madrid": ("Spain", 16),
+    "mexico city": ("Mexico", 18),
+    "moscow": ("Russia", 4),
+    "mumbai": ("India", 28),
+    "munich": ("Germany", 8),
+    "new york": ("United States", 12),
+    "oslo": ("Norway", 5),
+    "paris": ("France", 13),
+    "prague": ("Czechia", 9),
+    "reykjavik": ("Iceland", 3),
+    "rio de janeiro": ("Brazil", 26),
+    "rome": ("Italy", 17),
+    "san francisco": ("United States", 15),
+    "seattle": ("United States", 12),
+    "singapore": ("Singapore", 30),
+    "stockholm": ("Sweden", 6),
+    "sydney": ("Australia", 21),
+    "tokyo": ("Japan", 17),
+    "toronto": ("Canada", 8),
+    "vienna": ("Austria", 10),
+    "warsaw": ("Poland", 8),
+    "zurich": ("Switzerland", 9),
+}
+SAMPLE_CONDITIONS = (0, 1, 2, 3, 51, 61, 63, 80)
+
+
+class Weather(TypedDict):
+    """What the tool returns; ``humidity`` in percent, ``observed_at`` in RFC 3339."""
+
+    location: str
+    country: str | None
+    temperature: float
+    unit: str
+    condition: str
+    humidity: int
+    wind_speed: float
+    wind_unit: str
+    observed_at: str
+    source: Literal["open-meteo", "sample"]
+
+
+@asynccontextmanager
+async def open_weather(
+    settings: Settings, *, geocoding_url: str = GEOCODING_URL, forecast_url: str = FORECAST_URL
+) -> AsyncIterator[Callable[[str, Units], Awaitable[Weather]]]:
+    """Yield the tool ``get_weather``, with one HTTP client for the life of the process."""
+    if settings.weather_source == "sample":
+        yield as_tool(sample_weather)
+        return
+    import httpx2
+
+    async with httpx2.AsyncClient(timeout=DEADLINE_SECONDS) as client:
+        service = OpenMeteo(client, geocoding_url, forecast_url)
+        yield as_tool(service.weather)
+
+
+def as_tool(source: Callable[[str, Units], Awaitable[Weather]]) -> Callable[[str, Units], Awaitable[Weather]]:
+    """Make the tool that the model sees of a source of weather."""
+
+    async def get_weather(location: Location, units: UnitsParameter = "metric") -> Weather:
+        """Look up the current weather of a place. Use this for any question about weather or temperature."""
+        place = location.strip()
+        if not any(character.isalpha() for character in place) or len(place) > MAX_LOCATION_LENGTH:
+            raise ToolError("name a city or place")
+        return await source(place, units)
+
+    return get_weather
+
+
+class OpenMeteo:
+    """The weather service of https://open-meteo.com: no key needed."""
+
+    def __init__(self, client: Any, geocoding_url: str, forecast_url: str) -> None:
+        self._client = client
+        self._geocoding_url = geocoding_url
+        self._forecast_url = forecast_url
+
+    async def weather(self, location: str, units: Units) -> Weather:
+        """Return the weather of the best match for ``location``.
+
+        :raises ToolError: if there is no such place, or the service is down, slow or not understood.
+        """
+        try:
+            async with asyncio.timeout(DEADLINE_SECONDS):
+                place = await self._find(location)
+                answer = await self._get(self._forecast_url, _forecast_parameters(place, units))
+            return _as_weather(place, answer, units)
+        except TimeoutError as error:
+            raise ToolError("the weather service took too long") from error
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            logger.warning("the weather service's answer was not understood", exc_info=True)
+            raise ToolError("the weather service is not available right now") from error
+
+    async def _find(self, location: str) -> dict[str, Any]:
+        query = {"name": location, "count": 1, "language": "en", "format": "json"}
+        found = (await self._get(self._geocoding_url, query)).get("results")
+        if not found:
+            raise ToolError(f"no place called {location} was found")
+        place: dict[str, Any] = found[0]
+        return place
+
+    async def _get(self, url: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        import httpx2
+
+        try:
+            response = await self._client.get(url, params=parameters)
+            response.raise_for_status()
+        except httpx2.TimeoutException as error:
+            raise TimeoutError from error
+        except httpx2.HTTPError as error:
+            logger.warning("the weather service failed", exc_info=True)
+            raise ToolError("the weather service is not available right now") from error
+        answer = response.json()
+        if not isinstance(answer, dict):
+            raise TypeError("not an object")
+        return answer
+
+
+def _forecast_parameters(place: dict[str, Any], units: Units) -> dict[str, Any]:
+    imperial = units == "imperial"
+    return {
+        "latitude": place["latitude"],
+        "longitude": place["longitude"],
+        "current": "temperature_2m,relative_humidity_2m,weather_code,wind_speed_10m",
+        "temperature_unit": "fahrenheit" if imperial else "celsius",
+        "wind_speed_unit": "mph" if imperial else "kmh",
+        "timezone": "auto",
+    }
+
+
+def _as_weather(place: dict[str, Any], answer: dict[str, Any], units: Units) -> Weather:
+    current = answer["current"]
+    zone = timezone(timedelta(seconds=answer["utc_offset_seconds"]))
+    return Weather(
+        location=place["name"],
+        country=place.get("country"),
+        temperature=float(current["temperature_2m"]),
+        unit=_temperature_unit(units),
+        condition=CONDITIONS.get(current["weather_code"], "unknown"),
+        humidity=round(current["relative_humidity_2m"]),
+        wind_speed=float(current["wind_speed_10m"]),
+        wind_unit=_wind_unit(units),
+        observed_at=datetime.fromisoformat(current["time"]).replace(tzinfo=zone).isoformat(),
+        source="open-meteo",
+    )
+
+
+async def sample_weather(location: str, units: Units) -> Weather:
+    """Make up weather: always the same for a place, and marked as sample data."""
+    digest = hashlib.sha256(location.casefold().encode()).digest()
+    country, celsius = SAMPLE_PLACES.get(location.casefold(), (None, 5 + digest[0] % 20))
+    kmh = 4 + digest[1] % 25
+    imperial = units == "imperial"
+    return Weather(
+        location=location if location != location.lower() else location.title(),
+        country=country,
+        temperature=round(celsius * 9 / 5 + 32, 1) if imperial else float(celsius),
+        unit=_temperature_unit(units),
+        condition=CONDITIONS[SAMPLE_CONDITIONS[digest[2] % len(SAMPLE_CONDITIONS)]],
+        humidity=40 + digest[3] % 50,
+        wind_speed=round(kmh / 1.609344, 1) if imperial else float(kmh),
+        wind_unit=_wind_unit(units),
+        observed_at=datetime.now(UTC).replace(minute=0, second=0, microsecond=0).isoformat(),
+        source="sample",
+    )
+
+
+def _temperature_unit(units: Units) -> str:
+    return "°F" if units == "imperial" else "°C"
+
+
+def _wind_unit(units: Units) -> str:
+    return "mph" if units == "imperial" else "km/h"
