@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 from azure.core.exceptions import AzureError, ClientAuthenticationError
@@ -37,11 +37,11 @@ async def connect(endpoint: str, *, database: str, key: str | None) -> AsyncIter
     async with AsyncExitStack() as resources:
         try:
             async with asyncio.timeout(START_SECONDS):
-                client = await resources.enter_async_context(_client(endpoint, key or await _identity(resources)))
-                proxy = client.get_database_client(database)
-                if key:
-                    await client.create_database_if_not_exists(database)
-                containers = {each.id: await _container(proxy, each, may_create=bool(key)) for each in CONTAINERS}
+                client = _client(endpoint, key or await _identity(resources))
+                # Before it is entered: entering sends a request, and a client that fails then must be closed too.
+                resources.push_async_exit(client)
+                await client.__aenter__()
+                containers = await _containers(client, database, may_create=bool(key))
         except CosmosHttpResponseError as error:
             if error.status_code not in (400, 401, 403):
                 raise StoreUnavailable from error
@@ -77,6 +77,14 @@ async def _identity(resources: AsyncExitStack) -> AsyncTokenCredential:
     return await resources.enter_async_context(DefaultAzureCredential())
 
 
+async def _containers(client: CosmosClient, database: str, *, may_create: bool) -> dict[str, ContainerProxy]:
+    if may_create:
+        with suppress(CosmosResourceExistsError):  # another process has just created it
+            await client.create_database_if_not_exists(database)
+    proxy = client.get_database_client(database)
+    return {each.id: await _container(proxy, each, may_create=may_create) for each in CONTAINERS}
+
+
 async def _container(database: DatabaseProxy, definition: ContainerDefinition, *, may_create: bool) -> ContainerProxy:
     """Return a container that exists; reading it also fills the SDK's cache, so that the first turn need not."""
     container = database.get_container_client(definition.id)
@@ -86,15 +94,9 @@ async def _container(database: DatabaseProxy, definition: ContainerDefinition, *
         if not may_create:
             logger.error("Cosmos DB container %s/%s is missing: deploy infra/ first", database.id, definition.id)
             raise StoreMisconfigured from missing
-        await _create(database, definition)
+        with suppress(CosmosResourceExistsError):  # another process has just created it
+            await database.create_container(
+                definition.id, PartitionKey(definition.partition_key), indexing_policy=definition.indexing_policy
+            )
         await container.read()
     return container
-
-
-async def _create(database: DatabaseProxy, definition: ContainerDefinition) -> None:
-    try:
-        await database.create_container(
-            definition.id, PartitionKey(definition.partition_key), indexing_policy=definition.indexing_policy
-        )
-    except CosmosResourceExistsError:
-        logger.info("another process has just created container %s", definition.id)

@@ -1,4 +1,4 @@
-"""What a managed identity needs of its surroundings: TLS, since it sends no token in the clear, and somebody who gives tokens."""
+"""What a managed identity needs around it: TLS, since it sends no token in the clear, and somebody who gives tokens."""
 
 from __future__ import annotations
 

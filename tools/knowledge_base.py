@@ -1,0 +1,148 @@
+"""Search in the articles of ``knowledge/``, ranked by BM25 with stemming (SQLite's FTS5: https://www.sqlite.org/fts5.html)."""
+
+import asyncio
+import re
+import sqlite3
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, TypedDict
+
+from pydantic import Field
+
+from errors import ToolError
+
+FOLDER = Path(__file__).parents[1] / "knowledge"
+MAX_LIMIT = 10
+MAX_TERMS = 32
+SNIPPET_TOKENS = 40
+# A hit on a title says more than one in the text. The other columns are not searched.
+WEIGHTS = "0, 4.0, 0, 0, 1.0"
+STOP_WORDS = frozenset(
+    """
+    a about an and any are as at be been but by can could did do does for from get got had has have he hello
+    help hey hi how i if in is it its just like me my need no not of on or our please she should so some tell
+    than thank thanks that the their them then there these they this to us want was we were what when where
+    which who why will with would you your
+    """.split()  # noqa: SIM905 - easier to read
+)
+
+
+class Hit(TypedDict):
+    """An article that was found; a higher ``score`` is a better match."""
+
+    id: str
+    title: str
+    category: str
+    snippet: str
+    score: float
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Article:
+    """An article: its front matter, and its text without Markdown."""
+
+    id: str
+    title: str
+    category: str
+    url: str
+    text: str
+
+
+@asynccontextmanager
+async def open_knowledge_base(folder: Path = FOLDER) -> AsyncIterator[Callable[..., list[Hit]]]:
+    """Read and index the articles once, and yield the tool ``search_knowledge_base``."""
+    index = await asyncio.to_thread(lambda: Index(read_articles(folder)))
+    with closing(index):
+        yield as_tool(index)
+
+
+def as_tool(index: "Index") -> Callable[..., list[Hit]]:
+    """Make the tool that the model sees of an index."""
+
+    def search_knowledge_base(
+        query: Annotated[str, Field(description="What to look for, in a few words")],
+        category: Annotated[
+            str | None, Field(description=f"Only articles of this category: {', '.join(index.categories)}")
+        ] = None,
+        limit: Annotated[int, Field(description="Articles at most", ge=1, le=MAX_LIMIT)] = 3,
+    ) -> list[Hit]:
+        """Search the help articles of the shop. Use this for questions about orders, shipping, returns, refunds, products,
+        payments, accounts, privacy and contact."""
+        if category is not None and category not in index.categories:
+            raise ToolError(f"there is no category {category[:50]!r}; there are {', '.join(index.categories)}")
+        return index.search(query, category, limit)
+
+    return search_knowledge_base
+
+
+class Index:
+    """A full-text index in memory. Its tool runs in threads, so it takes care of its own lock."""
+
+    def __init__(self, articles: list[Article]) -> None:
+        self.categories = sorted({article.category for article in articles})
+        self._lock = threading.Lock()
+        self._db = sqlite3.connect(":memory:", check_same_thread=False)
+        self._db.execute(
+            "CREATE VIRTUAL TABLE articles USING fts5 "
+            "(id UNINDEXED, title, category UNINDEXED, url UNINDEXED, text, tokenize = 'porter unicode61')"
+        )
+        rows = [(article.id, article.title, article.category, article.url, article.text) for article in articles]
+        self._db.executemany("INSERT INTO articles VALUES (?, ?, ?, ?, ?)", rows)
+
+    def close(self) -> None:
+        """Free the index."""
+        self._db.close()
+
+    def search(self, query: str, category: str | None, limit: int) -> list[Hit]:
+        """Return the best matches; articles without any of the query's meaningful words are no matches."""
+        terms = search_terms(query)
+        if not terms:
+            return []
+        # Each term is a quoted string, so nothing in it is query syntax.
+        match = " OR ".join(f'"{term}"' for term in terms)
+        sql = (
+            "SELECT id, title, category, url, bm25(articles, " + WEIGHTS + ") AS rank, "  # noqa: S608 - constants
+            f"snippet(articles, 4, '', '', '…', {SNIPPET_TOKENS}) FROM articles "
+            "WHERE articles MATCH ? AND (? IS NULL OR category = ?) ORDER BY rank LIMIT ?"
+        )
+        with self._lock:
+            rows = self._db.execute(sql, (match, category, category, limit)).fetchall()
+        return [
+            Hit(id=id, title=title, category=found, snippet=snippet, score=round(-rank, 3), url=url)
+            for id, title, found, url, rank, snippet in rows
+        ]
+
+
+def search_terms(query: str) -> list[str]:
+    """Return a query's meaningful words, each once."""
+    words = re.findall(r"\w+", query.casefold())
+    return list(dict.fromkeys(word for word in words if word not in STOP_WORDS and len(word) > 1))[:MAX_TERMS]
+
+
+def read_articles(folder: Path) -> list[Article]:
+    """Read all articles of a folder.
+
+    :raises ValueError: naming the file whose front matter lacks a field.
+    """
+    return [_read_article(path) for path in sorted(folder.glob("*.md"))]
+
+
+def _read_article(path: Path) -> Article:
+    head, separator, text = path.read_text(encoding="utf-8").removeprefix("---\n").partition("\n---\n")
+    fields = {name.strip(): value.strip().strip('"') for name, _, value in (line.partition(":") for line in head.splitlines())}
+    missing = {"id", "title", "category", "url"} - set(fields)
+    if missing or not separator:
+        raise ValueError(f"{path.name}: the front matter lacks {', '.join(sorted(missing)) or 'its end'}")
+    return Article(fields["id"], fields["title"], fields["category"], fields["url"], _plain(text))
+
+
+def _plain(markdown: str) -> str:
+    """Return Markdown as running text."""
+    lines = (
+        re.sub(r"^\s*(?:[-*]|\d+\.)\s+", "", line) for line in markdown.splitlines() if not re.match(r"^\|[-|\s]+\|$", line)
+    )
+    return " ".join(re.sub(r"[*_`|]+", " ", " ".join(lines)).split())
