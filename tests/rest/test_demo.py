@@ -18,11 +18,14 @@ async def test_every_request_of_the_demo_is_answered_as_it_says(api: httpx2.Asyn
     demo = (ROOT / "demo.http").read_text()
     (tmp_path / "demo.http").write_text(demo.replace("http://localhost:7071", str(api.base_url).rstrip("/")))
     shutil.copy(ROOT / "tests" / "httpyac.config.js", tmp_path)
-    process = await asyncio.create_subprocess_exec(
-        HTTPYAC, "demo.http", "--all", "--json", "--output", "response", cwd=tmp_path, stdout=asyncio.subprocess.PIPE
-    )
-    output, _ = await process.communicate()
-    results = json.loads(output)["requests"]
+    output = tmp_path / "output.json"
+    # To a file: what Node writes to a pipe is cut off when the program exits.
+    with output.open("wb") as file:
+        process = await asyncio.create_subprocess_exec(
+            HTTPYAC, "demo.http", "--all", "--json", "--output", "response", cwd=tmp_path, stdout=file
+        )
+        await process.wait()
+    results = json.loads(output.read_text())["requests"]
 
     sections = re.split(r"^### ", demo, flags=re.MULTILINE)[1:]
     assert len(results) == len(sections)
