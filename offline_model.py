@@ -33,7 +33,7 @@ PLACE = re.compile(r"\b(?:in|at|for)\s+(?P<places>[^?!.;\d]+)", re.I)
 PLACE_BEFORE = re.compile(r"\b(?P<places>[A-Z][\w'-]+(?: [A-Z][\w'-]+)*)(?:'s)? (?:weather|temperature|forecast)\b")
 FOLLOW_UP = re.compile(r"^\s*(?:and|what about|how about)\s+(?:in\s+)?(?P<places>[^?!.\d]+)[?!.]*\s*$", re.I)
 NO_PLACE = re.compile(
-    r"\b(?:what|how|is|are|tell|calculate|convert|please|today|tomorrow|now|right|this|celsius|fahrenheit)\b.*", re.I
+    r"\b(?:in|what|how|is|are|tell|calculate|convert|please|today|tomorrow|now|right|this|celsius|fahrenheit)\b.*", re.I
 )
 IMPERIAL = re.compile(r"fahrenheit|°\s*F\b|imperial", re.I)
 NUMBER = r"\d[\d,]*(?:\.\d+)?"

@@ -11,12 +11,13 @@ from typing import Any, cast
 import pytest
 import time_machine
 
-from agent import ChatAgent, RunObserver
+from agent import ChatAgent
 from errors import ModelThrottled, StoreUnavailable, ThreadNotFound, TurnInProgress, TurnInterrupted
 from settings import Settings
 from sqlite_store import SqliteStore
 from store import Message, NewMessage, Owner, StartedTurn, Thread, ToolCall, message_id, new_id, utcnow
 from tests.fakes.agent import Script, ScriptedAgent, say_hello
+from tool_calls import RunObserver
 from turn import Turn, TurnEvent, Turns, estimate_tokens, fit_history
 
 OWNER = Owner("acme", "ann")

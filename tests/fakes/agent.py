@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from agent import RunObserver, RunResult
+from agent import RunResult
 from store import Message
+from tool_calls import RunObserver
 
 Script = Callable[[RunObserver], Awaitable[None]]
 

@@ -186,8 +186,13 @@ def chunks(request: dict[str, Any], reply: Reply) -> list[dict[str, Any]]:
         middle = len(call.arguments) // 2
         for half in (call.arguments[:middle], call.arguments[middle:]):
             deltas.append({"tool_calls": [{"index": index, "function": {"arguments": half}}]})
-    base = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": f"{request['model']}-2026"}
-    choices = [{"index": 0, "delta": delta, "finish_reason": None} for delta in deltas]
+    base: dict[str, Any] = {
+        "id": "chatcmpl-1",
+        "object": "chat.completion.chunk",
+        "created": 1,
+        "model": f"{request['model']}-2026",
+    }
+    choices: list[dict[str, Any]] = [{"index": 0, "delta": delta, "finish_reason": None} for delta in deltas]
     choices.append({"index": 0, "delta": {}, "finish_reason": finish_reason(reply)})
     pieces: list[dict[str, Any]] = [{**base, "choices": [choice], "usage": None} for choice in choices]
     if request.get("stream_options", {}).get("include_usage"):

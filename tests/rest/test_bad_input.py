@@ -163,7 +163,7 @@ async def test_a_bad_idempotency_key_is_refused(api: httpx2.AsyncClient, thread_
     response = await api.post(
         f"/api/threads/{thread_id}/messages",
         json={"content": "hi"},
-        headers={b"Idempotency-Key": key.encode()},  # type: ignore[dict-item]
+        headers={b"Idempotency-Key": key.encode()},
     )
     assert_names(response, "header.idempotency-key")
 
