@@ -74,6 +74,7 @@ def main() -> int:
         port=settings.port,
         timeout_graceful_shutdown=int(GRACE_SECONDS),
         server_header=False,
+        proxy_headers=False,
         access_log=False,
         log_level="warning",
     )

@@ -20,6 +20,7 @@ from openai import AsyncStream
 from openai.resources.chat import AsyncChat
 from openai.resources.chat.completions import AsyncCompletions
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
+from pydantic import ValidationError
 from pydantic_core import to_json
 
 from errors import (
@@ -33,6 +34,7 @@ from errors import (
 )
 from settings import Settings
 
+PATH = "/chat/completions"
 OPENAI_URL = "https://api.openai.com/v1"
 AZURE_SCOPE = "https://cognitiveservices.azure.com/.default"
 MAX_RETRIES = 2
@@ -102,14 +104,19 @@ class _Completions(AsyncCompletions):
         head = 1 if messages and messages[0]["role"] in ("system", "developer") else 0
         body = {**options, "messages": [*messages[:head], *history, *messages[head:]], "stream": stream}
         timeout = self._client.timeout
+        post = self._client.post
         async with asyncio.timeout(timeout.read if isinstance(timeout, httpx2.Timeout) else None):
-            return await self._client.post(
-                "/chat/completions",
-                content=to_json(body),
-                cast_to=ChatCompletion,
-                stream=stream,
-                stream_cls=ChunkStream,
-            )
+            if stream:
+                return await post(PATH, content=to_json(body), cast_to=ChatCompletion, stream=True, stream_cls=ChunkStream)
+            return _as_completion(await post(PATH, content=to_json(body), cast_to=httpx2.Response))
+
+
+def _as_completion(response: httpx2.Response) -> ChatCompletion:
+    """Parse an answer: strictly, which is quick, or as the SDK does, which takes whatever a server leaves out or adds."""
+    try:
+        return ChatCompletion.model_validate_json(response.content)
+    except ValidationError:
+        return ChatCompletion.construct(**response.json())
 
 
 def _base_url(settings: Settings) -> str:

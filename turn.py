@@ -293,5 +293,7 @@ def fit_history(history: Sequence[Message], max_tokens: int) -> Sequence[Message
 
 def estimate_tokens(message: Message) -> int:
     """Return about how many tokens the model needs to read a message and its tool calls."""
-    size = len(message.content.encode()) + sum(len(to_json(call)) for call in message.tool_calls)
+    size = len(message.content.encode())
+    if message.tool_calls:
+        size += len(to_json(message.tool_calls))
     return size // 4 + 4
