@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import JsonValue
 from pydantic_core import to_json
 
-from errors import ChatError, InternalError, LeaseLost, StoreUnavailable, TurnInterrupted, TurnTimeout
+from errors import ChatError, InternalError, LeaseLost, TurnInterrupted, TurnTimeout
+from lease import KeptLease
 from store import (
     Message,
     NewMessage,
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from agent import ChatAgent
     from settings import Settings
 
-T = TypeVar("T")
 EventType = Literal[
     "turn.started", "message.delta", "tool.started", "tool.completed", "message.completed", "turn.failed", "turn.cancelled"
 ]
@@ -89,6 +89,14 @@ class Turn:
             if not changed.done():
                 changed.set_result(None)
         self._waiting.clear()
+
+
+def replay(replayed: ReplayedTurn) -> Turn:
+    """Return the log of a turn that has completed before."""
+    turn = Turn(replayed.message.turn_id, replayed=True)
+    turn.emit("message.completed", message=replayed.message)
+    turn.end()
+    return turn
 
 
 class Answer:
@@ -149,8 +157,12 @@ class Turns:
         """
         if self._stopping:
             raise TurnInterrupted("The service is stopping.")
-        # Begun in a task of its own: a caller who leaves now must not leave a lease without a turn behind.
-        return await asyncio.shield(self._spawn(self._begin(owner, thread_id, new, stream, request_id)))
+        begun: asyncio.Future[Turn] = asyncio.get_running_loop().create_future()
+        # In a task of its own from the start: a caller who leaves now must not leave a lease without a turn behind.
+        task = asyncio.create_task(self._turn(begun, owner, thread_id, new, stream, request_id))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return await begun
 
     def stop_accepting(self) -> None:
         """Refuse new turns from now on."""
@@ -159,42 +171,50 @@ class Turns:
     async def close(self, *, grace_seconds: float) -> None:
         """Let running turns finish for ``grace_seconds``, then end the others as interrupted."""
         self.stop_accepting()
-        deadline = asyncio.get_running_loop().time() + grace_seconds
-        # Again and again, because a turn that begins goes on in another task.
-        while self._tasks and (left := deadline - asyncio.get_running_loop().time()) > 0:
-            await asyncio.wait(self._tasks, timeout=left)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=grace_seconds)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
+    async def _turn(
+        self,
+        begun: asyncio.Future[Turn],
+        owner: Owner,
+        thread_id: str,
+        new: NewMessage,
+        stream: bool,
+        request_id: str | None,
+    ) -> None:
+        try:
+            started = await self._begin(owner, thread_id, new)
+        except BaseException as error:
+            if not begun.done():
+                begun.set_exception(TurnInterrupted() if isinstance(error, asyncio.CancelledError) else error)
+            if isinstance(error, Exception):
+                return
+            raise
+        turn = Turn(new.turn_id) if isinstance(started, StartedTurn) else replay(started)
+        if not begun.done():
+            begun.set_result(turn)
+        if isinstance(started, StartedTurn):
+            await self._run(turn, started, stream, request_id)
 
-    async def _begin(self, owner: Owner, thread_id: str, new: NewMessage, stream: bool, request_id: str | None) -> Turn:
-        begun = await self._store.begin_turn(
+    async def _begin(self, owner: Owner, thread_id: str, new: NewMessage) -> StartedTurn | ReplayedTurn:
+        return await self._store.begin_turn(
             owner,
             thread_id,
             new,
             lease_seconds=self._settings.turn_lease_seconds,
             history_limit=self._settings.history_max_messages,
         )
-        if isinstance(begun, ReplayedTurn):
-            turn = Turn(begun.message.turn_id, replayed=True)
-            turn.emit("message.completed", message=begun.message)
-            turn.end()
-            return turn
-        turn = Turn(new.turn_id)
-        turn.emit("turn.started")
-        self._spawn(self._run(turn, begun, stream, request_id))
-        return turn
 
     async def _run(self, turn: Turn, started: StartedTurn, stream: bool, request_id: str | None) -> None:
+        turn.emit("turn.started")
         answer = Answer(turn)
         try:
-            reply = await self._with_lease(started, self._answer(answer, started, stream))
+            async with KeptLease(self._store, started, self._settings.turn_lease_seconds):
+                reply = await self._answer(answer, started, stream)
             await self._commit(started, "completed", reply=reply)
             turn.emit("message.completed", message=reply)
         except asyncio.CancelledError:
@@ -227,35 +247,6 @@ class Turns:
             tool_calls=answer.tool_calls,
             metadata={"model": result.model, "usage": usage},
         )
-
-    async def _with_lease(self, started: StartedTurn, work: Coroutine[Any, Any, T]) -> T:
-        """Do the work while the lease is kept alive; the work is cancelled when the lease is lost.
-
-        :raises LeaseLost: if it was.
-        """
-        worker = asyncio.create_task(work)
-        keeper = asyncio.create_task(self._keep_lease(started))
-        try:
-            await asyncio.wait((worker, keeper), return_when=asyncio.FIRST_COMPLETED)
-            if worker.done():
-                return worker.result()
-            raise LeaseLost
-        finally:
-            for task in (worker, keeper):
-                task.cancel()
-            await asyncio.gather(worker, keeper, return_exceptions=True)
-
-    async def _keep_lease(self, started: StartedTurn) -> None:
-        """Renew the lease again and again; return when it is lost."""
-        lease_seconds = self._settings.turn_lease_seconds
-        while True:
-            await asyncio.sleep(lease_seconds / 3)
-            try:
-                await self._store.renew_lease(started, lease_seconds=lease_seconds)
-            except StoreUnavailable:
-                logger.warning("lease of turn %s not renewed, will try again", started.turn_id)
-            except LeaseLost:
-                return
 
     async def _commit(
         self, started: StartedTurn, status: TurnStatus, *, reply: Message | None = None, problem: Problem | None = None

@@ -45,6 +45,8 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        # The host traces requests, and turns have spans of their own: another span a request would only cost.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     for router in (threads.router, messages.router, system.router, docs.router):
         app.include_router(router)

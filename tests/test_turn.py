@@ -207,22 +207,18 @@ async def watched(tmp_path: Path) -> AsyncIterator[WatchedStore]:
         yield store
 
 
-def fast_lease(turns: Turns, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a third of a lease pass at once."""
-    real_sleep = asyncio.sleep
-
-    async def sleep(seconds: float) -> None:
-        await real_sleep(0)
-
-    monkeypatch.setattr("turn.asyncio.sleep", sleep)
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let renewals be due all the time."""
+    monkeypatch.setattr("lease.RENEWALS_PER_LEASE", 1e9)
 
 
-async def test_a_long_turn_keeps_its_lease(watched: WatchedStore, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("impatient")
+async def test_a_long_turn_keeps_its_lease(watched: WatchedStore) -> None:
     thread = await watched.create_thread(OWNER, title=None, metadata={})
     gate = Gate()
     turns = turns_of(watched, ScriptedAgent(gate))
     with time_machine.travel(utcnow(), tick=True) as clock:
-        fast_lease(turns, monkeypatch)
         turn = await start(turns, thread)
         for _ in range(4):
             clock.shift(timedelta(seconds=20))
@@ -234,12 +230,12 @@ async def test_a_long_turn_keeps_its_lease(watched: WatchedStore, monkeypatch: p
         assert (await events_of(turn))[-1].type == "message.completed"
 
 
-async def test_a_renewal_that_fails_for_a_moment_is_tried_again(watched: WatchedStore, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("impatient")
+async def test_a_renewal_that_fails_for_a_moment_is_tried_again(watched: WatchedStore) -> None:
     thread = await watched.create_thread(OWNER, title=None, metadata={})
     gate = Gate()
     turns = turns_of(watched, ScriptedAgent(gate))
     watched.renewal_error = StoreUnavailable()
-    fast_lease(turns, monkeypatch)
     turn = await start(turns, thread)
     for _ in range(3):
         await watched.renewals.acquire()
@@ -247,9 +243,7 @@ async def test_a_renewal_that_fails_for_a_moment_is_tried_again(watched: Watched
     assert (await events_of(turn))[-1].type == "message.completed"
 
 
-async def test_a_turn_that_lost_its_lease_stops_and_stores_nothing(
-    watched: WatchedStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_turn_that_lost_its_lease_stops_and_stores_nothing(watched: WatchedStore) -> None:
     thread = await watched.create_thread(OWNER, title=None, metadata={})
     gate = Gate()
     turns = turns_of(watched, ScriptedAgent(gate))
@@ -263,11 +257,11 @@ async def test_a_turn_that_lost_its_lease_stops_and_stores_nothing(
         await watched.get_thread(OWNER, thread.id)
 
 
-async def test_a_turn_whose_thread_is_deleted_is_cancelled(watched: WatchedStore, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("impatient")
+async def test_a_turn_whose_thread_is_deleted_is_cancelled(watched: WatchedStore) -> None:
     thread = await watched.create_thread(OWNER, title=None, metadata={})
     gate = Gate()
     turns = turns_of(watched, ScriptedAgent(gate))
-    fast_lease(turns, monkeypatch)
     turn = await start(turns, thread)
     await gate.reached.wait()
     await watched.delete_thread(OWNER, thread.id)
