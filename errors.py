@@ -19,6 +19,7 @@
     │   ├── ContentFiltered          422  content_filtered
     │   ├── ContextOverflow          422  context_overflow
     │   └── ModelMisconfigured       500  model_misconfigured
+    ├── NotReady                     503  not_ready
     └── InternalError                500  internal_error
     ToolError                        (never a response: goes to the model and into tool_calls[].error)
 
@@ -227,6 +228,18 @@ class ModelMisconfigured(ModelError):
 
     def __init__(self) -> None:
         super().__init__("The model is not set up correctly; the operator finds the reason in the log.")
+
+
+class NotReady(ChatError):
+    """The app could not be started; the next request tries again."""
+
+    type = "not_ready"
+    status = 503
+    title = "Not ready"
+    retryable = True
+
+    def __init__(self) -> None:
+        super().__init__("The service could not be started.", retry_after=1)
 
 
 class InternalError(ChatError):

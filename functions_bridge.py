@@ -27,7 +27,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.problems import error_response
-from errors import ChatError, InternalError
+from errors import ChatError, InternalError, NotReady
 
 START_SECONDS = 30.0
 # Enough to keep app and server busy side by side; a slow client still slows the app down.
@@ -48,18 +48,6 @@ SCOPE_KEYS = (
 # The host tries functions in the order of their names (not: literal paths first), so the one for all other paths comes last.
 CATCH_ALL = "zz_unknown_path"
 logger = logging.getLogger(__name__)
-
-
-class NotReady(ChatError):
-    """The app could not be started; the next request tries again."""
-
-    type = "not_ready"
-    status = 503
-    title = "Not ready"
-    retryable = True
-
-    def __init__(self) -> None:
-        super().__init__("The service could not be started.", retry_after=1)
 
 
 class HttpFunction(NamedTuple):
@@ -201,4 +189,7 @@ async def _run(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None
 
 def _problem(error: ChatError, req: Request) -> Response:
     """Render an error; the invocation's id stands for the request's, which only the app gives."""
-    return error_response(error, req.headers.get("x-ms-invocation-id"))
+    id = req.headers.get("x-ms-invocation-id") or "unknown"
+    response = error_response(error, id)
+    response.headers["X-Request-ID"] = id
+    return response

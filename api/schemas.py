@@ -114,7 +114,9 @@ class ThreadCreate(Body):
 class ThreadUpdate(Body):
     """Changes to a thread; what is left out stays as it is, a `title` of `null` removes it."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"title": "Trip to Seattle"}, {"status": "archived"}]})
+    model_config = ConfigDict(
+        json_schema_extra={"minProperties": 1, "examples": [{"title": "Trip to Seattle"}, {"status": "archived"}]}
+    )
 
     title: Title | None = None
     metadata: SmallMetadata = {}
@@ -135,7 +137,10 @@ class MessageCreate(Body):
     )
 
     content: Annotated[
-        str, Field(min_length=1, max_length=CONTENT_MAX_LENGTH), AfterValidator(_not_blank), AfterValidator(_without_nul)
+        str,
+        Field(min_length=1, max_length=CONTENT_MAX_LENGTH, json_schema_extra={"pattern": r"\S"}),
+        AfterValidator(_not_blank),
+        AfterValidator(_without_nul),
     ]
     metadata: SmallMetadata = {}
 

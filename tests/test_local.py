@@ -14,6 +14,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from tests.fakes.model import FakeModel, Reply
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -38,9 +40,9 @@ async def running(data_dir: Path, **environment: str) -> AsyncIterator[tuple[asy
 
 
 def address_in(banner: str) -> str:
-    found = re.search(r"http://127\.0\.0\.1:\d+", banner)
+    found = re.search(r"API +(http://127\.0\.0\.1:\d+)/api", banner)
     assert found, banner
-    return found[0]
+    return found[1]
 
 
 async def test_the_banner_tells_what_runs_and_a_signal_ends_it(tmp_path: Path) -> None:
@@ -87,3 +89,23 @@ async def test_unsafe_and_wrong_settings_are_refused_in_one_line(
     assert process.returncode == 2
     assert told in errors.decode()
     assert "Traceback" not in errors.decode()
+
+
+async def test_a_signal_lets_the_running_turn_finish(tmp_path: Path) -> None:
+    asked, answer = asyncio.Event(), asyncio.Event()
+
+    async def wait() -> None:
+        asked.set()
+        await answer.wait()
+
+    async with FakeModel(Reply(text="Just in time.", wait=wait)) as model:
+        environment = {"OPENAI_BASE_URL": f"{model.url}/v1", "OPENAI_MODEL": "gpt-x", "WEATHER_PROVIDER": "sample"}
+        async with running(tmp_path, **environment) as (process, banner):
+            async with httpx2.AsyncClient(base_url=address_in(banner), timeout=30) as client:
+                thread = (await client.post("/api/threads", json={})).json()
+                sending = asyncio.create_task(client.post(f"/api/threads/{thread['id']}/messages", json={"content": "hi"}))
+                await asked.wait()
+                process.send_signal(signal.SIGTERM)
+                answer.set()
+                assert (await sending).json()["content"] == "Just in time."
+            await asyncio.wait_for(process.wait(), 15)

@@ -7,6 +7,7 @@ import httpx2
 import pytest
 
 from settings import Settings
+from tests.fakes.model import FakeModel, Reply
 from tests.server import serve_api
 
 
@@ -121,3 +122,53 @@ async def test_of_many_messages_at_once_one_is_answered(api: httpx2.AsyncClient,
             assert int(response.headers["retry-after"]) >= 1
     count = (await api.get(f"/api/threads/{thread_id}")).json()["message_count"]
     assert count == 2 * statuses.count(200)
+
+
+class Gate:
+    """Holds the model's answer back until the test lets it go."""
+
+    def __init__(self) -> None:
+        self.reached = asyncio.Event()
+        self.opened = asyncio.Event()
+
+    async def __call__(self) -> None:
+        self.reached.set()
+        await self.opened.wait()
+
+
+async def test_a_caller_who_hangs_up_does_not_stop_the_turn(tmp_path: Path) -> None:
+    gate = Gate()
+    async with FakeModel(Reply(text="Here I am.", wait=gate)) as model:
+        settings = Settings(data_dir=tmp_path, openai_base_url=f"{model.url}/v1", openai_model="gpt-x")
+        async with serve_api(settings) as api:
+            thread = (await api.post("/api/threads", json={})).json()
+            caller = asyncio.create_task(send(api, thread["id"], "Are you there?", **{"Idempotency-Key": "k"}))
+            await gate.reached.wait()
+            assert (await send(api, thread["id"], "Hello?")).json()["type"] == "turn_in_progress"
+            caller.cancel()
+            await asyncio.gather(caller, return_exceptions=True)
+            gate.opened.set()
+            answer = await send(api, thread["id"], "Are you there?", **{"Idempotency-Key": "k"})
+            while answer.status_code == 409:
+                answer = await send(api, thread["id"], "Are you there?", **{"Idempotency-Key": "k"})
+            assert answer.json()["content"] == "Here I am."
+            assert answer.headers["idempotent-replayed"] == "true"
+            assert len(model.requests) == 1
+
+
+async def test_a_failing_model_is_a_problem_and_the_message_is_kept(tmp_path: Path) -> None:
+    async with FakeModel(Reply(status=429, headers={"retry-after": "20"}), Reply(text="Better now.")) as model:
+        settings = Settings(data_dir=tmp_path, openai_base_url=f"{model.url}/v1", openai_model="gpt-x")
+        async with serve_api(settings) as api:
+            thread = (await api.post("/api/threads", json={})).json()
+            failed = await send(api, thread["id"], "hi", **{"Idempotency-Key": "k", "X-Request-ID": "mine"})
+            assert (failed.status_code, failed.headers["retry-after"]) == (429, "20")
+            problem = failed.json()
+            assert (problem["type"], problem["retryable"], problem["request_id"]) == ("model_throttled", True, "mine")
+            [message] = (await api.get(f"/api/threads/{thread['id']}/messages")).json()["messages"]
+            assert (message["status"], message["problem"]) == ("failed", problem)
+            again = await send(api, thread["id"], "hi", **{"Idempotency-Key": "k"})
+            assert again.json()["content"] == "Better now."
+            messages = (await api.get(f"/api/threads/{thread['id']}/messages")).json()["messages"]
+            assert [(m["seq"], m["status"]) for m in messages] == [(1, "completed"), (2, "completed")]
+            assert "problem" not in messages[0]
