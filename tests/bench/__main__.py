@@ -1,6 +1,7 @@
-"""`make bench`: overhead, throughput, memory and cold start, against a model without delay and beside a bare forwarder.
+"""`make bench`: overhead, throughput, memory and cold start, against a model without delay.
 
-Absolute figures differ from machine to machine; the ratio to the forwarder, measured in the same run, travels better.
+Absolute figures differ from machine to machine. Two yardsticks run beside the API in the same minutes: a bare ASGI forwarder
+(the floor) and a plain server as one would write it by hand (``plain.py``). The ratio to the plain one travels best.
 """
 
 from __future__ import annotations
@@ -46,27 +47,42 @@ async def model_time(model_url: str, tools: int) -> float:
 
 
 async def bench_turns(model_url: str, data_dir: Path) -> None:
-    async with processes.forwarder(model_url) as floor_url, processes.api(data_dir, model_url) as (api_url, process):
+    async with (
+        processes.forwarder(model_url) as floor_url,
+        processes.plain(model_url, data_dir / "plain.db") as plain_url,
+        processes.api(data_dir, model_url) as (api_url, process),
+    ):
         for tools in CONTENTS:
-            rounds = []
-            for _ in range(3):
-                [thread] = await new_threads(api_url, 1)
-                own = await model_time(model_url, tools)
-                floor = await median_latency(floor_url, "/", body(tools)) - own
-                rounds.append((await median_latency(api_url, f"/api/threads/{thread}/messages", body(tools)) - own, floor))
-            overhead, floor = (statistics.median(values) for values in zip(*rounds, strict=True))
-            note = f"forwarder {floor:.2f} ms, ratio {overhead / max(floor, 0.01):.1f}"
-            report(f"turn, {tools} tools, 1 client: overhead", overhead, "ms", f"< {TARGETS[tools][0]}", note)
-        memory = {}
+            rounds = [await overheads(model_url, floor_url, plain_url, api_url, tools) for _ in range(3)]
+            floor, plain, ours = (statistics.median(values) for values in zip(*rounds, strict=True))
+            note = f"forwarder {floor:.2f}, plain server {plain:.2f}, ratio to it {ours / plain:.2f}"
+            report(f"turn, {tools} tools, 1 client: overhead", ours, "ms", f"< {TARGETS[tools][0]}", note)
         for tools in CONTENTS:
-            threads = await new_threads(api_url, 32)
-            floor = await throughput(floor_url, lambda _: "/", body(tools), clients=32, seconds=4)
-            paths = [f"/api/threads/{thread}/messages" for thread in threads]
-            rate = await throughput(api_url, paths.__getitem__, body(tools), clients=32, seconds=8)
-            memory[tools] = processes.rss_mb(process)
-            note = f"forwarder {floor:.0f}, ratio {floor / rate:.1f}"
-            report(f"turns a second, {tools} tools, 32 clients", rate, "/s", f"> {TARGETS[tools][1]:.0f}", note)
-        report("memory under load", max(memory.values()), "MB", "< 180")
+            paths = [f"/api/threads/{thread}/messages" for thread in await new_threads(api_url, 32)]
+            names = [f"/{tools}-{number}" for number in range(32)]
+            floor = await throughput(floor_url, names.__getitem__, body(tools), clients=32, seconds=4)
+            plain = await throughput(plain_url, names.__getitem__, body(tools), clients=32, seconds=8)
+            ours = await throughput(api_url, paths.__getitem__, body(tools), clients=32, seconds=8)
+            note = f"forwarder {floor:.0f}, plain server {plain:.0f}, ratio to it {ours / plain:.2f}"
+            report(f"turns a second, {tools} tools, 32 clients", ours, "/s", f"> {TARGETS[tools][1]:.0f}", note)
+        report("memory under load", processes.rss_mb(process), "MB", "< 180")
+
+
+async def overheads(model_url: str, floor_url: str, plain_url: str, api_url: str, tools: int) -> tuple[float, float, float]:
+    """Return the milliseconds that the forwarder, the plain server and the API add to the model's own, in fresh threads."""
+    own = await model_time(model_url, tools)
+    taken = []
+    for base_url in (floor_url, plain_url, api_url):
+        async with Client(base_url) as client:
+            values: list[float] = []
+            for number in range(20):
+                path = f"/{tools}-{time.time_ns()}-{number}"
+                if base_url == api_url:
+                    path = f"/api/threads/{(await client.json('POST', '/api/threads', {}))['id']}/messages"
+                values += await latencies(client, path, body(tools), 10)
+            taken.append(statistics.median(values[20:]) - own)
+    floor, plain, ours = taken
+    return floor, plain, ours
 
 
 async def seed(data_dir: Path, length: int) -> str:
@@ -142,7 +158,12 @@ async def bench_indexing() -> None:
     taken = []
     for _ in range(5):
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tests.bench.indexing", cwd=processes.ROOT, stdout=asyncio.subprocess.PIPE
+            sys.executable,
+            "-m",
+            "tests.bench.indexing",
+            cwd=processes.ROOT,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
         )
         output, _ = await process.communicate()
         taken.append(float(output))

@@ -68,6 +68,14 @@ async def forwarder(model_url: str) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{port}"
 
 
+@asynccontextmanager
+async def plain(model_url: str, file: Path) -> AsyncIterator[str]:
+    """Run the plain server; yield its address."""
+    port = free_port()
+    async with program(sys.executable, "-m", "tests.bench.plain", model_url, str(port), str(file), port=port):
+        yield f"http://127.0.0.1:{port}"
+
+
 def api_environment(port: int, data_dir: Path, model_url: str) -> dict[str, str]:
     """Return the settings with which the API is measured: SQLite, the model fake, sample weather."""
     return {
