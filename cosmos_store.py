@@ -48,7 +48,7 @@ from store import (
     ThreadStore,
     decode_cursor,
     encode_cursor,
-    new_id,
+    new_thread,
     utcnow,
 )
 
@@ -91,17 +91,7 @@ class CosmosStore(ThreadStore):
 
     @override
     async def create_thread(self, owner: Owner, *, title: str | None, metadata: Metadata) -> Thread:
-        now = utcnow()
-        thread = Thread(
-            id=new_id("thread"),
-            title=title,
-            status="active",
-            metadata=metadata,
-            created_at=now,
-            updated_at=now,
-            message_count=0,
-            last_message_preview=None,
-        )
+        thread = new_thread(title=title, metadata=metadata)
         document = new_thread_document(owner, thread)
         await self._messages.create(thread.id, document)
         await self._threads.create(owner.hash, row_document(ThreadDocument.model_validate(document)))

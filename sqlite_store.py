@@ -35,7 +35,7 @@ from store import (
     decode_cursor,
     encode_cursor,
     message_id,
-    new_id,
+    new_thread,
     preview,
     sort_key,
     utcnow,
@@ -63,17 +63,7 @@ class SqliteStore(ThreadStore):
 
     @override
     async def create_thread(self, owner: Owner, *, title: str | None, metadata: Metadata) -> Thread:
-        now = utcnow()
-        thread = Thread(
-            id=new_id("thread"),
-            title=title,
-            status="active",
-            metadata=metadata,
-            created_at=now,
-            updated_at=now,
-            message_count=0,
-            last_message_preview=None,
-        )
+        thread = new_thread(title=title, metadata=metadata)
         await self._database.write(lambda db: _insert_thread(db, owner, thread))
         return thread
 

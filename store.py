@@ -295,6 +295,21 @@ def new_id(prefix: Literal["thread", "turn"]) -> str:
     return f"{prefix}_{uuid.uuid4().hex}"
 
 
+def new_thread(*, title: str | None, metadata: Metadata) -> Thread:
+    """Return a thread that is empty and about to be stored."""
+    now = utcnow()
+    return Thread(
+        id=new_id("thread"),
+        title=title,
+        status="active",
+        metadata=metadata,
+        created_at=now,
+        updated_at=now,
+        message_count=0,
+        last_message_preview=None,
+    )
+
+
 def message_id(thread_id: str, seq: int) -> str:
     """Return the id of a thread's message: a function of its place, so that no message can be stored twice."""
     return f"msg_{thread_id.removeprefix('thread_')}_{seq}"
