@@ -1,4 +1,4 @@
-"""Files that pages are made of: exactly those that are listed, with validators, and headers that let a page use nothing else."""
+"""Files that pages are made of: exactly those that are listed, with validators and headers that allow nothing else."""
 
 from __future__ import annotations
 
