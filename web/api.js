@@ -42,8 +42,8 @@ async function readProblem(response) {
   }
 }
 
-async function json(...request_) {
-  const response = await request(...request_);
+async function json(method, path, options) {
+  const response = await request(method, path, options);
   try {
     return await response.json();
   } catch {
