@@ -19,6 +19,8 @@ const SANITISER = {
   ).split(" "),
   ALLOWED_ATTR: ["href", "title", "class", "start", "align", "type", "checked", "disabled"],
   ALLOWED_URI_REGEXP: SAFE_ADDRESS,
+  // These are no addresses, which the pattern would have them be.
+  ADD_URI_SAFE_ATTR: ["align", "start", "type"],
   ALLOW_DATA_ATTR: false,
   ALLOW_ARIA_ATTR: false,
   RETURN_DOM_FRAGMENT: true,

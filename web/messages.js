@@ -20,8 +20,12 @@ export class UserView {
       "li",
       { class: "message user" },
       h("h2", { class: "visually-hidden" }, "You"),
-      h("div", { class: "bubble" }, content),
-      h("div", { class: "actions" }, time(timestamp), copyButton("Copy your message", () => content)),
+      h(
+        "div",
+        { class: "said" },
+        h("div", { class: "bubble" }, content),
+        h("div", { class: "actions" }, time(timestamp), copyButton("Copy your message", () => content)),
+      ),
       this.notice,
     );
   }

@@ -12,6 +12,10 @@ export class AutoScroll {
     this.jump = jump;
     scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     jump.addEventListener("click", () => this.toEnd(true));
+    // Who opens a tool call wants to read it, not to be taken away from it.
+    content.addEventListener("click", (event) => {
+      if (event.target.closest("summary")) this.#following = false;
+    });
     const observer = new ResizeObserver(() => (this.#following ? this.#stick() : this.#show()));
     observer.observe(content);
     observer.observe(scroller);

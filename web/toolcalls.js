@@ -104,7 +104,7 @@ export class ToolCallView {
       icon("chevron"),
     );
     const details = !failed && !call.running ? tool.details?.(call) : null;
-    const heading = h("p", { class: "tool-name" }, h("code", {}, call.tool), call.running ? "is running" : took(call));
+    const heading = h("p", { class: "tool-name" }, h("code", {}, call.tool), call.running ? " is running" : took(call));
     const rest = [heading, section("Arguments", call.arguments)];
     if (!call.running) rest.push(failed ? section("Error", call.error) : section("Result", call.result));
     this.body.replaceChildren(...[details, ...rest].filter(Boolean));
@@ -112,7 +112,7 @@ export class ToolCallView {
 }
 
 function took(call) {
-  return typeof call.duration_ms === "number" ? `took ${duration(call.duration_ms)}` : "";
+  return typeof call.duration_ms === "number" ? ` took ${duration(call.duration_ms)}` : "";
 }
 
 function section(title, value) {
