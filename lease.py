@@ -8,7 +8,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from errors import ChatError, LeaseLost
-from store import StartedTurn, ThreadStore
+from records import StartedTurn
+from store import ThreadStore
 
 RENEWALS_PER_LEASE = 3
 logger = logging.getLogger(__name__)

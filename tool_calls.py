@@ -14,7 +14,7 @@ from pydantic import BaseModel, JsonValue, ValidationError
 from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
 
 from errors import ToolError
-from store import ToolCall
+from records import ToolCall
 
 # A committed message must stay below the store's 2 MB, with as many results as a turn may have.
 MAX_RESULT_BYTES = 64 * 1024

@@ -17,19 +17,8 @@ from pydantic_core import to_json
 
 from errors import ChatError, InternalError, LeaseLost, TurnInterrupted, TurnTimeout
 from lease import KeptLease
-from store import (
-    Message,
-    NewMessage,
-    Owner,
-    Problem,
-    ReplayedTurn,
-    StartedTurn,
-    ThreadStore,
-    ToolCall,
-    TurnStatus,
-    message_id,
-    utcnow,
-)
+from records import Message, NewMessage, Owner, Problem, ReplayedTurn, StartedTurn, ToolCall, TurnStatus, message_id, utcnow
+from store import ThreadStore
 
 if TYPE_CHECKING:
     from agent import ChatAgent

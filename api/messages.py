@@ -27,7 +27,7 @@ from errors import (
     TurnInterrupted,
     TurnTimeout,
 )
-from store import Message, NewMessage, Order, Problem, message_seq, new_id
+from records import Message, NewMessage, Order, Problem, message_seq, new_id
 from turn import Turn
 
 router = APIRouter(prefix="/api/threads/{thread_id}/messages", tags=["messages"], route_class=JsonRoute)

@@ -1,4 +1,4 @@
-"""What callers send and get. Threads and messages themselves are the records of ``store.py``."""
+"""What callers send and get. Threads and messages themselves are the records of ``records.py``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
 from pydantic_core import to_json
 
-from store import Message, Metadata, Thread, ThreadStatus
+from records import Message, Metadata, Thread, ThreadStatus
 
 CONTENT_MAX_LENGTH = 32_000
 METADATA_MAX_KEYS = 16

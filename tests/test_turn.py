@@ -13,9 +13,9 @@ import time_machine
 
 from agent import ChatAgent
 from errors import ModelThrottled, StoreUnavailable, ThreadNotFound, TurnInProgress, TurnInterrupted
+from records import Message, NewMessage, Owner, StartedTurn, Thread, ToolCall, message_id, new_id, utcnow
 from settings import Settings
 from sqlite_store import SqliteStore
-from store import Message, NewMessage, Owner, StartedTurn, Thread, ToolCall, message_id, new_id, utcnow
 from tests.fakes.agent import Script, ScriptedAgent, say_hello
 from tool_calls import RunObserver
 from turn import Turn, TurnEvent, Turns, estimate_tokens, fit_history
@@ -195,10 +195,10 @@ class WatchedStore(SqliteStore):
             raise self.renewal_error
         await super().renew_lease(turn, lease_seconds=lease_seconds)
 
-    async def commit_turn(self, turn: StartedTurn, *, message: Message, reply: Message | None) -> None:
+    async def commit_turn(self, turn: StartedTurn, *, message: Message, reply: Message | None, final_event_id: int) -> None:
         if self.commit_errors:
             raise self.commit_errors.pop()
-        await super().commit_turn(turn, message=message, reply=reply)
+        await super().commit_turn(turn, message=message, reply=reply, final_event_id=final_event_id)
 
 
 @pytest.fixture
