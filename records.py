@@ -141,6 +141,14 @@ class Turn(Record):
     started_at: datetime
     ended_at: datetime | None = None
 
+    @model_serializer(mode="wrap")
+    def _without_what_is_missing(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        dumped: dict[str, Any] = handler(self)
+        for name in ("message", "problem"):
+            if getattr(self, name) is None:
+                dumped.pop(name, None)
+        return dumped
+
 
 @dataclass(frozen=True, slots=True)
 class TurnEvent:

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, St
 from pydantic_core import to_json
 
 from records import Message, Metadata, Thread, ThreadStatus
+from settings import ModelKind
 
 CONTENT_MAX_LENGTH = 32_000
 METADATA_MAX_KEYS = 16
@@ -45,6 +46,13 @@ MESSAGE_EXAMPLE = {
         }
     ],
     "metadata": {"model": "gpt-4o", "usage": {"input_tokens": 310, "output_tokens": 42}},
+}
+TURN_EXAMPLE = {
+    "id": "turn_8d0b7c5e4f3a4c2d9e1f0a6b5c4d3e2f",
+    "thread_id": "thread_5f0c1f0d3f4b4c1e8a3b7d2e9c6a1b40",
+    "status": "running",
+    "started_at": "2026-01-01T10:30:03Z",
+    "ended_at": None,
 }
 
 
@@ -165,3 +173,11 @@ class Health(BaseModel):
     """The process is up."""
 
     status: Literal["ok"] = "ok"
+
+
+class Info(BaseModel):
+    """What runs here; `model` is the model's name, or its deployment's."""
+
+    version: str
+    model: str
+    model_kind: ModelKind
