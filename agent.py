@@ -14,8 +14,8 @@ from agent_framework.observability import disable_instrumentation
 from pydantic_core import to_json
 
 from errors import ContentFiltered, ModelError, ModelUnavailable
+from records import Message, ToolCall
 from settings import Settings
-from store import Message, ToolCall
 from tool_calls import RUN_KEY, Run, RunObserver, ToolCallMiddleware, jsonable_arguments
 
 INSTRUCTIONS = Path(__file__).parent / "instructions.md"

@@ -96,7 +96,10 @@ async def _container(database: DatabaseProxy, definition: ContainerDefinition, *
             raise StoreMisconfigured from missing
         with suppress(CosmosResourceExistsError):  # another process has just created it
             await database.create_container(
-                definition.id, PartitionKey(definition.partition_key), indexing_policy=definition.indexing_policy
+                definition.id,
+                PartitionKey(definition.partition_key),
+                indexing_policy=definition.indexing_policy,
+                default_ttl=definition.default_ttl,
             )
         await container.read()
     return container

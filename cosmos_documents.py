@@ -1,43 +1,48 @@
 """The documents of the Cosmos DB store: their containers, their fields, and how records become documents and back.
 
-``messages`` holds, per thread, one ``thread`` document, one ``message`` document per message and one ``key`` document per
-Idempotency-Key. ``threads`` holds one row per thread, for listing. A message that is being answered is not a document yet: it
-stands in its thread's lease.
+``messages`` holds, per thread, one ``thread`` document, one ``message`` document per message, one ``turn`` document per turn
+that has ended, one ``key`` document per Idempotency-Key, and for a while ``events`` documents. ``threads`` holds one row per
+thread, for listing. A message that is being answered is not a document yet: it stands in its thread's lease.
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal
 
-from store import (
+from errors import ThreadNotFound, TurnInterrupted
+from records import (
     Message,
     Metadata,
     NewMessage,
     Owner,
+    Problem,
     Record,
+    StartedTurn,
     Thread,
     ThreadStatus,
     TurnStatus,
     message_id,
-    sort_key,
-    timestamp,
     utcnow,
 )
+from store import sort_key
 
 Document = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class ContainerDefinition:
-    """A container as it must exist: its id, its partition key's path, and the only paths that are indexed."""
+    """A container as it must exist: its id, its partition key's path, and the only paths that are indexed.
+
+    ``default_ttl`` of -1 lets documents that carry a ``ttl`` expire, and no others.
+    """
 
     id: str
     partition_key: str
     indexed: tuple[str, ...]
+    default_ttl: int | None = None
 
     @property
     def indexing_policy(self) -> Document:
@@ -50,7 +55,7 @@ class ContainerDefinition:
         }
 
 
-MESSAGES = ContainerDefinition("messages", "/thread_id", ("/thread_id/?", "/type/?", "/seq/?"))
+MESSAGES = ContainerDefinition("messages", "/thread_id", ("/thread_id/?", "/type/?", "/seq/?"), default_ttl=-1)
 THREADS = ContainerDefinition("threads", "/owner_id", ("/owner_id/?", "/sort/?", "/status/?", "/deleting/?"))
 CONTAINERS = (MESSAGES, THREADS)
 
@@ -70,14 +75,21 @@ class Lease(Record):
     """
 
     turn_id: str
+    started_at: datetime
     until: float
     message: PendingMessage | None
     seq: int | None
     key_id: str | None
+    cancel_requested: bool = False
 
     def seconds_left(self) -> float:
         """Return how long it still lives; zero or less once it has expired."""
         return self.until - utcnow().timestamp()
+
+    @property
+    def ended_at(self) -> datetime:
+        """When it expires, or has expired."""
+        return datetime.fromtimestamp(self.until, UTC)
 
     @property
     def message_status(self) -> TurnStatus:
@@ -151,8 +163,21 @@ class KeyDocument(Record):
     reply_seq: int | None
 
 
+class TurnDocument(Record):
+    """The document of a turn that has ended; ``reply_seq`` is its answer's place."""
+
+    id: str
+    thread_id: str
+    type: Literal["turn"]
+    status: TurnStatus
+    reply_seq: int | None
+    problem: Problem | None
+    started_at: datetime
+    ended_at: datetime
+    final_event_id: int | None
+
+
 _THREAD_FIELDS = set(Thread.model_fields) - {"message_count"}
-_ROW_FIELDS = ("title", "status", "metadata", "updated_at", "message_count", "last_message_preview", "rev", "sort")
 
 
 def answering_again(message: Message, lease: Lease) -> Message:
@@ -177,6 +202,17 @@ def new_thread_document(owner: Owner, thread: Thread) -> Document:
     return document.model_dump(mode="json")
 
 
+def the_owners(owner: Owner, thread_id: str, found: Document | None) -> ThreadDocument:
+    """Return the thread in its document, as it was read.
+
+    :raises ThreadNotFound: if there is none, or it is another owner's, or about to be deleted.
+    """
+    document = ThreadDocument.model_validate(found) if found else None
+    if document is None or document.owner_hash != owner.hash or document.deleting:
+        raise ThreadNotFound(thread_id)
+    return document
+
+
 def new_key_document(thread_id: str, id: str, new: NewMessage) -> Document:
     """Return the document of an Idempotency-Key whose first turn begins."""
     document = KeyDocument(
@@ -188,6 +224,40 @@ def new_key_document(thread_id: str, id: str, new: NewMessage) -> Document:
         status="running",
         seq=None,
         reply_seq=None,
+    )
+    return document.model_dump(mode="json")
+
+
+def turn_document(
+    turn: StartedTurn, status: TurnStatus, reply: Message | None, problem: Problem | None, final_event_id: int
+) -> Document:
+    """Return the document of a turn that ends now."""
+    document = TurnDocument(
+        id=turn.turn_id,
+        thread_id=turn.thread.id,
+        type="turn",
+        status=status,
+        reply_seq=reply.seq if reply else None,
+        problem=problem,
+        started_at=turn.started_at,
+        ended_at=utcnow(),
+        final_event_id=final_event_id,
+    )
+    return document.model_dump(mode="json")
+
+
+def interrupted_turn_document(thread_id: str, lease: Lease) -> Document:
+    """Return the document of a turn whose lease has expired."""
+    document = TurnDocument(
+        id=lease.turn_id,
+        thread_id=thread_id,
+        type="turn",
+        status="interrupted",
+        reply_seq=None,
+        problem=Problem.of(TurnInterrupted()),
+        started_at=lease.started_at,
+        ended_at=lease.ended_at,
+        final_event_id=None,
     )
     return document.model_dump(mode="json")
 
@@ -211,50 +281,3 @@ def row_document(document: ThreadDocument) -> Document:
         "sort": sort_key(document.updated_at, document.id),
         "deleting": False,
     }
-
-
-def row_changes(document: ThreadDocument) -> list[Document]:
-    """Return the patch that brings the row up to date with the thread."""
-    row = row_document(document)
-    return changes(**{name: row[name] for name in _ROW_FIELDS})
-
-
-def changes(**fields: Any) -> list[Document]:
-    """Return patch operations that set fields of a document (``a__b`` is field b of a); a time becomes text."""
-    values = {name: timestamp(value) if isinstance(value, datetime) else value for name, value in fields.items()}
-    return [{"op": "set", "path": f"/{name.replace('__', '/')}", "value": value} for name, value in values.items()]
-
-
-def thread_changes(**fields: Any) -> list[Document]:
-    """Return patch operations that set fields of a thread's document and raise its ``rev``."""
-    return [*changes(**fields), {"op": "incr", "path": "/rev", "value": 1}]
-
-
-def condition(**equal: str | float | bool | None) -> str:
-    """Return a patch's condition: these fields (``a__b`` is field b of a) have these values.
-
-    :raises ValueError: for text that is not one of our own ids: conditions take no parameters, so nothing else may go in.
-    """
-    return "FROM c WHERE " + " AND ".join(f"c.{name.replace('__', '.')} = {_literal(value)}" for name, value in equal.items())
-
-
-def less_than(name: str, value: float) -> str:
-    """Return what to append to a condition: the field is less than a number."""
-    return f" AND c.{name} < {_literal(value)}"
-
-
-def unleased(owner: Owner) -> str:
-    """Return the condition that the thread is the owner's and free for a turn."""
-    return condition(owner_hash=owner.hash, deleting=False, lease=None)
-
-
-def _literal(value: str | float | bool | None) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str):
-        if not re.fullmatch(r"[0-9A-Za-z_]+", value):
-            raise ValueError("not an id of ours")
-        return f"'{value}'"
-    return repr(value)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self, TypeVar
@@ -18,22 +19,14 @@ from typing_extensions import override
 
 from cosmos_connection import connect
 from cosmos_container import CosmosContainer, Refused, delete, together
-from cosmos_documents import (
-    MESSAGES,
-    THREADS,
-    ThreadDocument,
-    changes,
-    condition,
-    less_than,
-    new_thread_document,
-    row_changes,
-    row_document,
-    thread_changes,
-)
+from cosmos_documents import MESSAGES, THREADS, ThreadDocument, new_thread_document, row_document, the_owners
+from cosmos_patch import changes, condition, less_than, row_changes, thread_changes
+from cosmos_progress import CosmosProgress
 from cosmos_turns import CosmosTurns, Request
 from errors import ChatError, StoreUnavailable, ThreadNotFound
-from store import (
+from records import (
     THREAD_ID_PATTERN,
+    EventBatch,
     Message,
     Metadata,
     NewMessage,
@@ -45,12 +38,11 @@ from store import (
     Thread,
     ThreadChanges,
     ThreadStatus,
-    ThreadStore,
-    decode_cursor,
-    encode_cursor,
+    TurnProgress,
     new_thread,
     utcnow,
 )
+from store import ThreadStore, decode_cursor, encode_cursor
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -73,6 +65,7 @@ class CosmosStore(ThreadStore):
         self._messages: CosmosContainer
         self._threads: CosmosContainer
         self._turns: CosmosTurns
+        self._progress: CosmosProgress
 
     @override
     async def __aenter__(self) -> Self:
@@ -80,6 +73,7 @@ class CosmosStore(ThreadStore):
         self._messages = CosmosContainer(containers[MESSAGES.id])
         self._threads = CosmosContainer(containers[THREADS.id])
         self._turns = CosmosTurns(self._messages, self._refresh_row_later)
+        self._progress = CosmosProgress(self._messages)
         return self
 
     @override
@@ -166,16 +160,31 @@ class CosmosStore(ThreadStore):
         await self._turns.renew(turn, lease_seconds)
 
     @override
-    async def commit_turn(self, turn: StartedTurn, *, message: Message, reply: Message | None) -> None:
-        await self._turns.commit(turn, message, reply)
+    async def commit_turn(self, turn: StartedTurn, *, message: Message, reply: Message | None, final_event_id: int) -> None:
+        await self._turns.commit(turn, message, reply, final_event_id)
+
+    @override
+    async def request_cancel(self, owner: Owner, thread_id: str, turn_id: str) -> None:
+        _check_id(thread_id)
+        await self._progress.request_cancel(owner, thread_id, turn_id)
+
+    @override
+    async def is_cancel_requested(self, turn: StartedTurn) -> bool:
+        return await self._progress.is_cancel_requested(turn)
+
+    @override
+    async def save_events(self, batches: Sequence[EventBatch]) -> None:
+        await self._progress.save_events(batches)
+
+    @override
+    async def get_progress(self, owner: Owner, thread_id: str, turn_id: str, *, after: int | None) -> TurnProgress:
+        _check_id(thread_id)
+        return await self._progress.get(owner, thread_id, turn_id, after)
 
     async def _thread(self, owner: Owner, thread_id: str) -> ThreadDocument:
         _check_id(thread_id)
         found = await self._messages.read(thread_id, thread_id)
-        document = ThreadDocument.model_validate(found) if found else None
-        if document is None or document.owner_hash != owner.hash or document.deleting:
-            raise ThreadNotFound(thread_id)
-        return document
+        return the_owners(owner, thread_id, found)
 
     async def _stored_messages(
         self, thread_id: str, limit: int, after: int | None, before: int | None, order: Order
@@ -195,7 +204,7 @@ class CosmosStore(ThreadStore):
             logger.info("thread %s has no row any more", thread_id)
 
     async def _delete_contents(self, thread_id: str) -> None:
-        query = f"SELECT TOP {DELETE_BATCH} c.id FROM c WHERE c.type IN ('message', 'key')"  # noqa: S608 - our own number
+        query = f"SELECT TOP {DELETE_BATCH} c.id FROM c WHERE c.type IN ('message', 'turn', 'key', 'events')"  # noqa: S608 - our own number
         while rows := await self._messages.query(thread_id, query):
             try:
                 await self._messages.batch(thread_id, [delete(row["id"]) for row in rows])

@@ -18,17 +18,16 @@ from cosmos_documents import (
     PendingMessage,
     ThreadDocument,
     answering_again,
-    changes,
-    condition,
+    interrupted_turn_document,
     key_id,
-    less_than,
     message_document,
     new_key_document,
-    thread_changes,
-    unleased,
+    the_owners,
+    turn_document,
 )
-from errors import IdempotencyKeyReused, LeaseLost, StoreUnavailable, ThreadNotFound, TurnInProgress
-from store import Message, NewMessage, Owner, ReplayedTurn, StartedTurn, message_id, preview, utcnow
+from cosmos_patch import changes, condition, less_than, thread_changes, unleased
+from errors import IdempotencyKeyReused, LeaseLost, StoreUnavailable, TurnInProgress
+from records import Message, NewMessage, Owner, ReplayedTurn, StartedTurn, message_id, preview, utcnow
 
 ROUNDS = 8
 HISTORY = "SELECT TOP @limit * FROM c WHERE c.type = 'message' ORDER BY c.seq DESC"
@@ -53,6 +52,7 @@ class Request:
         pending = PendingMessage(content=self.new.content, metadata=self.new.metadata, timestamp=utcnow())
         lease = Lease(
             turn_id=self.new.turn_id,
+            started_at=utcnow(),
             until=utcnow().timestamp() + self.lease_seconds,
             message=pending if seq is None else None,
             seq=seq,
@@ -97,6 +97,7 @@ class CosmosTurns:
             message=message,
             history=history[::-1],
             reply_seq=max(thread.last_seq, message.seq) + 1,
+            started_at=thread.lease.started_at if thread.lease else utcnow(),
             attempt_of_existing=message.seq <= thread.last_seq,
             idempotency_key=request.new.idempotency_key,
         )
@@ -109,11 +110,11 @@ class CosmosTurns:
         except Refused as refused:
             raise LeaseLost from refused
 
-    async def commit(self, turn: StartedTurn, message: Message, reply: Message | None) -> None:
+    async def commit(self, turn: StartedTurn, message: Message, reply: Message | None, final_event_id: int) -> None:
         """Do what :meth:`store.ThreadStore.commit_turn` promises."""
         for _ in range(ROUNDS):
             try:
-                results = await self._messages.batch(turn.thread.id, _commit_batch(turn, message, reply))
+                results = await self._messages.batch(turn.thread.id, _commit_batch(turn, message, reply, final_event_id))
             except Refused as refused:
                 thread = await self._thread_after_refusal(turn, message, refused)
                 if thread is None:
@@ -197,9 +198,7 @@ class CosmosTurns:
         found, known = await together(
             self._messages.read(request.thread_id, request.thread_id), self._read_key(request.thread_id, request.key_id)
         )
-        thread = ThreadDocument.model_validate(found) if found else None
-        if thread is None or thread.owner_hash != request.owner.hash or thread.deleting:
-            raise ThreadNotFound(request.thread_id)
+        thread = the_owners(request.owner, request.thread_id, found)
         if known and known.fingerprint != request.new.fingerprint:
             raise IdempotencyKeyReused
         return thread, known
@@ -233,13 +232,14 @@ class CosmosTurns:
         self._refresh_row(ThreadDocument.model_validate(results[-1]))
 
 
-def _commit_batch(turn: StartedTurn, message: Message, reply: Message | None) -> list[Operation]:
+def _commit_batch(turn: StartedTurn, message: Message, reply: Message | None, final_event_id: int) -> list[Operation]:
     thread = turn.thread
     last_seq = turn.reply_seq - 1 if turn.attempt_of_existing else turn.reply_seq - 2
     last = reply or message
     operations = [replace(message_document(message)) if turn.attempt_of_existing else create(message_document(message))]
     if reply:
         operations.append(create(message_document(reply)))
+    operations.append(create(turn_document(turn, message.status, reply, message.problem, final_event_id)))
     if turn.idempotency_key is not None:
         ended = changes(status=message.status, seq=message.seq, reply_seq=reply.seq if reply else None)
         operations.append(patch(key_id(turn.idempotency_key), ended, condition(turn_id=turn.turn_id)))
@@ -261,7 +261,7 @@ def _clear_batch(thread: ThreadDocument, lease: Lease) -> list[Operation]:
         seq = lease.seq or 0
         kept = patch(message_id(thread.id, seq), changes(status="interrupted", turn_id=lease.turn_id, problem=None))
         end = thread_changes(updated_at=thread.not_before(), lease=None)
-    operations = [kept]
+    operations = [kept, create(interrupted_turn_document(thread.id, lease))]
     if lease.key_id:
         operations.append(patch(lease.key_id, changes(status="interrupted", seq=seq)))
     guard = condition(lease__turn_id=lease.turn_id) + less_than("lease.until", utcnow().timestamp())

@@ -1,10 +1,13 @@
 """Every error a caller can meet, each with its stable problem type.
 
     ChatError
+    ├── NotAcceptable                406  not_acceptable
     ├── InvalidRequest               422  validation_failed (names the fields)
     │   └── InvalidCursor            422  validation_failed
     ├── ThreadNotFound               404  thread_not_found
+    ├── TurnNotFound                 404  turn_not_found
     ├── TurnInProgress               409  turn_in_progress
+    ├── TurnEnded                    409  turn_ended
     ├── IdempotencyKeyReused         422  idempotency_key_reused
     ├── TurnInterrupted              503  turn_interrupted
     │   └── LeaseLost                503  turn_interrupted
@@ -29,6 +32,7 @@ logged.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 
@@ -47,6 +51,17 @@ class ChatError(Exception):
         super().__init__(detail)
         self.detail = detail
         self.retry_after = retry_after
+
+
+class NotAcceptable(ChatError):
+    """The caller accepts no format that the answer comes in."""
+
+    type = "not_acceptable"
+    status = 406
+    title = "Not acceptable"
+
+    def __init__(self, offers: Sequence[str]) -> None:
+        super().__init__(f"header.Accept: must allow one of {', '.join(offers)}.")
 
 
 class InvalidRequest(ChatError):
@@ -79,6 +94,17 @@ class ThreadNotFound(ChatError):
         super().__init__(f"There is no thread {thread_id}.")
 
 
+class TurnNotFound(ChatError):
+    """No such turn in this thread."""
+
+    type = "turn_not_found"
+    status = 404
+    title = "Turn not found"
+
+    def __init__(self, turn_id: str) -> None:
+        super().__init__(f"There is no turn {turn_id} in this thread.")
+
+
 class TurnInProgress(ChatError):
     """The thread is answering another message; ``retry_after`` is at most what is left of its lease."""
 
@@ -89,6 +115,17 @@ class TurnInProgress(ChatError):
 
     def __init__(self, *, retry_after: float = 1) -> None:
         super().__init__("The thread is still answering an earlier message.", retry_after=retry_after)
+
+
+class TurnEnded(ChatError):
+    """The turn has ended: there is nothing to cancel."""
+
+    type = "turn_ended"
+    status = 409
+    title = "The turn has ended"
+
+    def __init__(self) -> None:
+        super().__init__("The turn has ended already.")
 
 
 class IdempotencyKeyReused(ChatError):

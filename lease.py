@@ -1,4 +1,4 @@
-"""Keeps a turn's lease alive while the turn runs."""
+"""Keeps a turn's lease while the turn runs, and stops the turn when it was lost or somebody wants it to stop."""
 
 from __future__ import annotations
 
@@ -8,60 +8,98 @@ from types import TracebackType
 from typing import Any, Self
 
 from errors import ChatError, LeaseLost
-from store import StartedTurn, ThreadStore
+from records import StartedTurn
+from store import ThreadStore
 
 RENEWALS_PER_LEASE = 3
+# How often the store is asked whether the turn was cancelled through another process.
+LOOK_SECONDS = 1.0
 logger = logging.getLogger(__name__)
 
 
-class KeptLease:
-    """Renews a turn's lease again and again while its body runs; cancels the body when the lease is lost.
+class TurnCancelled(Exception):
+    """Somebody asked the turn to stop."""
 
-    A timer and not a task: most turns have ended before the first renewal is due.
+
+class KeptLease:
+    """Renews a turn's lease while its body runs; cancels the body when the lease is lost or the turn is to stop.
+
+    A timer and not a task: most turns have ended before the first look is due.
 
     :raises LeaseLost: on leaving, if it was.
+    :raises TurnCancelled: on leaving, if the turn was to stop.
     """
 
     def __init__(self, store: ThreadStore, started: StartedTurn, lease_seconds: float) -> None:
         self._store = store
         self._started = started
         self._lease_seconds = lease_seconds
-        self._lost = False
+        self._renewal_seconds = lease_seconds / RENEWALS_PER_LEASE
+        self._reason: LeaseLost | TurnCancelled | None = None
+        self._left = False
         self._body: asyncio.Task[Any]
         self._timer: asyncio.TimerHandle
-        self._renewal: asyncio.Task[None] | None = None
+        self._renew_at: float
+        self._look: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         body = asyncio.current_task()
         if body is None:
             raise RuntimeError("not in a task")
         self._body = body
+        self._renew_at = asyncio.get_running_loop().time() + self._renewal_seconds
         self._wait()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._left = True
         self._timer.cancel()
-        if self._renewal and not self._lost:
-            self._renewal.cancel()
-            await asyncio.gather(self._renewal, return_exceptions=True)
-        if self._lost and kind is asyncio.CancelledError and self._body.uncancel() == 0:
-            raise LeaseLost from error
+        if self._look and self._reason is None:
+            self._look.cancel()
+            await asyncio.gather(self._look, return_exceptions=True)
+        if self._reason and kind in (None, asyncio.CancelledError) and self._body.uncancel() == 0:
+            if kind is None:
+                await _swallow_cancellation()
+            raise self._reason from error
+
+    def cancel(self) -> None:
+        """Stop the body now, unless it has ended."""
+        self._stop(TurnCancelled())
+
+    def _stop(self, reason: LeaseLost | TurnCancelled) -> None:
+        if not self._left and self._reason is None:
+            self._reason = reason
+            self._body.cancel()
 
     def _wait(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(self._lease_seconds / RENEWALS_PER_LEASE, self._renew)
+        delay = min(LOOK_SECONDS, self._renewal_seconds)
+        self._timer = asyncio.get_running_loop().call_later(delay, self._start_look)
 
-    def _renew(self) -> None:
-        self._renewal = asyncio.create_task(self._renew_once())
+    def _start_look(self) -> None:
+        self._look = asyncio.create_task(self._look_once())
 
-    async def _renew_once(self) -> None:
+    async def _look_once(self) -> None:
+        loop = asyncio.get_running_loop()
         try:
-            await self._store.renew_lease(self._started, lease_seconds=self._lease_seconds)
-        except LeaseLost:
-            self._lost = True
-            self._body.cancel()
+            if loop.time() >= self._renew_at:
+                await self._store.renew_lease(self._started, lease_seconds=self._lease_seconds)
+                self._renew_at = loop.time() + self._renewal_seconds
+            if await self._store.is_cancel_requested(self._started):
+                self._stop(TurnCancelled())
+                return
+        except LeaseLost as lost:
+            self._stop(lost)
             return
         except ChatError:
-            logger.warning("lease of turn %s not renewed, will try again", self._started.turn_id, exc_info=True)
+            logger.warning("lease of turn %s not looked after, will try again", self._started.turn_id, exc_info=True)
         self._wait()
+
+
+async def _swallow_cancellation() -> None:
+    """Take the cancellation that came too late for the body, and would otherwise hit what follows."""
+    try:
+        await asyncio.sleep(0)
+    except asyncio.CancelledError:
+        return

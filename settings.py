@@ -41,6 +41,7 @@ class Settings(BaseSettings):
 
     turn_timeout_seconds: float = Field(120, gt=0, le=1800, description="deadline of a turn")
     turn_lease_seconds: float = Field(30, ge=1, le=600, description="a crashed turn frees its thread after this")
+    event_ttl_seconds: int = Field(3600, ge=0, le=86_400, description="how long turn events are kept; 0: not at all")
     turn_max_model_calls: int = Field(8, ge=2, le=100, description="model calls per turn")
     turn_max_tool_calls: int = Field(20, ge=0, le=200, description="tool calls per turn")
     tool_timeout_seconds: float = Field(15, gt=0, le=600, description="deadline of one tool call")

@@ -52,6 +52,32 @@ MIGRATIONS = (
         PRIMARY KEY (thread_id, key)
     ) WITHOUT ROWID;
     """,
+    """
+    ALTER TABLE threads ADD COLUMN lease_started_at REAL;
+    ALTER TABLE threads ADD COLUMN lease_cancel_requested INTEGER NOT NULL DEFAULT 0;
+    UPDATE threads SET lease_started_at = lease_until;
+    CREATE TABLE turns (
+        thread_id TEXT NOT NULL REFERENCES threads ON DELETE CASCADE,
+        id TEXT NOT NULL,
+        status TEXT NOT NULL,
+        reply_seq INTEGER,
+        problem TEXT,
+        started_at REAL NOT NULL,
+        ended_at REAL NOT NULL,
+        final_event_id INTEGER,
+        PRIMARY KEY (thread_id, id)
+    ) WITHOUT ROWID;
+    CREATE TABLE events (
+        thread_id TEXT NOT NULL REFERENCES threads ON DELETE CASCADE,
+        turn_id TEXT NOT NULL,
+        first INTEGER NOT NULL,
+        last INTEGER NOT NULL,
+        expires_at REAL NOT NULL,
+        events TEXT NOT NULL,
+        PRIMARY KEY (thread_id, turn_id, first)
+    ) WITHOUT ROWID;
+    CREATE INDEX events_by_expiry ON events (expires_at);
+    """,
 )
 LOCK_TIMEOUT_SECONDS = 5.0
 PASSING_ERRORS = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_NOMEM", "SQLITE_INTERRUPT")

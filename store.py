@@ -1,4 +1,4 @@
-"""The thread store's contract: its records, its protocol, and how to open one.
+"""The thread store's contract: its protocol, and how to open one.
 
 Two stores keep it: ``cosmos_store.CosmosStore`` (production) and ``sqlite_store.SqliteStore`` (embedded). What each method
 promises stands here; ``tests/test_store_contract.py`` holds both to it.
@@ -8,186 +8,32 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
-import math
 import re
-import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, Protocol, Self, TypedDict, TypeVar
+from datetime import datetime
+from typing import TYPE_CHECKING, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, SerializerFunctionWrapHandler, model_serializer
-from pydantic_core import to_json
-
-from errors import ChatError, InvalidCursor
+from errors import InvalidCursor
+from records import (
+    EventBatch,
+    Message,
+    Metadata,
+    NewMessage,
+    Order,
+    Owner,
+    Page,
+    ReplayedTurn,
+    StartedTurn,
+    Thread,
+    ThreadChanges,
+    ThreadStatus,
+    TurnProgress,
+    timestamp,
+)
 
 if TYPE_CHECKING:
     from settings import Settings
-
-T = TypeVar("T")
-Metadata = dict[str, JsonValue]
-ThreadStatus = Literal["active", "archived"]
-TurnStatus = Literal["running", "completed", "failed", "cancelled", "interrupted"]
-Order = Literal["asc", "desc"]
-
-THREAD_ID_PATTERN = r"^thread_[0-9a-f]{32}$"
-MESSAGE_ID_PATTERN = r"^msg_[0-9a-f]{32}_[1-9][0-9]{0,8}$"
-PREVIEW_LENGTH = 120
-
-
-class Owner(NamedTuple):
-    """Who a request acts for: a user of a tenant."""
-
-    tenant: str
-    user: str
-
-    @property
-    def hash(self) -> str:
-        """The owner as 64 hex digits: safe in queries, predicates, partition keys and logs."""
-        return hashlib.sha256(to_json([self.tenant, self.user])).hexdigest()
-
-
-class Record(BaseModel):
-    """An immutable record, shown to API callers as it is."""
-
-    model_config = ConfigDict(frozen=True)
-
-
-class Thread(Record):
-    """A conversation of one owner. ``message_count`` includes a message that is being answered."""
-
-    id: str
-    title: str | None
-    status: ThreadStatus
-    metadata: Metadata
-    created_at: datetime
-    updated_at: datetime = Field(description="Time of the last activity.")
-    message_count: int
-    last_message_preview: str | None = Field(description=f"The last message's first {PREVIEW_LENGTH} characters.")
-
-
-class ToolCall(Record):
-    """One call of a tool: it has either ``result`` (JSON) or ``error`` (plain words)."""
-
-    id: str
-    tool: str
-    arguments: dict[str, JsonValue]
-    result: JsonValue = None
-    error: str | None = None
-    duration_ms: int
-
-    @model_serializer(mode="wrap")
-    def _result_or_error(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        dumped: dict[str, Any] = handler(self)
-        dumped.pop("result" if self.error is not None else "error", None)
-        return dumped
-
-
-class Problem(Record):
-    """An error as callers see it (RFC 9457)."""
-
-    type: str = Field(description="Stable slug to match on.")
-    title: str
-    status: int
-    detail: str
-    retryable: bool
-    retry_after: int | None = Field(None, description="Seconds to wait before trying again.")
-    request_id: str | None = None
-
-    @classmethod
-    def of(cls, error: ChatError, request_id: str | None = None) -> Self:
-        """Describe an error to a caller."""
-        return cls(
-            type=error.type,
-            title=error.title,
-            status=error.status,
-            detail=error.detail,
-            retryable=error.retryable,
-            retry_after=None if error.retry_after is None else max(1, math.ceil(error.retry_after)),
-            request_id=request_id,
-        )
-
-
-class Message(Record):
-    """One message of a thread. ``seq`` counts from 1 without gaps; ``problem`` is there when ``status`` is ``failed``."""
-
-    id: str
-    thread_id: str
-    seq: int
-    role: Literal["user", "assistant"]
-    content: str
-    timestamp: datetime
-    status: TurnStatus
-    turn_id: str
-    tool_calls: list[ToolCall] = []
-    metadata: Metadata = {}
-    problem: Problem | None = None
-
-    @model_serializer(mode="wrap")
-    def _without_empty_problem(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        dumped: dict[str, Any] = handler(self)
-        if self.problem is None:
-            dumped.pop("problem", None)
-        return dumped
-
-
-class ThreadChanges(TypedDict, total=False):
-    """The fields of a thread that its owner may change; a missing key leaves the field as it is."""
-
-    title: str | None
-    metadata: Metadata
-    status: ThreadStatus
-
-
-@dataclass(frozen=True, slots=True)
-class Page(Generic[T]):
-    """A page of a list; ``next_cursor`` is ``None`` on the last one."""
-
-    items: list[T]
-    next_cursor: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class NewMessage:
-    """A user's message that asks for a turn. ``turn_id`` is new for every request: it also names the turn's lease."""
-
-    turn_id: str
-    content: str
-    metadata: Metadata
-    idempotency_key: str | None = None
-
-    @property
-    def fingerprint(self) -> str:
-        """What must be equal when an Idempotency-Key comes again: a hash of content and metadata."""
-        canonical = to_json([self.content, _sorted(self.metadata)])
-        return hashlib.sha256(canonical).hexdigest()
-
-
-@dataclass(frozen=True, slots=True)
-class StartedTurn:
-    """A turn that holds its thread's lease.
-
-    ``message`` is the user's (status ``running``), ``history`` what came before it, oldest first, without it. The answer
-    will get the sequence number ``reply_seq``. ``attempt_of_existing`` says that the message was stored by an earlier attempt.
-    """
-
-    owner: Owner
-    thread: Thread
-    turn_id: str
-    message: Message
-    history: Sequence[Message]
-    reply_seq: int
-    attempt_of_existing: bool
-    idempotency_key: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class ReplayedTurn:
-    """The Idempotency-Key's turn has completed before: here is its answer."""
-
-    message: Message
 
 
 class ThreadStore(AbstractAsyncContextManager["ThreadStore"], Protocol):
@@ -266,12 +112,43 @@ class ThreadStore(AbstractAsyncContextManager["ThreadStore"], Protocol):
         :raises LeaseLost: if the turn does not hold it any more.
         """
 
-    async def commit_turn(self, turn: StartedTurn, *, message: Message, reply: Message | None) -> None:
+    async def commit_turn(self, turn: StartedTurn, *, message: Message, reply: Message | None, final_event_id: int) -> None:
         """End the turn: store the user's message in its final state and the reply, if any, and give the lease back.
 
-        Atomic: everything is there afterwards, or nothing. Calling again after a failure whose outcome is unknown is safe.
+        The message's state is the turn's; ``final_event_id`` is the number of the event that will end it. Atomic: everything is
+        there afterwards, or nothing. Calling again after a failure whose outcome is unknown is safe.
 
         :raises LeaseLost: if the turn does not hold the lease any more; nothing was stored then.
+        """
+
+    async def request_cancel(self, owner: Owner, thread_id: str, turn_id: str) -> None:
+        """Ask a running turn, in whichever process, to stop.
+
+        :raises ThreadNotFound: if the owner has no such thread.
+        :raises TurnNotFound: if the thread has no such turn.
+        :raises TurnEnded: if it does not run any more.
+        """
+
+    async def is_cancel_requested(self, turn: StartedTurn) -> bool:
+        """Tell whether somebody asked the turn to stop.
+
+        :raises LeaseLost: if the turn does not hold the lease any more.
+        """
+
+    async def save_events(self, batches: Sequence[EventBatch]) -> None:
+        """Store events, for :meth:`get_progress` to return until they may be forgotten.
+
+        Storing a batch again, also with more events behind the same first one, is safe. After an error some of the batches
+        may be stored. Events of a thread that is gone are never shown.
+        """
+
+    async def get_progress(self, owner: Owner, thread_id: str, turn_id: str, *, after: int | None) -> TurnProgress:
+        """Return a turn's state and its stored events behind number ``after``, in their order; none if that is ``None``.
+
+        Turns live as long as their thread, each attempt as a turn of its own. Stored events may lag behind the turn's state.
+
+        :raises ThreadNotFound: if the owner has no such thread.
+        :raises TurnNotFound: if the thread has no such turn.
         """
 
 
@@ -288,55 +165,6 @@ def open_store(settings: Settings) -> ThreadStore:
     from sqlite_store import SqliteStore
 
     return SqliteStore(settings.data_dir / "chat.db")
-
-
-def new_id(prefix: Literal["thread", "turn"]) -> str:
-    """Return a new random id, such as ``thread_`` and 32 hex digits."""
-    return f"{prefix}_{uuid.uuid4().hex}"
-
-
-def new_thread(*, title: str | None, metadata: Metadata) -> Thread:
-    """Return a thread that is empty and about to be stored."""
-    now = utcnow()
-    return Thread(
-        id=new_id("thread"),
-        title=title,
-        status="active",
-        metadata=metadata,
-        created_at=now,
-        updated_at=now,
-        message_count=0,
-        last_message_preview=None,
-    )
-
-
-def message_id(thread_id: str, seq: int) -> str:
-    """Return the id of a thread's message: a function of its place, so that no message can be stored twice."""
-    return f"msg_{thread_id.removeprefix('thread_')}_{seq}"
-
-
-def message_seq(thread_id: str, id: str) -> int | None:
-    """Return the sequence number in a message id, or ``None`` if the id is not one of this thread's messages."""
-    if not re.match(MESSAGE_ID_PATTERN, id):
-        return None
-    _, thread_hex, seq = id.split("_")
-    return int(seq) if thread_id == f"thread_{thread_hex}" else None
-
-
-def utcnow() -> datetime:
-    """Return the time now, in UTC."""
-    return datetime.now(UTC)
-
-
-def timestamp(moment: datetime) -> str:
-    """Return RFC 3339 with microseconds: the same length always, so that text sorts as time."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def preview(content: str) -> str:
-    """Return a message's content as one short line."""
-    line = " ".join(content[: PREVIEW_LENGTH * 4].split())
-    return line if len(line) <= PREVIEW_LENGTH else line[: PREVIEW_LENGTH - 1] + "…"
 
 
 def sort_key(updated_at: datetime, thread_id: str) -> str:
@@ -361,11 +189,3 @@ def decode_cursor(cursor: str) -> str:
     if not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z/thread_[0-9a-f]{32}", key):
         raise InvalidCursor
     return key
-
-
-def _sorted(value: JsonValue | Mapping[str, JsonValue]) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _sorted(value[key]) for key in sorted(value)}
-    if isinstance(value, list):
-        return [_sorted(item) for item in value]
-    return value

@@ -14,7 +14,7 @@ from pydantic import BaseModel, JsonValue, ValidationError
 from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
 
 from errors import ToolError
-from store import ToolCall
+from records import ToolCall
 
 # A committed message must stay below the store's 2 MB, with as many results as a turn may have.
 MAX_RESULT_BYTES = 64 * 1024
@@ -103,13 +103,21 @@ class ToolCallMiddleware(FunctionMiddleware):
         except Exception:
             logger.exception("tool %s failed", context.function.name)
             error = "the tool failed"
-        duration_ms = round((time.perf_counter() - started) * 1000)
-        context.result = to_json(result if error is None else {"error": error}).decode()
-        run.end_call(
-            ToolCall(
-                id=id, tool=context.function.name, arguments=arguments, result=result, error=error, duration_ms=duration_ms
+        except asyncio.CancelledError:
+            error = "the tool was stopped"
+            raise
+        finally:
+            run.end_call(
+                ToolCall(
+                    id=id,
+                    tool=context.function.name,
+                    arguments=arguments,
+                    result=result,
+                    error=error,
+                    duration_ms=round((time.perf_counter() - started) * 1000),
+                )
             )
-        )
+        context.result = to_json(result if error is None else {"error": error}).decode()
 
     async def _call(self, context: FunctionInvocationContext, call_next: Callable[[], Awaitable[None]]) -> JsonValue:
         check_arguments(context)

@@ -1,7 +1,7 @@
 """One turn of the conversation: begin, run the agent, emit events, commit. Knows no HTTP, no Azure and no Teams.
 
 A turn runs in a task of its own and writes its events to a log in memory; whoever asked for it follows the log and may go away
-at any time without stopping the turn.
+at any time without stopping the turn. Others follow it through the store.
 """
 
 from __future__ import annotations
@@ -9,129 +9,37 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from pydantic import JsonValue
 from pydantic_core import to_json
 
 from errors import ChatError, InternalError, LeaseLost, TurnInterrupted, TurnTimeout
-from lease import KeptLease
-from store import (
+from event_keeper import EventKeeper
+from follow import stored_batches
+from lease import KeptLease, TurnCancelled
+from records import (
     Message,
+    Metadata,
     NewMessage,
     Owner,
     Problem,
     ReplayedTurn,
     StartedTurn,
-    ThreadStore,
-    ToolCall,
+    Turn,
+    TurnEvent,
     TurnStatus,
     message_id,
     utcnow,
 )
+from store import ThreadStore
+from turn_log import Answer, TurnLog, replay
 
 if TYPE_CHECKING:
-    from agent import ChatAgent
+    from agent import ChatAgent, RunResult
     from settings import Settings
 
-EventType = Literal[
-    "turn.started", "message.delta", "tool.started", "tool.completed", "message.completed", "turn.failed", "turn.cancelled"
-]
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class TurnEvent:
-    """Something that happened in a turn. ``id`` rises from 1; ``data`` holds the fields that belong to ``type``."""
-
-    id: int
-    type: EventType
-    turn_id: str
-    data: dict[str, Any]
-
-
-@dataclass(eq=False)
-class Turn:
-    """A turn's log of events: complete, in order, and open to any number of readers."""
-
-    id: str
-    replayed: bool = False
-    _log: list[TurnEvent] = field(default_factory=list)
-    _waiting: list[asyncio.Future[None]] = field(default_factory=list)
-    _ended: bool = False
-
-    def emit(self, type: EventType, **data: Any) -> None:
-        """Append an event and wake the readers."""
-        self._log.append(TurnEvent(len(self._log) + 1, type, self.id, data))
-        self._wake()
-
-    def end(self) -> None:
-        """Say that no event will follow."""
-        self._ended = True
-        self._wake()
-
-    async def events(self) -> AsyncIterator[TurnEvent]:
-        """Yield every event from the first on, and end after the last."""
-        position = 0
-        while True:
-            while position < len(self._log):
-                yield self._log[position]
-                position += 1
-            if self._ended:
-                return
-            changed = asyncio.get_running_loop().create_future()
-            self._waiting.append(changed)
-            await changed
-
-    def _wake(self) -> None:
-        for changed in self._waiting:
-            if not changed.done():
-                changed.set_result(None)
-        self._waiting.clear()
-
-
-def replay(replayed: ReplayedTurn) -> Turn:
-    """Return the log of a turn that has completed before."""
-    turn = Turn(replayed.message.turn_id, replayed=True)
-    turn.emit("message.completed", message=replayed.message)
-    turn.end()
-    return turn
-
-
-class Answer:
-    """The answer as it grows: an :class:`agent.RunObserver` that turns what the agent does into events."""
-
-    def __init__(self, turn: Turn) -> None:
-        self._turn = turn
-        self._pieces: list[str] = []
-        self._calls: dict[str, ToolCall | None] = {}
-
-    def text(self, piece: str) -> None:
-        """Take the next piece of the answer's text."""
-        self._pieces.append(piece)
-        self._turn.emit("message.delta", text=piece)
-
-    def tool_started(self, call_id: str, tool: str, arguments: dict[str, JsonValue]) -> None:
-        """Take note of a tool call that the model asked for."""
-        self._calls[call_id] = None
-        self._turn.emit("tool.started", call_id=call_id, tool=tool, arguments=arguments)
-
-    def tool_completed(self, call: ToolCall) -> None:
-        """Take a tool call's result or error."""
-        self._calls[call.id] = call
-        outcome = {"result": call.result} if call.error is None else {"error": call.error}
-        self._turn.emit("tool.completed", call_id=call.id, tool=call.tool, **outcome, duration_ms=call.duration_ms)
-
-    @property
-    def content(self) -> str:
-        """The text so far."""
-        return "".join(self._pieces)
-
-    @property
-    def tool_calls(self) -> list[ToolCall]:
-        """The calls that have ended, in the order in which they began."""
-        return [call for call in self._calls.values() if call is not None]
 
 
 class Turns:
@@ -141,13 +49,15 @@ class Turns:
         self._store = store
         self._agent = agent
         self._settings = settings
+        self._keeper = EventKeeper(store, seconds_to_live=settings.event_ttl_seconds)
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._leases: dict[str, KeptLease] = {}
         self._stopping = False
 
     async def start(
         self, owner: Owner, thread_id: str, new: NewMessage, *, stream: bool, request_id: str | None = None
-    ) -> Turn:
-        """Accept a message and start its turn; a replayed turn has ended already.
+    ) -> TurnLog:
+        """Accept a message, start its turn and return the log; a replayed turn has ended already.
 
         With ``stream`` the model is asked to stream, for a reader who wants the text as it comes. ``request_id`` goes into
         the problem of a turn that fails.
@@ -157,12 +67,47 @@ class Turns:
         """
         if self._stopping:
             raise TurnInterrupted("The service is stopping.")
-        begun: asyncio.Future[Turn] = asyncio.get_running_loop().create_future()
+        begun: asyncio.Future[TurnLog] = asyncio.get_running_loop().create_future()
         # In a task of its own from the start: a caller who leaves now must not leave a lease without a turn behind.
         task = asyncio.create_task(self._turn(begun, owner, thread_id, new, stream, request_id))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return await begun
+
+    async def get(self, owner: Owner, thread_id: str, turn_id: str) -> Turn:
+        """Return how a turn stands.
+
+        :raises ThreadNotFound, TurnNotFound, StoreError: as :meth:`ThreadStore.get_progress` does.
+        """
+        return (await self._store.get_progress(owner, thread_id, turn_id, after=None)).turn
+
+    async def follow(
+        self, owner: Owner, thread_id: str, turn_id: str, *, after: int, silence: float
+    ) -> AsyncIterator[Sequence[TurnEvent]] | None:
+        """Return the batches of a turn's events behind number ``after``, live; ``None`` if its last one is not behind that.
+
+        A batch is empty when nothing has come for ``silence`` seconds.
+
+        :raises ThreadNotFound, TurnNotFound, StoreError: as :meth:`ThreadStore.get_progress` does.
+        """
+        progress = await self._store.get_progress(owner, thread_id, turn_id, after=after)
+        log = self._keeper.log(turn_id)
+        final_id = log.final_id if log else progress.final_event_id
+        if final_id is not None and after >= final_id:
+            return None
+        if log:
+            return log.batches(after=after, silence=silence)
+        kept = self._settings.event_ttl_seconds > 0
+        return stored_batches(self._store, owner, progress, after=after, silence=silence, events_kept=kept)
+
+    async def cancel(self, owner: Owner, thread_id: str, turn_id: str) -> None:
+        """Stop a turn: at once if this process runs it, else within seconds. Its partial answer is kept.
+
+        :raises ThreadNotFound, TurnNotFound, TurnEnded, StoreError: as :meth:`ThreadStore.request_cancel` does.
+        """
+        await self._store.request_cancel(owner, thread_id, turn_id)
+        if lease := self._leases.get(turn_id):
+            lease.cancel()
 
     def stop_accepting(self) -> None:
         """Refuse new turns from now on."""
@@ -176,10 +121,11 @@ class Turns:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._keeper.aclose()
 
     async def _turn(
         self,
-        begun: asyncio.Future[Turn],
+        begun: asyncio.Future[TurnLog],
         owner: Owner,
         thread_id: str,
         new: NewMessage,
@@ -194,11 +140,12 @@ class Turns:
             if isinstance(error, Exception):
                 return
             raise
-        turn = Turn(new.turn_id) if isinstance(started, StartedTurn) else replay(started)
+        log = TurnLog(new.turn_id) if isinstance(started, StartedTurn) else replay(started)
         if not begun.done():
-            begun.set_result(turn)
+            begun.set_result(log)
         if isinstance(started, StartedTurn):
-            await self._run(turn, started, stream, request_id)
+            self._keeper.watch(thread_id, log)
+            await self._run(log, started, stream, request_id)
 
     async def _begin(self, owner: Owner, thread_id: str, new: NewMessage) -> StartedTurn | ReplayedTurn:
         return await self._store.begin_turn(
@@ -209,63 +156,84 @@ class Turns:
             history_limit=self._settings.history_max_messages,
         )
 
-    async def _run(self, turn: Turn, started: StartedTurn, stream: bool, request_id: str | None) -> None:
-        turn.emit("turn.started")
-        answer = Answer(turn)
+    async def _run(self, log: TurnLog, started: StartedTurn, stream: bool, request_id: str | None) -> None:
+        log.emit("turn.started")
+        answer = Answer(log)
         try:
-            async with KeptLease(self._store, started, self._settings.turn_lease_seconds):
-                reply = await self._answer(answer, started, stream)
-            await self._commit(started, "completed", reply=reply)
-            turn.emit("message.completed", message=reply)
+            await self._run_to_its_end(log, answer, started, stream)
         except asyncio.CancelledError:
-            await self._fail(turn, started, TurnInterrupted(), request_id)
+            await self._fail(log, started, TurnInterrupted(), request_id)
             raise
         except Exception as error:  # noqa: BLE001 - whatever happens, the turn must end and say so
-            await self._fail(turn, started, error, request_id)
-        finally:
-            turn.end()
+            await self._fail(log, started, error, request_id)
 
-    async def _answer(self, answer: Answer, started: StartedTurn, stream: bool) -> Message:
+    async def _run_to_its_end(self, log: TurnLog, answer: Answer, started: StartedTurn, stream: bool) -> None:
+        lease = self._leases[log.id] = KeptLease(self._store, started, self._settings.turn_lease_seconds)
+        try:
+            async with lease:
+                result = await self._answer(answer, started, stream)
+        except TurnCancelled:
+            metadata: Metadata = {"model": self._settings.model_name}
+            reply = _reply(started, answer, "cancelled", metadata)
+            await self._commit(log, started, "cancelled", reply=reply)
+            log.emit("turn.cancelled", message=reply)
+        else:
+            usage: JsonValue = {"input_tokens": result.input_tokens, "output_tokens": result.output_tokens}
+            reply = _reply(started, answer, "completed", {"model": result.model, "usage": usage})
+            await self._commit(log, started, "completed", reply=reply)
+            log.emit("message.completed", message=reply)
+        finally:
+            del self._leases[log.id]
+
+    async def _answer(self, answer: Answer, started: StartedTurn, stream: bool) -> RunResult:
         seconds = self._settings.turn_timeout_seconds
         try:
             async with asyncio.timeout(seconds):
                 agent = await self._agent()
                 history = fit_history(started.history, self._settings.history_max_tokens)
-                result = await agent.run(history, started.message, observer=answer, stream=stream)
+                return await agent.run(history, started.message, observer=answer, stream=stream)
         except TimeoutError as error:
             raise TurnTimeout(seconds) from error
-        usage: JsonValue = {"input_tokens": result.input_tokens, "output_tokens": result.output_tokens}
-        return Message(
-            id=message_id(started.thread.id, started.reply_seq),
-            thread_id=started.thread.id,
-            seq=started.reply_seq,
-            role="assistant",
-            content=answer.content,
-            timestamp=utcnow(),
-            status="completed",
-            turn_id=started.turn_id,
-            tool_calls=answer.tool_calls,
-            metadata={"model": result.model, "usage": usage},
-        )
 
     async def _commit(
-        self, started: StartedTurn, status: TurnStatus, *, reply: Message | None = None, problem: Problem | None = None
+        self,
+        log: TurnLog,
+        started: StartedTurn,
+        status: TurnStatus,
+        *,
+        reply: Message | None = None,
+        problem: Problem | None = None,
     ) -> None:
         message = started.message.model_copy(update={"status": status, "problem": problem})
-        await self._store.commit_turn(started, message=message, reply=reply)
+        await self._store.commit_turn(started, message=message, reply=reply, final_event_id=log.next_id)
 
-    async def _fail(self, turn: Turn, started: StartedTurn, error: BaseException, request_id: str | None) -> None:
+    async def _fail(self, log: TurnLog, started: StartedTurn, error: BaseException, request_id: str | None) -> None:
         shown = error if isinstance(error, ChatError) else InternalError()
         level = logging.WARNING if isinstance(error, ChatError) else logging.ERROR
-        logger.log(level, "turn %s of %s failed: %s", turn.id, started.thread.id, shown.type, exc_info=error)
+        logger.log(level, "turn %s of %s failed: %s", log.id, started.thread.id, shown.type, exc_info=error)
         problem = Problem.of(shown, request_id)
         try:
             if not isinstance(error, LeaseLost):
                 status: TurnStatus = "interrupted" if isinstance(error, TurnInterrupted) else "failed"
-                await self._commit(started, status, problem=problem)
+                await self._commit(log, started, status, problem=problem)
         except ChatError:
-            logger.warning("end of turn %s not stored; its lease will expire", turn.id, exc_info=True)
-        turn.emit("turn.failed", problem=problem)
+            logger.warning("end of turn %s not stored; its lease will expire", log.id, exc_info=True)
+        log.emit("turn.failed", problem=problem)
+
+
+def _reply(started: StartedTurn, answer: Answer, status: TurnStatus, metadata: Metadata) -> Message:
+    return Message(
+        id=message_id(started.thread.id, started.reply_seq),
+        thread_id=started.thread.id,
+        seq=started.reply_seq,
+        role="assistant",
+        content=answer.content,
+        timestamp=utcnow(),
+        status=status,
+        turn_id=started.turn_id,
+        tool_calls=answer.tool_calls,
+        metadata=metadata,
+    )
 
 
 def fit_history(history: Sequence[Message], max_tokens: int) -> Sequence[Message]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypedDict
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
-from api import docs, messages, page, system, threads
+from api import docs, messages, page, system, threads, turns
 from api.deps import Services
 from api.middleware import RequestMiddleware
 from api.openapi import install_openapi
@@ -48,7 +48,7 @@ def create_app(settings: Settings) -> FastAPI:
         # The host traces requests, and turns have spans of their own: another span a request would only cost.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    for router in (threads.router, messages.router, system.router, docs.router, page.router):
+    for router in (threads.router, messages.router, turns.router, system.router, docs.router, page.router):
         app.include_router(router)
     install_error_handlers(app)
     install_openapi(app)
@@ -94,10 +94,10 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
         async with open_store(settings) as store, aclosing(BackgroundAgent(settings)) as agent:
-            turns = Turns(store, agent.get, settings)
+            running = Turns(store, agent.get, settings)
             try:
-                yield {"services": Services(settings, store, turns)}
+                yield {"services": Services(settings, store, running)}
             finally:
-                await turns.close(grace_seconds=GRACE_SECONDS)
+                await running.close(grace_seconds=GRACE_SECONDS)
 
     return lifespan

@@ -7,8 +7,9 @@ from typing import Annotated
 
 from fastapi import Depends, Path, Request
 
+from records import THREAD_ID_PATTERN, Owner
 from settings import Settings
-from store import THREAD_ID_PATTERN, Owner, ThreadStore
+from store import ThreadStore
 from turn import Turns
 
 LOCAL_OWNER = Owner(tenant="local", user="local")

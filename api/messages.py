@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import Response
 
+from api import ndjson, sse
+from api.accept import AcceptHeader, choose, wants_async
 from api.deps import OwnerDep, ServicesDep, ThreadId
 from api.json_route import JsonRoute
 from api.problems import error_responses, http_error_responses, problem_response, request_id
-from api.schemas import MESSAGE_EXAMPLE, MessageCreate, MessageList
+from api.schemas import MESSAGE_EXAMPLE, TURN_EXAMPLE, MessageCreate, MessageList
+from api.streaming import SILENCE_SECONDS, described, events_response
 from errors import (
     ContentFiltered,
     ContextOverflow,
@@ -21,17 +24,19 @@ from errors import (
     ModelThrottled,
     ModelTimeout,
     ModelUnavailable,
+    NotAcceptable,
     StoreUnavailable,
     ThreadNotFound,
     TurnInProgress,
     TurnInterrupted,
     TurnTimeout,
 )
-from store import Message, NewMessage, Order, Problem, message_seq, new_id
-from turn import Turn
+from records import Message, NewMessage, Order, Problem, message_seq, new_id
+from turn_log import TurnLog
 
 router = APIRouter(prefix="/api/threads/{thread_id}/messages", tags=["messages"], route_class=JsonRoute)
 TURN_ERRORS = error_responses(
+    NotAcceptable,
     ThreadNotFound,
     TurnInProgress,
     InvalidRequest,
@@ -54,12 +59,27 @@ REPLAYED_HEADER = {
 }
 
 
+ASYNC_HEADERS = {
+    "Location": {"schema": {"type": "string"}, "description": "The turn's address."},
+    "Preference-Applied": {"schema": {"type": "string", "enum": ["respond-async"]}},
+}
+FORMATS = ("application/json", sse.MEDIA_TYPE, ndjson.MEDIA_TYPE)
+
+
 @router.post(
     "",
     summary="Send a message",
     response_model=Message,
     responses={
-        200: {"content": {"application/json": {"example": MESSAGE_EXAMPLE}}, "headers": REPLAYED_HEADER},
+        200: {
+            "content": {"application/json": {"example": MESSAGE_EXAMPLE}, **described(sse.MEDIA_TYPE, ndjson.MEDIA_TYPE)},
+            "headers": REPLAYED_HEADER,
+        },
+        202: {
+            "description": "The turn runs in the background (`Prefer: respond-async`).",
+            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Turn"}, "example": TURN_EXAMPLE}},
+            "headers": ASYNC_HEADERS | REPLAYED_HEADER,
+        },
         **http_error_responses(413, 415),
         **TURN_ERRORS,
     },
@@ -70,6 +90,8 @@ async def send_message(
     request: Request,
     services: ServicesDep,
     owner: OwnerDep,
+    accept: AcceptHeader = None,
+    prefer: Annotated[list[str] | None, Header(description="`respond-async`: answer at once with the turn.")] = None,
     idempotency_key: Annotated[
         str | None,
         Header(
@@ -80,11 +102,25 @@ async def send_message(
 ) -> Response:
     """Store the user's message, let the agent answer it, and return the assistant's message.
 
-    The message is kept from the moment it is accepted, even if the turn fails; the turn goes on if the caller leaves.
+    With `Accept: text/event-stream` or `application/x-ndjson` the turn's events are streamed as they happen; they end with
+    `message.completed`, `turn.failed` or `turn.cancelled`. The message is kept from the moment it is accepted, even if the turn
+    fails; the turn goes on if the caller leaves.
     """
+    media_type = choose(accept, FORMATS)
+    respond_async = wants_async(prefer)
     new = NewMessage(new_id("turn"), body.content, body.metadata, idempotency_key)
-    turn = await services.turns.start(owner, thread_id, new, stream=False, request_id=request_id(request))
-    return await _as_json(turn)
+    log = await services.turns.start(
+        owner, thread_id, new, stream=respond_async or media_type != "application/json", request_id=request_id(request)
+    )
+    replayed = {"Idempotent-Replayed": "true"} if log.replayed else {}
+    if respond_async:
+        turn = await services.turns.get(owner, thread_id, log.id)
+        location = f"/api/threads/{thread_id}/turns/{log.id}"
+        headers = {"Location": location, "Preference-Applied": "respond-async", **replayed}
+        return Response(turn.model_dump_json(), 202, headers, "application/json")
+    if media_type != "application/json":
+        return events_response(log.batches(silence=SILENCE_SECONDS), media_type, replayed)
+    return await _as_json(log, replayed)
 
 
 @router.get(
@@ -116,17 +152,12 @@ async def list_messages(
     return MessageList(messages=page.items, next_cursor=page.next_cursor)
 
 
-async def _as_json(turn: Turn) -> Response:
-    """Render a turn as its last event: the assistant's message, or the problem."""
-    outcome: dict[str, Any] = {}
-    async for event in turn.events():
-        outcome = event.data
-    problem: Problem | None = outcome.get("problem")
-    if problem:
-        return problem_response(problem)
-    message: Message = outcome["message"]
-    headers = {"Idempotent-Replayed": "true"} if turn.replayed else None
-    return Response(message.model_dump_json(), headers=headers, media_type="application/json")
+async def _as_json(log: TurnLog, headers: dict[str, str]) -> Response:
+    """Render a turn as its outcome: the assistant's message, or the problem."""
+    outcome = await log.outcome()
+    if isinstance(outcome, Problem):
+        return problem_response(outcome)
+    return Response(outcome.model_dump_json(), headers=headers, media_type="application/json")
 
 
 def _seq(thread_id: str, message_id: str | None, field: str) -> int | None:

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
 
 from api.problems import ValidationProblem
-from store import Problem
+from records import Problem
 
 DESCRIPTION = """\
 Chat with an agent that picks its tools at run time. Create a thread, send it messages, read the answers.

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from errors import ChatError, InternalError, InvalidRequest
-from store import Problem, Record
+from records import Problem, Record
 
 MEDIA_TYPE = "application/problem+json"
 # What the framework itself answers with: type and title for each status; any other is an internal error.

@@ -1,4 +1,4 @@
-"""What callers send and get. Threads and messages themselves are the records of ``store.py``."""
+"""What callers send and get. Threads and messages themselves are the records of ``records.py``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
 from pydantic_core import to_json
 
-from store import Message, Metadata, Thread, ThreadStatus
+from records import Message, Metadata, Thread, ThreadStatus
+from settings import ModelKind
 
 CONTENT_MAX_LENGTH = 32_000
 METADATA_MAX_KEYS = 16
@@ -45,6 +46,13 @@ MESSAGE_EXAMPLE = {
         }
     ],
     "metadata": {"model": "gpt-4o", "usage": {"input_tokens": 310, "output_tokens": 42}},
+}
+TURN_EXAMPLE = {
+    "id": "turn_8d0b7c5e4f3a4c2d9e1f0a6b5c4d3e2f",
+    "thread_id": "thread_5f0c1f0d3f4b4c1e8a3b7d2e9c6a1b40",
+    "status": "running",
+    "started_at": "2026-01-01T10:30:03Z",
+    "ended_at": None,
 }
 
 
@@ -165,3 +173,11 @@ class Health(BaseModel):
     """The process is up."""
 
     status: Literal["ok"] = "ok"
+
+
+class Info(BaseModel):
+    """What runs here; `model` is the model's name, or its deployment's."""
+
+    version: str
+    model: str
+    model_kind: ModelKind

@@ -6,8 +6,9 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic_core import to_json
 
+from api.deps import ServicesDep
 from api.problems import error_responses
-from api.schemas import Health
+from api.schemas import Health, Info
 
 router = APIRouter(prefix="/api", tags=["system"])
 
@@ -16,6 +17,13 @@ router = APIRouter(prefix="/api", tags=["system"])
 async def get_health() -> Health:
     """Say that the process answers; nothing else is looked at."""
     return Health()
+
+
+@router.get("/info", summary="Which version and model answer?", responses=error_responses())
+async def get_info(request: Request, services: ServicesDep) -> Info:
+    """Say what a client may show its user about the service."""
+    settings = services.settings
+    return Info(version=request.app.version, model=settings.model_name, model_kind=settings.model_kind)
 
 
 @router.get("/openapi.json", include_in_schema=False)

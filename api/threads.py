@@ -11,7 +11,7 @@ from api.json_route import JsonRoute
 from api.problems import error_responses, http_error_responses
 from api.schemas import THREAD_EXAMPLE, ThreadCreate, ThreadList, ThreadUpdate
 from errors import InvalidRequest, StoreUnavailable, ThreadNotFound
-from store import Thread, ThreadChanges, ThreadStatus
+from records import Thread, ThreadChanges, ThreadStatus
 
 router = APIRouter(prefix="/api/threads", tags=["threads"], route_class=JsonRoute)
 BODY_ERRORS = http_error_responses(413, 415)

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import time_machine
 
+from records import Message, NewMessage, Owner, ReplayedTurn, message_id, utcnow
 from sqlite_store import SqliteStore
-from store import Message, NewMessage, Owner, ReplayedTurn, message_id, utcnow
 
 OWNER = Owner("acme", "ann")
 TURN_ID = "turn_" + "1" * 32
@@ -48,7 +48,9 @@ async def do_turn(path: Path, thread_id: str, kill_at: int) -> None:
             status="completed",
             turn_id=TURN_ID,
         )
-        await store.commit_turn(turn, message=turn.message.model_copy(update={"status": "completed"}), reply=reply)
+        await store.commit_turn(
+            turn, message=turn.message.model_copy(update={"status": "completed"}), reply=reply, final_event_id=9
+        )
 
 
 async def look(path: Path, thread_id: str) -> list[tuple[int, str]]:

@@ -19,8 +19,9 @@ from azure.cosmos.aio import CosmosClient
 from cosmos_container import create
 from cosmos_documents import message_document
 from cosmos_store import CosmosStore
+from records import Message, NewMessage, Owner, StartedTurn, TurnStatus, message_id, new_id, utcnow
 from sqlite_store import SqliteStore
-from store import Message, NewMessage, Owner, StartedTurn, ThreadStore, TurnStatus, message_id, new_id, utcnow
+from store import ThreadStore
 from tests.fakes.cosmos import KEY, FakeCosmos
 
 ANN = Owner("acme", "ann")
@@ -137,7 +138,7 @@ async def end(
 ) -> Message | None:
     """Commit a turn, with a reply unless ``content`` is ``None``; return the reply."""
     reply = None if content is None else answer(turn, content, status)
-    await store.commit_turn(turn, message=turn.message.model_copy(update={"status": status}), reply=reply)
+    await store.commit_turn(turn, message=turn.message.model_copy(update={"status": status}), reply=reply, final_event_id=9)
     return reply
 
 

@@ -15,8 +15,8 @@ from pydantic import Field, JsonValue
 
 from agent import ChatAgent, RunResult, open_agent
 from errors import ToolError
+from records import Message, ToolCall, message_id, utcnow
 from settings import Settings
-from store import Message, ToolCall, message_id, utcnow
 from tests.fakes.model import Call, FakeModel, Reply
 
 THREAD_ID = "thread_" + "0" * 32

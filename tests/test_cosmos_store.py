@@ -16,7 +16,7 @@ import cosmos_container
 from cosmos_documents import CONTAINERS
 from cosmos_store import CosmosStore
 from errors import IdempotencyKeyReused, StoreMisconfigured, StoreUnavailable, ThreadNotFound, TurnInProgress
-from store import Owner, ReplayedTurn, Thread
+from records import Owner, ReplayedTurn, Thread
 from tests.fakes.cosmos import KEY, FakeCosmos
 from tests.fakes.cosmos_identity import FakeIdentity, self_signed
 from tests.store_fixtures import ANN, DATABASE, CosmosBackend, answer, ask, begin, end, messages, states, talk
@@ -140,9 +140,9 @@ async def test_an_outage_is_over_before_the_commit_is_called_again(
     message, reply = turn.message.model_copy(update={"status": "completed"}), answer(turn)
     fake.fail("batch", drop=drop, times=cosmos_container.ATTEMPTS)
     with pytest.raises(StoreUnavailable):
-        await store.commit_turn(turn, message=message, reply=reply)
+        await store.commit_turn(turn, message=message, reply=reply, final_event_id=9)
     assert await messages(store, thread.id) == ([turn.message] if drop == "before" else [message, reply])
-    await store.commit_turn(turn, message=message, reply=reply)
+    await store.commit_turn(turn, message=message, reply=reply, final_event_id=9)
     assert await messages(store, thread.id) == [message, reply]
 
 

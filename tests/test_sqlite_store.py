@@ -13,8 +13,8 @@ import pytest
 
 import sqlite_database
 from errors import StoreMisconfigured, StoreUnavailable
+from records import Owner
 from sqlite_store import SqliteStore
-from store import Owner
 
 OWNER = Owner("acme", "ann")
 ROOT = Path(__file__).parents[1]

@@ -10,7 +10,7 @@ import pytest
 import time_machine
 
 from errors import IdempotencyKeyReused, InvalidCursor, LeaseLost, ThreadNotFound, TurnInProgress
-from store import (
+from records import (
     Message,
     Metadata,
     NewMessage,
@@ -22,12 +22,11 @@ from store import (
     Thread,
     ThreadChanges,
     ThreadStatus,
-    ThreadStore,
-    encode_cursor,
     message_id,
     new_id,
     utcnow,
 )
+from store import ThreadStore, encode_cursor
 from tests.store_fixtures import ANN, Backend, answer, ask, begin, end, messages, states, talk
 
 BOB = Owner("acme", "bob")
@@ -314,7 +313,7 @@ async def test_a_failed_turn_keeps_the_message_and_frees_the_thread(store: Threa
     turn = await begin(store, thread.id)
     problem = Problem(type="model_unavailable", title="No model", status=503, detail="Gone.", retryable=True)
     failed = turn.message.model_copy(update={"status": "failed", "problem": problem})
-    await store.commit_turn(turn, message=failed, reply=None)
+    await store.commit_turn(turn, message=failed, reply=None, final_event_id=9)
     assert await messages(store, thread.id) == [failed]
     assert (await store.get_thread(ANN, thread.id)).message_count == 1
     turn = await begin(store, thread.id)
@@ -395,10 +394,10 @@ async def test_committing_again_changes_nothing(store: ThreadStore, thread: Thre
     turn = await begin(store, thread.id, ask(key="k"))
     message, reply = turn.message.model_copy(update={"status": "completed"}), answer(turn)
     for _ in range(3):
-        await store.commit_turn(turn, message=message, reply=reply)
+        await store.commit_turn(turn, message=message, reply=reply, final_event_id=9)
     assert await messages(store, thread.id) == [message, reply]
     await talk(store, thread.id)
-    await store.commit_turn(turn, message=message, reply=reply)
+    await store.commit_turn(turn, message=message, reply=reply, final_event_id=9)
     assert len(await messages(store, thread.id)) == 4
 
 

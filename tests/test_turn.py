@@ -13,12 +13,13 @@ import time_machine
 
 from agent import ChatAgent
 from errors import ModelThrottled, StoreUnavailable, ThreadNotFound, TurnInProgress, TurnInterrupted
+from records import Message, NewMessage, Owner, StartedTurn, Thread, ToolCall, TurnEvent, message_id, new_id, utcnow
 from settings import Settings
 from sqlite_store import SqliteStore
-from store import Message, NewMessage, Owner, StartedTurn, Thread, ToolCall, message_id, new_id, utcnow
 from tests.fakes.agent import Script, ScriptedAgent, say_hello
 from tool_calls import RunObserver
-from turn import Turn, TurnEvent, Turns, estimate_tokens, fit_history
+from turn import Turns, estimate_tokens, fit_history
+from turn_log import TurnLog
 
 OWNER = Owner("acme", "ann")
 
@@ -41,12 +42,12 @@ def turns_of(store: SqliteStore, agent: ScriptedAgent, **settings: Any) -> Turns
     return Turns(store, get_agent, Settings(**settings))
 
 
-async def start(turns: Turns, thread: Thread, content: str = "hi", key: str | None = None) -> Turn:
+async def start(turns: Turns, thread: Thread, content: str = "hi", key: str | None = None) -> TurnLog:
     return await turns.start(OWNER, thread.id, NewMessage(new_id("turn"), content, {}, key), stream=False, request_id="req_1")
 
 
-async def events_of(turn: Turn) -> list[TurnEvent]:
-    return [event async for event in turn.events()]
+async def events_of(turn: TurnLog) -> list[TurnEvent]:
+    return [event async for batch in turn.batches() for event in batch]
 
 
 async def messages_of(store: SqliteStore, thread: Thread) -> list[Message]:
@@ -195,10 +196,10 @@ class WatchedStore(SqliteStore):
             raise self.renewal_error
         await super().renew_lease(turn, lease_seconds=lease_seconds)
 
-    async def commit_turn(self, turn: StartedTurn, *, message: Message, reply: Message | None) -> None:
+    async def commit_turn(self, turn: StartedTurn, *, message: Message, reply: Message | None, final_event_id: int) -> None:
         if self.commit_errors:
             raise self.commit_errors.pop()
-        await super().commit_turn(turn, message=message, reply=reply)
+        await super().commit_turn(turn, message=message, reply=reply, final_event_id=final_event_id)
 
 
 @pytest.fixture

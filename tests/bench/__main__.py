@@ -14,8 +14,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from records import Message, NewMessage, Owner, ReplayedTurn, message_id, new_id, utcnow
 from sqlite_store import SqliteStore
-from store import Message, NewMessage, Owner, ReplayedTurn, message_id, new_id, utcnow
 from tests.bench import processes
 from tests.bench.forwarder import request_body
 from tests.bench.load import Client, latencies, median_latency, throughput
@@ -105,7 +105,9 @@ async def seed(data_dir: Path, length: int) -> str:
                 status="completed",
                 turn_id=turn.turn_id,
             )
-            await store.commit_turn(turn, message=turn.message.model_copy(update={"status": "completed"}), reply=reply)
+            await store.commit_turn(
+                turn, message=turn.message.model_copy(update={"status": "completed"}), reply=reply, final_event_id=9
+            )
     return thread.id
 
 

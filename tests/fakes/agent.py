@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 
 from agent import RunResult
-from store import Message
+from records import Message
 from tool_calls import RunObserver
 
 Script = Callable[[RunObserver], Awaitable[None]]

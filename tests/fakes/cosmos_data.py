@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,6 +35,8 @@ class Container:
 
     def __init__(self, rid: str, definition: Document) -> None:
         self.rid = rid
+        if definition.get("defaultTtl", -1) != -1:
+            raise CosmosError(400, "only a time to live that documents carry themselves is known to this fake")
         self.definition = definition
         self.lsn = 1
         self._path = definition["partitionKey"]["paths"][0].removeprefix("/")
@@ -54,6 +57,13 @@ class Container:
         """Let every read see everything again."""
         self._replica = None
 
+    def _alive(self, documents: Partition) -> Partition:
+        """Return the documents whose time to live is not over, if the container lets any expire."""
+        if self.definition.get("defaultTtl") != -1:
+            return documents
+        now = time.time()
+        return {id: each for id, each in documents.items() if "ttl" not in each or each["_ts"] + each["ttl"] > now}
+
     def documents(self, partition: str) -> Partition:
         """Return what is stored, whatever the replicas show."""
         return self._partitions.get(partition, {})
@@ -65,7 +75,7 @@ class Container:
     def read(self, partition: str, id: str, token: str | None) -> Document:
         """Return a document as the replica that the session token leads to has it."""
         try:
-            return self._view(partition, token)[id]
+            return self._alive(self._view(partition, token))[id]
         except KeyError:
             raise CosmosError(404, f"no document {id}") from None
 
@@ -76,7 +86,7 @@ class Container:
             hidden = [path for path in query.paths if not index_covers(self._indexed, path)]
             if hidden:
                 raise CosmosError(400, f"not indexed: {hidden}")
-            return query.run(self._view(partition, token).values())
+            return query.run(self._alive(self._view(partition, token)).values())
         except UnknownSql as error:
             raise CosmosError(400, str(error)) from error
 
@@ -139,7 +149,7 @@ class Container:
             "_rid": rid,
             "_self": f"dbs/db/colls/{self.rid}/docs/{rid}/",
             "_etag": f'"{next(self._etags)}"',
-            "_ts": 1,
+            "_ts": int(time.time()),
         }
 
     def _store(self, partition: str, changed: Mapping[str, Document | None]) -> None:

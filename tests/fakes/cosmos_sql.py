@@ -198,5 +198,5 @@ def _kind(value: Any) -> str:
 
 
 def index_covers(indexed: Sequence[str], path: str) -> bool:
-    """Tell whether an indexing policy's included paths hold ``a.b``."""
-    return f"/{path.replace('.', '/')}/?" in indexed or "/*" in indexed
+    """Tell whether an indexing policy's included paths hold ``a.b``; ``id`` and ``_ts`` are always indexed."""
+    return path in ("id", "_ts") or f"/{path.replace('.', '/')}/?" in indexed or "/*" in indexed

@@ -1,0 +1,69 @@
+"""Responses that flow: a turn's events, in whichever format, sent as they come."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from fastapi.responses import StreamingResponse
+from starlette.requests import ClientDisconnect
+from starlette.types import Message, Receive, Scope, Send
+
+from api import ndjson, sse
+from records import TurnEvent
+
+Batches = AsyncIterator[Sequence[TurnEvent]]
+SILENCE_SECONDS = 15.0
+# A reader that takes nothing for so long is cut off; the turn's events wait for it to come back.
+SEND_SECONDS = 60.0
+HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+ENCODERS: dict[str, tuple[Callable[[TurnEvent], bytes], bytes]] = {
+    sse.MEDIA_TYPE: (sse.encode, sse.HEARTBEAT),
+    ndjson.MEDIA_TYPE: (ndjson.encode, b""),
+}
+logger = logging.getLogger(__name__)
+
+
+class FlowingResponse(StreamingResponse):
+    """A streaming response that gives up on a reader who does not read."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the response."""
+        await super().__call__(scope, receive, partial(_send_in_time, send))
+
+
+async def _send_in_time(send: Send, message: Message) -> None:
+    try:
+        async with asyncio.timeout(SEND_SECONDS):
+            await send(message)
+    except TimeoutError as error:
+        logger.info("a reader took nothing for %g seconds and is cut off", SEND_SECONDS)
+        raise ClientDisconnect from error
+
+
+def events_response(batches: Batches, media_type: str, headers: Mapping[str, str] | None = None) -> FlowingResponse:
+    """Render a turn's events; an empty batch is a heartbeat."""
+    encode, heartbeat = ENCODERS[media_type]
+    return flowing_response(_encoded(batches, encode, heartbeat), media_type, headers)
+
+
+def flowing_response(
+    chunks: AsyncIterator[bytes], media_type: str, headers: Mapping[str, str] | None = None
+) -> FlowingResponse:
+    """Send chunks as they come, unbuffered by what stands in between."""
+    return FlowingResponse(chunks, headers={**HEADERS, **(headers or {})}, media_type=media_type)
+
+
+async def _encoded(batches: Batches, encode: Callable[[TurnEvent], bytes], heartbeat: bytes) -> AsyncIterator[bytes]:
+    async for batch in batches:
+        if chunk := b"".join(map(encode, batch)) or heartbeat:
+            yield chunk
+
+
+def described(*media_types: str) -> dict[str, Any]:
+    """Describe the formats of a stream for a route's OpenAPI ``responses``."""
+    example = TurnEvent(2, "message.delta", "turn_8d0b7c5e4f3a4c2d9e1f0a6b5c4d3e2f", {"text": "A 15% tip"})
+    return {each: {"schema": {"type": "string"}, "example": ENCODERS[each][0](example).decode()} for each in media_types}

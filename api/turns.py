@@ -1,0 +1,89 @@
+"""Turns: how one stands, its events again or live, and cancelling it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Path, Query
+from fastapi.responses import Response
+
+from api import ndjson, sse
+from api.accept import AcceptHeader, choose
+from api.deps import OwnerDep, ServicesDep, ThreadId
+from api.problems import error_responses
+from api.schemas import MESSAGE_EXAMPLE, TURN_EXAMPLE
+from api.streaming import SILENCE_SECONDS, described, events_response
+from errors import InvalidRequest, NotAcceptable, StoreUnavailable, ThreadNotFound, TurnEnded, TurnNotFound
+from records import TURN_ID_PATTERN, Turn
+
+MAX_EVENT_ID = 999_999_999
+FORMATS = (sse.MEDIA_TYPE, ndjson.MEDIA_TYPE)
+TurnId = Annotated[str, Path(pattern=TURN_ID_PATTERN, examples=["turn_8d0b7c5e4f3a4c2d9e1f0a6b5c4d3e2f"])]
+router = APIRouter(prefix="/api/threads/{thread_id}/turns/{turn_id}", tags=["turns"])
+
+
+@router.get(
+    "",
+    summary="Read a turn",
+    responses={
+        200: {
+            "content": {
+                "application/json": {
+                    "example": TURN_EXAMPLE
+                    | {"status": "completed", "message": MESSAGE_EXAMPLE, "ended_at": "2026-01-01T10:30:05Z"}
+                }
+            }
+        },
+        **error_responses(ThreadNotFound, TurnNotFound, InvalidRequest, StoreUnavailable),
+    },
+)
+async def get_turn(thread_id: ThreadId, turn_id: TurnId, services: ServicesDep, owner: OwnerDep) -> Turn:
+    """Return how a turn stands: `running`, or how it ended, with the answer or the problem."""
+    return await services.turns.get(owner, thread_id, turn_id)
+
+
+@router.get(
+    "/events",
+    summary="Follow a turn",
+    response_class=Response,
+    responses={
+        200: {"content": described(*FORMATS)},
+        204: {"description": "The turn has ended, and its last event is not behind the given one."},
+        **error_responses(NotAcceptable, ThreadNotFound, TurnNotFound, InvalidRequest, StoreUnavailable),
+    },
+)
+async def follow_turn(
+    thread_id: ThreadId,
+    turn_id: TurnId,
+    services: ServicesDep,
+    owner: OwnerDep,
+    accept: AcceptHeader = None,
+    last_event_id: Annotated[
+        int | None, Header(ge=0, le=MAX_EVENT_ID, description="The last event that was received; goes before `after`.")
+    ] = None,
+    after: Annotated[int, Query(ge=0, le=MAX_EVENT_ID, description="An event's id: only later events.")] = 0,
+) -> Response:
+    """Stream a turn's events behind a given one, live to its end, whichever process runs it.
+
+    A turn's events are kept for about an hour; its last event is there as long as the thread.
+    """
+    media_type = choose(accept, FORMATS)
+    position = after if last_event_id is None else last_event_id
+    batches = await services.turns.follow(owner, thread_id, turn_id, after=position, silence=SILENCE_SECONDS)
+    # What ends a browser's EventSource, which would ask again and again.
+    return Response(status_code=204) if batches is None else events_response(batches, media_type)
+
+
+@router.post(
+    "/cancel",
+    status_code=202,
+    summary="Cancel a turn",
+    responses={
+        202: {"content": {"application/json": {"example": TURN_EXAMPLE}}},
+        **error_responses(ThreadNotFound, TurnNotFound, TurnEnded, InvalidRequest, StoreUnavailable),
+    },
+)
+async def cancel_turn(thread_id: ThreadId, turn_id: TurnId, services: ServicesDep, owner: OwnerDep) -> Turn:
+    """Stop a turn within two seconds, whichever process runs it. What it has said so far is kept as a `cancelled` message."""
+    await services.turns.cancel(owner, thread_id, turn_id)
+    return await services.turns.get(owner, thread_id, turn_id)

@@ -1,0 +1,126 @@
+"""Turns in Cosmos DB as others see them: how far one is, its events, and the wish to cancel it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from pydantic_core import from_json
+
+from cosmos_container import CosmosContainer, Refused, together
+from cosmos_documents import Document, Lease, ThreadDocument, TurnDocument, the_owners
+from cosmos_patch import changes, condition
+from errors import LeaseLost, TurnEnded, TurnInterrupted, TurnNotFound
+from records import EventBatch, Message, Owner, Problem, StartedTurn, Turn, TurnEvent, TurnProgress, message_id
+
+# By id, which Cosmos DB indexes always: it ends with the number of the document's last event.
+EVENTS = "SELECT c.events FROM c WHERE c.id > @after AND c.id <= @end ORDER BY c.id"
+MAX_EVENT_ID = 999_999_999
+
+
+class CosmosProgress:
+    """Reads and writes what belongs to a turn besides its messages."""
+
+    def __init__(self, messages: CosmosContainer) -> None:
+        self._messages = messages
+
+    async def request_cancel(self, owner: Owner, thread_id: str, turn_id: str) -> None:
+        """Do what :meth:`store.ThreadStore.request_cancel` promises."""
+        holds = condition(owner_hash=owner.hash, deleting=False, lease__turn_id=turn_id)
+        try:
+            found = await self._messages.patch(thread_id, thread_id, changes(lease__cancel_requested=True), holds)
+        except Refused as refused:
+            await self.get(owner, thread_id, turn_id, None)
+            raise TurnEnded from refused
+        lease = ThreadDocument.model_validate(found).lease
+        if lease is None or lease.seconds_left() <= 0:
+            raise TurnEnded
+
+    async def is_cancel_requested(self, turn: StartedTurn) -> bool:
+        """Do what :meth:`store.ThreadStore.is_cancel_requested` promises."""
+        found = await self._messages.read(turn.thread.id, turn.thread.id)
+        lease = ThreadDocument.model_validate(found).lease if found else None
+        if lease is None or lease.turn_id != turn.turn_id:
+            raise LeaseLost
+        return lease.cancel_requested
+
+    async def save_events(self, batches: Sequence[EventBatch]) -> None:
+        """Do what :meth:`store.ThreadStore.save_events` promises."""
+        creating = (self._messages.create(batch.thread_id, _events_document(batch)) for batch in batches)
+        for outcome in await asyncio.gather(*creating, return_exceptions=True):
+            if outcome is not None:
+                raise outcome
+
+    async def get(self, owner: Owner, thread_id: str, turn_id: str, after: int | None) -> TurnProgress:
+        """Do what :meth:`store.ThreadStore.get_progress` promises."""
+        (thread, ended), events = await together(
+            together(self._messages.read(thread_id, thread_id), self._messages.read(thread_id, turn_id)),
+            self._events(thread_id, turn_id, after),
+        )
+        lease = the_owners(owner, thread_id, thread).lease
+        if ended:
+            turn, final_event_id = await self._ended(TurnDocument.model_validate(ended))
+            return TurnProgress(turn, events, final_event_id)
+        if lease is None or lease.turn_id != turn_id:
+            raise TurnNotFound(turn_id)
+        return TurnProgress(_leased(thread_id, lease), events, None)
+
+    async def _ended(self, document: TurnDocument) -> tuple[Turn, int | None]:
+        message = None
+        if document.reply_seq:
+            found = await self._messages.read(document.thread_id, message_id(document.thread_id, document.reply_seq))
+            message = Message.model_validate(found)
+        turn = Turn(
+            id=document.id,
+            thread_id=document.thread_id,
+            status=document.status,
+            message=message,
+            problem=document.problem,
+            started_at=document.started_at,
+            ended_at=document.ended_at,
+        )
+        return turn, document.final_event_id
+
+    async def _events(self, thread_id: str, turn_id: str, after: int | None) -> list[TurnEvent]:
+        if after is None:
+            return []
+        rows = await self._messages.query(
+            thread_id, EVENTS, after=_events_id(turn_id, after), end=_events_id(turn_id, MAX_EVENT_ID)
+        )
+        events = [TurnEvent.from_json(event) for row in rows for event in row["events"]]
+        return _without_repeats([event for event in events if event.id > after])
+
+
+def _leased(thread_id: str, lease: Lease) -> Turn:
+    running = lease.seconds_left() > 0
+    return Turn(
+        id=lease.turn_id,
+        thread_id=thread_id,
+        status=lease.message_status,
+        problem=None if running else Problem.of(TurnInterrupted()),
+        started_at=lease.started_at,
+        ended_at=None if running else lease.ended_at,
+    )
+
+
+def _events_document(batch: EventBatch) -> Document:
+    return {
+        "id": _events_id(batch.turn_id, batch.events[-1].id),
+        "thread_id": batch.thread_id,
+        "type": "events",
+        "ttl": batch.seconds_to_live,
+        "events": [from_json(event.to_json()) for event in batch.events],
+    }
+
+
+def _events_id(turn_id: str, last: int) -> str:
+    return f"events_{turn_id}_{last:09}"
+
+
+def _without_repeats(events: list[TurnEvent]) -> list[TurnEvent]:
+    """Drop events that an earlier document has too: one that was written although its writer heard of a failure."""
+    kept: list[TurnEvent] = []
+    for event in events:
+        if not kept or event.id > kept[-1].id:
+            kept.append(event)
+    return kept

@@ -1,0 +1,70 @@
+"""Following a turn that another process runs, or that has ended: its stored events, and then its end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Sequence
+
+from errors import ChatError, StoreUnavailable, TurnInterrupted
+from records import Owner, Problem, Turn, TurnEvent, TurnProgress, utcnow
+from store import ThreadStore
+
+POLL_SECONDS = 0.5
+# How long after a turn's end its last events may still be on their way to the store.
+LAG_SECONDS = 3.0
+logger = logging.getLogger(__name__)
+
+
+async def stored_batches(
+    store: ThreadStore, owner: Owner, progress: TurnProgress, *, after: int, silence: float, events_kept: bool
+) -> AsyncIterator[Sequence[TurnEvent]]:
+    """Yield a turn's events behind number ``after`` from the store, each once and in order, until its end.
+
+    Yields an empty batch whenever nothing has come for ``silence`` seconds. ``events_kept`` says whether events are stored at
+    all; the final event is there in any case.
+    """
+    turn, position, heard = progress.turn, after, time.monotonic()
+    while True:
+        if progress.events:
+            position, heard = progress.events[-1].id, time.monotonic()
+            yield progress.events
+        if progress.turn.status != "running" and not (events_kept and _is_lagging(progress, position)):
+            if final := final_event(progress, position):
+                yield (final,)
+            return
+        if time.monotonic() - heard >= silence:
+            heard = time.monotonic()
+            yield ()
+        await asyncio.sleep(POLL_SECONDS)
+        try:
+            progress = await store.get_progress(owner, turn.thread_id, turn.id, after=position)
+        except StoreUnavailable:
+            # The turn may be well: what was missed comes with the next answer.
+            logger.warning("turn %s cannot be followed right now", turn.id, exc_info=True)
+            progress = TurnProgress(turn, [], None)
+        except ChatError as error:
+            yield (TurnEvent(position + 1, "turn.failed", turn.id, {"problem": Problem.of(error)}),)
+            return
+
+
+def final_event(progress: TurnProgress, position: int) -> TurnEvent | None:
+    """Return the event that ended a turn, for a reader who has seen the events up to ``position``; ``None`` if that was it."""
+    turn, id = progress.turn, progress.final_event_id
+    if id is not None and position >= id:
+        return None
+    id = id or position + 1
+    if turn.status == "completed":
+        return TurnEvent(id, "message.completed", turn.id, {"message": turn.message})
+    if turn.status == "cancelled":
+        return TurnEvent(id, "turn.cancelled", turn.id, {"message": turn.message})
+    return TurnEvent(id, "turn.failed", turn.id, {"problem": turn.problem or Problem.of(TurnInterrupted())})
+
+
+def _is_lagging(progress: TurnProgress, position: int) -> bool:
+    return progress.final_event_id is not None and position < progress.final_event_id - 1 and _ended_lately(progress.turn)
+
+
+def _ended_lately(turn: Turn) -> bool:
+    return turn.ended_at is None or (utcnow() - turn.ended_at).total_seconds() < LAG_SECONDS

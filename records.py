@@ -1,0 +1,307 @@
+"""The records: owners, threads, messages, tool calls, turns and their events, and how their ids are made.
+
+All are immutable. Threads, messages and turns are shown to API callers as they are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Generic, Literal, NamedTuple, Self, TypedDict, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, SerializerFunctionWrapHandler, model_serializer
+from pydantic_core import to_json
+
+from errors import ChatError
+
+T = TypeVar("T")
+Metadata = dict[str, JsonValue]
+ThreadStatus = Literal["active", "archived"]
+TurnStatus = Literal["running", "completed", "failed", "cancelled", "interrupted"]
+EventType = Literal[
+    "turn.started", "message.delta", "tool.started", "tool.completed", "message.completed", "turn.failed", "turn.cancelled"
+]
+Order = Literal["asc", "desc"]
+
+THREAD_ID_PATTERN = r"^thread_[0-9a-f]{32}$"
+TURN_ID_PATTERN = r"^turn_[0-9a-f]{32}$"
+MESSAGE_ID_PATTERN = r"^msg_[0-9a-f]{32}_[1-9][0-9]{0,8}$"
+PREVIEW_LENGTH = 120
+
+
+class Owner(NamedTuple):
+    """Who a request acts for: a user of a tenant."""
+
+    tenant: str
+    user: str
+
+    @property
+    def hash(self) -> str:
+        """The owner as 64 hex digits: safe in queries, predicates, partition keys and logs."""
+        return hashlib.sha256(to_json([self.tenant, self.user])).hexdigest()
+
+
+class Record(BaseModel):
+    """An immutable record, shown to API callers as it is."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class Thread(Record):
+    """A conversation of one owner. ``message_count`` includes a message that is being answered."""
+
+    id: str
+    title: str | None
+    status: ThreadStatus
+    metadata: Metadata
+    created_at: datetime
+    updated_at: datetime = Field(description="Time of the last activity.")
+    message_count: int
+    last_message_preview: str | None = Field(description=f"The last message's first {PREVIEW_LENGTH} characters.")
+
+
+class ToolCall(Record):
+    """One call of a tool: it has either ``result`` (JSON) or ``error`` (plain words)."""
+
+    id: str
+    tool: str
+    arguments: dict[str, JsonValue]
+    result: JsonValue = None
+    error: str | None = None
+    duration_ms: int
+
+    @model_serializer(mode="wrap")
+    def _result_or_error(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        dumped: dict[str, Any] = handler(self)
+        dumped.pop("result" if self.error is not None else "error", None)
+        return dumped
+
+
+class Problem(Record):
+    """An error as callers see it (RFC 9457)."""
+
+    type: str = Field(description="Stable slug to match on.")
+    title: str
+    status: int
+    detail: str
+    retryable: bool
+    retry_after: int | None = Field(None, description="Seconds to wait before trying again.")
+    request_id: str | None = None
+
+    @classmethod
+    def of(cls, error: ChatError, request_id: str | None = None) -> Self:
+        """Describe an error to a caller."""
+        return cls(
+            type=error.type,
+            title=error.title,
+            status=error.status,
+            detail=error.detail,
+            retryable=error.retryable,
+            retry_after=None if error.retry_after is None else max(1, math.ceil(error.retry_after)),
+            request_id=request_id,
+        )
+
+
+class Message(Record):
+    """One message of a thread. ``seq`` counts from 1 without gaps; ``problem`` is there when ``status`` is ``failed``."""
+
+    id: str
+    thread_id: str
+    seq: int
+    role: Literal["user", "assistant"]
+    content: str
+    timestamp: datetime
+    status: TurnStatus
+    turn_id: str
+    tool_calls: list[ToolCall] = []
+    metadata: Metadata = {}
+    problem: Problem | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_empty_problem(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        dumped: dict[str, Any] = handler(self)
+        if self.problem is None:
+            dumped.pop("problem", None)
+        return dumped
+
+
+class Turn(Record):
+    """One attempt to answer a message. It is ``interrupted`` once its process has died and its lease has expired."""
+
+    id: str
+    thread_id: str
+    status: TurnStatus
+    message: Message | None = Field(None, description="The answer, as soon as there is one.")
+    problem: Problem | None = Field(None, description="Why there is none.")
+    started_at: datetime
+    ended_at: datetime | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_missing(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        dumped: dict[str, Any] = handler(self)
+        for name in ("message", "problem"):
+            if getattr(self, name) is None:
+                dumped.pop(name, None)
+        return dumped
+
+
+@dataclass(frozen=True, slots=True)
+class TurnEvent:
+    """Something that happened in a turn. ``id`` rises from 1; ``data`` holds the fields that belong to ``type``."""
+
+    id: int
+    type: EventType
+    turn_id: str
+    data: dict[str, Any]
+
+    def to_json(self) -> bytes:
+        """Return the event as callers see it: one JSON object, without line breaks."""
+        return to_json({"id": self.id, "type": self.type, "turn_id": self.turn_id, **self.data})
+
+    @classmethod
+    def from_json(cls, event: Mapping[str, Any]) -> Self:
+        """Read an event that :meth:`to_json` wrote."""
+        data = dict(event)
+        return cls(data.pop("id"), data.pop("type"), data.pop("turn_id"), data)
+
+
+@dataclass(frozen=True, slots=True)
+class EventBatch:
+    """Events of one turn that follow each other, and when they may be forgotten."""
+
+    thread_id: str
+    turn_id: str
+    events: Sequence[TurnEvent]
+    seconds_to_live: int
+
+
+@dataclass(frozen=True, slots=True)
+class TurnProgress:
+    """A turn, and its stored events behind the one that was asked for.
+
+    ``final_event_id`` is the number of the event that ended it; ``None`` while it runs and if its process died.
+    """
+
+    turn: Turn
+    events: Sequence[TurnEvent]
+    final_event_id: int | None
+
+
+class ThreadChanges(TypedDict, total=False):
+    """The fields of a thread that its owner may change; a missing key leaves the field as it is."""
+
+    title: str | None
+    metadata: Metadata
+    status: ThreadStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """A page of a list; ``next_cursor`` is ``None`` on the last one."""
+
+    items: list[T]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewMessage:
+    """A user's message that asks for a turn. ``turn_id`` is new for every request: it also names the turn's lease."""
+
+    turn_id: str
+    content: str
+    metadata: Metadata
+    idempotency_key: str | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """What must be equal when an Idempotency-Key comes again: a hash of content and metadata."""
+        canonical = to_json([self.content, _sorted(self.metadata)])
+        return hashlib.sha256(canonical).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class StartedTurn:
+    """A turn that holds its thread's lease since ``started_at``.
+
+    ``message`` is the user's (status ``running``), ``history`` what came before it, oldest first, without it. The answer
+    will get the sequence number ``reply_seq``. ``attempt_of_existing`` says that the message was stored by an earlier attempt.
+    """
+
+    owner: Owner
+    thread: Thread
+    turn_id: str
+    message: Message
+    history: Sequence[Message]
+    reply_seq: int
+    started_at: datetime
+    attempt_of_existing: bool
+    idempotency_key: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayedTurn:
+    """The Idempotency-Key's turn has completed before: here is its answer."""
+
+    message: Message
+
+
+def new_id(prefix: Literal["thread", "turn"]) -> str:
+    """Return a new random id, such as ``thread_`` and 32 hex digits."""
+    return f"{prefix}_{uuid.uuid4().hex}"
+
+
+def new_thread(*, title: str | None, metadata: Metadata) -> Thread:
+    """Return a thread that is empty and about to be stored."""
+    now = utcnow()
+    return Thread(
+        id=new_id("thread"),
+        title=title,
+        status="active",
+        metadata=metadata,
+        created_at=now,
+        updated_at=now,
+        message_count=0,
+        last_message_preview=None,
+    )
+
+
+def message_id(thread_id: str, seq: int) -> str:
+    """Return the id of a thread's message: a function of its place, so that no message can be stored twice."""
+    return f"msg_{thread_id.removeprefix('thread_')}_{seq}"
+
+
+def message_seq(thread_id: str, id: str) -> int | None:
+    """Return the sequence number in a message id, or ``None`` if the id is not one of this thread's messages."""
+    if not re.match(MESSAGE_ID_PATTERN, id):
+        return None
+    _, thread_hex, seq = id.split("_")
+    return int(seq) if thread_id == f"thread_{thread_hex}" else None
+
+
+def utcnow() -> datetime:
+    """Return the time now, in UTC."""
+    return datetime.now(UTC)
+
+
+def timestamp(moment: datetime) -> str:
+    """Return RFC 3339 with microseconds: the same length always, so that text sorts as time."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def preview(content: str) -> str:
+    """Return a message's content as one short line."""
+    line = " ".join(content[: PREVIEW_LENGTH * 4].split())
+    return line if len(line) <= PREVIEW_LENGTH else line[: PREVIEW_LENGTH - 1] + "…"
+
+
+def _sorted(value: JsonValue | Mapping[str, JsonValue]) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    if isinstance(value, list):
+        return [_sorted(item) for item in value]
+    return value
