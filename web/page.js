@@ -26,7 +26,7 @@ let thread = null;
 
 function threadOfAddress() {
   const id = location.hash.slice(1);
-  return /^[\w-]{1,100}$/.test(id) ? id : null;
+  return /^thread_\w{1,64}$/.test(id) ? id : null;
 }
 
 async function openFromAddress() {

@@ -1,6 +1,6 @@
 /** A turn's events, each exactly once and in order, however often the connection breaks. */
 
-import { ApiError, NetworkError, listMessages, openEvents, openTurn } from "./api.js";
+import { ApiError, listMessages, openEvents, openTurn } from "./api.js";
 import { readEvents } from "./sse.js";
 
 const LAST_EVENTS = new Set(["message.completed", "turn.failed", "turn.cancelled"]);
@@ -9,77 +9,73 @@ const MAX_WAIT_MS = 8000;
 const MAX_SILENCE_MS = 40_000;
 
 /**
- * Send a message and yield its turn's events; goes on until the turn has ended.
+ * Send a message and yield its turn's events; returns when the turn has ended, or `signal` aborts.
  *
  * @param {string} threadId
  * @param {{content: string, key: string}} message the key stays the same for every attempt
  * @param {{signal: AbortSignal, onConnection: (connected: boolean) => void}} options
  */
-export async function* sendMessage(threadId, message, { signal, onConnection }) {
-  let known = null;
-  const follower = new Follower(signal, onConnection);
-  for (;;) {
-    try {
-      const open = known
-        ? (inner) => openEvents(threadId, known, follower.lastId, inner)
-        : (inner) => openTurn(threadId, message, inner);
-      for await (const event of follower.read(open)) {
-        known = event.turn_id;
-        yield event;
-        if (LAST_EVENTS.has(event.type)) return;
-      }
-      throw new NetworkError("The stream broke off.");
-    } catch (error) {
-      if (signal.aborted) return;
-      // An attempt whose answer got lost may have begun the turn all the same.
-      if (!known && follower.attempts > 0 && error instanceof ApiError && error.problem.type === "turn_in_progress") {
-        known = await findTurn(threadId, message.key);
-      }
-      if (!known && error instanceof ApiError) throw error;
-      if (known && error instanceof ApiError && error.problem.type !== "turn_in_progress" && !error.problem.retryable) throw error;
-      await follower.wait();
-    }
-  }
+export async function* sendMessage(threadId, message, options) {
+  yield* new Turn(threadId, options).events((turn) => turn.begin(message));
 }
 
 /** Yield the events of a turn that runs already, from its first one. */
-export async function* followTurn(threadId, turnId, { signal, onConnection }) {
-  const follower = new Follower(signal, onConnection);
-  for (;;) {
-    try {
-      for await (const event of follower.read((inner) => openEvents(threadId, turnId, follower.lastId, inner))) {
-        yield event;
-        if (LAST_EVENTS.has(event.type)) return;
-      }
-    } catch (error) {
-      if (signal.aborted) return;
-      if (error instanceof ApiError && !error.problem.retryable) throw error;
-    }
-    await follower.wait();
-    if (signal.aborted) return;
-  }
+export async function* followTurn(threadId, turnId, options) {
+  const turn = new Turn(threadId, options);
+  turn.id = turnId;
+  yield* turn.events();
 }
 
-async function findTurn(threadId, key) {
-  const { messages } = await listMessages(threadId, { order: "desc", limit: 10 });
-  const running = messages.find((message) => message.status === "running" && message.metadata?.idempotency_key === key);
-  return running?.turn_id ?? null;
-}
+class Turn {
+  id = null;
+  #lastEventId = 0;
+  #ended = false;
+  #failures = 0;
+  #inner = null;
 
-/** Reads one stream after the other, without repeating an event, and waits longer after each that brought nothing. */
-class Follower {
-  lastId = 0;
-  attempts = 0;
-
-  constructor(signal, onConnection) {
+  constructor(threadId, { signal, onConnection }) {
+    this.threadId = threadId;
     this.signal = signal;
     this.onConnection = onConnection;
   }
 
-  /** Yield the new events of the stream that `open` opens. */
-  async *read(open) {
-    const aborter = new AbortController();
-    const abort = () => aborter.abort();
+  /** Yield the events to the last one; `begin` returns the first response of a turn whose id is not known yet. */
+  async *events(begin) {
+    while (!this.#ended && !this.signal.aborted) {
+      try {
+        yield* this.#read(() => (this.id === null ? begin(this) : this.#resume()));
+      } catch (error) {
+        if (this.signal.aborted) return;
+        // What was refused stays refused; but a turn that runs goes on, whatever one request met.
+        if (error instanceof ApiError && (this.id === null || !error.problem.retryable)) throw error;
+      }
+      if (!this.#ended) await this.#wait();
+    }
+  }
+
+  /** Post the message. */
+  async begin(message) {
+    try {
+      return await openTurn(this.threadId, message, this.#inner.signal);
+    } catch (error) {
+      // An attempt whose answer got lost may have begun the turn all the same.
+      if (this.#failures === 0 || error.problem?.type !== "turn_in_progress") throw error;
+      const { messages } = await listMessages(this.threadId, { order: "desc", limit: 10 });
+      const ours = messages.find((it) => it.status === "running" && it.metadata?.idempotency_key === message.key);
+      if (!ours) throw error;
+      this.id = ours.turn_id;
+      return this.#resume();
+    }
+  }
+
+  #resume() {
+    return openEvents(this.threadId, this.id, this.#lastEventId, this.#inner.signal);
+  }
+
+  /** Yield the new events of one stream; without a last event, it was cut off. */
+  async *#read(open) {
+    const inner = (this.#inner = new AbortController());
+    const abort = () => inner.abort();
     this.signal.addEventListener("abort", abort);
     let silence = setTimeout(abort, MAX_SILENCE_MS);
     const onBytes = () => {
@@ -87,14 +83,19 @@ class Follower {
       silence = setTimeout(abort, MAX_SILENCE_MS);
     };
     try {
-      const response = await open(aborter.signal);
+      const response = await open();
       this.onConnection(true);
+      // Nothing more comes: the turn has ended, and its last event was read before.
+      if (response.status === 204) return void (this.#ended = true);
       for await (const { data } of readEvents(response.body, onBytes)) {
         const event = JSON.parse(data);
-        if (event.id !== undefined && event.id <= this.lastId) continue;
-        this.lastId = event.id ?? this.lastId;
-        this.attempts = 0;
+        if (event.id <= this.#lastEventId) continue;
+        this.#lastEventId = event.id;
+        this.id = event.turn_id;
+        this.#failures = 0;
+        this.#ended = LAST_EVENTS.has(event.type);
         yield event;
+        if (this.#ended) return;
       }
     } finally {
       clearTimeout(silence);
@@ -103,16 +104,21 @@ class Follower {
     }
   }
 
-  /** Wait before the next attempt: not at all the first time, and no longer than until the network is back. */
-  async wait() {
-    const attempt = this.attempts++;
+  /** Wait before the next attempt: hardly the first time, then longer and longer, but not longer than the network is away. */
+  async #wait() {
+    const attempt = this.#failures++;
     if (attempt > 0) this.onConnection(false);
     const milliseconds = attempt === 0 ? 100 : Math.min(MAX_WAIT_MS, 300 * 2 ** attempt) * (0.75 + Math.random() / 2);
     await new Promise((resolve) => {
-      const timer = setTimeout(resolve, milliseconds);
-      const now = () => (clearTimeout(timer), resolve());
-      addEventListener("online", now, { once: true });
-      this.signal.addEventListener("abort", now, { once: true });
+      const done = () => {
+        clearTimeout(timer);
+        removeEventListener("online", done);
+        this.signal.removeEventListener("abort", done);
+        resolve();
+      };
+      const timer = setTimeout(done, milliseconds);
+      addEventListener("online", done);
+      this.signal.addEventListener("abort", done);
     });
   }
 }
