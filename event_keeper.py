@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
 
 from records import EventBatch
@@ -42,6 +43,7 @@ class EventKeeper:
         self._seconds_to_live = seconds_to_live
         self._watched: dict[str, Watched] = {}
         self._task: asyncio.Task[None] | None = None
+        self._closing = asyncio.Event()
 
     def watch(self, thread_id: str, log: TurnLog) -> None:
         """Keep a turn's events from its first one on."""
@@ -56,14 +58,15 @@ class EventKeeper:
 
     async def aclose(self) -> None:
         """Store what is left, and stop."""
+        self._closing.set()
         if self._task:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await self._task
         await self._save()
 
     async def _run(self) -> None:
-        while self._watched:
-            await asyncio.sleep(SAVE_SECONDS)
+        while self._watched and not self._closing.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._closing.wait(), SAVE_SECONDS)
             await self._save()
 
     async def _save(self) -> None:

@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Generic, Literal, NamedTuple, Self, TypedDict, TypeVar
+from typing import Any, ClassVar, Generic, Literal, NamedTuple, Self, TypedDict, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, SerializerFunctionWrapHandler, model_serializer
 from pydantic_core import to_json
@@ -50,6 +50,20 @@ class Record(BaseModel):
     """An immutable record, shown to API callers as it is."""
 
     model_config = ConfigDict(frozen=True)
+
+
+class SparseRecord(Record):
+    """A record of which the fields in ``left_out`` are not shown when they are ``None``."""
+
+    left_out: ClassVar[frozenset[str]]
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_missing(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        dumped: dict[str, Any] = handler(self)
+        for name in self.left_out:
+            if getattr(self, name) is None:
+                dumped.pop(name, None)
+        return dumped
 
 
 class Thread(Record):
@@ -107,7 +121,7 @@ class Problem(Record):
         )
 
 
-class Message(Record):
+class Message(SparseRecord):
     """One message of a thread. ``seq`` counts from 1 without gaps; ``problem`` is there when ``status`` is ``failed``."""
 
     id: str
@@ -122,15 +136,10 @@ class Message(Record):
     metadata: Metadata = {}
     problem: Problem | None = None
 
-    @model_serializer(mode="wrap")
-    def _without_empty_problem(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        dumped: dict[str, Any] = handler(self)
-        if self.problem is None:
-            dumped.pop("problem", None)
-        return dumped
+    left_out = frozenset({"problem"})
 
 
-class Turn(Record):
+class Turn(SparseRecord):
     """One attempt to answer a message. It is ``interrupted`` once its process has died and its lease has expired."""
 
     id: str
@@ -141,13 +150,7 @@ class Turn(Record):
     started_at: datetime
     ended_at: datetime | None = None
 
-    @model_serializer(mode="wrap")
-    def _without_what_is_missing(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        dumped: dict[str, Any] = handler(self)
-        for name in ("message", "problem"):
-            if getattr(self, name) is None:
-                dumped.pop(name, None)
-        return dumped
+    left_out = frozenset({"message", "problem"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,43 +14,12 @@ from api.json_route import JsonRoute
 from api.problems import error_responses, http_error_responses, problem_response, request_id
 from api.schemas import MESSAGE_EXAMPLE, TURN_EXAMPLE, MessageCreate, MessageList
 from api.streaming import SILENCE_SECONDS, described, events_response
-from errors import (
-    ContentFiltered,
-    ContextOverflow,
-    IdempotencyKeyReused,
-    InvalidCursor,
-    InvalidRequest,
-    ModelMisconfigured,
-    ModelThrottled,
-    ModelTimeout,
-    ModelUnavailable,
-    NotAcceptable,
-    StoreUnavailable,
-    ThreadNotFound,
-    TurnInProgress,
-    TurnInterrupted,
-    TurnTimeout,
-)
+from api.turn_errors import TURN_ERRORS
+from errors import InvalidCursor, InvalidRequest, NotAcceptable, StoreUnavailable, ThreadNotFound
 from records import Message, NewMessage, Order, Problem, message_seq, new_id
 from turn_log import TurnLog
 
 router = APIRouter(prefix="/api/threads/{thread_id}/messages", tags=["messages"], route_class=JsonRoute)
-TURN_ERRORS = error_responses(
-    NotAcceptable,
-    ThreadNotFound,
-    TurnInProgress,
-    InvalidRequest,
-    IdempotencyKeyReused,
-    ContentFiltered,
-    ContextOverflow,
-    ModelThrottled,
-    ModelUnavailable,
-    StoreUnavailable,
-    TurnInterrupted,
-    ModelTimeout,
-    TurnTimeout,
-    ModelMisconfigured,
-)
 REPLAYED_HEADER = {
     "Idempotent-Replayed": {
         "schema": {"type": "string", "enum": ["true"]},
@@ -82,6 +51,7 @@ FORMATS = ("application/json", sse.MEDIA_TYPE, ndjson.MEDIA_TYPE)
         },
         **http_error_responses(413, 415),
         **TURN_ERRORS,
+        **error_responses(NotAcceptable),
     },
 )
 async def send_message(

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
 from pydantic_core import to_json
 
-from records import Message, Metadata, Thread, ThreadStatus
+from records import THREAD_ID_PATTERN, Message, Metadata, Problem, SparseRecord, Thread, ThreadStatus, ToolCall
 from settings import ModelKind
 
 CONTENT_MAX_LENGTH = 32_000
@@ -53,6 +53,16 @@ TURN_EXAMPLE = {
     "status": "running",
     "started_at": "2026-01-01T10:30:03Z",
     "ended_at": None,
+}
+INVOCATION_EXAMPLE = {
+    "final_answer": MESSAGE_EXAMPLE["content"],
+    "thread_id": MESSAGE_EXAMPLE["thread_id"],
+    "message_id": MESSAGE_EXAMPLE["id"],
+    "tool_calls": MESSAGE_EXAMPLE["tool_calls"],
+}
+BATCH_EXAMPLE = {
+    "answers": [MESSAGE_EXAMPLE["content"]],
+    "results": [{key: INVOCATION_EXAMPLE[key] for key in ("thread_id", "message_id", "tool_calls")}],
 }
 
 
@@ -137,6 +147,15 @@ class ThreadUpdate(Body):
         return self
 
 
+Content = Annotated[
+    str,
+    Field(min_length=1, max_length=CONTENT_MAX_LENGTH, json_schema_extra={"pattern": r"\S"}),
+    AfterValidator(_not_blank),
+    AfterValidator(_without_nul),
+]
+OptionalThreadId = Annotated[str, Field(pattern=THREAD_ID_PATTERN)] | None
+
+
 class MessageCreate(Body):
     """A message of the user."""
 
@@ -144,12 +163,7 @@ class MessageCreate(Body):
         json_schema_extra={"examples": [{"content": "What is the weather in Seattle and what is a 15% tip on $85?"}]}
     )
 
-    content: Annotated[
-        str,
-        Field(min_length=1, max_length=CONTENT_MAX_LENGTH, json_schema_extra={"pattern": r"\S"}),
-        AfterValidator(_not_blank),
-        AfterValidator(_without_nul),
-    ]
+    content: Content
     metadata: SmallMetadata = {}
 
 
@@ -167,6 +181,51 @@ class MessageList(BaseModel):
     next_cursor: str | None = Field(
         description="The last message's id: pass it as `after` (order `asc`) or `before` (`desc`); `null` on the last page."
     )
+
+
+class Invocation(Body):
+    """A question; without a `thread_id` it opens a new thread."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"user_input": "What is a 15% tip on $85?"}]})
+
+    user_input: Content
+    thread_id: OptionalThreadId = None
+
+
+class InvocationAnswer(BaseModel):
+    """The answer to a question."""
+
+    final_answer: str
+    thread_id: str
+    message_id: str
+    tool_calls: list[ToolCall]
+
+
+class Questions(Body):
+    """Questions; with a `thread_id` they are asked there, one after another."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"questions": ["What is 2 + 2?", "Weather in Oslo?"]}]})
+
+    questions: list[Content] = Field(min_length=1, max_length=20)
+    thread_id: OptionalThreadId = None
+
+
+class BatchResult(SparseRecord):
+    """How one question was answered, or the problem that kept it from being answered."""
+
+    thread_id: str | None
+    message_id: str | None = None
+    tool_calls: list[ToolCall] = Field([])
+    problem: Problem | None = None
+
+    left_out = frozenset({"message_id", "problem"})
+
+
+class BatchAnswers(BaseModel):
+    """The answers in the questions' order; an empty one has a problem in `results`."""
+
+    answers: list[str]
+    results: list[BatchResult]
 
 
 class Health(BaseModel):
