@@ -23,6 +23,7 @@ FILES = frozenset(
         "scroll.js",
         "sidebar.js",
         "sse.js",
+        "storage.js",
         "tabs.js",
         "theme.js",
         "threads.js",

@@ -1,5 +1,7 @@
 /** The message box: grows with its text, sends on Enter, and keeps what is not sent yet, for each thread. */
 
+import { keep, recall } from "./storage.js";
+
 const MAX_LENGTH = 32_000;
 
 export class Composer {
@@ -49,7 +51,7 @@ export class Composer {
   /** Change to another thread's draft. */
   setThread(threadId) {
     this.#draftKey = `draft:${threadId ?? ""}`;
-    this.text = sessionStorage.getItem(this.#draftKey) ?? "";
+    this.text = recall(this.#draftKey, "sessionStorage") ?? "";
   }
 
   /** Put the cursor into the box; not on a touch screen, where the keyboard would cover the page. */
@@ -72,8 +74,7 @@ export class Composer {
 
   #changed() {
     this.sendButton.disabled = !this.input.value.trim();
-    if (this.input.value) sessionStorage.setItem(this.#draftKey, this.input.value);
-    else sessionStorage.removeItem(this.#draftKey);
+    keep(this.#draftKey, this.input.value, "sessionStorage");
     this.#fit();
   }
 

@@ -74,6 +74,14 @@ export class Conversation extends EventTarget {
     }
   }
 
+  /** {@link sync}, when nobody waits for it: what fails now comes with the next time. */
+  async catchUp() {
+    const opened = this.#opened;
+    await this.sync().catch(({ problem }) => {
+      if (opened === this.#opened && problem?.type === "thread_not_found") this.#showError(problem);
+    });
+  }
+
   /** Send a message; makes the thread if this is its first one. */
   async send(content) {
     if (this.#turn) return;
@@ -89,8 +97,13 @@ export class Conversation extends EventTarget {
   async stop() {
     const turn = this.#turn;
     if (!turn) return;
-    turn.stopping = true;
-    if (!turn.id || turn.cancelled) return;
+    if (turn.id === null) {
+      // It is stopped as soon as it is known, unless there is no telling whether it has begun at all.
+      turn.stopping = true;
+      if (!turn.connected) this.#giveUp(turn);
+      return;
+    }
+    if (turn.cancelled) return;
     turn.cancelled = true;
     try {
       await cancelTurn(this.threadId, turn.id);
@@ -120,14 +133,17 @@ export class Conversation extends EventTarget {
   /** Run a turn to its end; `source` yields its events. */
   async #run(user, source, turnId) {
     const controller = new AbortController();
-    const turn = { id: turnId, user, answer: new AnswerView(), controller, stopping: false, threadId: this.threadId };
+    const turn = { id: turnId, user, answer: new AnswerView(), controller, stopping: false, connected: true, threadId: this.threadId };
     this.#turn = turn;
     user.setStatus("running", null, true);
     user.element.after(turn.answer.element);
     this.scroll.toEnd();
     this.#tell("busy");
     announce("The assistant is answering");
-    const onConnection = (connected) => this.#tell("connection", connected);
+    const onConnection = (connected) => {
+      turn.connected = connected;
+      this.#tell("connection", connected);
+    };
     let refusal = null;
     try {
       for await (const event of source({ signal: controller.signal, onConnection })) {
@@ -146,8 +162,8 @@ export class Conversation extends EventTarget {
     this.#tell("connection", true);
     this.#tell("busy");
     this.#tell("turn", turn.threadId ?? this.threadId);
-    if (refusal?.type === "turn_in_progress") this.#takeBack(user);
-    await this.sync().catch(() => {});
+    if (refusal?.type === "turn_in_progress" && user.id === null) this.#takeBack(user);
+    await this.catchUp();
   }
 
   #handle(turn, event) {
@@ -180,6 +196,16 @@ export class Conversation extends EventTarget {
   #fail(turn, problem) {
     turn.user.setStatus("failed", problem, true);
     announce(problemText(problem));
+  }
+
+  /** Stop trying to reach the server with a message; it can be tried again with the same key. */
+  #giveUp(turn) {
+    turn.controller.abort();
+    this.#turn = null;
+    turn.answer.element.remove();
+    this.#fail(turn, { type: "network" });
+    this.#tell("connection", true);
+    this.#tell("busy");
   }
 
   /** Take back a message that was not accepted, because the thread is answering another one. */

@@ -47,22 +47,20 @@ export function announce(text) {
   setTimeout(() => (region.textContent = text), 50);
 }
 
-/** Copy text, and show on the button that it worked. */
-export async function copy(text, button) {
-  await navigator.clipboard.writeText(text);
-  const label = button.getAttribute("aria-label");
+/** Copy text, and show on the button whether it worked. */
+async function copy(text, button) {
+  const worked = await navigator.clipboard.writeText(text).then(() => true, () => false);
+  const use = button.querySelector("use");
+  use.setAttribute("href", worked ? "#icon-check" : "#icon-alert");
   button.classList.add("done");
-  button.querySelector("use")?.setAttribute("href", "#icon-check");
-  announce("Copied");
+  announce(worked ? "Copied" : "Copying did not work");
   setTimeout(() => {
+    use.setAttribute("href", "#icon-copy");
     button.classList.remove("done");
-    button.querySelector("use")?.setAttribute("href", "#icon-copy");
-    if (label) button.setAttribute("aria-label", label);
   }, 1500);
 }
 
 /** Make a button that copies what `text` returns. */
 export function copyButton(label, text) {
-  const button = iconButton("copy", label, () => copy(text(), button).catch(() => announce("Copying did not work")));
-  return button;
+  return iconButton("copy", label, (event) => copy(text(), event.currentTarget));
 }

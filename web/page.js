@@ -95,16 +95,20 @@ threads.addEventListener("change", showThread);
 threads.addEventListener("left", ({ detail }) => detail === conversation.threadId && startNew());
 watchTabs((threadId, maybe) => {
   threads.refresh();
-  if (maybe || threadId === conversation.threadId) conversation.sync().catch(() => {});
+  if (maybe || threadId === conversation.threadId) conversation.catchUp();
 });
 
 addEventListener("hashchange", openFromAddress);
+$("threads").addEventListener("click", (event) => event.target.closest("a") && sidebar.closeDrawer());
 $("new-chat").addEventListener("click", startNew);
 $("new-chat-phone").addEventListener("click", startNew);
 $("skip").addEventListener("click", () => $("input").focus());
 $("thread-menu").addEventListener("click", () => threads.openMenu($("thread-menu"), thread, $("title")));
 for (const example of document.querySelectorAll(".example")) {
-  example.addEventListener("click", () => conversation.send(example.textContent.trim()));
+  example.addEventListener("click", () => {
+    conversation.send(example.textContent.trim());
+    composer.focus();
+  });
 }
 setUpTheme($("theme"));
 openFromAddress();

@@ -1,5 +1,7 @@
 /** The sidebar: beside the conversation where there is room, else a drawer over it. */
 
+import { keep } from "./storage.js";
+
 const phone = matchMedia("(max-width: 800px)");
 
 export class Sidebar {
@@ -11,7 +13,7 @@ export class Sidebar {
     this.openButton.addEventListener("click", () => this.open());
     document.getElementById("close-sidebar").addEventListener("click", () => this.close());
     document.getElementById("scrim").addEventListener("click", () => this.close());
-    this.element.addEventListener("keydown", (event) => event.key === "Escape" && phone.matches && this.close());
+    document.addEventListener("keydown", (event) => event.key === "Escape" && this.root.dataset.drawer && this.close());
     phone.addEventListener("change", () => this.#leaveDrawer());
   }
 
@@ -66,13 +68,4 @@ export function setUpTheme(button) {
     show();
   });
   show();
-}
-
-function keep(name, value) {
-  try {
-    if (value === null) localStorage.removeItem(name);
-    else localStorage.setItem(name, value);
-  } catch {
-    // It is as chosen until the page is closed.
-  }
 }

@@ -89,7 +89,7 @@ export class ToolCallView {
 
   /** Show the call as it is now; `running` means that there is no result yet. */
   update(call) {
-    const tool = TOOLS[call.tool] ?? { icon: () => "wrench", name: call.tool, subject: () => "", glance: () => null };
+    const tool = Object.hasOwn(TOOLS, call.tool) ? TOOLS[call.tool] : { icon: () => "wrench", name: call.tool, subject: () => "", glance: () => null };
     const failed = call.error !== undefined && call.error !== null;
     this.element.classList.toggle("running", Boolean(call.running));
     this.element.classList.toggle("failed", failed);

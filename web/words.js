@@ -6,7 +6,7 @@ const PROBLEMS = {
   turn_interrupted: "The answer was interrupted before it was finished. Your message was kept.",
   turn_timeout: "The answer took too long and was given up.",
   store_unavailable: "The conversations cannot be reached right now.",
-  model_throttled: "Too many questions are being asked at the moment.",
+  model_throttled: "Too many questions are being asked at the moment. Wait a little, then try again.",
   model_unavailable: "The model cannot be reached right now.",
   model_timeout: "The model did not answer in time.",
   model_misconfigured: "The model is not set up correctly. Whoever runs this service finds the reason in its log.",

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
 from api.app import create_app
 from settings import Settings
@@ -23,19 +24,13 @@ VIOLATIONS = """
     document.addEventListener("securitypolicyviolation", (event) => violations.push(event.violatedDirective));
 """
 
-try:
-    from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
-except ModuleNotFoundError:
-    MISSING = "playwright is not installed"
-else:
-    MISSING = "" if CHROMIUM else "no Chromium on this machine"
-    expect.set_options(timeout=15_000)
+expect.set_options(timeout=15_000)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if MISSING and Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.skip(reason=MISSING))
+        if CHROMIUM is None and Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.skip(reason="no Chromium on this machine"))
 
 
 class Gate:
@@ -61,7 +56,7 @@ class Chat:
     errors: list[str] = field(default_factory=list)
 
     async def send(self, text: str) -> None:
-        await self.page.get_by_label("Your message").fill(text)
+        await self.page.get_by_role("textbox", name="Your message").fill(text)
         await self.page.keyboard.press("Enter")
 
     async def api(self, method: str, path: str, body: Any = None) -> Any:

@@ -16,9 +16,12 @@ MARKDOWN = f"""
 
 <svg onload="window.hacked='svg'"></svg> <iframe srcdoc="<script>parent.hacked=1</script>"></iframe>
 
-[click me](javascript:window.hacked='link') [data](data:text/html,<script>alert(1)</script>) [relative](/api/docs) <javascript:alert(1)>
+[click me](javascript:window.hacked='link') [data](data:text/html,<script>alert(1)</script>)
 
-[fine](https://example.com/?a=1&b=2) ![picture](https://example.com/x.png) ![bad](javascript:alert(1))
+[relative](/api/docs) <javascript:alert(1)>
+
+[fine](https://example.com/?a=1&b=2) ![picture](https://example.com/x.png)
+![bad](javascript:alert(1))
 
 <a href="javascript:alert(1)" onclick="alert(1)" style="position:fixed;inset:0">html link</a>
 
@@ -100,16 +103,17 @@ async def test_hostile_results_and_problems_are_text(open_chat: OpenChat) -> Non
         (IMAGE, IMAGE),
         ("__proto__", {}),
     ]
-    common = {"thread_id": thread["id"], "timestamp": "2026-01-01T10:00:00Z", "turn_id": "turn_1", "metadata": {"model": IMAGE}}
+    common = {"thread_id": thread["id"], "timestamp": "2026-01-01T10:00:00Z", "turn_id": "turn_1"}
+    common |= {"content": IMAGE, "metadata": {"model": IMAGE}}
     calls = [
         {"id": f"call_{number}", "tool": tool, "arguments": {"location": IMAGE}, "result": result, "duration_ms": 1}
         for number, (tool, result) in enumerate(results)
     ]
     problem = {"type": IMAGE, "title": IMAGE, "detail": IMAGE, "status": 500, "retryable": True, "request_id": IMAGE}
     messages = [
-        {**common, "id": "m3", "seq": 3, "role": "user", "content": IMAGE, "status": "failed", "tool_calls": [], "problem": problem},
-        {**common, "id": "m2", "seq": 2, "role": "assistant", "content": IMAGE, "status": "completed", "tool_calls": calls},
-        {**common, "id": "m1", "seq": 1, "role": "user", "content": IMAGE, "status": "completed", "tool_calls": []},
+        {**common, "id": "m3", "seq": 3, "role": "user", "status": "failed", "tool_calls": [], "problem": problem},
+        {**common, "id": "m2", "seq": 2, "role": "assistant", "status": "completed", "tool_calls": calls},
+        {**common, "id": "m1", "seq": 1, "role": "user", "status": "completed", "tool_calls": []},
     ]
 
     async def answer(route: Route) -> None:
