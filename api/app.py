@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypedDict
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
-from api import docs, messages, simple, system, threads, turns
+from api import docs, messages, page, simple, system, threads, turns
 from api.deps import Services
 from api.middleware import RequestMiddleware
 from api.openapi import install_openapi
@@ -48,7 +48,7 @@ def create_app(settings: Settings) -> FastAPI:
         # The host traces requests, and turns have spans of their own: another span a request would only cost.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    for router in (threads.router, messages.router, turns.router, simple.router, system.router, docs.router):
+    for router in (threads.router, messages.router, turns.router, simple.router, system.router, docs.router, page.router):
         app.include_router(router)
     install_error_handlers(app)
     install_openapi(app)

@@ -1,0 +1,85 @@
+/** The HTTP API. Addresses are relative to the page, so that it works behind any path prefix. */
+
+/** What the API refused, or could not do: `problem` is its problem document (RFC 9457). */
+export class ApiError extends Error {
+  constructor(problem) {
+    super(problem.detail || problem.title);
+    this.problem = problem;
+  }
+}
+
+/** The API could not be reached, or its answer broke off. */
+export class NetworkError extends Error {
+  problem = { type: "network", title: "No connection", detail: this.message, retryable: true };
+}
+
+/** Send a request and return the response; throw {@link ApiError} or {@link NetworkError}. */
+export async function request(method, path, { body, headers = {}, signal, keepalive = false } = {}) {
+  let response;
+  try {
+    response = await fetch(new URL(`api/${path}`, document.baseURI), {
+      method,
+      signal,
+      keepalive,
+      cache: "no-store",
+      headers: body === undefined ? headers : { "Content-Type": "application/json", ...headers },
+      body: body === undefined ? undefined : JSON.stringify(body),
+    });
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw new NetworkError("The server could not be reached.");
+  }
+  if (!response.ok) throw new ApiError(await readProblem(response));
+  return response;
+}
+
+async function readProblem(response) {
+  const unknown = { type: "unknown", title: "Unexpected answer", status: response.status, retryable: response.status >= 500 };
+  try {
+    return { ...unknown, ...(await response.json()) };
+  } catch {
+    return unknown;
+  }
+}
+
+async function json(method, path, options) {
+  const response = await request(method, path, options);
+  try {
+    return await response.json();
+  } catch {
+    throw new NetworkError("The answer broke off.");
+  }
+}
+
+function query(parameters) {
+  const given = Object.entries(parameters).filter(([, value]) => value !== undefined && value !== null);
+  return given.length ? `?${new URLSearchParams(given)}` : "";
+}
+
+const thread = (id) => `threads/${encodeURIComponent(id)}`;
+const turn = (threadId, turnId) => `${thread(threadId)}/turns/${encodeURIComponent(turnId)}`;
+
+export const getInfo = () => json("GET", "info");
+export const listThreads = (parameters) => json("GET", `threads${query(parameters)}`);
+export const createThread = (body) => json("POST", "threads", { body });
+export const getThread = (id) => json("GET", thread(id));
+export const updateThread = (id, body) => json("PATCH", thread(id), { body });
+export const deleteThread = (id, options) => request("DELETE", thread(id), options);
+export const listMessages = (id, parameters) => json("GET", `${thread(id)}/messages${query(parameters)}`);
+export const cancelTurn = (threadId, turnId) => request("POST", `${turn(threadId, turnId)}/cancel`);
+
+/** Open the stream of a new turn: the answer to a message. */
+export function openTurn(threadId, { content, key }, signal) {
+  return request("POST", `${thread(threadId)}/messages`, {
+    // The key is kept with the message, so that whichever page shows it can send it again.
+    body: { content, metadata: { idempotency_key: key } },
+    headers: { Accept: "text/event-stream", "Idempotency-Key": key },
+    signal,
+  });
+}
+
+/** Open the stream of a turn's events after the one with the id `after`. */
+export function openEvents(threadId, turnId, after, signal) {
+  const headers = { Accept: "text/event-stream", "Last-Event-ID": String(after) };
+  return request("GET", `${turn(threadId, turnId)}/events`, { headers, signal });
+}

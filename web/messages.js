@@ -1,0 +1,153 @@
+/** How a message looks: the user's, and the assistant's while it is written and afterwards. */
+
+import { copyButton, h, icon } from "./dom.js";
+import { MarkdownView } from "./markdown.js";
+import { ToolCallView } from "./toolcalls.js";
+import { clock, problemText } from "./words.js";
+
+/** The user's message, with what went wrong below it. */
+export class UserView {
+  role = "user";
+
+  /** `onRetry` is called with this view. */
+  constructor({ id = null, content, key, timestamp }, onRetry) {
+    this.id = id;
+    this.content = content;
+    this.key = key;
+    this.onRetry = onRetry;
+    this.notice = h("div", { class: "notice-slot" });
+    this.element = h(
+      "li",
+      { class: "message user" },
+      h("h2", { class: "visually-hidden" }, "You"),
+      h(
+        "div",
+        { class: "said" },
+        h("div", { class: "bubble" }, content),
+        h("div", { class: "actions" }, time(timestamp), copyButton("Copy your message", () => content)),
+      ),
+      this.notice,
+    );
+  }
+
+  /** Show a turn's outcome; only the last message of a thread can be tried again. */
+  setStatus(status, problem, isLast) {
+    const state = JSON.stringify([status, problem, isLast]);
+    if (state === this.state) return;
+    this.state = state;
+    this.status = status;
+    this.problem = problem;
+    const broken = status === "failed" || status === "interrupted";
+    const shown = problem ?? (status === "interrupted" ? { type: "turn_interrupted" } : null);
+    this.notice.replaceChildren(...(broken ? [this.#notice(problemText(shown), shown, isLast)] : []));
+    if (status === "cancelled" && isLast) this.notice.replaceChildren(h("p", { class: "stopped" }, "Stopped"));
+  }
+
+  #notice(words, problem, isLast) {
+    return h(
+      "div",
+      { class: "notice" },
+      icon("alert"),
+      h("div", {}, h("p", {}, words), problem?.request_id && h("p", { class: "fine" }, `Reference: ${problem.request_id}`)),
+      isLast && h("button", { type: "button", class: "pill", onclick: () => this.onRetry(this) }, icon("retry"), "Retry"),
+    );
+  }
+}
+
+/** The assistant's message. */
+export class AnswerView {
+  role = "assistant";
+  id = null;
+  #text = "";
+  #calls = new Map();
+  #frame = 0;
+
+  constructor() {
+    this.tools = h("div", { class: "tools" });
+    this.markdown = new MarkdownView();
+    this.waiting = h("div", { class: "waiting", role: "img", "aria-label": "Thinking" }, h("i"), h("i"), h("i"));
+    this.footer = h("div", { class: "actions" });
+    this.element = h(
+      "li",
+      { class: "message assistant" },
+      h("h2", { class: "visually-hidden" }, "Assistant"),
+      h("span", { class: "avatar" }, icon("logo")),
+      h("div", { class: "answer" }, this.tools, this.markdown.element, this.waiting, this.footer),
+    );
+    this.element.classList.add("live");
+  }
+
+  /** What the answer says, without the page's own words. */
+  get spoken() {
+    return this.markdown.element.innerText;
+  }
+
+  /** Add a piece of text; it is shown with the next frame. */
+  append(text) {
+    this.#text += text;
+    this.waiting.hidden = true;
+    this.#frame ||= requestAnimationFrame(() => this.#render());
+  }
+
+  /** Show a tool call that has begun. */
+  startCall(call) {
+    this.#showCall({ ...call, running: true });
+  }
+
+  /** Show a tool call's outcome. */
+  completeCall(call) {
+    this.#showCall({ ...this.#calls.get(call.id)?.call, ...call, running: false });
+    this.waiting.hidden = Boolean(this.#text) || this.#runs();
+  }
+
+  /** Show the whole message as it was stored. */
+  finish(message) {
+    const state = JSON.stringify([message.id, message.status, message.content, message.tool_calls]);
+    if (state === this.state) return;
+    this.state = state;
+    this.id = message.id;
+    this.#text = message.content;
+    for (const call of message.tool_calls ?? []) this.#showCall(call);
+    this.#render();
+    this.#end(message);
+  }
+
+  #end(message) {
+    this.element.classList.remove("live");
+    this.waiting.hidden = true;
+    const stopped = message.status === "cancelled";
+    const { model, usage } = message.metadata ?? {};
+    const tokens = usage && `${usage.input_tokens ?? 0} tokens read, ${usage.output_tokens ?? 0} written`;
+    this.footer.replaceChildren(
+      ...[
+        stopped && h("span", { class: "stopped" }, "Stopped"),
+        message.content && copyButton("Copy the answer", () => message.content),
+        time(message.timestamp),
+        model && h("span", { title: tokens || null }, model),
+      ].filter(Boolean),
+    );
+  }
+
+  #showCall(call) {
+    const known = this.#calls.get(call.id);
+    const view = known?.view ?? new ToolCallView(call);
+    if (known) view.update(call);
+    else this.tools.append(view.element);
+    this.#calls.set(call.id, { call, view });
+    this.waiting.hidden = true;
+  }
+
+  #runs() {
+    return [...this.#calls.values()].some(({ call }) => call.running);
+  }
+
+  #render() {
+    cancelAnimationFrame(this.#frame);
+    this.#frame = 0;
+    this.markdown.update(this.#text);
+  }
+}
+
+function time(timestamp) {
+  return timestamp ? h("time", { datetime: timestamp }, clock(timestamp)) : null;
+}
