@@ -17,5 +17,5 @@ from settings import load_settings
 api = create_app(load_settings())
 bridge = FunctionsBridge(api)
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
-for function in http_functions(api, prefix="api"):
+for function in http_functions(api):
     app.function_name(function.name)(app.route(route=function.route, methods=function.methods)(bridge.handle))

@@ -46,7 +46,7 @@ SCOPE_KEYS = (
     "headers",
 )
 # The host tries functions in the order of their names (not: literal paths first), so the one for all other paths comes last.
-CATCH_ALL = "zz_unknown_path"
+CATCH_ALL = "zz_everything_else"
 logger = logging.getLogger(__name__)
 
 
@@ -58,14 +58,16 @@ class HttpFunction(NamedTuple):
     methods: list[str] | None
 
 
-def http_functions(app: FastAPI, *, prefix: str) -> Iterator[HttpFunction]:
-    """Describe the functions that serve an app: one a route, and one for what no route below ``prefix`` takes.
+def http_functions(app: FastAPI) -> Iterator[HttpFunction]:
+    """Describe the functions that serve an app: one a route, and one for what no route takes.
 
-    Without the last, the host would answer wrong paths and methods itself, in its own format.
+    Without the last, the host would answer wrong paths and methods itself, in its own format. It also takes ``/``: a function
+    cannot have the empty route, for which the host puts the function's name.
     """
     for route in iter_route_contexts(app.routes):
-        yield HttpFunction(str(route.name), str(route.path).removeprefix("/"), sorted(route.methods or ()) or None)
-    yield HttpFunction(CATCH_ALL, f"{prefix}/{{*path}}", None)
+        if path := str(route.path).removeprefix("/"):
+            yield HttpFunction(str(route.name), path, sorted(route.methods or ()) or None)
+    yield HttpFunction(CATCH_ALL, "{*path}", None)
 
 
 class FunctionsBridge:

@@ -31,8 +31,11 @@ class FlowingResponse(StreamingResponse):
     """A streaming response that gives up on a reader who does not read."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the response."""
-        await super().__call__(scope, receive, partial(_send_in_time, send))
+        """Send the response; one that is not sent to its end makes the server close the connection."""
+        try:
+            await super().__call__(scope, receive, partial(_send_in_time, send))
+        except ClientDisconnect:
+            logger.info("a reader took nothing for %g seconds and is cut off", SEND_SECONDS)
 
 
 async def _send_in_time(send: Send, message: Message) -> None:
@@ -40,7 +43,6 @@ async def _send_in_time(send: Send, message: Message) -> None:
         async with asyncio.timeout(SEND_SECONDS):
             await send(message)
     except TimeoutError as error:
-        logger.info("a reader took nothing for %g seconds and is cut off", SEND_SECONDS)
         raise ClientDisconnect from error
 
 

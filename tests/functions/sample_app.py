@@ -147,5 +147,5 @@ async def handle(req: Request) -> Response:
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 app.function_name("a_trivial")(app.route(route="api/trivial", methods=["GET"])(trivial))
-for function in http_functions(api, prefix="api"):
+for function in http_functions(api):
     app.function_name(function.name)(app.route(route=function.route, methods=function.methods)(handle))

@@ -12,21 +12,32 @@ import pytest
 from api.app import create_app
 from settings import Settings
 from tests.fakes.functions_host import FunctionsHost, needs_runtime
+from tests.rest.events import SSE, all_events, sse_events
+from tests.server import serve_api
 
 pytestmark = needs_runtime
 NAMES = [
+    "batch",
+    "cancel_turn",
     "create_thread",
     "delete_thread",
+    "follow_turn",
     "get_docs",
     "get_docs_file",
     "get_health",
+    "get_info",
     "get_openapi",
+    "get_page_file",
     "get_thread",
+    "get_turn",
+    "get_vendored_file",
+    "invoke",
     "list_messages",
     "list_threads",
     "send_message",
+    "stream",
     "update_thread",
-    "zz_unknown_path",
+    "zz_everything_else",
 ]
 MISSING = f"thread_{'0' * 32}"
 
@@ -40,9 +51,9 @@ async def test_functions_take_the_paths_and_methods_of_the_openapi_document(api:
     document = create_app(Settings(data_dir=tmp_path)).openapi()
     documented = {(path, method.upper()) for path, methods in document["paths"].items() for method in methods}
     served = {(f"/{function.route}", method) for function in api.functions for method in function.methods or ()}
-    undocumented = {("/api/openapi.json", "GET"), ("/api/docs", "GET"), ("/api/docs/{file}", "GET")}
-    assert served == documented | undocumented
-    assert api.functions[-1].route == "api/{*path}"
+    files = ("/api/openapi.json", "/api/docs", "/api/docs/{file}", "/web/{file}", "/web/vendor/{file}")
+    assert served == documented | {(file, "GET") for file in files}
+    assert api.functions[-1].route == "{*path}"
     assert api.functions[-1].methods is None
 
 
@@ -83,6 +94,33 @@ async def test_agent_answers_a_message(api_client: httpx2.AsyncClient) -> None:
     assert "12.75" in answer.json()["content"]
 
 
+async def test_an_answer_streams_as_on_the_other_host(api_client: httpx2.AsyncClient, tmp_path: Path) -> None:
+    async with serve_api(Settings(data_dir=tmp_path / "other")) as other_client:
+        told = []
+        for client in (api_client, other_client):
+            thread = (await client.post("/api/threads", json={})).json()
+            path = f"/api/threads/{thread['id']}/messages"
+            question = {"content": "Weather in Seattle, and what is a 15% tip on $85?"}
+            async with client.stream("POST", path, json=question, headers=SSE) as response:
+                assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
+                assert response.headers["x-accel-buffering"] == "no"
+                events = [event async for event in sse_events(response)]
+            told.append([(e["id"], e["type"], e.get("text"), e.get("tool"), e.get("arguments")) for e in events])
+            turn = f"/api/threads/{thread['id']}/turns/{events[0]['turn_id']}"
+            assert await all_events(client, f"{turn}/events", **{"Last-Event-ID": "4"}) == events[4:]
+            assert (await client.post(f"{turn}/cancel")).status_code == 409
+    assert told[0] == told[1]
+    assert told[0][-1][1] == "message.completed"
+
+
+async def test_the_page_is_at_the_root(api: FunctionsHost, api_client: httpx2.AsyncClient) -> None:
+    page = await api_client.get("/")
+    assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert (await api_client.get("/web/page.js")).status_code == 200
+    assert (await api_client.get("/web/vendor/marked.esm.js")).status_code == 200
+    assert [name for name, _ in api.invocations] == ["zz_everything_else", "get_page_file", "get_vendored_file"]
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status", "slug"),
     [
@@ -90,6 +128,8 @@ async def test_agent_answers_a_message(api_client: httpx2.AsyncClient) -> None:
         ("GET", "/api/threads/other", 422, "validation_failed"),
         ("GET", "/api/nothing/here", 404, "not_found"),
         ("GET", "/api/", 404, "not_found"),
+        ("GET", "/nothing", 404, "not_found"),
+        ("GET", "/web/nothing.js", 404, "not_found"),
         ("PUT", "/api/threads", 405, "method_not_allowed"),
         ("HEAD", "/api/threads", 405, None),
         ("OPTIONS", "/api/threads", 405, "method_not_allowed"),
