@@ -51,8 +51,8 @@ function weatherGlance({ result, arguments: asked }) {
   return [
     h("strong", { class: "figure" }, `${result.temperature} ${text(result.unit ?? "°")}`),
     h("span", { class: "place" }, place),
-    h("span", { class: "more" }, more.map(text).join(" · ")),
     result.source === "sample" && h("span", { class: "tag" }, "sample data"),
+    h("span", { class: "more second" }, more.map(text).join(" · ")),
   ];
 }
 
@@ -96,7 +96,8 @@ export class ToolCallView {
     const subject = text(tool.subject(call) ?? "");
     let glance = null;
     if (!call.running && !failed) glance = tool.glance(call);
-    glance ??= [h("span", {}, tool.name), h("span", { class: "more" }, failed ? text(call.error) : subject)];
+    glance ??= [h("span", {}, tool.name), h("span", { class: "more" }, subject)];
+    if (failed) glance.push(h("span", { class: "more second" }, text(call.error)));
     this.summary.replaceChildren(
       icon(failed ? "alert" : tool.icon(call)),
       h("span", { class: "glance" }, ...glance.filter(Boolean)),

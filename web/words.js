@@ -40,6 +40,7 @@ export const threadTitle = (thread) => thread.title || thread.last_message_previ
 /** Return how long something took: `12 ms`, `1.4 s`. */
 export function duration(milliseconds) {
   if (typeof milliseconds !== "number") return "";
+  if (milliseconds < 1) return "< 1 ms";
   return milliseconds < 1000 ? `${Math.round(milliseconds)} ms` : `${(milliseconds / 1000).toFixed(1)} s`;
 }
 
