@@ -45,8 +45,8 @@ class ChatAgent:
         :raises ModelError: as the model's service fails.
         """
         run = Run(observer)
-        # An option, and not messages: the framework copies and re-types every message several times, at every call.
-        options: Any = {"history": as_history(history)}
+        # Options go past the framework, which copies and re-types every message and every piece of text several times.
+        options: Any = {"history": as_history(history), "on_text": run.text if stream else None}
         try:
             response = await (self._stream if stream else self._complete)(message.content, options, run)
         except Exception as error:
@@ -147,17 +147,24 @@ class Reporter:
     def __init__(self, run: Run) -> None:
         self._run = run
         self._calls: dict[str, tuple[str, list[str]]] = {}
+        self._seen = 0
 
     def report(self, contents: Sequence[Content]) -> None:
         """Tell the run what a message, or a streamed piece of one, contains."""
         for content in contents:
             if content.type == "text" and content.text:
-                self._run.text(content.text)
+                self._report_text(content.text)
             elif content.type == "function_call":
                 self._run.end_paragraph()
                 self._remember(content)
             elif content.type == "function_result" and content.exception:
                 self._report_refused(content)
+
+    def _report_text(self, text: str) -> None:
+        """Tell the run the part of a text that the model's client has not told it itself."""
+        self._seen += len(text)
+        if (untold := self._seen - self._run.told) > 0:
+            self._run.text(text[-untold:])
 
     def _remember(self, content: Content) -> None:
         """Keep a call's name and arguments, which may come in pieces, under all its ids."""

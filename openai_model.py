@@ -32,6 +32,7 @@ from errors import (
     ModelTimeout,
     ModelUnavailable,
 )
+from openai_stream import OnText, TextStream, parse_chunk
 from settings import Settings
 
 PATH = "/chat/completions"
@@ -43,7 +44,6 @@ MAX_RETRY_AFTER_SECONDS = 5.0
 CONNECT_TIMEOUT_SECONDS = 5.0
 OVERFLOW_CODES = ("context_length_exceeded", "string_above_max_length", "context_window_exceeded", "exceed_context_size_error")
 FILTER_CODES = ("content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation")
-ChunkStream = AsyncStream[ChatCompletionChunk]
 logger = logging.getLogger(__name__)
 
 
@@ -81,6 +81,11 @@ class OpenAIClient(openai.AsyncOpenAI):
         """Return the resource that the framework calls."""
         return _Chat(self)
 
+    def _process_response_data(self, *, data: object, cast_to: type[Any], response: httpx2.Response) -> Any:
+        if cast_to is ChatCompletionChunk:
+            return parse_chunk(data)
+        return super()._process_response_data(data=data, cast_to=cast_to, response=response)
+
     def _should_retry(self, response: httpx2.Response) -> bool:
         wait = self._parse_retry_after_header(response.headers)
         return super()._should_retry(response) and (wait is None or wait <= MAX_RETRY_AFTER_SECONDS)
@@ -94,12 +99,18 @@ class _Chat(AsyncChat):
 
 class _Completions(AsyncCompletions):
     async def create(  # type: ignore[override]  # called by the framework only, which passes these
-        self, *, messages: list[Any], history: Sequence[Any] = (), stream: bool = False, **options: Any
+        self,
+        *,
+        messages: list[Any],
+        history: Sequence[Any] = (),
+        on_text: OnText | None = None,
+        stream: bool = False,
+        **options: Any,
     ) -> ChatCompletion | AsyncStream[ChatCompletionChunk]:
         """Send a request as it is; the whole call has one deadline, retries included.
 
         The SDK's own method re-types every message and option, at about 0.1 ms each. ``history`` are messages in the
-        protocol's form, which go behind the instructions: see :func:`agent.as_history`.
+        protocol's form, which go behind the instructions: see :func:`agent.as_history`. ``on_text`` is told a stream's text.
         """
         head = 1 if messages and messages[0]["role"] in ("system", "developer") else 0
         body = {**options, "messages": [*messages[:head], *history, *messages[head:]], "stream": stream}
@@ -107,7 +118,9 @@ class _Completions(AsyncCompletions):
         post = self._client.post
         async with asyncio.timeout(timeout.read if isinstance(timeout, httpx2.Timeout) else None):
             if stream:
-                return await post(PATH, content=to_json(body), cast_to=ChatCompletion, stream=True, stream_cls=ChunkStream)
+                chunks = await post(PATH, content=to_json(body), cast_to=ChatCompletion, stream=True, stream_cls=TextStream)
+                chunks.on_text = on_text
+                return chunks
             return _as_completion(await post(PATH, content=to_json(body), cast_to=httpx2.Response))
 
 

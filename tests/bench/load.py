@@ -6,7 +6,7 @@ import asyncio
 import json
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -36,6 +36,17 @@ class Client:
         status = int(answer.split(" ", 2)[1])
         headers = dict(line.lower().split(": ", 1) for line in answer.split("\r\n")[1:] if ": " in line)
         return status, await self._reader.readexactly(int(headers.get("content-length", 0)))
+
+    async def stream(self, path: str, body: bytes) -> AsyncIterator[bytes]:
+        """Send a request for a stream; yield the chunks of the answer as they come."""
+        head = f"POST {path} HTTP/1.1\r\nhost: x\r\naccept: text/event-stream\r\ncontent-type: application/json\r\n"
+        self._writer.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+        answer = await self._reader.readuntil(b"\r\n\r\n")
+        if b" 200 " not in answer[:20]:
+            raise RuntimeError(answer.decode("latin-1"))
+        while size := int(await self._reader.readuntil(b"\r\n"), 16):
+            yield (await self._reader.readexactly(size + 2))[:-2]
+        await self._reader.readexactly(2)
 
     async def json(self, method: str, path: str, body: Any = None) -> Any:
         """Send a request that must succeed; return the answer's JSON."""

@@ -2,7 +2,7 @@
 
 In a test, :class:`FakeModel` runs in the test's event loop and follows a script of replies. As a program
 (``python -m tests.fakes.model --port N``) it answers at once, for benchmarks: a message with ``[2 tools]`` gets two tool
-calls first.
+calls first, and one with ``[50 tokens, 10 ms]`` a stream at that pace, whose tokens say when they were sent.
 
 Written from the protocol's public reference: https://platform.openai.com/docs/api-reference/chat
 """
@@ -12,6 +12,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import re
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -219,12 +221,16 @@ def prepared(reply: Reply) -> tuple[bytes, bytes]:
 PREPARED = {"text": prepared(TEXT_REPLY), "tools": prepared(TOOLS_REPLY)}
 
 
+PACE = re.compile(r"\[(\d+) tokens, (\d+) ms\]")
+
+
 class InstantModel(asyncio.Protocol):
-    """The benchmarks' server: keeps connections open and writes prepared bytes."""
+    """The benchmarks' server: keeps connections open and writes prepared bytes, or tokens at a pace."""
 
     def __init__(self) -> None:
         self._buffer = b""
         self._transport: asyncio.Transport
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -244,12 +250,32 @@ class InstantModel(asyncio.Protocol):
 
     def _answer(self, request: dict[str, Any]) -> None:
         last = request["messages"][-1]
+        if pace := PACE.search(str(last["content"])):
+            task = asyncio.create_task(self._answer_at_a_pace(int(pace[1]), int(pace[2]) / 1000))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            return
         kind = "tools" if last["role"] == "user" and "[2 tools]" in str(last["content"]) else "text"
         stream = bool(request.get("stream"))
         body = PREPARED[kind][stream]
         content_type = "text/event-stream" if stream else "application/json"
         headers = {"content-type": content_type, "content-length": str(len(body))}
         self._transport.write(head_of(200, headers) + body)
+
+    async def _answer_at_a_pace(self, tokens: int, seconds: float) -> None:
+        request = {"model": "fake", "stream_options": {"include_usage": True}}
+        token, end, usage = (json.dumps(piece) for piece in chunks(request, Reply(text="TOKEN"))[1:])
+        self._transport.write(head_of(200, {"content-type": "text/event-stream", "transfer-encoding": "chunked"}))
+        due = time.monotonic()
+        for _ in range(tokens):
+            await asyncio.sleep(max(0, due - time.monotonic()))
+            due += seconds
+            self._write_chunk(f"data: {token.replace('TOKEN', f't{time.monotonic_ns()} ')}\n\n")
+        self._write_chunk(f"data: {end}\n\ndata: {usage}\n\ndata: [DONE]\n\n")
+        self._transport.write(b"0\r\n\r\n")
+
+    def _write_chunk(self, text: str) -> None:
+        self._transport.write(f"{len(text):x}\r\n{text}\r\n".encode())
 
 
 async def serve(port: int) -> None:
