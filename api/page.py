@@ -19,6 +19,7 @@ FILES = frozenset(
         "messages.js",
         "page.css",
         "page.js",
+        "placeholders.js",
         "rename.js",
         "scroll.js",
         "sidebar.js",

@@ -1,8 +1,9 @@
 /** The open thread: its messages, and the turn that runs in it. */
 
 import { cancelTurn, createThread, listMessages } from "./api.js";
-import { announce, h, icon } from "./dom.js";
+import { announce } from "./dom.js";
 import { AnswerView, UserView } from "./messages.js";
+import { errorNotice, skeleton } from "./placeholders.js";
 import { followTurn, sendMessage } from "./turns.js";
 import { problemText, titleFrom } from "./words.js";
 
@@ -46,14 +47,14 @@ export class Conversation extends EventTarget {
     this.scroll.toEnd();
     if (threadId === null) return;
     // What comes quickly needs no placeholder.
-    const skeleton = setTimeout(() => this.notice.replaceChildren(skeletonOf()), 150);
+    const placeholder = setTimeout(() => this.notice.replaceChildren(skeleton()), 150);
     const opened = this.#opened;
     try {
       await this.sync();
     } catch (error) {
       if (opened === this.#opened) this.#showError(error.problem);
     } finally {
-      clearTimeout(skeleton);
+      clearTimeout(placeholder);
       if (opened === this.#opened) this.notice.querySelector(".skeleton")?.remove();
     }
     if (opened === this.#opened) this.scroll.toEnd();
@@ -87,9 +88,9 @@ export class Conversation extends EventTarget {
     if (this.#turn) return;
     const view = new UserView({ content, key: crypto.randomUUID(), timestamp: new Date().toISOString() }, (it) => this.#send(it));
     this.empty.hidden = true;
-    this.#settle();
     this.#views.push(view);
     this.list.append(view.element);
+    this.#settle();
     await this.#send(view);
   }
 
@@ -300,19 +301,10 @@ export class Conversation extends EventTarget {
   }
 
   #showError(problem) {
-    const again = h("button", { type: "button", class: "pill", onclick: () => this.open(this.threadId) }, icon("retry"), "Retry");
-    const gone = problem?.type === "thread_not_found";
-    this.notice.replaceChildren(
-      h("div", { class: "notice", role: "alert" }, icon("alert"), h("div", {}, h("p", {}, problemText(problem))), !gone && again),
-    );
+    this.notice.replaceChildren(errorNotice(problem, () => this.open(this.threadId)));
   }
 
   #tell(type, detail) {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
-}
-
-function skeletonOf() {
-  const lines = ["short", "", "", "medium"].map((width) => h("span", { class: `line ${width}`.trim() }));
-  return h("div", { class: "skeleton", role: "img", "aria-label": "Loading the conversation" }, ...lines);
 }
