@@ -50,8 +50,7 @@ FORMATS = ("application/json", sse.MEDIA_TYPE, ndjson.MEDIA_TYPE)
             "headers": ASYNC_HEADERS | REPLAYED_HEADER,
         },
         **http_error_responses(413, 415),
-        **TURN_ERRORS,
-        **error_responses(NotAcceptable),
+        **error_responses(NotAcceptable, IdempotencyKeyReused, *TURN_ERRORS),
     },
 )
 async def send_message(

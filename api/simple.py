@@ -74,7 +74,7 @@ class Asker:
     responses={
         200: {"content": {"application/json": {"example": INVOCATION_EXAMPLE}}},
         **BODY_ERRORS,
-        **TURN_ERRORS,
+        **error_responses(*TURN_ERRORS),
     },
 )
 async def invoke(body: Invocation, request: Request, services: ServicesDep, owner: OwnerDep) -> Response:

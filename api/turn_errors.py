@@ -1,12 +1,11 @@
-"""What a turn may fail with, for the OpenAPI description of every route that runs one."""
+"""What a turn may fail with, for the description of every route that answers with its outcome."""
 
 from __future__ import annotations
 
-from api.problems import error_responses
 from errors import (
+    ChatError,
     ContentFiltered,
     ContextOverflow,
-    IdempotencyKeyReused,
     InvalidRequest,
     ModelMisconfigured,
     ModelThrottled,
@@ -19,11 +18,10 @@ from errors import (
     TurnTimeout,
 )
 
-TURN_ERRORS = error_responses(
+TURN_ERRORS: tuple[type[ChatError], ...] = (
     ThreadNotFound,
     TurnInProgress,
     InvalidRequest,
-    IdempotencyKeyReused,
     ContentFiltered,
     ContextOverflow,
     ModelThrottled,

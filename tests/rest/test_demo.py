@@ -45,7 +45,7 @@ async def test_every_request_of_the_demo_is_answered_as_it_says(api: httpx2.Asyn
 async def test_the_demo_shows_every_endpoint(api: httpx2.AsyncClient) -> None:
     demo = (ROOT / "demo.http").read_text()
     shown = {
-        (method, re.sub(r"\{\{createThread[^}]*\}\}", "{thread_id}", path).partition("?")[0])
+        (method, re.sub(r"\{\{inB[^}]*\}\}", "{turn_id}", re.sub(r"\{\{cr[^}]*\}\}", "{thread_id}", path)).partition("?")[0])
         for method, path in re.findall(r"^([A-Z]+) \{\{baseUrl\}\}(\S+)", demo, re.MULTILINE)
     }
     document = (await api.get("/api/openapi.json")).json()
