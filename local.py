@@ -36,7 +36,7 @@ class Server(uvicorn.Server):
 def banner(settings: Settings, port: int) -> str:
     """Return what the user sees at start: where the data lives, which model and weather answer, and what to open."""
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    address = f"http://{host}:{port}/api"
+    address = f"http://{host}:{port}"
     model = {
         "azure": f"{settings.azure_openai_model} on {settings.azure_openai_endpoint}",
         "openai": f"{settings.openai_model} on {settings.openai_base_url or 'OpenAI'}",
@@ -50,8 +50,9 @@ def banner(settings: Settings, port: int) -> str:
             f"  data     {data}",
             f"  model    {model}",
             f"  weather  {weather}",
-            f"  API      {address}",
-            f"  docs     {address}/docs",
+            f"  chat     {address}",
+            f"  API      {address}/api",
+            f"  docs     {address}/api/docs",
             "Ctrl-C stops it.",
         ]
     )
