@@ -50,7 +50,7 @@ def banner(settings: Settings, port: int) -> str:
             f"  data     {data}",
             f"  model    {model}",
             f"  weather  {weather}",
-            f"  chat     {address}/",
+            f"  chat     {address}",
             f"  API      {address}/api",
             f"  docs     {address}/api/docs",
             "Ctrl-C stops it.",

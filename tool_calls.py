@@ -66,6 +66,7 @@ class Run:
         id = call_id if call_id and call_id not in self._ids else f"call_{uuid.uuid4().hex[:24]}"
         self._ids.add(id)
         self._handled.add(key)
+        self._paragraph_ended = True
         self.calls += 1
         self._observer.tool_started(id, tool, arguments)
         return id

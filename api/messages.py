@@ -15,7 +15,7 @@ from api.problems import error_responses, http_error_responses, problem_response
 from api.schemas import MESSAGE_EXAMPLE, TURN_EXAMPLE, MessageCreate, MessageList
 from api.streaming import SILENCE_SECONDS, described, events_response
 from api.turn_errors import TURN_ERRORS
-from errors import InvalidCursor, InvalidRequest, NotAcceptable, StoreUnavailable, ThreadNotFound
+from errors import IdempotencyKeyReused, InvalidCursor, InvalidRequest, NotAcceptable, StoreUnavailable, ThreadNotFound
 from records import Message, NewMessage, Order, Problem, message_seq, new_id
 from turn_log import TurnLog
 
