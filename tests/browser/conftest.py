@@ -59,6 +59,11 @@ class Chat:
         await self.page.get_by_role("textbox", name="Your message").fill(text)
         await self.page.keyboard.press("Enter")
 
+    async def retry(self) -> None:
+        """Try the last message again; the list of threads may have a button of that name too."""
+        messages = self.page.get_by_role("list", name="Conversation", exact=True)
+        await messages.get_by_role("button", name="Retry").click()
+
     async def api(self, method: str, path: str, body: Any = None) -> Any:
         """Call the API beside the page."""
         response = await self.page.request.fetch(f"{self.address}/api/{path}", method=method, data=body)
