@@ -1,6 +1,11 @@
 """Every error a caller can meet, each with its stable problem type.
 
     ChatError
+    ├── Unauthenticated              401  unauthenticated
+    ├── Forbidden                    403  missing_scope
+    ├── IdentityUnavailable          503  identity_unavailable
+    ├── RateLimited                  429  rate_limited
+    ├── Busy                         503  busy
     ├── NotAcceptable                406  not_acceptable
     ├── InvalidRequest               422  validation_failed (names the fields)
     │   └── InvalidCursor            422  validation_failed
@@ -51,6 +56,66 @@ class ChatError(Exception):
         super().__init__(detail)
         self.detail = detail
         self.retry_after = retry_after
+
+
+class Unauthenticated(ChatError):
+    """No credentials, or not valid ones; ``reason`` says what was wrong, for logs only."""
+
+    type = "unauthenticated"
+    status = 401
+    title = "Not signed in"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("Send a valid API key in X-API-Key, or a valid bearer token.")
+        self.reason = reason
+
+
+class Forbidden(ChatError):
+    """The credentials are valid, but do not include ``scope``."""
+
+    type = "missing_scope"
+    status = 403
+    title = "Not allowed"
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(f"These credentials lack the scope {scope}.")
+        self.scope = scope
+
+
+class IdentityUnavailable(ChatError):
+    """A token cannot be checked, because the keys of its issuer cannot be had."""
+
+    type = "identity_unavailable"
+    status = 503
+    title = "Sign-in is unavailable"
+    retryable = True
+
+    def __init__(self) -> None:
+        super().__init__("The token cannot be checked right now.", retry_after=5)
+
+
+class RateLimited(ChatError):
+    """The caller has used up one of its limits; ``retry_after`` is when there is room again."""
+
+    type = "rate_limited"
+    status = 429
+    title = "Too many requests"
+    retryable = True
+
+    def __init__(self, what: str, *, retry_after: float) -> None:
+        super().__init__(f"The limit of {what} is used up.", retry_after=retry_after)
+
+
+class Busy(ChatError):
+    """The process runs as many turns as it may."""
+
+    type = "busy"
+    status = 503
+    title = "Busy"
+    retryable = True
+
+    def __init__(self) -> None:
+        super().__init__("The service is answering as many messages as it can.", retry_after=1)
 
 
 class NotAcceptable(ChatError):

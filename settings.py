@@ -8,17 +8,33 @@ from __future__ import annotations
 
 import ipaddress
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_core import from_json
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 ModelKind = Literal["azure", "openai", "offline"]
 
 
 class SettingsError(Exception):
     """The environment does not make a usable configuration; the text names the variables."""
+
+
+class ApiKey(BaseModel):
+    """An API key: a client application of one tenant. Only the hash of the key is known."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")
+    tenant: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")
+    sha256: str = Field(pattern=r"^[0-9a-fA-F]{64}$")
+    scopes: tuple[Literal["chat", "admin"], ...] = ("chat",)
+    expires: AwareDatetime | None = None
+
+
+TenantId = Annotated[str, Field(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
 
 
 class Settings(BaseSettings):
@@ -48,6 +64,23 @@ class Settings(BaseSettings):
     history_max_messages: int = Field(40, ge=0, le=1000, description="messages of history shown to the model")
     history_max_tokens: int = Field(16_000, ge=0, description="their estimated tokens at most (four bytes a token)")
 
+    api_keys: Annotated[tuple[ApiKey, ...], NoDecode] = Field(
+        (), description="JSON list of {name, tenant, sha256, scopes, expires?}"
+    )
+    entra_tenant_ids: Annotated[tuple[TenantId, ...], NoDecode] = Field((), description="tenants whose users may call")
+    entra_audience: str | None = Field(None, description="the API's client id, or its application id URI")
+    entra_required_permission: str | None = Field(None, description="scope or role that every token must have")
+    entra_authority: str = Field("https://login.microsoftonline.com", description="issuer of the tokens")
+
+    limit_requests_per_minute: int = Field(0, ge=0, description="of an owner; 0: no limit")
+    limit_turns_at_once: int = Field(0, ge=0, description="of an owner; 0: no limit")
+    limit_tokens_per_day: int = Field(0, ge=0, description="of an owner (UTC day); 0: no limit")
+    tenant_limit_requests_per_minute: int = Field(0, ge=0, description="of a tenant; 0: no limit")
+    tenant_limit_turns_at_once: int = Field(0, ge=0, description="of a tenant; 0: no limit")
+    tenant_limit_tokens_per_day: int = Field(0, ge=0, description="of a tenant (UTC day); 0: no limit")
+    redis_url: SecretStr | None = Field(None, description="Redis that all instances count on; not set: each for itself")
+    process_max_turns: int = Field(256, ge=1, description="turns that run in one process; more are refused as busy")
+
     weather_provider: Literal["open-meteo", "sample"] | None = Field(
         None, description="`open-meteo` or `sample` (made-up data); not set: `open-meteo`, with the offline model `sample`"
     )
@@ -67,6 +100,27 @@ class Settings(BaseSettings):
                 raise ValueError("must start with https:// (plain http only on this machine or its network)")
         return value
 
+    @field_validator("api_keys", mode="before")
+    @classmethod
+    def _is_json(cls, value: Any) -> Any:
+        try:
+            return from_json(value) if isinstance(value, str) else value
+        except ValueError as error:
+            raise ValueError("must be a JSON list of {name, tenant, sha256, scopes, expires?}") from error
+
+    @field_validator("entra_tenant_ids", mode="before")
+    @classmethod
+    def _separated_by_commas(cls, value: Any) -> Any:
+        return tuple(each.strip().lower() for each in value.split(",") if each.strip()) if isinstance(value, str) else value
+
+    @field_validator("entra_authority")
+    @classmethod
+    def _is_safe_authority(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(parts.hostname or "")):
+            raise ValueError("must start with https:// (plain http only on this machine)")
+        return value
+
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.azure_openai_endpoint and not self.azure_openai_model:
@@ -77,9 +131,18 @@ class Settings(BaseSettings):
             raise ValueError("COSMOS_ENDPOINT: must be set on Azure: SQLite would lose the threads")
         if self.website_site_name and self.model_kind == "offline":
             raise ValueError("AZURE_OPENAI_ENDPOINT: must be set on Azure: the offline model is for one machine only")
+        if bool(self.entra_tenant_ids) != bool(self.entra_audience):
+            raise ValueError("ENTRA_AUDIENCE: must be set together with ENTRA_TENANT_IDS")
+        if self.website_site_name and not self.has_identity:
+            raise ValueError("API_KEYS: must be set on Azure, or ENTRA_TENANT_IDS: nobody could sign in")
         if self.website_site_name and self.weather_provider == "sample":
             raise ValueError("WEATHER_PROVIDER: sample data is refused on Azure")
         return self
+
+    @property
+    def has_identity(self) -> bool:
+        """Whether callers can sign in; if not, only this machine is served."""
+        return bool(self.api_keys or self.entra_tenant_ids)
 
     @property
     def model_kind(self) -> ModelKind:

@@ -12,11 +12,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pydantic import JsonValue
-from pydantic_core import to_json
 
-from errors import ChatError, InternalError, LeaseLost, TurnInterrupted, TurnTimeout
+from errors import Busy, ChatError, InternalError, LeaseLost, TurnInterrupted, TurnTimeout
 from event_keeper import EventKeeper
 from follow import stored_batches
+from history import estimate_tokens, fit_history
 from lease import KeptLease, TurnCancelled
 from records import (
     Message,
@@ -37,6 +37,7 @@ from turn_log import Answer, TurnLog, replay
 
 if TYPE_CHECKING:
     from agent import ChatAgent, RunResult
+    from quotas import Quotas
     from settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -45,9 +46,12 @@ logger = logging.getLogger(__name__)
 class Turns:
     """Starts turns and keeps them running, one task each, until they end or the process stops."""
 
-    def __init__(self, store: ThreadStore, agent: Callable[[], Awaitable[ChatAgent]], settings: Settings) -> None:
+    def __init__(
+        self, store: ThreadStore, agent: Callable[[], Awaitable[ChatAgent]], quotas: Quotas, settings: Settings
+    ) -> None:
         self._store = store
         self._agent = agent
+        self._quotas = quotas
         self._settings = settings
         self._keeper = EventKeeper(store, seconds_to_live=settings.event_ttl_seconds)
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -63,10 +67,14 @@ class Turns:
         the problem of a turn that fails.
 
         :raises ThreadNotFound, TurnInProgress, IdempotencyKeyReused, StoreError: as :meth:`ThreadStore.begin_turn` does.
+        :raises RateLimited: as :meth:`Quotas.begin_turn` does.
+        :raises Busy: if the process runs as many turns as it may.
         :raises TurnInterrupted: if the process is stopping.
         """
         if self._stopping:
             raise TurnInterrupted("The service is stopping.")
+        if len(self._tasks) >= self._settings.process_max_turns:
+            raise Busy
         begun: asyncio.Future[TurnLog] = asyncio.get_running_loop().create_future()
         # In a task of its own from the start: a caller who leaves now must not leave a lease without a turn behind.
         task = asyncio.create_task(self._turn(begun, owner, thread_id, new, stream, request_id))
@@ -132,20 +140,24 @@ class Turns:
         stream: bool,
         request_id: str | None,
     ) -> None:
+        tokens = 0
         try:
-            started = await self._begin(owner, thread_id, new)
+            await self._quotas.begin_turn(owner, new.turn_id)
+            try:
+                started = await self._begin(owner, thread_id, new)
+                log = TurnLog(new.turn_id) if isinstance(started, StartedTurn) else replay(started)
+                if not begun.done():
+                    begun.set_result(log)
+                if isinstance(started, StartedTurn):
+                    self._keeper.watch(thread_id, log)
+                    tokens = await self._run(log, started, stream, request_id)
+            finally:
+                await self._quotas.end_turn(owner, new.turn_id, tokens=tokens)
         except BaseException as error:
             if not begun.done():
                 begun.set_exception(TurnInterrupted() if isinstance(error, asyncio.CancelledError) else error)
-            if isinstance(error, Exception):
-                return
-            raise
-        log = TurnLog(new.turn_id) if isinstance(started, StartedTurn) else replay(started)
-        if not begun.done():
-            begun.set_result(log)
-        if isinstance(started, StartedTurn):
-            self._keeper.watch(thread_id, log)
-            await self._run(log, started, stream, request_id)
+            if not isinstance(error, Exception):
+                raise
 
     async def _begin(self, owner: Owner, thread_id: str, new: NewMessage) -> StartedTurn | ReplayedTurn:
         return await self._store.begin_turn(
@@ -156,18 +168,20 @@ class Turns:
             history_limit=self._settings.history_max_messages,
         )
 
-    async def _run(self, log: TurnLog, started: StartedTurn, stream: bool, request_id: str | None) -> None:
+    async def _run(self, log: TurnLog, started: StartedTurn, stream: bool, request_id: str | None) -> int:
+        """Run a turn to its end, whatever that is, and return the tokens that it has used."""
         log.emit("turn.started")
         answer = Answer(log)
         try:
-            await self._run_to_its_end(log, answer, started, stream)
+            return await self._run_to_its_end(log, answer, started, stream)
         except asyncio.CancelledError:
             await self._fail(log, started, TurnInterrupted(), request_id)
             raise
         except Exception as error:  # noqa: BLE001 - whatever happens, the turn must end and say so
             await self._fail(log, started, error, request_id)
+            return 0
 
-    async def _run_to_its_end(self, log: TurnLog, answer: Answer, started: StartedTurn, stream: bool) -> None:
+    async def _run_to_its_end(self, log: TurnLog, answer: Answer, started: StartedTurn, stream: bool) -> int:
         lease = self._leases[log.id] = KeptLease(self._store, started, self._settings.turn_lease_seconds)
         try:
             async with lease:
@@ -177,11 +191,14 @@ class Turns:
             reply = _reply(started, answer, "cancelled", metadata)
             await self._commit(log, started, "cancelled", reply=reply)
             log.emit("turn.cancelled", message=reply)
+            # The model says what it has used only at its end.
+            return sum(map(estimate_tokens, (*started.history, started.message, reply)))
         else:
             usage: JsonValue = {"input_tokens": result.input_tokens, "output_tokens": result.output_tokens}
             reply = _reply(started, answer, "completed", {"model": result.model, "usage": usage})
             await self._commit(log, started, "completed", reply=reply)
             log.emit("message.completed", message=reply)
+            return result.input_tokens + result.output_tokens
         finally:
             del self._leases[log.id]
 
@@ -234,25 +251,3 @@ def _reply(started: StartedTurn, answer: Answer, status: TurnStatus, metadata: M
         tool_calls=answer.tool_calls,
         metadata=metadata,
     )
-
-
-def fit_history(history: Sequence[Message], max_tokens: int) -> Sequence[Message]:
-    """Return the latest messages that fit the budget, from a user's message on.
-
-    A message counts with its tool calls and their results, so a call is never shown without its result. Tokens are estimated at
-    four bytes of UTF-8 each, which errs on the safe side for most languages.
-    """
-    start = len(history)
-    while start and (max_tokens := max_tokens - estimate_tokens(history[start - 1])) >= 0:
-        start -= 1
-    while start < len(history) and history[start].role != "user":
-        start += 1
-    return history[start:]
-
-
-def estimate_tokens(message: Message) -> int:
-    """Return about how many tokens the model needs to read a message and its tool calls."""
-    size = len(message.content.encode())
-    if message.tool_calls:
-        size += len(to_json(message.tool_calls))
-    return size // 4 + 4

@@ -17,6 +17,9 @@ from api.deps import Services
 from api.middleware import RequestMiddleware
 from api.openapi import install_openapi
 from api.problems import install_error_handlers
+from identity import open_identity
+from quota_backend import open_quota_backend
+from quotas import Quotas
 from settings import Settings
 from store import open_store
 from turn import Turns
@@ -25,6 +28,16 @@ if TYPE_CHECKING:
     from agent import ChatAgent
 
 GRACE_SECONDS = 10.0
+ROUTERS = (
+    threads.router,
+    messages.router,
+    turns.router,
+    simple.router,
+    system.router,
+    system.secured_router,
+    docs.router,
+    page.router,
+)
 logger = logging.getLogger(__name__)
 
 
@@ -48,7 +61,7 @@ def create_app(settings: Settings) -> FastAPI:
         # The host traces requests, and turns have spans of their own: another span a request would only cost.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    for router in (threads.router, messages.router, turns.router, simple.router, system.router, docs.router, page.router):
+    for router in ROUTERS:
         app.include_router(router)
     install_error_handlers(app)
     install_openapi(app)
@@ -93,10 +106,16 @@ class BackgroundAgent:
 def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextManager[State]]:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
-        async with open_store(settings) as store, aclosing(BackgroundAgent(settings)) as agent:
-            running = Turns(store, agent.get, settings)
+        async with (
+            open_identity(settings) as identity,
+            open_quota_backend(settings) as backend,
+            open_store(settings) as store,
+            aclosing(BackgroundAgent(settings)) as agent,
+        ):
+            quotas = Quotas(settings, backend)
+            running = Turns(store, agent.get, quotas, settings)
             try:
-                yield {"services": Services(settings, store, running)}
+                yield {"services": Services(settings, identity, quotas, store, running)}
             finally:
                 await running.close(grace_seconds=GRACE_SECONDS)
 

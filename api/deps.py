@@ -7,12 +7,13 @@ from typing import Annotated
 
 from fastapi import Depends, Path, Request
 
+from errors import Forbidden
+from identity import Caller, Identity
+from quotas import Quotas
 from records import THREAD_ID_PATTERN, Owner
 from settings import Settings
 from store import ThreadStore
 from turn import Turns
-
-LOCAL_OWNER = Owner(tenant="local", user="local")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,8 @@ class Services:
     """What is made once per process, when it starts."""
 
     settings: Settings
+    identity: Identity
+    quotas: Quotas
     store: ThreadStore
     turns: Turns
 
@@ -31,11 +34,28 @@ async def get_services(request: Request) -> Services:
     return services
 
 
-async def get_owner() -> Owner:
-    """Return whom the request acts for: on this machine, the only user."""
-    return LOCAL_OWNER
+async def get_caller(request: Request) -> Caller:
+    """Return who is calling, as :class:`api.secured_route.SecuredRoute` has found out."""
+    caller: Caller = request.scope["caller"]
+    return caller
+
+
+async def get_owner(request: Request) -> Owner:
+    """Return whom the request acts for."""
+    return (await get_caller(request)).owner
+
+
+async def require_admin(request: Request) -> None:
+    """Let only callers with the scope ``admin`` pass.
+
+    :raises Forbidden: if this one is none.
+    """
+    if "admin" not in (await get_caller(request)).scopes:
+        raise Forbidden("admin")
 
 
 ServicesDep = Annotated[Services, Depends(get_services)]
+CallerDep = Annotated[Caller, Depends(get_caller)]
+AdminOnly = Depends(require_admin)
 OwnerDep = Annotated[Owner, Depends(get_owner)]
 ThreadId = Annotated[str, Path(pattern=THREAD_ID_PATTERN, examples=["thread_5f0c1f0d3f4b4c1e8a3b7d2e9c6a1b40"])]

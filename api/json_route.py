@@ -9,8 +9,9 @@ from typing import Any, NoReturn
 
 from fastapi import Request
 from fastapi.responses import Response
-from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
+
+from api.secured_route import SecuredRoute
 
 MAX_BODY_BYTES = 256 * 1024
 
@@ -47,14 +48,14 @@ class JsonRequest(Request):
             raise json.JSONDecodeError("not valid JSON", "", 0) from error
 
 
-class JsonRoute(APIRoute):
+class JsonRoute(SecuredRoute):
     """A route that takes a JSON body (if it takes one) and answers 415 to anything else."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return the handler, with the checks in front where the route has a body."""
-        handle = super().get_route_handler()
+        handle = super(SecuredRoute, self).get_route_handler()
         if self.body_field is None:
-            return handle
+            return self.secured(handle)
 
         async def handle_json(request: Request) -> Response:
             content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -64,7 +65,7 @@ class JsonRoute(APIRoute):
                 raise HTTPException(415)
             return await handle(JsonRequest(request.scope, request.receive))
 
-        return handle_json
+        return self.secured(handle_json)
 
 
 def _refuse(constant: str) -> NoReturn:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
 from pydantic.json_schema import models_json_schema
 
-from api.problems import ValidationProblem
+from api.problems import ValidationProblem, add_error_responses
+from api.secured_route import SecuredRoute
+from errors import Forbidden, IdentityUnavailable, RateLimited, Unauthenticated
 from records import Problem
 
 DESCRIPTION = """\
@@ -17,6 +20,12 @@ Every error is `application/problem+json` (RFC 9457): match on `type`, show `tit
 """
 
 
+SCHEMES = {
+    "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "Name the end user in `X-User-Id`."},
+    "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "An Entra ID access token."},
+}
+
+
 def install_openapi(app: FastAPI) -> None:
     """Make ``app.openapi()`` return the completed document."""
     app.description = DESCRIPTION
@@ -24,7 +33,7 @@ def install_openapi(app: FastAPI) -> None:
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            app.openapi_schema = _with_problems(make())
+            app.openapi_schema = _with_security(_with_problems(make()), app)
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the document
@@ -39,4 +48,17 @@ def _with_problems(document: dict[str, Any]) -> dict[str, Any]:
     schemas.update(definitions["$defs"])
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
+    return document
+
+
+def _with_security(document: dict[str, Any], app: FastAPI) -> dict[str, Any]:
+    """Declare how callers sign in, and what every secured route may answer besides its own errors."""
+    document["components"]["securitySchemes"] = SCHEMES
+    for context in iter_route_contexts(app.routes):
+        route = context.original_route
+        if isinstance(route, SecuredRoute) and route.include_in_schema:
+            for method in route.methods or ():
+                operation = document["paths"][str(context.path)][method.lower()]
+                operation["security"] = [{name: []} for name in SCHEMES]
+                add_error_responses(operation["responses"], Unauthenticated, Forbidden, RateLimited, IdentityUnavailable)
     return document

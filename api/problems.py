@@ -12,7 +12,7 @@ from pydantic import Field
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from errors import ChatError, InternalError, InvalidRequest
+from errors import ChatError, Forbidden, InternalError, InvalidRequest, Unauthenticated
 from records import Problem, Record
 
 MEDIA_TYPE = "application/problem+json"
@@ -53,7 +53,7 @@ def error_response(error: ChatError, request_id: str | None) -> Response:
     if isinstance(error, InvalidRequest):
         errors = tuple(FieldError(field=field, message=message) for field, message in error.errors)
         problem = ValidationProblem(**problem.model_dump(), errors=errors)
-    return problem_response(problem)
+    return problem_response(problem, _challenge(error))
 
 
 def install_error_handlers(app: FastAPI) -> None:
@@ -99,15 +99,18 @@ def request_id(request: Request) -> str | None:
 def error_responses(*errors: type[ChatError]) -> dict[int | str, dict[str, Any]]:
     """Describe errors for a route's OpenAPI ``responses``: one entry a status, with an example for each type."""
     responses: dict[int | str, dict[str, Any]] = {}
-    described: list[type[ChatError]] = [*errors, InternalError]
-    for error in described:
-        response = responses.setdefault(
-            error.status, {"description": error.title, "content": {MEDIA_TYPE: {"schema": _schema(error), "examples": {}}}}
-        )
-        if error.title not in response["description"]:
+    add_error_responses(responses, *errors, InternalError)
+    return responses
+
+
+def add_error_responses(responses: dict[Any, dict[str, Any]], *errors: type[ChatError]) -> None:
+    """Describe further errors in a route's ``responses``."""
+    for error in errors:
+        empty = {"description": error.title, "content": {MEDIA_TYPE: {"schema": _schema(error), "examples": {}}}}
+        response = responses.setdefault(str(error.status), empty)
+        if error.title.lower() not in response["description"].lower():
             response["description"] += f"; {error.title[0].lower()}{error.title[1:]}"
         response["content"][MEDIA_TYPE]["examples"][error.type] = {"value": _example(error)}
-    return responses
 
 
 def http_error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -119,6 +122,15 @@ def http_error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
         }
         for status in statuses
     }
+
+
+def _challenge(error: ChatError) -> dict[str, str]:
+    """Return the header that tells how to sign in, or what is missing (RFC 6750, section 3)."""
+    if isinstance(error, Unauthenticated):
+        return {"WWW-Authenticate": 'Bearer realm="chat", ApiKey realm="chat"'}
+    if isinstance(error, Forbidden):
+        return {"WWW-Authenticate": f'Bearer realm="chat", error="insufficient_scope", scope="{error.scope}"'}
+    return {}
 
 
 def _schema(error: type[ChatError]) -> dict[str, str]:

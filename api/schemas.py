@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
 from pydantic_core import to_json
 
+from quotas import Usage
 from records import THREAD_ID_PATTERN, Message, Metadata, Problem, SparseRecord, Thread, ThreadStatus, ToolCall
 from settings import ModelKind
 
@@ -240,3 +241,40 @@ class Info(BaseModel):
     version: str
     model: str
     model_kind: ModelKind
+
+
+class Used(BaseModel):
+    """How much of something is used; without a `limit` there is none."""
+
+    used: int
+    limit: int | None
+
+    @classmethod
+    def of(cls, used: int, limit: int) -> Self:
+        """Return what is shown of a count and its limit, of which 0 is none."""
+        return cls(used=used, limit=limit or None)
+
+
+class PartyUsage(BaseModel):
+    """The use of an owner or a tenant: requests in the last minute, turns that run now, tokens today (UTC)."""
+
+    requests_last_minute: Used
+    turns_now: Used
+    tokens_today: Used
+
+    @classmethod
+    def of(cls, usage: Usage) -> Self:
+        """Return what is shown of a usage."""
+        quota = usage.quota
+        return cls(
+            requests_last_minute=Used.of(usage.requests_last_minute, quota.requests_per_minute),
+            turns_now=Used.of(usage.turns_now, quota.turns_at_once),
+            tokens_today=Used.of(usage.tokens_today, quota.tokens_per_day),
+        )
+
+
+class UsageReport(BaseModel):
+    """The caller's use and, for administrators, the tenant's."""
+
+    owner: PartyUsage
+    tenant: PartyUsage | None

@@ -6,11 +6,13 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic_core import to_json
 
-from api.deps import ServicesDep
+from api.deps import CallerDep, ServicesDep
 from api.problems import error_responses
-from api.schemas import Health, Info
+from api.schemas import Health, Info, PartyUsage, UsageReport
+from api.secured_route import SecuredRoute
 
 router = APIRouter(prefix="/api", tags=["system"])
+secured_router = APIRouter(prefix="/api", tags=["system"], route_class=SecuredRoute)
 
 
 @router.get("/health", summary="Is the process up?", responses=error_responses())
@@ -19,11 +21,18 @@ async def get_health() -> Health:
     return Health()
 
 
-@router.get("/info", summary="Which version and model answer?", responses=error_responses())
+@secured_router.get("/info", summary="Which version and model answer?", responses=error_responses())
 async def get_info(request: Request, services: ServicesDep) -> Info:
     """Say what a client may show its user about the service."""
     settings = services.settings
     return Info(version=request.app.version, model=settings.model_name, model_kind=settings.model_kind)
+
+
+@secured_router.get("/usage", summary="What has been used, and the limits", responses=error_responses())
+async def get_usage(services: ServicesDep, caller: CallerDep) -> UsageReport:
+    """Return the caller's use and limits; callers with the scope `admin` see their tenant's too."""
+    owner, tenant = [PartyUsage.of(usage) for usage in await services.quotas.usage(caller.owner)]
+    return UsageReport(owner=owner, tenant=tenant if "admin" in caller.scopes else None)
 
 
 @router.get("/openapi.json", include_in_schema=False)

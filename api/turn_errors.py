@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from errors import (
+    Busy,
     ChatError,
     ContentFiltered,
     ContextOverflow,
@@ -26,6 +27,7 @@ TURN_ERRORS: tuple[type[ChatError], ...] = (
     ContextOverflow,
     ModelThrottled,
     ModelUnavailable,
+    Busy,
     StoreUnavailable,
     TurnInterrupted,
     ModelTimeout,

@@ -12,6 +12,7 @@ from api.accept import AcceptHeader, choose
 from api.deps import OwnerDep, ServicesDep, ThreadId
 from api.problems import error_responses
 from api.schemas import MESSAGE_EXAMPLE, TURN_EXAMPLE
+from api.secured_route import SecuredRoute
 from api.streaming import SILENCE_SECONDS, described, events_response
 from errors import InvalidRequest, NotAcceptable, StoreUnavailable, ThreadNotFound, TurnEnded, TurnNotFound
 from records import TURN_ID_PATTERN, Turn
@@ -19,7 +20,7 @@ from records import TURN_ID_PATTERN, Turn
 MAX_EVENT_ID = 999_999_999
 FORMATS = (sse.MEDIA_TYPE, ndjson.MEDIA_TYPE)
 TurnId = Annotated[str, Path(pattern=TURN_ID_PATTERN, examples=["turn_8d0b7c5e4f3a4c2d9e1f0a6b5c4d3e2f"])]
-router = APIRouter(prefix="/api/threads/{thread_id}/turns/{turn_id}", tags=["turns"])
+router = APIRouter(prefix="/api/threads/{thread_id}/turns/{turn_id}", tags=["turns"], route_class=SecuredRoute)
 
 
 @router.get(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -15,7 +16,9 @@ AZURE = {
     "COSMOS_ENDPOINT": "https://chat.documents.azure.com:443/",
     "AZURE_OPENAI_ENDPOINT": "https://chat.openai.azure.com",
     "AZURE_OPENAI_MODEL": "gpt-4o",
+    "API_KEYS": json.dumps([{"name": "web", "tenant": "contoso", "sha256": "0" * 64}]),
 }
+TENANT = "8a1c8b5e-0000-4000-8000-000000000001"
 
 
 @pytest.fixture(autouse=True)
@@ -58,6 +61,14 @@ def test_a_local_server_needs_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"OPENAI_API_KEY": "k"}, "OPENAI_MODEL"),
         ({"OPENAI_BASE_URL": "localhost:11434"}, "OPENAI_BASE_URL"),
         ({"COSMOS_ENDPOINT": "http://chat.documents.azure.com"}, "COSMOS_ENDPOINT"),
+        ({**AZURE, "API_KEYS": ""}, "API_KEYS"),
+        ({"API_KEYS": "secret"}, "API_KEYS"),
+        ({"API_KEYS": '[{"name": "web", "tenant": "contoso", "sha256": "short"}]'}, "API_KEYS.0.SHA256"),
+        ({"API_KEYS": '[{"name": "a b", "tenant": "contoso", "sha256": "' + "0" * 64 + '"}]'}, "API_KEYS.0.NAME"),
+        ({"ENTRA_TENANT_IDS": TENANT}, "ENTRA_AUDIENCE"),
+        ({"ENTRA_AUDIENCE": "api://chat"}, "ENTRA_AUDIENCE"),
+        ({"ENTRA_TENANT_IDS": "common", "ENTRA_AUDIENCE": "api://chat"}, "ENTRA_TENANT_IDS.0"),
+        ({"ENTRA_AUTHORITY": "http://login.microsoftonline.com"}, "ENTRA_AUTHORITY"),
         ({"TURN_TIMEOUT_SECONDS": "0"}, "TURN_TIMEOUT_SECONDS"),
         ({"TURN_TIMEOUT_SECONDS": "soon"}, "TURN_TIMEOUT_SECONDS"),
         ({"TURN_MAX_MODEL_CALLS": "1"}, "TURN_MAX_MODEL_CALLS"),
@@ -74,6 +85,12 @@ def test_what_cannot_work_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, en
         load(monkeypatch, environment)
 
 
+def test_tenants_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load(monkeypatch, {"ENTRA_TENANT_IDS": f"{TENANT}, {TENANT.upper()}", "ENTRA_AUDIENCE": "api://chat"})
+    assert settings.entra_tenant_ids == (TENANT, TENANT)
+    assert settings.has_identity
+
+
 def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load(monkeypatch, {"OPENAI_API_KEY": "very-secret", "OPENAI_MODEL": "m"})
     assert "very-secret" not in repr(settings)
@@ -82,6 +99,7 @@ def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_readme_lists_every_setting_with_its_default() -> None:
     rows = dict(re.findall(r"^\| `([A-Z_]+)` \| ?(.*?) ?\|", (ROOT / "README.md").read_text(), re.MULTILINE))
     expected = {
-        name.upper(): "" if field.default is None else f"`{field.default}`" for name, field in Settings.model_fields.items()
+        name.upper(): "" if field.default in (None, ()) else f"`{field.default}`"
+        for name, field in Settings.model_fields.items()
     }
     assert rows == expected

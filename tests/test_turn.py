@@ -13,12 +13,15 @@ import time_machine
 
 from agent import ChatAgent
 from errors import ModelThrottled, StoreUnavailable, ThreadNotFound, TurnInProgress, TurnInterrupted
+from history import estimate_tokens, fit_history
+from quota_backend import Counters, QuotaBackend
+from quotas import Quotas
 from records import Message, NewMessage, Owner, StartedTurn, Thread, ToolCall, TurnEvent, message_id, new_id, utcnow
 from settings import Settings
 from sqlite_store import SqliteStore
 from tests.fakes.agent import Script, ScriptedAgent, say_hello
 from tool_calls import RunObserver
-from turn import Turns, estimate_tokens, fit_history
+from turn import Turns
 from turn_log import TurnLog
 
 OWNER = Owner("acme", "ann")
@@ -39,7 +42,8 @@ def turns_of(store: SqliteStore, agent: ScriptedAgent, **settings: Any) -> Turns
     async def get_agent() -> ChatAgent:
         return cast("ChatAgent", agent)
 
-    return Turns(store, get_agent, Settings(**settings))
+    configured = Settings(**settings)
+    return Turns(store, get_agent, Quotas(configured, QuotaBackend(Counters.in_memory())), configured)
 
 
 async def start(turns: Turns, thread: Thread, content: str = "hi", key: str | None = None) -> TurnLog:

@@ -14,6 +14,8 @@ import time_machine
 
 from agent import ChatAgent
 from errors import StoreUnavailable, ThreadNotFound, TurnEnded, TurnNotFound
+from quota_backend import Counters, QuotaBackend
+from quotas import Quotas
 from records import EventBatch, NewMessage, Owner, Thread, Turn, TurnEvent, new_id, utcnow
 from settings import Settings
 from sqlite_store import SqliteStore
@@ -89,7 +91,8 @@ async def process(path: Path, script: Script, **settings: Any) -> AsyncIterator[
         return cast("ChatAgent", ScriptedAgent(script))
 
     async with RecordingStore(path) as store:
-        turns = Turns(store, get_agent, Settings(**settings))
+        configured = Settings(**settings)
+        turns = Turns(store, get_agent, Quotas(configured, QuotaBackend(Counters.in_memory())), configured)
         try:
             yield store, turns
         finally:

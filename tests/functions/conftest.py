@@ -23,7 +23,7 @@ async def sample() -> AsyncIterator[FunctionsHost]:
 @pytest.fixture
 async def sample_client(sample: FunctionsHost) -> AsyncIterator[httpx2.AsyncClient]:
     """A client of the sample app."""
-    async with httpx2.AsyncClient(transport=sample, base_url="http://host.test", timeout=20) as client:
+    async with httpx2.AsyncClient(transport=sample, base_url="http://localhost", timeout=20) as client:
         yield client
 
 
@@ -40,5 +40,5 @@ async def api(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[
 @pytest.fixture
 async def api_client(api: FunctionsHost) -> AsyncIterator[httpx2.AsyncClient]:
     """A client of the real function app."""
-    async with httpx2.AsyncClient(transport=api, base_url="http://host.test", timeout=20) as client:
+    async with httpx2.AsyncClient(transport=api, base_url="http://localhost", timeout=20) as client:
         yield client

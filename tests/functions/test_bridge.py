@@ -178,7 +178,7 @@ async def main():
     global host
     signal.signal(signal.SIGTERM, ended)
     async with start_host(Path("tests/functions"), "sample_app.py") as host:
-        async with httpx2.AsyncClient(transport=host, base_url="http://host.test") as client:
+        async with httpx2.AsyncClient(transport=host, base_url="http://localhost") as client:
             await client.get("/api/things/1")
         os.kill(os.getpid(), signal.SIGTERM)
         await asyncio.Event().wait()

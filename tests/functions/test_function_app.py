@@ -30,6 +30,7 @@ NAMES = [
     "get_page_file",
     "get_thread",
     "get_turn",
+    "get_usage",
     "get_vendored_file",
     "invoke",
     "list_messages",

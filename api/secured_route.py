@@ -1,0 +1,116 @@
+"""Routes that only who is signed in may call: the credentials are checked before anything else of the request is read."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+from fastapi import Request
+from fastapi.responses import Response
+from fastapi.routing import APIRoute
+
+from api.deps import Services
+from api.problems import request_id
+from errors import ChatError, Forbidden, RateLimited, Unauthenticated
+from identity import Caller, Credentials
+from quotas import MINUTE, RequestsUsedUp, Window
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+logger = logging.getLogger(__name__)
+
+
+class SecuredRoute(APIRoute):
+    """A route whose handler finds the caller in ``request.scope["caller"]``."""
+
+    def get_route_handler(self) -> Handler:
+        """Return the handler, with the check in front."""
+        return self.secured(super().get_route_handler())
+
+    def secured(self, handle: Handler) -> Handler:
+        """Put the check in front of a handler."""
+
+        async def handle_for_caller(request: Request) -> Response:
+            caller = request.scope["caller"] = await authenticate(request)
+            await _count(request, caller)
+            return await handle(request)
+
+        return handle_for_caller
+
+
+async def _count(request: Request, caller: Caller) -> None:
+    """Count a request against the caller's quotas; the response will tell what is left."""
+    services: Services = request.state.services
+    try:
+        windows = await services.quotas.count_request(caller.owner)
+    except RequestsUsedUp as error:
+        request.scope["quota_headers"] = quota_headers(error.windows)
+        raise
+    if windows:
+        request.scope["quota_headers"] = quota_headers(windows)
+
+
+def quota_headers(windows: Sequence[Window]) -> dict[str, str]:
+    """Return the headers of https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/."""
+    return {
+        "RateLimit-Policy": ", ".join(f'"{each.party}";q={each.limit};w={MINUTE}' for each in windows),
+        "RateLimit": ", ".join(f'"{each.party}";r={each.remaining};t={each.reset_seconds}' for each in windows),
+    }
+
+
+async def authenticate(request: Request) -> Caller:
+    """Return the caller; an attempt that fails is logged and counts against its address.
+
+    :raises ChatError: if there is none.
+    """
+    services: Services = request.state.services
+    address = client_address(request, behind_proxy=services.settings.website_site_name is not None)
+    headers = request.headers
+    credentials = Credentials(
+        api_key=headers.get("x-api-key"),
+        user_id=headers.get("x-user-id"),
+        authorization=headers.get("authorization"),
+        from_this_machine=_is_this_machine(request),
+    )
+    try:
+        caller = await services.identity.authenticate(credentials)
+        if "chat" not in caller.scopes:
+            raise Forbidden("chat")
+    except (Unauthenticated, Forbidden) as error:
+        await _note_failure(services, address, error, request_id(request))
+        raise
+    return caller
+
+
+async def _note_failure(services: Services, address: str, error: ChatError, request_id: str | None) -> None:
+    if not await services.quotas.allow_failed_attempt(address):
+        raise RateLimited("failed sign-ins from this address", retry_after=60) from error
+    reason = error.reason if isinstance(error, Unauthenticated) else error.detail
+    logger.warning("sign-in refused: %s (address %s, request %s)", reason, address, request_id)
+
+
+def client_address(request: Request, *, behind_proxy: bool) -> str:
+    """Return where a request comes from; behind Azure's front end that is what it has appended to ``X-Forwarded-For``."""
+    host = request.client.host if request.client else "unknown"
+    if behind_proxy and (forwarded := request.headers.get("x-forwarded-for")):
+        last = forwarded.rpartition(",")[2].strip()
+        # With its port: 203.0.113.7:52814 or [2001:db8::1]:52814.
+        host = last[1:].partition("]")[0] if last.startswith("[") else last.partition(":")[0] if last.count(":") == 1 else last
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        return "unknown"
+
+
+def _is_this_machine(request: Request) -> bool:
+    """Tell whether a request came over the loopback interface and to a loopback name; the latter stops DNS rebinding."""
+    name = request.url.hostname or ""
+    return request.client is not None and _is_loopback(request.client.host) and (name == "localhost" or _is_loopback(name))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

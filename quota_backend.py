@@ -1,0 +1,172 @@
+"""Where quotas are counted: in this process, or on Redis for all instances; while Redis is down, in this process again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from limits.aio.storage import MemoryStorage, Storage
+from limits.aio.strategies import SlidingWindowCounterRateLimiter
+
+from settings import Settings
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+R = TypeVar("R")
+REDIS_SECONDS = 1.0
+# After a failure, Redis is left alone for so long: callers must not wait for it one by one.
+REST_SECONDS = 1.0
+LOG_SECONDS = 60.0
+logger = logging.getLogger(__name__)
+
+
+class Slots(Protocol):
+    """Who is doing something at this moment; a holder that never leaves is forgotten in time."""
+
+    async def enter(self, key: str, holder: str, *, limit: int, seconds: float) -> bool:
+        """Let a holder in for at most ``seconds``; return ``False`` if ``limit`` (0: none) others are there already."""
+
+    async def leave(self, key: str, holder: str) -> None:
+        """Let a holder out."""
+
+    async def count(self, key: str) -> int:
+        """Return how many are there."""
+
+
+class MemorySlots(Slots):
+    """:class:`Slots` of this process."""
+
+    def __init__(self) -> None:
+        self._holders: dict[str, dict[str, float]] = defaultdict(dict)
+
+    async def enter(self, key: str, holder: str, *, limit: int, seconds: float) -> bool:
+        """Let a holder in, if there is room."""
+        holders = self._alive(key)
+        if limit and len(holders) >= limit:
+            return False
+        self._holders[key][holder] = time.time() + seconds
+        return True
+
+    async def leave(self, key: str, holder: str) -> None:
+        """Let a holder out."""
+        holders = self._holders.get(key, {})
+        holders.pop(holder, None)
+        if not holders:
+            self._holders.pop(key, None)
+
+    async def count(self, key: str) -> int:
+        """Return how many are there."""
+        return len(self._alive(key))
+
+    def _alive(self, key: str) -> dict[str, float]:
+        holders = self._holders.get(key, {})
+        now = time.time()
+        for holder in [each for each, until in holders.items() if until <= now]:
+            del holders[holder]
+        return holders
+
+
+class RedisSlots(Slots):
+    """:class:`Slots` of all instances: a sorted set a key, by the time at which each holder is forgotten."""
+
+    _ENTER = """
+    redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ARGV[1])
+    local limit = tonumber(ARGV[4])
+    if limit > 0 and redis.call('ZCARD', KEYS[1]) >= limit then return 0 end
+    redis.call('ZADD', KEYS[1], ARGV[2], ARGV[3])
+    redis.call('EXPIREAT', KEYS[1], math.ceil(ARGV[2]) + 1, 'NX')
+    redis.call('EXPIREAT', KEYS[1], math.ceil(ARGV[2]) + 1, 'GT')
+    return 1
+    """
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._enter: Any = redis.register_script(self._ENTER)
+
+    async def enter(self, key: str, holder: str, *, limit: int, seconds: float) -> bool:
+        """Let a holder in, if there is room."""
+        now = time.time()
+        return bool(await self._enter(keys=[key], args=[now, now + seconds, holder, limit]))
+
+    async def leave(self, key: str, holder: str) -> None:
+        """Let a holder out."""
+        await self._redis.zrem(key, holder)
+
+    async def count(self, key: str) -> int:
+        """Return how many are there."""
+        count: int = await self._redis.zcount(key, time.time(), "+inf")
+        return count
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """One place where quotas are counted."""
+
+    storage: Storage
+    windows: SlidingWindowCounterRateLimiter
+    slots: Slots
+
+    @classmethod
+    def in_memory(cls) -> Counters:
+        """Count in this process."""
+        storage = MemoryStorage()
+        return cls(storage, SlidingWindowCounterRateLimiter(storage), MemorySlots())
+
+    @classmethod
+    def on_redis(cls, redis: Redis, url: str) -> Counters:
+        """Count for all instances."""
+        from limits.aio.storage import RedisStorage
+
+        pool: Any = redis.connection_pool
+        storage = RedisStorage(f"async+{url}", implementation="redispy", connection_pool=pool)
+        return cls(storage, SlidingWindowCounterRateLimiter(storage), RedisSlots(redis))
+
+
+class QuotaBackend:
+    """Runs what is to be counted on the shared counters, and on this process's own while those cannot be had."""
+
+    def __init__(self, own: Counters, shared: Counters | None = None) -> None:
+        self._own = own
+        self._shared = shared
+        self._resting_until = 0.0
+        self._logged_at = float("-inf")
+
+    async def run(self, do: Callable[[Counters], Awaitable[R]]) -> R:
+        """Return what ``do`` returns; never fails for want of Redis."""
+        if self._shared and time.monotonic() >= self._resting_until:
+            try:
+                async with asyncio.timeout(REDIS_SECONDS):
+                    return await do(self._shared)
+            except Exception:  # noqa: BLE001 - whatever is wrong with Redis must not keep anybody from chatting
+                self._rest()
+        return await do(self._own)
+
+    def _rest(self) -> None:
+        now = time.monotonic()
+        self._resting_until = now + REST_SECONDS
+        if now - self._logged_at >= LOG_SECONDS:
+            self._logged_at = now
+            logger.warning("Redis cannot be reached: quotas are counted by each process for itself", exc_info=True)
+
+
+@asynccontextmanager
+async def open_quota_backend(settings: Settings) -> AsyncIterator[QuotaBackend]:
+    """Open the counters: on Redis if there is an address, else in memory. Redis need not be up."""
+    if settings.redis_url is None:
+        yield QuotaBackend(Counters.in_memory())
+        return
+    from redis.asyncio import Redis
+
+    url = settings.redis_url.get_secret_value()
+    redis = Redis.from_url(url, socket_connect_timeout=REDIS_SECONDS, socket_timeout=REDIS_SECONDS)
+    try:
+        yield QuotaBackend(Counters.in_memory(), Counters.on_redis(redis, url))
+    finally:
+        await redis.aclose()
