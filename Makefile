@@ -1,7 +1,7 @@
 # Two commands are all a newcomer needs: `make run` and `make test`. Each sets up what it needs, once.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types bench lock clean
+.PHONY: help run test check lint types api-key bench lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --no-annotate --no-header --no-emit-index-url --no-emit-find-links --quiet
 
 help: ## list the commands
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
 
 run: $(VENV)/run-ready ## start the API on this machine (HOST, PORT and DATA_DIR are honoured)
 	@exec $(BIN)/python local.py
@@ -25,6 +25,9 @@ lint: $(VENV)/dev-ready ## ruff: lint and format
 
 types: $(VENV)/dev-ready ## mypy, strict
 	@$(BIN)/mypy .
+
+api-key: $(VENV)/run-ready ## make an API key: make api-key ARGS="web contoso --scope chat --days 365"
+	@$(BIN)/python api_keys.py $(ARGS)
 
 bench: $(VENV)/dev-ready ## measure a turn's overhead, throughput, memory and cold start
 	@$(BIN)/python -m tests.bench
