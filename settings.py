@@ -7,6 +7,7 @@ names the variable.
 from __future__ import annotations
 
 import ipaddress
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -72,6 +73,8 @@ class Settings(BaseSettings):
     entra_required_permission: str | None = Field(None, description="scope or role that every token must have")
     entra_authority: str = Field("https://login.microsoftonline.com", description="issuer of the tokens")
 
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field((), description="web origins that may call, with commas")
+
     limit_requests_per_minute: int = Field(0, ge=0, description="of an owner; 0: no limit")
     limit_turns_at_once: int = Field(0, ge=0, description="of an owner; 0: no limit")
     limit_tokens_per_day: int = Field(0, ge=0, description="of an owner (UTC day); 0: no limit")
@@ -108,10 +111,17 @@ class Settings(BaseSettings):
         except ValueError as error:
             raise ValueError("must be a JSON list of {name, tenant, sha256, scopes, expires?}") from error
 
-    @field_validator("entra_tenant_ids", mode="before")
+    @field_validator("entra_tenant_ids", "cors_origins", mode="before")
     @classmethod
     def _separated_by_commas(cls, value: Any) -> Any:
         return tuple(each.strip().lower() for each in value.split(",") if each.strip()) if isinstance(value, str) else value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(re.fullmatch(r"https?://[a-z0-9.-]+(:\d+)?", origin) for origin in value):
+            raise ValueError("must be origins such as https://app.example.com, separated by commas")
+        return value
 
     @field_validator("entra_authority")
     @classmethod

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, TypedDict
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 
+import safe_logging
 from api import docs, messages, page, simple, system, threads, turns
 from api.deps import Services
 from api.middleware import RequestMiddleware
@@ -28,6 +30,25 @@ if TYPE_CHECKING:
     from agent import ChatAgent
 
 GRACE_SECONDS = 10.0
+CORS_REQUEST_HEADERS = [
+    "Authorization",
+    "Content-Type",
+    "Idempotency-Key",
+    "Last-Event-ID",
+    "Prefer",
+    "X-API-Key",
+    "X-Request-ID",
+    "X-User-Id",
+]
+CORS_RESPONSE_HEADERS = [
+    "Idempotent-Replayed",
+    "Location",
+    "Preference-Applied",
+    "RateLimit",
+    "RateLimit-Policy",
+    "Retry-After",
+    "X-Request-ID",
+]
 ROUTERS = (
     threads.router,
     messages.router,
@@ -49,11 +70,12 @@ class State(TypedDict):
 
 def create_app(settings: Settings) -> FastAPI:
     """Make the ASGI app. Nothing is opened before its lifespan starts."""
+    safe_logging.install()
     app = FastAPI(
         title="Agent chat API",
         version="0.1.0",
         lifespan=_lifespan(settings),
-        middleware=[Middleware(RequestMiddleware)],
+        middleware=_middleware(settings),
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
@@ -66,6 +88,22 @@ def create_app(settings: Settings) -> FastAPI:
     install_error_handlers(app)
     install_openapi(app)
     return app
+
+
+def _middleware(settings: Settings) -> list[Middleware]:
+    middleware = [Middleware(RequestMiddleware, https_only=settings.website_site_name is not None)]
+    if settings.cors_origins:
+        middleware.append(
+            Middleware(
+                CORSMiddleware,
+                allow_origins=settings.cors_origins,
+                allow_methods=["DELETE", "GET", "PATCH", "POST"],
+                allow_headers=CORS_REQUEST_HEADERS,
+                expose_headers=CORS_RESPONSE_HEADERS,
+                max_age=600,
+            )
+        )
+    return middleware
 
 
 class BackgroundAgent:

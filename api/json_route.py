@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
@@ -14,6 +15,7 @@ from starlette.exceptions import HTTPException
 from api.secured_route import SecuredRoute
 
 MAX_BODY_BYTES = 256 * 1024
+BODY_SECONDS = 15.0
 
 
 class JsonRequest(Request):
@@ -33,6 +35,17 @@ class JsonRequest(Request):
                 if size > MAX_BODY_BYTES:
                     raise HTTPException(413)
                 yield chunk
+
+    async def body(self) -> bytes:
+        """Return the whole body.
+
+        :raises HTTPException: 408 if it does not arrive in time.
+        """
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                return await super().body()
+        except TimeoutError as error:
+            raise HTTPException(408) from error
 
     async def json(self) -> Any:
         """Parse the body.

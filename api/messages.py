@@ -49,7 +49,7 @@ FORMATS = ("application/json", sse.MEDIA_TYPE, ndjson.MEDIA_TYPE)
             "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Turn"}, "example": TURN_EXAMPLE}},
             "headers": ASYNC_HEADERS | REPLAYED_HEADER,
         },
-        **http_error_responses(413, 415),
+        **http_error_responses(408, 413, 415),
         **error_responses(NotAcceptable, IdempotencyKeyReused, *TURN_ERRORS),
     },
 )

@@ -13,18 +13,29 @@ from api.problems import error_response
 from errors import InternalError
 
 SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+# For what has no headers of its own, such as the pages' policies: an answer of the API is data, for this caller only.
+SECURITY_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+HTTPS_HEADERS = {"Strict-Transport-Security": "max-age=31536000; includeSubDomains"}
 logger = logging.getLogger(__name__)
 
 
 class RequestMiddleware:
-    """Gives each request an id, which its response carries in ``X-Request-ID``, and turns an unexpected error into a fixed 500.
+    """Gives each response the request's id in ``X-Request-ID`` and security headers, and makes an unexpected error a fixed 500.
 
     The caller's own id is taken if it is at most 128 letters, digits and ``._:-``. An error after the response has begun
     can only cut the response off.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, https_only: bool) -> None:
         self._app = app
+        self._headers = {**SECURITY_HEADERS, **(HTTPS_HEADERS if https_only else {})}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one ASGI connection."""
@@ -43,6 +54,8 @@ class RequestMiddleware:
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-ID"] = request_id
                 headers.update(scope.get("quota_headers", {}))
+                for name, value in self._headers.items():
+                    headers.setdefault(name, value)
             await send(message)
 
         try:

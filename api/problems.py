@@ -20,6 +20,7 @@ MEDIA_TYPE = "application/problem+json"
 HTTP_PROBLEMS = {
     404: ("not_found", "Not found", "There is nothing at this address."),
     405: ("method_not_allowed", "Method not allowed", "This address does not take this method."),
+    408: ("body_too_slow", "Body too slow", "The request body did not arrive in time."),
     413: ("body_too_large", "Body too large", "The request body is larger than 256 KB."),
     415: ("unsupported_media_type", "Unsupported media type", "Send the body as application/json."),
 }
@@ -84,7 +85,7 @@ def install_error_handlers(app: FastAPI) -> None:
         headers = {}
         if error.status_code == 405:
             headers["Allow"] = ", ".join(_allowed_methods(request))
-        if error.status_code == 413:
+        if error.status_code in (408, 413):
             # Nobody will read the rest of the body.
             headers["Connection"] = "close"
         return problem_response(problem, headers)

@@ -24,7 +24,7 @@ from records import Message, NewMessage, Owner, Problem, TurnEvent, new_id
 from turn_log import TurnLog
 
 QUESTIONS_AT_ONCE = 5
-BODY_ERRORS = http_error_responses(413, 415)
+BODY_ERRORS = http_error_responses(408, 413, 415)
 STREAM_EXAMPLE = b"".join(
     (
         sse.encode_json("metadata", {"run_id": "turn_…", "thread_id": "thread_…"}),

@@ -14,7 +14,7 @@ from errors import InvalidRequest, StoreUnavailable, ThreadNotFound
 from records import Thread, ThreadChanges, ThreadStatus
 
 router = APIRouter(prefix="/api/threads", tags=["threads"], route_class=JsonRoute)
-BODY_ERRORS = http_error_responses(413, 415)
+BODY_ERRORS = http_error_responses(408, 413, 415)
 ONE_THREAD = {"content": {"application/json": {"example": THREAD_EXAMPLE}}}
 
 

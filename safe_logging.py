@@ -1,0 +1,59 @@
+"""Logs that hold no message's content, no secret, and no line that a caller has made up.
+
+Whatever logger a line comes from: control characters in it are escaped, and an exception is shown by its types, codes and
+places in the code, never by its text, which may quote a request, a prompt or a key.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import traceback
+from typing import Any
+
+# C0, DEL and C1 controls, and what some viewers take for the end of a line.
+CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+CODES = ("type", "status_code", "sub_status", "status", "code", "sqlite_errorname", "errno")
+MAX_FRAMES = 30
+
+
+class SafeRecord(logging.LogRecord):
+    """A log record whose text is one line and whose exception has no text."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.exc_info and self.exc_info[1]:
+            self.exc_text = describe_exception(self.exc_info[1])
+            self.exc_info = None
+
+    def getMessage(self) -> str:  # noqa: N802 - the base class's name
+        """Return the text as one line."""
+        return clean(super().getMessage())
+
+
+def install() -> None:
+    """Make every log record of this process safe."""
+    logging.setLogRecordFactory(SafeRecord)
+
+
+def clean(text: str) -> str:
+    """Escape the control characters in a text."""
+    return CONTROLS.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+def describe_exception(error: BaseException) -> str:
+    """Return an exception and what caused it, the outermost last: types, codes, and where they were raised."""
+    lines: list[str] = []
+    cause: BaseException | None = error
+    while cause:
+        frames = traceback.extract_tb(cause.__traceback__)[-MAX_FRAMES:]
+        places = [f"  {frame.filename}:{frame.lineno} in {frame.name}" for frame in frames]
+        lines = [*places, clean(_name_and_codes(cause)), *lines]
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+    return "\n".join(lines)
+
+
+def _name_and_codes(error: BaseException) -> str:
+    name = f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
+    codes = [f"{code}={value}" for code in CODES if isinstance(value := getattr(error, code, None), int | str)]
+    return f"{name} ({', '.join(codes)})" if codes else name
