@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, TypedDict
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
-from api import docs, messages, page, simple, system, threads, turns
+from api import data, docs, messages, page, simple, system, threads, turns
 from api.deps import Services
 from api.middleware import RequestMiddleware
 from api.openapi import install_openapi
 from api.problems import install_error_handlers
+from eraser import Eraser
+from retention import HourlyRetention, Retention
 from settings import Settings
 from store import open_store
 from turn import Turns
@@ -48,8 +50,8 @@ def create_app(settings: Settings) -> FastAPI:
         # The host traces requests, and turns have spans of their own: another span a request would only cost.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    for router in (threads.router, messages.router, turns.router, simple.router, system.router, docs.router, page.router):
-        app.include_router(router)
+    for module in (threads, messages, turns, simple, data, system, docs, page):
+        app.include_router(module.router)
     install_error_handlers(app)
     install_openapi(app)
     return app
@@ -93,10 +95,18 @@ class BackgroundAgent:
 def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextManager[State]]:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
-        async with open_store(settings) as store, aclosing(BackgroundAgent(settings)) as agent:
+        async with AsyncExitStack() as stack:
+            store = await stack.enter_async_context(open_store(settings))
+            agent = await stack.enter_async_context(aclosing(BackgroundAgent(settings)))
+            # What else is kept about an owner, such as counters of use, is forgotten by more callables here.
+            eraser = await stack.enter_async_context(Eraser(store, forget=()))
+            retention = Retention(store, settings.retention_days)
+            if settings.retention_days and not settings.website_site_name:
+                # On Azure a timer calls it: see function_app.py.
+                await stack.enter_async_context(HourlyRetention(retention))
             running = Turns(store, agent.get, settings)
             try:
-                yield {"services": Services(settings, store, running)}
+                yield {"services": Services(settings, store, running, eraser, retention)}
             finally:
                 await running.close(grace_seconds=GRACE_SECONDS)
 

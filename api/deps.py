@@ -7,7 +7,9 @@ from typing import Annotated
 
 from fastapi import Depends, Path, Request
 
+from eraser import Eraser
 from records import THREAD_ID_PATTERN, Owner
+from retention import Retention
 from settings import Settings
 from store import ThreadStore
 from turn import Turns
@@ -22,6 +24,8 @@ class Services:
     settings: Settings
     store: ThreadStore
     turns: Turns
+    eraser: Eraser
+    retention: Retention
 
 
 # Asynchronous although they wait for nothing: FastAPI would run plain functions in threads.
