@@ -95,6 +95,7 @@ MIGRATIONS = (
     """,
 )
 LOCK_TIMEOUT_SECONDS = 5.0
+LOG_TIMEOUT_SECONDS = 0.2
 PASSING_ERRORS = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_NOMEM", "SQLITE_INTERRUPT")
 
 
@@ -132,9 +133,11 @@ class SqliteDatabase:
         return await self._call(lambda: _transaction(self._connection, "BEGIN IMMEDIATE", work))
 
     async def empty_log(self) -> bool:
-        """Move the write-ahead log into the file and empty it; return whether nobody was in the way."""
-        busy = await self._call(lambda: self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0])
-        return not busy
+        """Move the write-ahead log into the file and empty it; return whether nobody was in the way.
+
+        A transaction in another process is in the way, and hardly waited for: everybody here would have to wait too.
+        """
+        return await self._call(lambda: _empty_log(self._connection))
 
     def _open(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -161,6 +164,15 @@ class SqliteDatabase:
                 raise StoreUnavailable from error
             logger.exception("SQLite file %s cannot be used: %s", self._path, name)
             raise StoreMisconfigured from error
+
+
+def _empty_log(db: sqlite3.Connection) -> bool:
+    db.execute(f"PRAGMA busy_timeout = {LOG_TIMEOUT_SECONDS * 1000:.0f}")
+    try:
+        busy, _, _ = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    finally:
+        db.execute(f"PRAGMA busy_timeout = {LOCK_TIMEOUT_SECONDS * 1000:.0f}")
+    return not busy
 
 
 def _transaction(db: sqlite3.Connection, begin: str, work: Work[R]) -> R:
