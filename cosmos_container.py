@@ -75,6 +75,16 @@ def delete(id: str) -> Operation:
     return Operation("delete", (id,), {})
 
 
+def delete_unchanged(id: str, etag: str) -> Operation:
+    """Return the operation that removes a document which has not changed since it was read."""
+    return Operation("delete", (id,), {"if_match_etag": etag})
+
+
+def read(id: str) -> Operation:
+    """Return the operation that lets the batch through only if the document is there."""
+    return Operation("read", (id,), {})
+
+
 async def together(first: Awaitable[A], second: Coroutine[Any, Any, B]) -> tuple[A, B]:
     """Wait for both at the same time; if one fails, the other is stopped."""
     other = asyncio.create_task(second)
@@ -142,7 +152,7 @@ class CosmosContainer:
         async def send(token: str | None) -> list[Document]:
             pages = self._proxy.query_items(
                 sql,
-                parameters=[{"name": f"@{name}", "value": value} for name, value in parameters.items()],
+                parameters=_parameters(parameters),
                 partition_key=partition,
                 **_session(token),
             )
@@ -151,6 +161,22 @@ class CosmosContainer:
             return rows
 
         return await self._send(partition, send)
+
+    async def query_everywhere(self, sql: str, *, limit: int, **parameters: object) -> list[Document]:
+        """Return rows of a query in all partitions, at most ``limit``, as any replica has them.
+
+        The query may have neither TOP nor ORDER BY, which Cosmos DB leaves to the SDK when there are several partitions.
+        """
+
+        async def send(_token: str | None) -> list[Document]:
+            rows: list[Document] = []
+            async for row in self._proxy.query_items(sql, parameters=_parameters(parameters), max_item_count=limit):
+                rows.append(row)
+                if len(rows) == limit:
+                    break
+            return rows
+
+        return await self._send("", send)
 
     async def create(self, partition: str, document: Document) -> None:
         """Store a new document; one that is there already is taken for our own earlier attempt, so ids must be new.
@@ -245,6 +271,10 @@ class CosmosContainer:
     def _forget_unservable(self, partition: str, failure: Exception) -> None:
         if getattr(failure, "sub_status", None) == SESSION_NOT_AVAILABLE[1]:
             self._sessions.forget(partition)
+
+
+def _parameters(values: Mapping[str, object]) -> list[Document]:
+    return [{"name": f"@{name}", "value": value} for name, value in values.items()]
 
 
 def _session(token: str | None) -> dict[str, Any]:

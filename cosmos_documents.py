@@ -2,7 +2,8 @@
 
 ``messages`` holds, per thread, one ``thread`` document, one ``message`` document per message, one ``turn`` document per turn
 that has ended, one ``key`` document per Idempotency-Key, and for a while ``events`` documents. ``threads`` holds one row per
-thread, for listing. A message that is being answered is not a document yet: it stands in its thread's lease.
+thread, for listing, and the erasures of the owner. A message that is being answered is not a document yet: it stands in its
+thread's lease.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from records import (
     StartedTurn,
     Thread,
     ThreadStatus,
+    Turn,
     TurnStatus,
     message_id,
     utcnow,
@@ -55,8 +57,11 @@ class ContainerDefinition:
         }
 
 
-MESSAGES = ContainerDefinition("messages", "/thread_id", ("/thread_id/?", "/type/?", "/seq/?"), default_ttl=-1)
-THREADS = ContainerDefinition("threads", "/owner_id", ("/owner_id/?", "/sort/?", "/status/?", "/deleting/?"))
+# Only thread documents have an owner's hash and the mark: they cost the other documents nothing.
+MESSAGES = ContainerDefinition(
+    "messages", "/thread_id", ("/thread_id/?", "/type/?", "/seq/?", "/owner_hash/?", "/deleting/?"), default_ttl=-1
+)
+THREADS = ContainerDefinition("threads", "/owner_id", ("/owner_id/?", "/sort/?", "/status/?", "/deleting/?"), default_ttl=-1)
 CONTAINERS = (MESSAGES, THREADS)
 
 
@@ -176,7 +181,13 @@ class TurnDocument(Record):
     ended_at: datetime
     final_event_id: int | None
 
+    @property
+    def turn(self) -> Turn:
+        """The turn as callers see it, without its message."""
+        return Turn(**self.model_dump(include=_TURN_FIELDS))
 
+
+_TURN_FIELDS = set(Turn.model_fields) - {"message"}
 _THREAD_FIELDS = set(Thread.model_fields) - {"message_count"}
 
 

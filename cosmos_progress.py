@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 
 from pydantic_core import from_json
 
-from cosmos_container import CosmosContainer, Refused, together
+from cosmos_container import CosmosContainer, Refused, create, read, together
 from cosmos_documents import Document, Lease, ThreadDocument, TurnDocument, the_owners
 from cosmos_patch import changes, condition
 from errors import LeaseLost, TurnEnded, TurnInterrupted, TurnNotFound
@@ -15,7 +16,9 @@ from records import EventBatch, Message, Owner, Problem, StartedTurn, Turn, Turn
 
 # By id, which Cosmos DB indexes always: it ends with the number of the document's last event.
 EVENTS = "SELECT c.events FROM c WHERE c.id > @after AND c.id <= @end ORDER BY c.id"
+TURNS = "SELECT TOP @limit * FROM c WHERE c.type = 'turn' AND c.id > @after ORDER BY c.id"
 MAX_EVENT_ID = 999_999_999
+logger = logging.getLogger(__name__)
 
 
 class CosmosProgress:
@@ -46,10 +49,18 @@ class CosmosProgress:
 
     async def save_events(self, batches: Sequence[EventBatch]) -> None:
         """Do what :meth:`store.ThreadStore.save_events` promises."""
-        creating = (self._messages.create(batch.thread_id, _events_document(batch)) for batch in batches)
-        for outcome in await asyncio.gather(*creating, return_exceptions=True):
+        for outcome in await asyncio.gather(*map(self._save, batches), return_exceptions=True):
             if outcome is not None:
                 raise outcome
+
+    async def list_turns(self, owner: Owner, thread_id: str, limit: int, after: str | None) -> list[Turn]:
+        """Do what :meth:`store.ThreadStore.list_turns` promises."""
+        thread, rows = await together(
+            self._messages.read(thread_id, thread_id),
+            self._messages.query(thread_id, TURNS, limit=limit, after=after or ""),
+        )
+        the_owners(owner, thread_id, thread)
+        return [TurnDocument.model_validate(row).turn for row in rows]
 
     async def get(self, owner: Owner, thread_id: str, turn_id: str, after: int | None) -> TurnProgress:
         """Do what :meth:`store.ThreadStore.get_progress` promises."""
@@ -65,21 +76,19 @@ class CosmosProgress:
             raise TurnNotFound(turn_id)
         return TurnProgress(_leased(thread_id, lease), events, None)
 
+    async def _save(self, batch: EventBatch) -> None:
+        """Store events, if their thread is there: they must not outlive it."""
+        try:
+            await self._messages.batch(batch.thread_id, [read(batch.thread_id), create(_events_document(batch))])
+        except Refused:
+            logger.debug("events of turn %s are stored already, or its thread is gone", batch.turn_id)
+
     async def _ended(self, document: TurnDocument) -> tuple[Turn, int | None]:
         message = None
         if document.reply_seq:
             found = await self._messages.read(document.thread_id, message_id(document.thread_id, document.reply_seq))
             message = Message.model_validate(found)
-        turn = Turn(
-            id=document.id,
-            thread_id=document.thread_id,
-            status=document.status,
-            message=message,
-            problem=document.problem,
-            started_at=document.started_at,
-            ended_at=document.ended_at,
-        )
-        return turn, document.final_event_id
+        return document.turn.model_copy(update={"message": message}), document.final_event_id
 
     async def _events(self, thread_id: str, turn_id: str, after: int | None) -> list[TurnEvent]:
         if after is None:

@@ -12,25 +12,30 @@ import logging
 import re
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from datetime import datetime
 from types import TracebackType
 from typing import Self, TypeVar
 
 from typing_extensions import override
 
 from cosmos_connection import connect
-from cosmos_container import CosmosContainer, Refused, delete, together
+from cosmos_container import CosmosContainer, Refused, together
+from cosmos_deletion import CosmosDeletion
 from cosmos_documents import MESSAGES, THREADS, ThreadDocument, new_thread_document, row_document, the_owners
-from cosmos_patch import changes, condition, less_than, row_changes, thread_changes
+from cosmos_erasure import CosmosErasures
+from cosmos_patch import condition, less_than, row_changes, thread_changes
 from cosmos_progress import CosmosProgress
 from cosmos_turns import CosmosTurns, Request
 from errors import ChatError, StoreUnavailable, ThreadNotFound
 from records import (
     THREAD_ID_PATTERN,
+    Erasure,
     EventBatch,
     Message,
     Metadata,
     NewMessage,
     Order,
+    Owned,
     Owner,
     Page,
     ReplayedTurn,
@@ -38,6 +43,7 @@ from records import (
     Thread,
     ThreadChanges,
     ThreadStatus,
+    Turn,
     TurnProgress,
     new_thread,
     utcnow,
@@ -48,7 +54,7 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 LOOKS = 8
-DELETE_BATCH = 50
+IDS = "SELECT TOP @limit c.id FROM c WHERE c.deleting = false AND c.id > @after ORDER BY c.id"
 
 
 class CosmosStore(ThreadStore):
@@ -66,6 +72,8 @@ class CosmosStore(ThreadStore):
         self._threads: CosmosContainer
         self._turns: CosmosTurns
         self._progress: CosmosProgress
+        self._deletion: CosmosDeletion
+        self._erasures: CosmosErasures
 
     @override
     async def __aenter__(self) -> Self:
@@ -74,6 +82,8 @@ class CosmosStore(ThreadStore):
         self._threads = CosmosContainer(containers[THREADS.id])
         self._turns = CosmosTurns(self._messages, self._refresh_row_later)
         self._progress = CosmosProgress(self._messages)
+        self._deletion = CosmosDeletion(self._messages, self._threads)
+        self._erasures = CosmosErasures(self._messages, self._threads, self._deletion)
         return self
 
     @override
@@ -122,18 +132,14 @@ class CosmosStore(ThreadStore):
         return document.thread
 
     @override
-    async def delete_thread(self, owner: Owner, thread_id: str) -> None:
+    async def list_thread_ids(self, owner: Owner, *, limit: int, after: str | None) -> list[str]:
+        rows = await self._threads.query(owner.hash, IDS, limit=limit, after=after or "")
+        return [row["id"] for row in rows]
+
+    @override
+    async def delete_thread(self, owner: Owner, thread_id: str, *, idle_since: datetime | None = None) -> bool:
         _check_id(thread_id)
-        marked = thread_changes(deleting=True, lease=None)
-        try:
-            await self._messages.patch(thread_id, thread_id, marked, condition(owner_hash=owner.hash))
-        except Refused as refused:
-            raise ThreadNotFound(thread_id) from refused
-        await self._hide_row(owner, thread_id)
-        await self._delete_contents(thread_id)
-        await self._threads.delete(owner.hash, thread_id)
-        # The thread's document goes last: while it is there, a deletion that was stopped can be taken up again.
-        await self._messages.delete(thread_id, thread_id)
+        return await self._deletion.delete(owner, thread_id, idle_since)
 
     @override
     async def list_messages(
@@ -147,6 +153,11 @@ class CosmosStore(ThreadStore):
                 return _message_page(thread, messages, limit, after, before, order)
             # A turn was committed between the two reads, or a replica lags: both read again, in the newer one's session.
         raise StoreUnavailable
+
+    @override
+    async def list_turns(self, owner: Owner, thread_id: str, *, limit: int, after: str | None) -> list[Turn]:
+        _check_id(thread_id)
+        return await self._progress.list_turns(owner, thread_id, limit, after)
 
     @override
     async def begin_turn(
@@ -181,6 +192,30 @@ class CosmosStore(ThreadStore):
         _check_id(thread_id)
         return await self._progress.get(owner, thread_id, turn_id, after)
 
+    @override
+    async def begin_erasure(self, owner: Owner) -> Erasure:
+        return await self._erasures.begin(owner)
+
+    @override
+    async def get_erasure(self, owner: Owner, erasure_id: str) -> Erasure:
+        return await self._erasures.get(owner, erasure_id)
+
+    @override
+    async def erase_threads(self, owner: Owner, erasure_id: str, *, limit: int) -> bool:
+        return await self._erasures.erase(owner, erasure_id, limit)
+
+    @override
+    async def complete_erasure(self, owner: Owner, erasure_id: str) -> bool:
+        return await self._erasures.complete(owner, erasure_id)
+
+    @override
+    async def abandoned_erasures(self, *, silent_since: datetime) -> list[Owned]:
+        return await self._erasures.abandoned(silent_since)
+
+    @override
+    async def idle_threads(self, *, since: datetime, limit: int) -> list[Owned]:
+        return await self._deletion.idle(since, limit)
+
     async def _thread(self, owner: Owner, thread_id: str) -> ThreadDocument:
         _check_id(thread_id)
         found = await self._messages.read(thread_id, thread_id)
@@ -196,21 +231,6 @@ class CosmosStore(ThreadStore):
             sql, parameters["before"] = f"{sql} AND c.seq < @before", before
         rows = await self._messages.query(thread_id, f"{sql} ORDER BY c.seq {order.upper()}", **parameters)
         return [Message.model_validate(row) for row in rows]
-
-    async def _hide_row(self, owner: Owner, thread_id: str) -> None:
-        try:
-            await self._threads.patch(owner.hash, thread_id, changes(deleting=True))
-        except Refused:
-            logger.info("thread %s has no row any more", thread_id)
-
-    async def _delete_contents(self, thread_id: str) -> None:
-        query = f"SELECT TOP {DELETE_BATCH} c.id FROM c WHERE c.type IN ('message', 'turn', 'key', 'events')"  # noqa: S608 - our own number
-        while rows := await self._messages.query(thread_id, query):
-            try:
-                await self._messages.batch(thread_id, [delete(row["id"]) for row in rows])
-            except Refused:
-                # Somebody else deletes the same thread and was quicker: what is left now shows the next query.
-                logger.info("thread %s is being deleted by another call too", thread_id)
 
     async def _refresh_row(self, document: ThreadDocument) -> None:
         older = condition(deleting=False) + less_than("rev", document.rev)

@@ -11,6 +11,7 @@
     │   └── InvalidCursor            422  validation_failed
     ├── ThreadNotFound               404  thread_not_found
     ├── TurnNotFound                 404  turn_not_found
+    ├── ErasureNotFound              404  erasure_not_found
     ├── TurnInProgress               409  turn_in_progress
     ├── TurnEnded                    409  turn_ended
     ├── IdempotencyKeyReused         422  idempotency_key_reused
@@ -168,6 +169,17 @@ class TurnNotFound(ChatError):
 
     def __init__(self, turn_id: str) -> None:
         super().__init__(f"There is no turn {turn_id} in this thread.")
+
+
+class ErasureNotFound(ChatError):
+    """No such erasure of this owner's data, or its receipt has expired."""
+
+    type = "erasure_not_found"
+    status = 404
+    title = "Erasure not found"
+
+    def __init__(self, erasure_id: str) -> None:
+        super().__init__(f"There is no erasure {erasure_id}.")
 
 
 class TurnInProgress(ChatError):

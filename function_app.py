@@ -1,9 +1,14 @@
-"""The entry on Azure: every route of the API is an HTTP-triggered function of the same name.
+"""The entry on Azure: every route of the API is an HTTP-triggered function of the same name, and a timer keeps house.
 
-The functions differ only in what the host shows of them (names, invocations, metrics): all are answered by the whole app.
+The HTTP-triggered functions differ only in what the host shows of them (names, invocations, metrics): all are answered by the
+whole app.
 """
 
 from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from typing import Any
 
 import azure.functions as func
 
@@ -14,8 +19,30 @@ from api.app import create_app
 from functions_bridge import FunctionsBridge, http_functions
 from settings import load_settings
 
-api = create_app(load_settings())
+# Together with a sweep's own limit, less than the host's functionTimeout.
+ERASING_SECONDS = 240.0
+
+settings = load_settings()
+api = create_app(settings)
 bridge = FunctionsBridge(api)
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 for function in http_functions(api):
     app.function_name(function.name)(app.route(route=function.route, methods=function.methods)(bridge.handle))
+
+
+async def keep_house(state: Mapping[str, Any]) -> None:
+    """Delete idle threads, and take up erasures that were stopped: no other process may be there to do it."""
+    services = state["services"]
+    await services.retention.sweep()
+    await services.eraser.take_up(wait_seconds=ERASING_SECONDS)
+
+
+# Hourly, at a minute that differs between apps. Not monitored: a sweep that was missed is made up for by the next one, and
+# without it the host needs no storage to start the timer.
+@app.function_name("retention")
+@app.timer_trigger(
+    arg_name="timer", schedule=f"0 {zlib.crc32((settings.website_site_name or '').encode()) % 60} * * * *", use_monitor=False
+)
+async def retention(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the host passes it by name
+    """Keep house, once an hour, on one instance."""
+    await bridge.run(keep_house)

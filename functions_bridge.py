@@ -5,15 +5,15 @@ sends what was returned. So the handler starts the app in a task and returns as 
 through a short queue while the server sends. The task is made in the handler, because trace context and invocation id are not
 there any more when the response is sent.
 
-The worker runs no lifespan of ours. The bridge starts the app with the first request, and closes it when the worker's server
-shuts down, which it does on SIGTERM and SIGINT. A worker that is killed closes nothing: its turns' leases expire.
+The worker runs no lifespan of ours. The bridge starts the app with the first request or timer, and closes it when the worker's
+server shuts down, which it does on SIGTERM and SIGINT. A worker that is killed closes nothing: its turns' leases expire.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from contextvars import Context
 from typing import Any, NamedTuple
@@ -71,11 +71,12 @@ def http_functions(app: FastAPI) -> Iterator[HttpFunction]:
 
 
 class FunctionsBridge:
-    """Serves one app on the worker's event loop; :meth:`handle` is the handler of all its functions."""
+    """Serves one app on the worker's event loop; :meth:`handle` is the handler of all its HTTP-triggered functions."""
 
     def __init__(self, app: FastAPI) -> None:
         self._app = app
         self._lifespan: Lifespan | None = None
+        self._closes_with_server = False
 
     async def handle(self, req: Request) -> Response:
         """Let the app answer a request of the worker's web server.
@@ -83,7 +84,8 @@ class FunctionsBridge:
         Never raises: a failed start is a 503 problem, an app that fails before its response begins a 500 problem.
         """
         try:
-            state = await self._started(req)
+            self._close_with(req.app)
+            state = await self._started()
         except Exception:
             logger.exception("the app could not be started")
             return _problem(NotReady(), req)
@@ -95,15 +97,23 @@ class FunctionsBridge:
             logger.exception("the app failed before its response")
             return _problem(InternalError(), req)
 
+    async def run(self, work: Callable[[Mapping[str, Any]], Awaitable[None]]) -> None:
+        """Call ``work`` with the started app's state, for a function with another trigger; raises what the two raise."""
+        await work(await self._started())
+
     async def aclose(self) -> None:
         """Shut the app down, if it has been started."""
         if self._lifespan:
             await self._lifespan.aclose()
 
-    async def _started(self, req: Request) -> Mapping[str, Any]:
-        """Return the app's state; all requests that come while it starts share that one attempt and its outcome."""
-        if self._lifespan is None:
-            req.app.router.add_event_handler("shutdown", self.aclose)
+    def _close_with(self, server: Any) -> None:
+        """Close the app with the worker's web server, which only requests lead to."""
+        if not self._closes_with_server:
+            self._closes_with_server = True
+            server.router.add_event_handler("shutdown", self.aclose)
+
+    async def _started(self) -> Mapping[str, Any]:
+        """Return the app's state; all who come while it starts share that one attempt and its outcome."""
         if self._lifespan is None or self._lifespan.failed:
             self._lifespan = Lifespan(self._app)
         # A caller that is cancelled must not cancel the others' start.

@@ -26,10 +26,12 @@ TurnStatus = Literal["running", "completed", "failed", "cancelled", "interrupted
 EventType = Literal[
     "turn.started", "message.delta", "tool.started", "tool.completed", "message.completed", "turn.failed", "turn.cancelled"
 ]
+ErasureStatus = Literal["running", "completed"]
 Order = Literal["asc", "desc"]
 
 THREAD_ID_PATTERN = r"^thread_[0-9a-f]{32}$"
 TURN_ID_PATTERN = r"^turn_[0-9a-f]{32}$"
+ERASURE_ID_PATTERN = r"^erasure_[0-9a-f]{32}$"
 MESSAGE_ID_PATTERN = r"^msg_[0-9a-f]{32}_[1-9][0-9]{0,8}$"
 PREVIEW_LENGTH = 120
 
@@ -44,6 +46,13 @@ class Owner(NamedTuple):
     def hash(self) -> str:
         """The owner as 64 hex digits: safe in queries, predicates, partition keys and logs."""
         return hashlib.sha256(to_json([self.tenant, self.user])).hexdigest()
+
+
+class Owned(NamedTuple):
+    """Something of an owner's, by its id."""
+
+    owner: Owner
+    id: str
 
 
 class Record(BaseModel):
@@ -153,6 +162,16 @@ class Turn(SparseRecord):
     left_out = frozenset({"message", "problem"})
 
 
+class Erasure(Record):
+    """The erasure of everything that an owner has; once it is ``completed``, the receipt. It names no content."""
+
+    id: str
+    status: ErasureStatus
+    threads: int = Field(description="Threads erased so far.")
+    started_at: datetime
+    ended_at: datetime | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class TurnEvent:
     """Something that happened in a turn. ``id`` rises from 1; ``data`` holds the fields that belong to ``type``."""
@@ -253,7 +272,7 @@ class ReplayedTurn:
     message: Message
 
 
-def new_id(prefix: Literal["thread", "turn"]) -> str:
+def new_id(prefix: Literal["thread", "turn", "erasure"]) -> str:
     """Return a new random id, such as ``thread_`` and 32 hex digits."""
     return f"{prefix}_{uuid.uuid4().hex}"
 

@@ -55,6 +55,7 @@ class Settings(BaseSettings):
     cosmos_database: str = Field("chat_db", min_length=1, description="Cosmos DB database")
     cosmos_key: SecretStr | None = Field(None, description="its key; not set: managed identity")
     data_dir: Path = Field(Path(".data"), description="folder of the SQLite file")
+    retention_days: int = Field(0, ge=0, le=36_500, description="threads idle for so long are deleted; 0: never")
 
     turn_timeout_seconds: float = Field(120, gt=0, le=1800, description="deadline of a turn")
     turn_lease_seconds: float = Field(30, ge=1, le=600, description="a crashed turn frees its thread after this")

@@ -78,8 +78,24 @@ MIGRATIONS = (
     ) WITHOUT ROWID;
     CREATE INDEX events_by_expiry ON events (expires_at);
     """,
+    """
+    CREATE INDEX threads_by_owner ON threads (owner, id);
+    CREATE TABLE erasures (
+        id TEXT PRIMARY KEY,
+        owner TEXT NOT NULL,
+        tenant TEXT,
+        user TEXT,
+        status TEXT NOT NULL,
+        threads INTEGER NOT NULL,
+        started_at REAL NOT NULL,
+        heartbeat REAL NOT NULL,
+        ended_at REAL
+    ) WITHOUT ROWID;
+    CREATE UNIQUE INDEX erasures_running ON erasures (owner) WHERE status = 'running';
+    """,
 )
 LOCK_TIMEOUT_SECONDS = 5.0
+LOG_TIMEOUT_SECONDS = 0.2
 PASSING_ERRORS = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_NOMEM", "SQLITE_INTERRUPT")
 
 
@@ -116,6 +132,13 @@ class SqliteDatabase:
         """Run ``work`` in a transaction that holds the write lock; an exception undoes all of it."""
         return await self._call(lambda: _transaction(self._connection, "BEGIN IMMEDIATE", work))
 
+    async def empty_log(self) -> bool:
+        """Move the write-ahead log into the file and empty it; return whether nobody was in the way.
+
+        A transaction in another process is in the way, and hardly waited for: everybody here would have to wait too.
+        """
+        return await self._call(lambda: _empty_log(self._connection))
+
     def _open(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._connection = db = sqlite3.connect(self._path, isolation_level=None, timeout=LOCK_TIMEOUT_SECONDS)
@@ -125,6 +148,8 @@ class SqliteDatabase:
             # FULL: a commit survives a power cut, not only a crash of this process.
             db.execute("PRAGMA synchronous = FULL")
             db.execute("PRAGMA foreign_keys = ON")
+            # What is deleted is overwritten: it must not stay readable in the file.
+            db.execute("PRAGMA secure_delete = ON")
             _transaction(db, "BEGIN IMMEDIATE", _migrate)
         except BaseException:
             db.close()
@@ -139,6 +164,15 @@ class SqliteDatabase:
                 raise StoreUnavailable from error
             logger.exception("SQLite file %s cannot be used: %s", self._path, name)
             raise StoreMisconfigured from error
+
+
+def _empty_log(db: sqlite3.Connection) -> bool:
+    db.execute(f"PRAGMA busy_timeout = {LOG_TIMEOUT_SECONDS * 1000:.0f}")
+    try:
+        busy, _, _ = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    finally:
+        db.execute(f"PRAGMA busy_timeout = {LOCK_TIMEOUT_SECONDS * 1000:.0f}")
+    return not busy
 
 
 def _transaction(db: sqlite3.Connection, begin: str, work: Work[R]) -> R:

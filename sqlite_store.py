@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -15,14 +16,16 @@ from typing import Self
 from pydantic_core import to_json
 from typing_extensions import override
 
+import sqlite_erasure
 import sqlite_turns
-from errors import ThreadNotFound
 from records import (
+    Erasure,
     EventBatch,
     Message,
     Metadata,
     NewMessage,
     Order,
+    Owned,
     Owner,
     Page,
     ReplayedTurn,
@@ -30,6 +33,7 @@ from records import (
     Thread,
     ThreadChanges,
     ThreadStatus,
+    Turn,
     TurnProgress,
     new_thread,
     utcnow,
@@ -97,12 +101,14 @@ class SqliteStore(ThreadStore):
         return await self._database.write(update)
 
     @override
-    async def delete_thread(self, owner: Owner, thread_id: str) -> None:
-        def delete(db: sqlite3.Connection) -> None:
-            if not db.execute("DELETE FROM threads WHERE id = ? AND owner = ?", (thread_id, owner.hash)).rowcount:
-                raise ThreadNotFound(thread_id)
+    async def list_thread_ids(self, owner: Owner, *, limit: int, after: str | None) -> list[str]:
+        query = "SELECT id FROM threads WHERE owner = ? AND id > ? ORDER BY id LIMIT ?"
+        rows = await self._database.read(lambda db: db.execute(query, (owner.hash, after or "", limit)).fetchall())
+        return [row["id"] for row in rows]
 
-        await self._database.write(delete)
+    @override
+    async def delete_thread(self, owner: Owner, thread_id: str, *, idle_since: datetime | None = None) -> bool:
+        return await self._database.write(lambda db: sqlite_erasure.delete_thread(db, owner, thread_id, idle_since))
 
     @override
     async def list_messages(
@@ -127,6 +133,10 @@ class SqliteStore(ThreadStore):
                 for message in messages
             ]
         return Page(messages, messages[-1].id if len(rows) > limit else None)
+
+    @override
+    async def list_turns(self, owner: Owner, thread_id: str, *, limit: int, after: str | None) -> list[Turn]:
+        return await self._database.read(lambda db: sqlite_turns.list_turns(db, owner, thread_id, limit, after))
 
     @override
     async def begin_turn(
@@ -159,3 +169,33 @@ class SqliteStore(ThreadStore):
     @override
     async def get_progress(self, owner: Owner, thread_id: str, turn_id: str, *, after: int | None) -> TurnProgress:
         return await self._database.read(lambda db: sqlite_turns.get_progress(db, owner, thread_id, turn_id, after))
+
+    @override
+    async def begin_erasure(self, owner: Owner) -> Erasure:
+        return await self._database.write(lambda db: sqlite_erasure.begin_erasure(db, owner))
+
+    @override
+    async def get_erasure(self, owner: Owner, erasure_id: str) -> Erasure:
+        return await self._database.read(lambda db: sqlite_erasure.get_erasure(db, owner, erasure_id))
+
+    @override
+    async def erase_threads(self, owner: Owner, erasure_id: str, *, limit: int) -> bool:
+        return await self._database.write(lambda db: sqlite_erasure.erase_threads(db, owner, erasure_id, limit))
+
+    @override
+    async def complete_erasure(self, owner: Owner, erasure_id: str) -> bool:
+        # First the log, which still holds what was deleted from the file: a completed erasure has left nothing.
+        if not await self._database.empty_log():
+            return False
+        ended = await self._database.write(lambda db: sqlite_erasure.complete_erasure(db, owner, erasure_id))
+        # And once more for the owner's name, which the erasure itself carried. If somebody is in the way, SQLite does it later.
+        await self._database.empty_log()
+        return ended
+
+    @override
+    async def abandoned_erasures(self, *, silent_since: datetime) -> list[Owned]:
+        return await self._database.read(lambda db: sqlite_erasure.abandoned_erasures(db, silent_since))
+
+    @override
+    async def idle_threads(self, *, since: datetime, limit: int) -> list[Owned]:
+        return await self._database.read(lambda db: sqlite_erasure.idle_threads(db, since, limit))

@@ -158,16 +158,15 @@ def get_turn(db: sqlite3.Connection, thread: Any, turn_id: str) -> tuple[Turn, i
     row = db.execute("SELECT * FROM turns WHERE thread_id = ? AND id = ?", (thread["id"], turn_id)).fetchone()
     if row is None:
         raise TurnNotFound(turn_id)
-    turn = Turn(
-        id=turn_id,
-        thread_id=thread["id"],
-        status=row["status"],
-        message=_message(db, thread["id"], row["reply_seq"]) if row["reply_seq"] else None,
-        problem=Problem.model_validate_json(row["problem"]) if row["problem"] else None,
-        started_at=moment(row["started_at"]),
-        ended_at=moment(row["ended_at"]),
-    )
-    return turn, row["final_event_id"]
+    message = _message(db, thread["id"], row["reply_seq"]) if row["reply_seq"] else None
+    return _as_turn(row).model_copy(update={"message": message}), row["final_event_id"]
+
+
+def list_turns(db: sqlite3.Connection, owner: Owner, thread_id: str, limit: int, after: str | None) -> list[Turn]:
+    """Do what :meth:`store.ThreadStore.list_turns` promises."""
+    thread_row(db, owner, thread_id)
+    sql = "SELECT * FROM turns WHERE thread_id = ? AND id > ? ORDER BY id LIMIT ?"
+    return [_as_turn(row) for row in db.execute(sql, (thread_id, after or "", limit))]
 
 
 def save_events(db: sqlite3.Connection, batches: list[EventBatch]) -> None:
@@ -200,6 +199,17 @@ def _events(db: sqlite3.Connection, turn: Turn, after: int) -> list[TurnEvent]:
     )
     events = [TurnEvent.from_json(event) for row in rows for event in from_json(row["events"])]
     return [event for event in events if event.id > after]
+
+
+def _as_turn(row: Any) -> Turn:
+    return Turn(
+        id=row["id"],
+        thread_id=row["thread_id"],
+        status=row["status"],
+        problem=Problem.model_validate_json(row["problem"]) if row["problem"] else None,
+        started_at=moment(row["started_at"]),
+        ended_at=moment(row["ended_at"]),
+    )
 
 
 def _insert_turn(db: sqlite3.Connection, *values: str | float | None) -> None:

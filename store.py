@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Protocol
 
 from errors import InvalidCursor
 from records import (
+    Erasure,
     EventBatch,
     Message,
     Metadata,
     NewMessage,
     Order,
+    Owned,
     Owner,
     Page,
     ReplayedTurn,
@@ -28,12 +30,15 @@ from records import (
     Thread,
     ThreadChanges,
     ThreadStatus,
+    Turn,
     TurnProgress,
     timestamp,
 )
 
 if TYPE_CHECKING:
     from settings import Settings
+
+RECEIPT_DAYS = 30
 
 
 class ThreadStore(AbstractAsyncContextManager["ThreadStore"], Protocol):
@@ -71,11 +76,18 @@ class ThreadStore(AbstractAsyncContextManager["ThreadStore"], Protocol):
         :raises ThreadNotFound: if the owner has no such thread.
         """
 
-    async def delete_thread(self, owner: Owner, thread_id: str) -> None:
-        """Delete the thread and all its messages.
+    async def list_thread_ids(self, owner: Owner, *, limit: int, after: str | None) -> list[str]:
+        """Return ids of the owner's threads in their own order, at most ``limit``, behind the id ``after``.
+
+        Going on behind the last one shows every thread that is there all the while, whatever changes in it.
+        """
+
+    async def delete_thread(self, owner: Owner, thread_id: str, *, idle_since: datetime | None = None) -> bool:
+        """Delete the thread and all its messages, and return whether that was done.
 
         The thread is gone for every other method at once, and a turn that runs in it loses its lease. A call that was
-        stopped half-way is completed by calling again.
+        stopped half-way is completed by calling again. With ``idle_since``, a thread stays as it is if anything happened in
+        it since then or a turn runs; that is checked in the write that makes it gone.
 
         :raises ThreadNotFound: if the owner has no such thread and there is nothing left of one.
         """
@@ -87,6 +99,14 @@ class ThreadStore(AbstractAsyncContextManager["ThreadStore"], Protocol):
 
         A user's message is there from the moment its turn has begun: ``running`` while the lease lives, ``interrupted``
         once it has expired. ``next_cursor`` is the last message's id.
+
+        :raises ThreadNotFound: if the owner has no such thread.
+        """
+
+    async def list_turns(self, owner: Owner, thread_id: str, *, limit: int, after: str | None) -> list[Turn]:
+        """Return turns that have ended, in the order of their ids, at most ``limit``, behind the id ``after``.
+
+        They come without their messages. One whose process died is among them once another turn has begun.
 
         :raises ThreadNotFound: if the owner has no such thread.
         """
@@ -149,6 +169,41 @@ class ThreadStore(AbstractAsyncContextManager["ThreadStore"], Protocol):
 
         :raises ThreadNotFound: if the owner has no such thread.
         :raises TurnNotFound: if the thread has no such turn.
+        """
+
+    async def begin_erasure(self, owner: Owner) -> Erasure:
+        """Return the owner's erasure that is running, or begin one.
+
+        It will not end before every thread is gone that existed when this was called.
+        """
+
+    async def get_erasure(self, owner: Owner, erasure_id: str) -> Erasure:
+        """Return an erasure as it stands; a completed one stays for ``RECEIPT_DAYS``.
+
+        :raises ErasureNotFound: if the owner has no such erasure.
+        """
+
+    async def erase_threads(self, owner: Owner, erasure_id: str, *, limit: int) -> bool:
+        """Delete at most ``limit`` of the owner's threads for a running erasure, and return whether there were any.
+
+        Each is counted once in the erasure, by whichever process and after whatever crash. What a creation or a deletion
+        that was stopped has left counts as a thread too. Also says that somebody works on the erasure.
+        """
+
+    async def complete_erasure(self, owner: Owner, erasure_id: str) -> bool:
+        """End the erasure if nothing of the owner is left; return whether it has ended, now or before.
+
+        ``False`` asks for another round of :meth:`erase_threads`, and then this again after a moment.
+        """
+
+    async def abandoned_erasures(self, *, silent_since: datetime) -> list[Owned]:
+        """Return running erasures, of whichever owner, on which nobody has worked since a moment."""
+
+    async def idle_threads(self, *, since: datetime, limit: int) -> list[Owned]:
+        """Return threads, of whichever owner, in which nothing happened since a moment, at most ``limit``, in no order.
+
+        Also those whose deletion was stopped half-way. Some may have become active meanwhile: delete them with
+        ``idle_since``.
         """
 
 

@@ -14,14 +14,16 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 import safe_logging
-from api import docs, messages, page, simple, system, threads, turns
+from api import data, docs, messages, page, simple, system, threads, turns
 from api.deps import Services
 from api.middleware import RequestMiddleware
 from api.openapi import install_openapi
 from api.problems import install_error_handlers
+from eraser import Eraser
 from identity import open_identity
 from quota_backend import open_quota_backend
 from quotas import Quotas
+from retention import HourlyRetention, Retention
 from settings import Settings
 from store import open_store
 from turn import Turns
@@ -54,6 +56,7 @@ ROUTERS = (
     messages.router,
     turns.router,
     simple.router,
+    data.router,
     system.router,
     system.secured_router,
     docs.router,
@@ -144,16 +147,19 @@ class BackgroundAgent:
 def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextManager[State]]:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
-        async with (
-            open_identity(settings) as identity,
-            open_quota_backend(settings) as backend,
-            open_store(settings) as store,
-            aclosing(BackgroundAgent(settings)) as agent,
-        ):
-            quotas = Quotas(settings, backend)
+        async with AsyncExitStack() as stack:
+            identity = await stack.enter_async_context(open_identity(settings))
+            quotas = Quotas(settings, await stack.enter_async_context(open_quota_backend(settings)))
+            store = await stack.enter_async_context(open_store(settings))
+            agent = await stack.enter_async_context(aclosing(BackgroundAgent(settings)))
+            eraser = await stack.enter_async_context(Eraser(store, forget=(quotas.forget,)))
+            retention = Retention(store, settings.retention_days)
+            if settings.retention_days and not settings.website_site_name:
+                # On Azure a timer calls it: see function_app.py.
+                await stack.enter_async_context(HourlyRetention(retention))
             running = Turns(store, agent.get, quotas, settings)
             try:
-                yield {"services": Services(settings, identity, quotas, store, running)}
+                yield {"services": Services(settings, identity, quotas, store, running, eraser, retention)}
             finally:
                 await running.close(grace_seconds=GRACE_SECONDS)
 

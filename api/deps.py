@@ -7,10 +7,12 @@ from typing import Annotated
 
 from fastapi import Depends, Path, Request
 
+from eraser import Eraser
 from errors import Forbidden
 from identity import Caller, Identity
 from quotas import Quotas
 from records import THREAD_ID_PATTERN, Owner
+from retention import Retention
 from settings import Settings
 from store import ThreadStore
 from turn import Turns
@@ -25,6 +27,8 @@ class Services:
     quotas: Quotas
     store: ThreadStore
     turns: Turns
+    eraser: Eraser
+    retention: Retention
 
 
 # Asynchronous although they wait for nothing: FastAPI would run plain functions in threads.

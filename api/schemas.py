@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
 from pydantic_core import to_json
@@ -55,6 +55,20 @@ TURN_EXAMPLE = {
     "started_at": "2026-01-01T10:30:03Z",
     "ended_at": None,
 }
+ERASURE_EXAMPLE = {
+    "id": "erasure_2c9e6a1b405f0c1f0d3f4b4c1e8a3b7d",
+    "status": "running",
+    "threads": 0,
+    "started_at": "2026-01-01T10:30:00Z",
+    "ended_at": None,
+}
+EXPORT_EXAMPLE: list[Any] = [
+    {"type": "owner", "tenant": "local", "user": "local", "exported_at": "2026-01-01T10:30:10Z"},
+    {"type": "thread", "thread": THREAD_EXAMPLE},
+    {"type": "message", "message": MESSAGE_EXAMPLE},
+    {"type": "turn", "turn": {**TURN_EXAMPLE, "status": "completed", "ended_at": "2026-01-01T10:30:05Z"}},
+    {"type": "end", "threads": 1, "messages": 1},
+]
 INVOCATION_EXAMPLE = {
     "final_answer": MESSAGE_EXAMPLE["content"],
     "thread_id": MESSAGE_EXAMPLE["thread_id"],

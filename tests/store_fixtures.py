@@ -6,6 +6,7 @@ database of its own that is removed afterwards; else against the fake.
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import uuid
@@ -17,7 +18,7 @@ from typing import Protocol
 from azure.cosmos.aio import CosmosClient
 
 from cosmos_container import create
-from cosmos_documents import message_document
+from cosmos_documents import CONTAINERS, message_document
 from cosmos_store import CosmosStore
 from records import Message, NewMessage, Owner, StartedTurn, TurnStatus, message_id, new_id, utcnow
 from sqlite_store import SqliteStore
@@ -38,6 +39,9 @@ class Backend(Protocol):
     async def seed(self, thread_id: str, count: int) -> None:
         """Fill an empty thread with completed messages, quickly."""
 
+    async def everything(self) -> str:
+        """Return all that is stored, down to the bytes where there is a file."""
+
 
 class SqliteBackend:
     """A SQLite file."""
@@ -53,6 +57,10 @@ class SqliteBackend:
         with closing(sqlite3.connect(self._path)) as db, db:
             db.executemany("INSERT INTO messages VALUES (?, ?, ?)", rows)
             db.execute("UPDATE threads SET last_seq = ? WHERE id = ?", (count, thread_id))
+
+    async def everything(self) -> str:
+        files = sorted(self._path.parent.glob(f"{self._path.name}*"))
+        return "".join(path.read_bytes().decode(errors="replace") for path in files)
 
 
 class CosmosBackend:
@@ -81,6 +89,15 @@ class CosmosBackend:
                 batch = [create(document) for document in documents[start : start + SEED_BATCH]]
                 await container.execute_item_batch(batch, thread_id)
             await container.patch_item(thread_id, thread_id, [{"op": "set", "path": "/last_seq", "value": count}])
+
+    async def everything(self) -> str:
+        endpoint, key, database = self._account
+        documents = []
+        async with CosmosClient(endpoint, key) as client:
+            for definition in CONTAINERS:
+                container = client.get_database_client(database).get_container_client(definition.id)
+                documents += [document async for document in container.query_items("SELECT * FROM c")]
+        return json.dumps(documents, ensure_ascii=False)
 
 
 @asynccontextmanager

@@ -15,6 +15,7 @@ import sqlite_database
 from errors import StoreMisconfigured, StoreUnavailable
 from records import Owner
 from sqlite_store import SqliteStore
+from tests.store_fixtures import SqliteBackend
 
 OWNER = Owner("acme", "ann")
 ROOT = Path(__file__).parents[1]
@@ -102,3 +103,34 @@ async def test_a_locked_file_is_unavailable_and_does_not_block_the_loop(
         other.execute("ROLLBACK")
         other.close()
         await store.create_thread(OWNER, title=None, metadata={})
+
+
+async def test_an_erasure_ends_only_when_the_log_could_be_emptied(tmp_path: Path) -> None:
+    async with SqliteStore(tmp_path / "chat.db") as store:
+        await store.create_thread(OWNER, title="Kilimanjaro", metadata={})
+        reader = sqlite3.connect(tmp_path / "chat.db", isolation_level=None)
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM threads").fetchall()
+        erasure = await store.begin_erasure(OWNER)
+        assert await store.erase_threads(OWNER, erasure.id, limit=1)
+        async with asyncio.timeout(2):
+            assert not await store.complete_erasure(OWNER, erasure.id)
+        assert (await store.get_erasure(OWNER, erasure.id)).status == "running"
+        reader.close()
+        assert await store.complete_erasure(OWNER, erasure.id)
+    assert "Kilimanjaro" not in await SqliteBackend(tmp_path / "chat.db").everything()
+
+
+async def test_a_database_of_an_earlier_version_is_brought_up_to_date(tmp_path: Path) -> None:
+    path = tmp_path / "chat.db"
+    for version in range(1, len(sqlite_database.MIGRATIONS)):
+        path.unlink(missing_ok=True)
+        with sqlite3.connect(path) as db:
+            for script in sqlite_database.MIGRATIONS[:version]:
+                db.executescript(script)
+            db.execute(f"PRAGMA user_version = {version}")
+        db.close()
+        async with SqliteStore(path) as store:
+            thread = await store.create_thread(OWNER, title=None, metadata={})
+            assert await store.list_thread_ids(OWNER, limit=1, after=None) == [thread.id]
+            await store.begin_erasure(OWNER)

@@ -203,10 +203,12 @@ class FakeCosmos:
 
     def _documents(self, request: web.Request, parts: list[str], entry: Logged, headers: dict[str, str]) -> web.StreamResponse:
         container = _container(self._database(parts[1]), parts[3])
+        headers["x-ms-alt-content-path"] = "/".join(parts[:4])
+        if entry.kind == "query" and request.headers.get("x-ms-documentdb-query-enablecrosspartition") == "True":
+            return _query(request, container, None, entry, headers)
         if "x-ms-documentdb-partitionkey" not in request.headers:
             raise CosmosError(400, "not within a partition")
         partition = json.loads(request.headers["x-ms-documentdb-partitionkey"])[0]
-        headers["x-ms-alt-content-path"] = "/".join(parts[:4])
         try:
             if entry.kind == "query":
                 return _query(request, container, partition, entry, headers)
@@ -314,10 +316,10 @@ def _batch(
 
 
 def _query(
-    request: web.Request, container: Container, partition: str, entry: Logged, headers: dict[str, str]
+    request: web.Request, container: Container, partition: str | None, entry: Logged, headers: dict[str, str]
 ) -> web.StreamResponse:
     if "x-ms-cosmos-is-query-plan-request" in request.headers:
-        raise CosmosError(400, "a query across partitions")
+        raise CosmosError(400, "a query across partitions that needs a plan")
     parameters = {each["name"]: each["value"] for each in entry.body.get("parameters", [])}
     rows = container.query(partition, entry.body["query"], parameters, entry.session_token)
     start = int(request.headers.get("x-ms-continuation", 0))

@@ -79,14 +79,19 @@ class Container:
         except KeyError:
             raise CosmosError(404, f"no document {id}") from None
 
-    def query(self, partition: str, sql: str, parameters: Mapping[str, Any], token: str | None) -> list[Document]:
-        """Return a query's rows; the query may only use indexed paths."""
+    def query(self, partition: str | None, sql: str, parameters: Mapping[str, Any], token: str | None) -> list[Document]:
+        """Return a query's rows, in a partition or in all; the query may only use indexed paths."""
         try:
             query = parse_query(sql, parameters)
             hidden = [path for path in query.paths if not index_covers(self._indexed, path)]
             if hidden:
                 raise CosmosError(400, f"not indexed: {hidden}")
-            return query.run(self._alive(self._view(partition, token)).values())
+            if partition is not None:
+                return query.run(self._alive(self._view(partition, token)).values())
+            if query.top is not None or query.order_by:
+                raise CosmosError(400, "a query across partitions that needs a plan", sub_status=1004)
+            views = (self._alive(self._view(each, token)).values() for each in list(self._partitions))
+            return query.run(itertools.chain.from_iterable(views))
         except UnknownSql as error:
             raise CosmosError(400, str(error)) from error
 
@@ -129,6 +134,8 @@ class Container:
             raise CosmosError(404, f"no document {id}")
         if operation.get("ifMatch") not in (None, documents[id]["_etag"]):
             raise CosmosError(412, "etag")
+        if kind == "Read":
+            return 200, id, documents[id]
         if kind == "Delete":
             return 204, id, None
         if kind == "Replace":

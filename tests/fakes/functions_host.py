@@ -1,4 +1,4 @@
-"""The Azure Functions host, as far as HTTP goes: drives the real Python runtime (azure_functions_runtime) in this process.
+"""The Azure Functions host, for HTTP and timers: drives the real Python runtime (azure_functions_runtime) in this process.
 
 It sends the runtime the messages of the host's protocol, and forwards each HTTP request to the web server that the runtime
 starts, marked with the id of its invocation.
@@ -57,8 +57,17 @@ class WorkerServer(uvicorn.Server):
 
 
 @dataclass(frozen=True)
+class TimerFunction:
+    """What the runtime told about a timer-triggered function."""
+
+    id: str
+    name: str
+    trigger: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class IndexedFunction:
-    """What the runtime told about a function."""
+    """What the runtime told about an HTTP-triggered function."""
 
     id: str
     name: str
@@ -79,11 +88,19 @@ class IndexedFunction:
 class FunctionsHost(httpx2.AsyncBaseTransport):
     """A transport for HTTP clients that leads through host and worker to the functions."""
 
-    def __init__(self, module: ModuleType, functions: list[IndexedFunction], worker: str, server: WorkerServer) -> None:
+    def __init__(
+        self,
+        module: ModuleType,
+        functions: list[IndexedFunction | TimerFunction],
+        worker: str,
+        server: WorkerServer,
+    ) -> None:
         self.module = module
         self._server = server
         # As the real host does: the first of these that matches gets the request.
-        self.functions = sorted(functions, key=lambda function: function.name.upper())
+        http = [function for function in functions if isinstance(function, IndexedFunction)]
+        self.functions = sorted(http, key=lambda function: function.name.upper())
+        self.timers = {function.name: function for function in functions if isinstance(function, TimerFunction)}
         self.invocations: deque[tuple[str, Any]] = deque(maxlen=100)
         self._worker = httpx2.URL(worker)
         self._http = httpx2.AsyncHTTPTransport(limits=httpx2.Limits(max_connections=None))
@@ -100,6 +117,15 @@ class FunctionsHost(httpx2.AsyncBaseTransport):
     async def aclose(self) -> None:
         await self._http.aclose()
         await asyncio.gather(*self._tasks)
+
+    async def fire(self, name: str) -> Any:
+        """Call a timer-triggered function as the host does when it is due; return the result."""
+        timer = self.timers[name]
+        due = {"Schedule": {"AdjustForDST": True}, "ScheduleStatus": None, "IsPastDue": False}
+        data = OneOf("data", name=timer.trigger["name"], data=OneOf("json", json=json.dumps(due)))
+        request = _invocation(timer.id, [data], str(uuid.uuid4()))
+        response = await self._runtime.invocation_request(_event(invocation_request=request))
+        return response.result
 
     async def stop_worker(self) -> None:
         """Shut the worker's server down, as SIGTERM does."""
@@ -119,7 +145,9 @@ class FunctionsHost(httpx2.AsyncBaseTransport):
 
     async def _run(self, function: IndexedFunction, params: dict[str, str], invocation: str) -> None:
         INVOCATION.set(invocation)
-        response = await self._runtime.invocation_request(_event(invocation_request=_invocation(function, params, invocation)))
+        http = SimpleNamespace(method="", url="", headers={}, params=params, query={}, body=OneOf())
+        request = _invocation(function.id, [OneOf("data", name="req", data=OneOf("http", http=http))], invocation)
+        response = await self._runtime.invocation_request(_event(invocation_request=request))
         self.invocations.append((function.name, response.result))
 
 
@@ -151,8 +179,10 @@ async def start_host(folder: Path, script: str) -> AsyncIterator[FunctionsHost]:
         await host.stop_worker()
 
 
-def _indexed(metadata: Any) -> IndexedFunction:
+def _indexed(metadata: Any) -> IndexedFunction | TimerFunction:
     trigger = json.loads(metadata.raw_bindings[0])
+    if trigger["type"] == "timerTrigger":
+        return TimerFunction(metadata.function_id, metadata.name, trigger)
     methods = tuple(trigger["methods"]) if "methods" in trigger else None
     return IndexedFunction(metadata.function_id, metadata.name, trigger["route"], methods, trigger["authLevel"])
 
@@ -201,12 +231,11 @@ def _init(folder: Path) -> SimpleNamespace:
     return _event(worker_init_request=SimpleNamespace(capabilities={}, function_app_directory=str(folder)))
 
 
-def _invocation(function: IndexedFunction, params: dict[str, str], invocation: str) -> SimpleNamespace:
-    http = SimpleNamespace(method="", url="", headers={}, params=params, query={}, body=OneOf())
+def _invocation(function_id: str, input_data: list[OneOf], invocation: str) -> SimpleNamespace:
     return SimpleNamespace(
         invocation_id=invocation,
-        function_id=function.id,
-        input_data=[OneOf("data", name="req", data=OneOf("http", http=http))],
+        function_id=function_id,
+        input_data=input_data,
         trigger_metadata={},
         trace_context=SimpleNamespace(trace_parent="", trace_state="", attributes={}),
         retry_context=SimpleNamespace(retry_count=0, max_retry_count=0, exception=None),

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import httpx2
 import pytest
+import time_machine
 
 from api.app import create_app
+from identity import LOCAL_OWNER
+from records import Owner, Thread, utcnow
 from settings import Settings
-from tests.fakes.functions_host import FunctionsHost, needs_runtime
+from sqlite_store import SqliteStore
+from tests.fakes.functions_host import FunctionsHost, needs_runtime, start_host
 from tests.rest.events import SSE, all_events, sse_events
 from tests.server import serve_api
 
@@ -21,9 +27,12 @@ NAMES = [
     "cancel_turn",
     "create_thread",
     "delete_thread",
+    "erase_data",
+    "export",
     "follow_turn",
     "get_docs",
     "get_docs_file",
+    "get_erasure",
     "get_health",
     "get_info",
     "get_openapi",
@@ -40,6 +49,7 @@ NAMES = [
     "update_thread",
     "zz_everything_else",
 ]
+ROOT = Path(__file__).parents[2]
 MISSING = f"thread_{'0' * 32}"
 
 
@@ -85,6 +95,40 @@ async def test_each_request_counts_for_its_own_function(api: FunctionsHost, api_
         "get_docs_file",
     ]
     assert {result.status for _, result in api.invocations} == {"Success"}
+
+
+async def test_the_timer_keeps_house(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Also as the first call of all, when nothing has started the app yet."""
+    owner = Owner("acme", "ann")
+    async with SqliteStore(tmp_path / "chat.db") as store:
+        with time_machine.travel(utcnow() - timedelta(days=31)):
+            await store.create_thread(owner, title="idle", metadata={})
+            left = await store.begin_erasure(LOCAL_OWNER)
+            await store.create_thread(LOCAL_OWNER, title="to be erased", metadata={})
+        kept = await store.create_thread(owner, title="new", metadata={})
+        for name, value in (("DATA_DIR", str(tmp_path)), ("RETENTION_DAYS", "30"), ("COSMOS_ENDPOINT", "")):
+            monkeypatch.setenv(name, value)
+        async with start_host(ROOT, "function_app.py") as host:
+            trigger = host.timers["retention"].trigger
+            assert re.fullmatch(r"0 [1-5]?[0-9] \* \* \* \*", trigger["schedule"])
+            assert trigger["useMonitor"] is False
+            result = await host.fire("retention")
+            assert result.status == "Success", result.exception
+            assert [thread.id for thread in await all_threads(store, owner)] == [kept.id]
+            assert await all_threads(store, LOCAL_OWNER) == []
+            assert (await store.get_erasure(LOCAL_OWNER, left.id)).status == "completed"
+            async with httpx2.AsyncClient(transport=host, base_url="http://host.test") as client:
+                assert (await client.get("/api/threads")).json()["threads"] == []
+        assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+async def all_threads(store: SqliteStore, owner: Owner) -> list[Thread]:
+    return (await store.list_threads(owner, status=None, limit=10, cursor=None)).items
+
+
+async def test_a_timer_that_fails_is_a_failed_invocation(api: FunctionsHost, tmp_path: Path) -> None:
+    (tmp_path / "chat.db").write_bytes(b"not a database, but long enough to look at" * 100)
+    assert (await api.fire("retention")).status == "Failure"
 
 
 async def test_agent_answers_a_message(api_client: httpx2.AsyncClient) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+import retention
+from functions_bridge import START_SECONDS
 from settings import Settings
 
 ROOT = Path(__file__).parent.parent.parent
@@ -130,6 +133,14 @@ def test_host_leaves_the_paths_to_the_functions() -> None:
 def test_turn_ends_before_the_hosts_deadline() -> None:
     hours, minutes, seconds = map(int, json.loads((ROOT / "host.json").read_text())["functionTimeout"].split(":"))
     assert hours * 3600 + minutes * 60 + seconds > Settings.model_fields["turn_timeout_seconds"].default
+
+
+def test_timer_ends_before_the_hosts_deadline() -> None:
+    hours, minutes, seconds = map(int, json.loads((ROOT / "host.json").read_text())["functionTimeout"].split(":"))
+    text = (ROOT / "function_app.py").read_text()
+    erasing = re.search(r"^ERASING_SECONDS = ([\d.]+)$", text, re.MULTILINE)
+    assert erasing
+    assert hours * 3600 + minutes * 60 + seconds > retention.SWEEP_SECONDS + float(erasing[1]) + START_SECONDS
 
 
 def test_example_settings_are_known_and_run_offline(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -153,6 +153,22 @@ async def test_a_key_without_scopes_may_do_nothing(api: httpx2.AsyncClient) -> N
     assert 'scope="chat"' in response.headers["www-authenticate"]
 
 
+async def test_only_admins_erase_and_see_their_tenants_usage(api: httpx2.AsyncClient, theirs: dict[str, str]) -> None:
+    refused = await api.delete("/api/data", headers=AS_ANN)
+    assert (refused.status_code, refused.json()["type"]) == (403, "missing_scope")
+    assert 'scope="admin"' in refused.headers["www-authenticate"]
+    assert (await api.get("/api/usage", headers=AS_ANN)).json()["tenant"] is None
+    admin = {"X-API-Key": ADMIN, "X-User-Id": "ann"}
+    assert (await api.get("/api/usage", headers=admin)).json()["tenant"]["turns_now"]["limit"] is None
+    receipt = await api.delete("/api/data", headers=admin)
+    assert receipt.status_code == 202
+    while (await api.get(receipt.headers["location"], headers=admin)).json()["status"] == "running":
+        await api.get("/api/health")
+    assert (await api.get(f"/api/threads/{theirs['thread_id']}", headers=AS_ANN)).status_code == 404
+    other = await api.get(receipt.headers["location"], headers={"X-API-Key": ADMIN, "X-User-Id": "bob"})
+    assert other.status_code == 404
+
+
 @pytest.mark.parametrize("user", ["", "x" * 129, "a\tb"])
 async def test_a_user_that_cannot_be_one(api: httpx2.AsyncClient, user: str) -> None:
     response = await api.get("/api/threads", headers={"X-API-Key": ANN, "X-User-Id": user})

@@ -1,0 +1,103 @@
+"""Runs erasures in the background, and takes up those that another process has left."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+from types import TracebackType
+from typing import Self
+
+from records import Erasure, Owned, Owner, utcnow
+from store import ThreadStore
+
+Forget = Callable[[Owner], Awaitable[None]]
+"""Deletes what is kept about an owner outside of the thread store. Called at least once an erasure; again is safe."""
+
+LOOK_SECONDS = 60.0
+# An erasure on which nobody has worked for so long has lost its process.
+SILENCE_SECONDS = 60.0
+# Between two tries: after a failure, and while something is left that cannot be erased yet.
+PAUSE_SECONDS = 1.0
+MAX_PAUSE_SECONDS = 30.0
+THREADS_AT_ONCE = 10
+logger = logging.getLogger(__name__)
+
+
+class Eraser:
+    """Erases owners' data; ``forget`` are called for each owner once their threads are gone.
+
+    Use it as an async context manager: entering begins to look for erasures that were left, leaving stops all work, for a
+    later process to take up. Nothing here waits for the store before that. Two processes on one erasure do no harm.
+    """
+
+    def __init__(self, store: ThreadStore, forget: Sequence[Forget] = ()) -> None:
+        self._store = store
+        self._forget = forget
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._looking: asyncio.Task[None]
+
+    async def __aenter__(self) -> Self:
+        self._looking = asyncio.create_task(self._keep_looking())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        tasks = [self._looking, *self._running.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def begin(self, owner: Owner) -> Erasure:
+        """Begin to erase everything that an owner has, or join the erasure that is running; return it."""
+        erasure = await self._store.begin_erasure(owner)
+        self._work_on(Owned(owner, erasure.id))
+        return erasure
+
+    async def take_up(self, *, wait_seconds: float) -> None:
+        """Work on erasures that another process has left, and wait a while for all that run here to end.
+
+        :raises StoreError: if the store could not be asked for them.
+        """
+        await self._look()
+        if self._running:
+            await asyncio.wait(list(self._running.values()), timeout=wait_seconds)
+
+    async def _keep_looking(self) -> None:
+        while True:
+            try:
+                await self._look()
+            except Exception:
+                logger.warning("could not look for erasures that were left, will try again", exc_info=True)
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _look(self) -> None:
+        silent_since = utcnow() - timedelta(seconds=SILENCE_SECONDS)
+        for left in await self._store.abandoned_erasures(silent_since=silent_since):
+            self._work_on(left)
+
+    def _work_on(self, erasure: Owned) -> None:
+        if erasure.id not in self._running:
+            self._running[erasure.id] = task = asyncio.create_task(self._erase(erasure))
+            task.add_done_callback(lambda _: self._running.pop(erasure.id, None))
+
+    async def _erase(self, erasure: Owned) -> None:
+        pause = PAUSE_SECONDS
+        while True:
+            try:
+                if await self._try_to_complete(erasure):
+                    return
+                pause = PAUSE_SECONDS
+            except Exception:
+                logger.exception("erasure %s failed, will try again", erasure.id)
+                pause = min(2 * pause, MAX_PAUSE_SECONDS)
+            await asyncio.sleep(pause)
+
+    async def _try_to_complete(self, erasure: Owned) -> bool:
+        while await self._store.erase_threads(erasure.owner, erasure.id, limit=THREADS_AT_ONCE):
+            pass
+        for forget in self._forget:
+            await forget(erasure.owner)
+        return await self._store.complete_erasure(erasure.owner, erasure.id)

@@ -1,0 +1,89 @@
+"""Everything of an owner, record by record: in constant memory, whatever its size."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic_core import to_json
+
+from errors import ChatError, InternalError, ThreadNotFound
+from records import Owner, Problem, message_seq, utcnow
+from store import ThreadStore
+
+THREADS_AT_ONCE = 100
+MESSAGES_AT_ONCE = 100
+TURNS_AT_ONCE = 200
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Counts:
+    """How much has been exported."""
+
+    threads: int = 0
+    messages: int = 0
+
+
+async def export_lines(store: ThreadStore, owner: Owner, request_id: str | None) -> AsyncIterator[bytes]:
+    """Return the lines of an export, as they are read: ``owner``; per thread ``thread``, ``message``s, ``turn``s; ``end``.
+
+    What is created meanwhile may be missing, what is deleted meanwhile may end half-way. An error in between is the last line,
+    ``error``; a file without ``end`` is not complete.
+
+    :raises ChatError: before the first line, if the store does not answer.
+    """
+    first = await store.list_thread_ids(owner, limit=THREADS_AT_ONCE, after=None)
+    return _lines(store, owner, first, request_id)
+
+
+async def _lines(store: ThreadStore, owner: Owner, first: list[str], request_id: str | None) -> AsyncIterator[bytes]:
+    counts = Counts()
+    yield _line("owner", tenant=owner.tenant, user=owner.user, exported_at=utcnow())
+    try:
+        async for thread_id in _thread_ids(store, owner, first):
+            async for line in _thread_lines(store, owner, thread_id, counts):
+                yield line
+    except ChatError as error:
+        logger.warning("export stopped half-way", exc_info=True)
+        yield _line("error", problem=Problem.of(error, request_id))
+    except Exception:
+        logger.exception("export failed half-way")
+        yield _line("error", problem=Problem.of(InternalError(), request_id))
+    else:
+        yield _line("end", threads=counts.threads, messages=counts.messages)
+
+
+async def _thread_ids(store: ThreadStore, owner: Owner, page: Sequence[str]) -> AsyncIterator[str]:
+    while page:
+        for id in page:
+            yield id
+        page = await store.list_thread_ids(owner, limit=THREADS_AT_ONCE, after=page[-1])
+
+
+async def _thread_lines(store: ThreadStore, owner: Owner, thread_id: str, counts: Counts) -> AsyncIterator[bytes]:
+    """Yield a thread's lines, several messages at a time; nothing more once it has been deleted."""
+    try:
+        yield _line("thread", thread=await store.get_thread(owner, thread_id))
+        counts.threads += 1
+        after: int | None = None
+        while True:
+            page = await store.list_messages(owner, thread_id, limit=MESSAGES_AT_ONCE, after=after, before=None, order="asc")
+            if page.items:
+                counts.messages += len(page.items)
+                yield b"".join(_line("message", message=message) for message in page.items)
+            if page.next_cursor is None:
+                break
+            after = message_seq(thread_id, page.next_cursor)
+        turn_id: str | None = None
+        while turns := await store.list_turns(owner, thread_id, limit=TURNS_AT_ONCE, after=turn_id):
+            yield b"".join(_line("turn", turn=turn) for turn in turns)
+            turn_id = turns[-1].id
+    except ThreadNotFound:
+        logger.info("thread %s was deleted while it was exported", thread_id)
+
+
+def _line(type: str, **fields: Any) -> bytes:
+    return to_json({"type": type, **fields}) + b"\n"

@@ -1,0 +1,82 @@
+"""Deletes threads in which nothing has happened for a number of days."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Self
+
+from errors import ThreadNotFound
+from records import Owned, utcnow
+from store import ThreadStore
+
+SWEEP_EVERY_SECONDS = 3600.0
+# Then it stops, and goes on with the next sweep: on Azure, a function that takes too long costs the process its life.
+SWEEP_SECONDS = 240.0
+THREADS_AT_ONCE = 100
+logger = logging.getLogger(__name__)
+
+
+class Retention:
+    """Keeps threads for ``days`` after their last activity; 0 keeps them for good."""
+
+    def __init__(self, store: ThreadStore, days: int) -> None:
+        self._store = store
+        self._days = days
+
+    async def sweep(self) -> int:
+        """Delete idle threads, for a few minutes at most; return how many.
+
+        :raises StoreError: if the store failed; what is left waits for the next sweep.
+        """
+        deleted, deadline = 0, time.monotonic() + SWEEP_SECONDS
+        since = utcnow() - timedelta(days=self._days)
+        while self._days and time.monotonic() < deadline:
+            before = deleted
+            for thread in await self._store.idle_threads(since=since, limit=THREADS_AT_ONCE):
+                deleted += await self._delete(thread, since)
+                if time.monotonic() >= deadline:
+                    break
+            # What is found again stays: it is active, or a replica that lags still shows it.
+            if deleted == before:
+                break
+        if deleted:
+            logger.info("%d threads deleted in which nothing happened for %d days", deleted, self._days)
+        return deleted
+
+    async def _delete(self, thread: Owned, since: datetime) -> bool:
+        try:
+            return await self._store.delete_thread(thread.owner, thread.id, idle_since=since)
+        except ThreadNotFound:
+            return False
+
+
+class HourlyRetention:
+    """Sweeps once an hour while its body runs, for hosts without a timer of their own; a failed sweep waits for the next."""
+
+    def __init__(self, retention: Retention) -> None:
+        self._retention = retention
+        self._sweeping: asyncio.Task[None]
+
+    async def __aenter__(self) -> Self:
+        self._sweeping = asyncio.create_task(self._keep_sweeping())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._sweeping.cancel()
+        await asyncio.gather(self._sweeping, return_exceptions=True)
+
+    async def _keep_sweeping(self) -> None:
+        while True:
+            try:
+                await self._retention.sweep()
+            except Exception:
+                logger.warning("the sweep for idle threads failed, will try again", exc_info=True)
+            # Not all processes at the same moment.
+            await asyncio.sleep(SWEEP_EVERY_SECONDS * random.uniform(0.9, 1.1))  # noqa: S311 - keeps no secret
