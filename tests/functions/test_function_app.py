@@ -117,7 +117,7 @@ async def test_the_timer_keeps_house(monkeypatch: pytest.MonkeyPatch, tmp_path: 
             assert [thread.id for thread in await all_threads(store, owner)] == [kept.id]
             assert await all_threads(store, LOCAL_OWNER) == []
             assert (await store.get_erasure(LOCAL_OWNER, left.id)).status == "completed"
-            async with httpx2.AsyncClient(transport=host, base_url="http://host.test") as client:
+            async with httpx2.AsyncClient(transport=host, base_url="http://localhost") as client:
                 assert (await client.get("/api/threads")).json()["threads"] == []
         assert not [record for record in caplog.records if record.levelname == "ERROR"]
 

@@ -83,7 +83,7 @@ async def main():
     api = function_app.api
     async with api.router.lifespan_context(api) as state:
         transport = httpx2.ASGITransport(with_state(api, state))
-        async with httpx2.AsyncClient(transport=transport, base_url="http://test", timeout=60) as client:
+        async with httpx2.AsyncClient(transport=transport, base_url="http://localhost", timeout=60) as client:
             created = await client.post("/api/threads", json={})
             message = await client.post(created.headers["location"] + "/messages", json={"content": "What is 2 + 2?"})
             page = await client.get("/api/docs")

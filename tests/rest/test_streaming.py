@@ -255,7 +255,7 @@ async def test_a_reader_who_does_not_read_neither_holds_the_turn_up_nor_lasts(
             reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             reader.connect((api.base_url.host, api.base_url.port))
             reader.setblocking(False)
-            head = f"POST {path} HTTP/1.1\r\nhost: x\r\naccept: text/event-stream\r\ncontent-type: application/json\r\n"
+            head = f"POST {path} HTTP/1.1\r\nhost: localhost\r\naccept: text/event-stream\r\ncontent-type: application/json\r\n"
             reader.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
             messages: list[dict[str, str]] = []
             while len(messages) < 2:
