@@ -15,6 +15,8 @@ from typing import Any
 CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 CODES = ("type", "status_code", "sub_status", "status", "code", "sqlite_errorname", "errno")
 MAX_FRAMES = 30
+# Their INFO lines quote outgoing addresses, and with them what a user asked the weather or the store for.
+TALKATIVE = ("azure", "httpx", "httpx2", "openai")
 
 
 class SafeRecord(logging.LogRecord):
@@ -34,6 +36,8 @@ class SafeRecord(logging.LogRecord):
 def install() -> None:
     """Make every log record of this process safe."""
     logging.setLogRecordFactory(SafeRecord)
+    for name in TALKATIVE:
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def clean(text: str) -> str:

@@ -23,6 +23,7 @@ FILES = frozenset(
         "rename.js",
         "scroll.js",
         "sidebar.js",
+        "signin.js",
         "sse.js",
         "storage.js",
         "tabs.js",

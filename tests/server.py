@@ -19,7 +19,9 @@ class Server(uvicorn.Server):
     """uvicorn that tells when it has started."""
 
     def __init__(self, app: ASGIApp) -> None:
-        super().__init__(uvicorn.Config(app, log_config=None, server_header=False, timeout_graceful_shutdown=1))
+        super().__init__(
+            uvicorn.Config(app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=1)
+        )
         self.ready = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

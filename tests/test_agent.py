@@ -380,4 +380,4 @@ async def test_a_failing_tool_is_logged_with_its_exception(caplog: pytest.LogCap
             agent_on(model) as agent,
         ):
             await run(agent)
-    assert "RuntimeError: secret" in caplog.text
+    assert "RuntimeError" in caplog.text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,11 @@ logger = logging.getLogger("some.library")
 
 
 @pytest.fixture(autouse=True)
-def safe() -> None:
+def safe() -> Iterator[None]:
+    before = logging.getLogRecordFactory()
     safe_logging.install()
+    yield
+    logging.setLogRecordFactory(before)
 
 
 def test_a_caller_cannot_make_up_lines(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,5 +1,7 @@
 /** The HTTP API. Addresses are relative to the page, so that it works behind any path prefix. */
 
+import { credentialHeaders, signIn } from "./signin.js";
+
 /** What the API refused, or could not do: `problem` is its problem document (RFC 9457). */
 export class ApiError extends Error {
   constructor(problem) {
@@ -13,24 +15,36 @@ export class NetworkError extends Error {
   problem = { type: "network", title: "No connection", detail: this.message, retryable: true };
 }
 
-/** Send a request and return the response; throw {@link ApiError} or {@link NetworkError}. */
-export async function request(method, path, { body, headers = {}, signal, keepalive = false } = {}) {
-  let response;
+/**
+ * Send a request and return the response; throw {@link ApiError} or {@link NetworkError}. Who is not signed in is asked to, and
+ * the request is sent again.
+ */
+export async function request(method, path, options = {}) {
+  for (;;) {
+    const credentials = credentialHeaders();
+    const response = await send(method, path, credentials, options);
+    if (response.ok) return response;
+    if (response.status !== 401 || options.keepalive) throw new ApiError(await readProblem(response));
+    await signIn(credentials);
+    options.signal?.throwIfAborted();
+  }
+}
+
+async function send(method, path, credentials, { body, headers = {}, signal, keepalive = false }) {
+  const content = body === undefined ? {} : { "Content-Type": "application/json" };
   try {
-    response = await fetch(new URL(`api/${path}`, document.baseURI), {
+    return await fetch(new URL(`api/${path}`, document.baseURI), {
       method,
       signal,
       keepalive,
       cache: "no-store",
-      headers: body === undefined ? headers : { "Content-Type": "application/json", ...headers },
+      headers: { ...content, ...credentials, ...headers },
       body: body === undefined ? undefined : JSON.stringify(body),
     });
   } catch (error) {
     if (signal?.aborted) throw error;
     throw new NetworkError("The server could not be reached.");
   }
-  if (!response.ok) throw new ApiError(await readProblem(response));
-  return response;
 }
 
 async function readProblem(response) {

@@ -76,7 +76,9 @@ class Chat:
 
 
 class OpenChat(Protocol):
-    def __call__(self, model: FakeModel | None = None, *, path: str = "/", **options: Any) -> Awaitable[Chat]: ...
+    def __call__(
+        self, model: FakeModel | None = None, *, path: str = "/", settings: dict[str, Any] | None = None, **options: Any
+    ) -> Awaitable[Chat]: ...
 
 
 @pytest.fixture
@@ -94,8 +96,10 @@ async def open_chat(browser: Browser, tmp_path: Path) -> AsyncIterator[OpenChat]
     chats: list[Chat] = []
     async with AsyncExitStack() as stack:
 
-        async def open_chat(model: FakeModel | None = None, *, path: str = "/", **options: Any) -> Chat:
-            fields: dict[str, Any] = {"data_dir": tmp_path, "weather_provider": "sample"}
+        async def open_chat(
+            model: FakeModel | None = None, *, path: str = "/", settings: dict[str, Any] | None = None, **options: Any
+        ) -> Chat:
+            fields: dict[str, Any] = {"data_dir": tmp_path, "weather_provider": "sample", **(settings or {})}
             if model:
                 fields |= {"openai_base_url": f"{model.url}/v1", "openai_model": "gpt-x"}
             address = await stack.enter_async_context(serve(create_app(Settings(**fields))))
