@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from pydantic_core import from_json
 
 from cosmos_container import CosmosContainer, Refused, create, read, together
 from cosmos_documents import Document, Lease, ThreadDocument, TurnDocument, the_owners
 from cosmos_patch import changes, condition
-from errors import LeaseLost, TurnEnded, TurnInterrupted, TurnNotFound
-from records import EventBatch, Message, Owner, Problem, StartedTurn, Turn, TurnEvent, TurnProgress, message_id
+from errors import LeaseLost, StoreUnavailable, TurnEnded, TurnNotFound
+from records import EventBatch, Message, Owner, StartedTurn, Turn, TurnEvent, TurnProgress, message_id
 
 # By id, which Cosmos DB indexes always: it ends with the number of the document's last event.
 EVENTS = "SELECT c.events FROM c WHERE c.id > @after AND c.id <= @end ORDER BY c.id"
 TURNS = "SELECT TOP @limit * FROM c WHERE c.type = 'turn' AND c.id > @after ORDER BY c.id"
 MAX_EVENT_ID = 999_999_999
+LOOKS = 8
 logger = logging.getLogger(__name__)
 
 
 class CosmosProgress:
-    """Reads and writes what belongs to a turn besides its messages."""
+    """Reads and writes what belongs to a turn besides its messages; ``end_expired`` ends the turn of an expired lease."""
 
-    def __init__(self, messages: CosmosContainer) -> None:
+    def __init__(self, messages: CosmosContainer, end_expired: Callable[[ThreadDocument, Lease], Awaitable[None]]) -> None:
         self._messages = messages
+        self._end_expired = end_expired
 
     async def request_cancel(self, owner: Owner, thread_id: str, turn_id: str) -> None:
         """Do what :meth:`store.ThreadStore.request_cancel` promises."""
@@ -64,17 +66,32 @@ class CosmosProgress:
 
     async def get(self, owner: Owner, thread_id: str, turn_id: str, after: int | None) -> TurnProgress:
         """Do what :meth:`store.ThreadStore.get_progress` promises."""
-        (thread, ended), events = await together(
+        for _ in range(LOOKS):
+            progress = await self._look(owner, thread_id, turn_id, after)
+            if progress:
+                return progress
+        raise StoreUnavailable
+
+    async def _look(self, owner: Owner, thread_id: str, turn_id: str, after: int | None) -> TurnProgress | None:
+        """Read how a turn stands; ``None`` if it had expired and was ended: look again."""
+        (found, ended), events = await together(
             together(self._messages.read(thread_id, thread_id), self._messages.read(thread_id, turn_id)),
             self._events(thread_id, turn_id, after),
         )
-        lease = the_owners(owner, thread_id, thread).lease
+        thread = the_owners(owner, thread_id, found)
+        lease = thread.lease if thread.lease and thread.lease.turn_id == turn_id else None
+        if ended is None and lease is None:
+            # It may have ended between the two reads, or on a replica that lags: once more, in the newer one's session.
+            ended = await self._messages.read(thread_id, turn_id)
         if ended:
             turn, final_event_id = await self._ended(TurnDocument.model_validate(ended))
             return TurnProgress(turn, events, final_event_id)
-        if lease is None or lease.turn_id != turn_id:
+        if lease is None:
             raise TurnNotFound(turn_id)
-        return TurnProgress(_leased(thread_id, lease), events, None)
+        if lease.seconds_left() <= 0:
+            await self._end_expired(thread, lease)
+            return None
+        return TurnProgress(Turn(id=turn_id, thread_id=thread_id, status="running", started_at=lease.started_at), events, None)
 
     async def _save(self, batch: EventBatch) -> None:
         """Store events, if their thread is there: they must not outlive it."""
@@ -98,18 +115,6 @@ class CosmosProgress:
         )
         events = [TurnEvent.from_json(event) for row in rows for event in row["events"]]
         return _without_repeats([event for event in events if event.id > after])
-
-
-def _leased(thread_id: str, lease: Lease) -> Turn:
-    running = lease.seconds_left() > 0
-    return Turn(
-        id=lease.turn_id,
-        thread_id=thread_id,
-        status=lease.message_status,
-        problem=None if running else Problem.of(TurnInterrupted()),
-        started_at=lease.started_at,
-        ended_at=None if running else lease.ended_at,
-    )
 
 
 def _events_document(batch: EventBatch) -> Document:

@@ -81,7 +81,7 @@ class CosmosStore(ThreadStore):
         self._messages = CosmosContainer(containers[MESSAGES.id])
         self._threads = CosmosContainer(containers[THREADS.id])
         self._turns = CosmosTurns(self._messages, self._refresh_row_later)
-        self._progress = CosmosProgress(self._messages)
+        self._progress = CosmosProgress(self._messages, self._turns.end_expired)
         self._deletion = CosmosDeletion(self._messages, self._threads)
         self._erasures = CosmosErasures(self._messages, self._threads, self._deletion)
         return self

@@ -125,6 +125,14 @@ class CosmosTurns:
             return
         raise StoreUnavailable
 
+    async def end_expired(self, thread: ThreadDocument, lease: Lease) -> None:
+        """End a turn whose lease has expired as interrupted, unless somebody else is quicker; its message stays."""
+        try:
+            results = await self._messages.batch(thread.id, _clear_batch(thread, lease))
+        except Refused:
+            return
+        self._refresh_row(ThreadDocument.model_validate(results[-1]))
+
     async def _thread_after_refusal(self, turn: StartedTurn, message: Message, refused: Refused) -> ThreadDocument | None:
         """Return the thread if an earlier attempt, whose answer was lost, had committed; ``None`` if it is worth another."""
         stored, thread = await together(
@@ -188,7 +196,7 @@ class CosmosTurns:
         if lease and lease.seconds_left() > 0:
             raise TurnInProgress(retry_after=min(lease.seconds_left(), 2))
         if lease:
-            await self._clear_expired(thread, lease)
+            await self.end_expired(thread, lease)
             return None
         if key is None:
             return await self._lease_for_new(request)
@@ -222,14 +230,6 @@ class CosmosTurns:
         self._refresh_row(thread)
         reply = await self._message(thread.id, reply_seq)
         return ReplayedTurn(reply) if reply else None
-
-    async def _clear_expired(self, thread: ThreadDocument, lease: Lease) -> None:
-        """Give an expired lease back and keep its message as interrupted, unless somebody else is quicker."""
-        try:
-            results = await self._messages.batch(thread.id, _clear_batch(thread, lease))
-        except Refused:
-            return
-        self._refresh_row(ThreadDocument.model_validate(results[-1]))
 
 
 def _commit_batch(turn: StartedTurn, message: Message, reply: Message | None, final_event_id: int) -> list[Operation]:

@@ -168,7 +168,14 @@ class SqliteStore(ThreadStore):
 
     @override
     async def get_progress(self, owner: Owner, thread_id: str, turn_id: str, *, after: int | None) -> TurnProgress:
-        return await self._database.read(lambda db: sqlite_turns.get_progress(db, owner, thread_id, turn_id, after))
+        def end_and_get(db: sqlite3.Connection) -> TurnProgress | None:
+            sqlite_turns.end_expired_turn(db, thread_row(db, owner, thread_id))
+            return sqlite_turns.get_progress(db, owner, thread_id, turn_id, after)
+
+        progress = await self._database.read(lambda db: sqlite_turns.get_progress(db, owner, thread_id, turn_id, after))
+        while progress is None:
+            progress = await self._database.write(end_and_get)
+        return progress
 
     @override
     async def begin_erasure(self, owner: Owner) -> Erasure:

@@ -30,6 +30,7 @@ from sqlite_rows import as_thread, find_message, moment, not_before, put_message
 from store import sort_key
 
 MESSAGES = TypeAdapter(list[Message])
+NO_LEASE = "lease_turn_id = NULL, lease_started_at = NULL, lease_until = NULL, lease_seq = NULL, lease_cancel_requested = 0"
 
 
 def begin_turn(
@@ -40,7 +41,8 @@ def begin_turn(
     known = _known_key(db, thread_id, new)
     if known and known["reply_seq"]:
         return ReplayedTurn(_message(db, thread_id, known["reply_seq"]))
-    _clear_expired_lease(db, row)
+    if row["lease_turn_id"] and not end_expired_turn(db, row):
+        raise TurnInProgress(retry_after=min(row["lease_until"] - utcnow().timestamp(), 2))
     if known:
         message = _message(db, thread_id, known["seq"])
         message = message.model_copy(update={"status": "running", "turn_id": new.turn_id, "problem": None})
@@ -95,8 +97,7 @@ def commit_turn(
     last = reply or message
     updated_at = not_before(row["updated_at"])
     db.execute(
-        "UPDATE threads SET last_seq = ?, last_message_preview = ?, updated_at = ?, sort = ?, lease_turn_id = NULL, "
-        "lease_started_at = NULL, lease_until = NULL, lease_seq = NULL, lease_cancel_requested = 0 WHERE id = ?",
+        f"UPDATE threads SET last_seq = ?, last_message_preview = ?, updated_at = ?, sort = ?, {NO_LEASE} WHERE id = ?",  # noqa: S608 - our own
         (
             max(row["last_seq"], last.seq),
             preview(last.content),
@@ -132,11 +133,33 @@ def is_cancel_requested(db: sqlite3.Connection, turn: StartedTurn) -> bool:
     return bool(row["lease_cancel_requested"])
 
 
-def get_progress(db: sqlite3.Connection, owner: Owner, thread_id: str, turn_id: str, after: int | None) -> TurnProgress:
-    """Do what :meth:`store.ThreadStore.get_progress` promises."""
-    turn, final_event_id = get_turn(db, thread_row(db, owner, thread_id), turn_id)
+def get_progress(db: sqlite3.Connection, owner: Owner, thread_id: str, turn_id: str, after: int | None) -> TurnProgress | None:
+    """Do what :meth:`store.ThreadStore.get_progress` promises; ``None`` if the turn is to be ended first, as it has expired."""
+    thread = thread_row(db, owner, thread_id)
+    turn, final_event_id = get_turn(db, thread, turn_id)
+    if turn.status == "interrupted" and thread["lease_turn_id"] == turn_id:
+        return None
     events = [] if after is None else _events(db, turn, after)
     return TurnProgress(turn, events, final_event_id)
+
+
+def end_expired_turn(db: sqlite3.Connection, thread: Any) -> bool:
+    """End the turn that a thread's row is leased to as interrupted, if the lease has expired; its message stays."""
+    if thread["lease_turn_id"] is None or thread["lease_until"] > utcnow().timestamp():
+        return False
+    id, seq, updated_at = thread["id"], thread["lease_seq"], not_before(thread["updated_at"])
+    status: TurnStatus = "interrupted"
+    message = _message(db, id, seq).model_copy(update={"status": status})
+    put_message(db, message)
+    shown = preview(message.content) if seq == thread["last_seq"] else thread["last_message_preview"]
+    db.execute(
+        f"UPDATE threads SET last_message_preview = ?, updated_at = ?, sort = ?, {NO_LEASE} WHERE id = ?",  # noqa: S608 - our own
+        (shown, updated_at.timestamp(), sort_key(updated_at, id), id),
+    )
+    problem = Problem.of(TurnInterrupted()).model_dump_json()
+    started_at, ended_at = thread["lease_started_at"], thread["lease_until"]
+    _insert_turn(db, id, thread["lease_turn_id"], status, None, problem, started_at, ended_at, None)
+    return True
 
 
 def get_turn(db: sqlite3.Connection, thread: Any, turn_id: str) -> tuple[Turn, int | None]:
@@ -245,19 +268,6 @@ def _known_key(db: sqlite3.Connection, thread_id: str, new: NewMessage) -> Any:
     if known and known["fingerprint"] != new.fingerprint:
         raise IdempotencyKeyReused
     return known
-
-
-def _clear_expired_lease(db: sqlite3.Connection, thread: Any) -> None:
-    if thread["lease_turn_id"] is None:
-        return
-    left = thread["lease_until"] - utcnow().timestamp()
-    if left > 0:
-        raise TurnInProgress(retry_after=min(left, 2))
-    status: TurnStatus = "interrupted"
-    put_message(db, _message(db, thread["id"], thread["lease_seq"]).model_copy(update={"status": status}))
-    problem = Problem.of(TurnInterrupted()).model_dump_json()
-    started_at, ended_at = thread["lease_started_at"], thread["lease_until"]
-    _insert_turn(db, thread["id"], thread["lease_turn_id"], status, None, problem, started_at, ended_at, None)
 
 
 def _history(db: sqlite3.Connection, message: Message, limit: int) -> list[Message]:

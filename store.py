@@ -165,7 +165,8 @@ class ThreadStore(AbstractAsyncContextManager["ThreadStore"], Protocol):
     async def get_progress(self, owner: Owner, thread_id: str, turn_id: str, *, after: int | None) -> TurnProgress:
         """Return a turn's state and its stored events behind number ``after``, in their order; none if that is ``None``.
 
-        Turns live as long as their thread, each attempt as a turn of its own. Stored events may lag behind the turn's state.
+        Turns live as long as their thread, each attempt as a turn of its own. A turn whose lease has expired is ended as
+        interrupted first: how a turn has ended never changes. Stored events may lag behind the turn's state.
 
         :raises ThreadNotFound: if the owner has no such thread.
         :raises TurnNotFound: if the thread has no such turn.

@@ -190,14 +190,14 @@ class Turns:
             metadata: Metadata = {"model": self._settings.model_name}
             reply = _reply(started, answer, "cancelled", metadata)
             await self._commit(log, started, "cancelled", reply=reply)
-            log.emit("turn.cancelled", message=reply)
+            log.end(reply)
             # The model says what it has used only at its end.
             return sum(map(estimate_tokens, (*started.history, started.message, reply)))
         else:
             usage: JsonValue = {"input_tokens": result.input_tokens, "output_tokens": result.output_tokens}
             reply = _reply(started, answer, "completed", {"model": result.model, "usage": usage})
             await self._commit(log, started, "completed", reply=reply)
-            log.emit("message.completed", message=reply)
+            log.end(reply)
             return result.input_tokens + result.output_tokens
         finally:
             del self._leases[log.id]
@@ -233,9 +233,23 @@ class Turns:
             if not isinstance(error, LeaseLost):
                 status: TurnStatus = "interrupted" if isinstance(error, TurnInterrupted) else "failed"
                 await self._commit(log, started, status, problem=problem)
-        except ChatError:
+        except LeaseLost:
+            # The commit of the answer may have succeeded although it was cut off, or no answer of the store came back.
+            if reply := await self._stored_reply(started):
+                log.end(reply)
+        except Exception:
             logger.warning("end of turn %s not stored; its lease will expire", log.id, exc_info=True)
-        log.emit("turn.failed", problem=problem)
+        finally:
+            if not log.ended:
+                log.emit("turn.failed", problem=problem)
+
+    async def _stored_reply(self, started: StartedTurn) -> Message | None:
+        try:
+            turn = await self.get(started.owner, started.thread.id, started.turn_id)
+        except ChatError:
+            logger.warning("nobody knows how turn %s has ended", started.turn_id, exc_info=True)
+            return None
+        return turn.message
 
 
 def _reply(started: StartedTurn, answer: Answer, status: TurnStatus, metadata: Metadata) -> Message:

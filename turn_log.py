@@ -43,6 +43,10 @@ class TurnLog:
         for changed in self._waiting:
             _set(changed, True)
 
+    def end(self, message: Message) -> None:
+        """Append the final event of a turn that has an answer, whole or partial."""
+        self.emit("turn.cancelled" if message.status == "cancelled" else "message.completed", message=message)
+
     def behind(self, after: int) -> Sequence[TurnEvent]:
         """Return the events behind number ``after`` that there are."""
         return self._events[after:]
@@ -93,7 +97,7 @@ def _set(changed: asyncio.Future[bool], value: bool) -> None:
 def replay(replayed: ReplayedTurn) -> TurnLog:
     """Return the log of a turn that has completed, or was cancelled, before."""
     log = TurnLog(replayed.message.turn_id, replayed=True)
-    log.emit("turn.cancelled" if replayed.message.status == "cancelled" else "message.completed", message=replayed.message)
+    log.end(replayed.message)
     return log
 
 

@@ -104,6 +104,22 @@ async def test_a_second_attempt_that_dies_is_interrupted_too(store: ThreadStore,
         assert (await turn_of(store, thread, again.turn_id)).status == "interrupted"
 
 
+async def test_who_was_told_that_a_turn_is_interrupted_is_not_told_otherwise_later(
+    backend: Backend, store: ThreadStore, thread: Thread
+) -> None:
+    """Its process was only slow, or its clock is behind: it must not end the turn in another way any more."""
+    turn = await begin(store, thread.id, ask(key="key"))
+    async with backend.new() as other:
+        with time_machine.travel(utcnow() + timedelta(seconds=31)):
+            assert (await turn_of(other, thread, turn.turn_id)).status == "interrupted"
+        with pytest.raises(LeaseLost):
+            await end(store, turn)
+        assert (await turn_of(other, thread, turn.turn_id)).status == "interrupted"
+        found = await other.get_thread(ANN, thread.id)
+        assert (found.message_count, found.last_message_preview) == (1, "What is 2 + 2?")
+        assert await talk(other, thread.id, key="key")
+
+
 async def test_turns_that_are_not_there(store: ThreadStore, thread: Thread) -> None:
     started = await begin(store, thread.id)
     other = await store.create_thread(ANN, title=None, metadata={})

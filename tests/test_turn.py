@@ -193,6 +193,7 @@ class WatchedStore(SqliteStore):
         self.renewals = asyncio.Semaphore(0)
         self.renewal_error: Exception | None = None
         self.commit_errors: list[Exception] = []
+        self.errors_after_commit: list[BaseException] = []
 
     async def renew_lease(self, turn: StartedTurn, *, lease_seconds: float) -> None:
         self.renewals.release()
@@ -204,6 +205,8 @@ class WatchedStore(SqliteStore):
         if self.commit_errors:
             raise self.commit_errors.pop()
         await super().commit_turn(turn, message=message, reply=reply, final_event_id=final_event_id)
+        if self.errors_after_commit:
+            raise self.errors_after_commit.pop()
 
 
 @pytest.fixture
@@ -285,6 +288,31 @@ async def test_a_commit_that_fails_for_good_is_told_and_the_message_kept(watched
         assert [(m.content, m.status) for m in await messages_of(watched, thread)] == [("hi", "interrupted")]
         assert (await events_of(await start(turns, thread, key="k")))[-1].type == "message.completed"
     assert [m.seq for m in await messages_of(watched, thread)] == [1, 2]
+
+
+async def test_a_commit_whose_answer_was_lost_ends_as_it_is_stored(watched: WatchedStore) -> None:
+    thread = await watched.create_thread(OWNER, title=None, metadata={})
+    watched.errors_after_commit = [StoreUnavailable()]
+    turns = turns_of(watched, ScriptedAgent(say_hello))
+    turn = await start(turns, thread)
+    final = (await events_of(turn))[-1]
+    assert (final.type, final.data["message"]) == ("message.completed", (await messages_of(watched, thread))[1])
+    assert (await watched.get_progress(OWNER, thread.id, turn.id, after=None)).final_event_id == final.id
+
+
+async def test_stopping_in_the_middle_of_a_commit_ends_as_it_is_stored(watched: WatchedStore) -> None:
+    thread = await watched.create_thread(OWNER, title=None, metadata={})
+    watched.errors_after_commit = [asyncio.CancelledError()]
+    turns = turns_of(watched, ScriptedAgent(say_hello))
+    assert (await events_of(await start(turns, thread)))[-1].type == "message.completed"
+
+
+async def test_a_turn_whose_end_cannot_be_stored_at_all_still_ends_for_its_readers(watched: WatchedStore) -> None:
+    thread = await watched.create_thread(OWNER, title=None, metadata={})
+    watched.commit_errors = [RuntimeError("no"), RuntimeError("no")]
+    turns = turns_of(watched, ScriptedAgent(say_hello))
+    async with asyncio.timeout(5):
+        assert (await events_of(await start(turns, thread)))[-1].data["problem"].type == "internal_error"
 
 
 async def test_stopping_lets_turns_finish_and_refuses_new_ones(store: SqliteStore, thread: Thread) -> None:

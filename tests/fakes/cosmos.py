@@ -9,7 +9,7 @@ import asyncio
 import itertools
 import json
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -43,7 +43,10 @@ class Logged:
 
 @dataclass(eq=False)
 class Fault:
-    """What happens to requests that fit, after ``skip`` of them and ``times`` in a row; no kind fits any for documents."""
+    """What happens to requests that fit, after ``skip`` of them and ``times`` in a row; no kind fits any for documents.
+
+    ``delay`` comes before anything else; ``applied`` says that a request with an error ``status`` was carried out all the same.
+    """
 
     kind: Kind | None
     container: str | None
@@ -52,6 +55,8 @@ class Fault:
     drop: Literal["before", "after"] | None = None
     in_batch: bool = False
     hold: bool = False
+    delay: float = 0
+    applied: bool = False
     skip: int = 0
     times: int = 1
     reached: asyncio.Event = field(default_factory=asyncio.Event)
@@ -65,6 +70,8 @@ class FakeCosmos:
         self.endpoint = ""
         self.databases: dict[str, dict[str, Container]] = {}
         self.log: list[Logged] = []
+        # Asked for a fault for each request that no other fault fits.
+        self.chance: Callable[[Logged], Fault | None] | None = None
         self._faults: list[Fault] = []
         self._ticks = itertools.count(1)
         self._rids = itertools.count(1)
@@ -137,7 +144,7 @@ class FakeCosmos:
                 if not fault.times:
                     self._faults.remove(fault)
                 return fault
-        return None
+        return self.chance(entry) if self.chance else None
 
     async def _with_fault(
         self, fault: Fault | None, request: web.Request, parts: list[str], entry: Logged, size: int
@@ -145,6 +152,8 @@ class FakeCosmos:
         if fault is None:
             return self._reply(request, parts, entry, size)
         fault.reached.set()
+        if fault.delay:
+            await asyncio.sleep(fault.delay)
         if fault.hold:
             await fault.released.wait()
             return self._reply(request, parts, entry, size)
@@ -156,7 +165,11 @@ class FakeCosmos:
             results = [{"statusCode": 424} for _ in entry.body]
             results[-1] = {"statusCode": fault.status or 429, "retryAfterMilliseconds": 1}
             return web.json_response(results, status=207, headers=dict(fault.headers))
-        return web.json_response({"code": "Fault"}, status=fault.status or 500, headers=dict(fault.headers))
+        if fault.status is None:
+            return self._reply(request, parts, entry, size)
+        if fault.applied:
+            self._reply(request, parts, entry, size)
+        return web.json_response({"code": "Fault"}, status=fault.status, headers=dict(fault.headers))
 
     def _reply(self, request: web.Request, parts: list[str], entry: Logged, size: int) -> web.StreamResponse:
         headers: dict[str, str] = {}

@@ -80,6 +80,10 @@ class FakeModel:
     def url(self) -> str:
         return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
+    def reply_to(self, request: dict[str, Any]) -> Reply:
+        """Return the reply to a request."""
+        return self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
+
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.create_task(self._serve(reader, writer))
         self._connections.add(task)
@@ -102,8 +106,7 @@ class FakeModel:
         self.paths.append(head[0].split(" ")[1])
         self.headers.append(headers)
         self.requests.append(request)
-        reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
-        answering = asyncio.create_task(answer(writer, request, reply))
+        answering = asyncio.create_task(answer(writer, request, self.reply_to(request)))
         leaving = asyncio.create_task(reader.read(1))
         await asyncio.wait((answering, leaving), return_when=asyncio.FIRST_COMPLETED)
         if not answering.done():
