@@ -18,14 +18,14 @@ from typing import Self, TypeVar
 
 from typing_extensions import override
 
-from cosmos_connection import connect
-from cosmos_container import CosmosContainer, Refused, together
-from cosmos_deletion import CosmosDeletion
-from cosmos_documents import MESSAGES, THREADS, ThreadDocument, new_thread_document, row_document, the_owners
-from cosmos_erasure import CosmosErasures
-from cosmos_patch import condition, less_than, row_changes, thread_changes
-from cosmos_progress import CosmosProgress
-from cosmos_turns import CosmosTurns, Request
+from cosmos.connection import connect
+from cosmos.container import CosmosContainer, Refused, together
+from cosmos.deletion import CosmosDeletion
+from cosmos.documents import MESSAGES, THREADS, ThreadDocument, new_thread_document, row_document, the_owners
+from cosmos.erasure import CosmosErasures
+from cosmos.patch import condition, less_than, row_changes, thread_changes
+from cosmos.progress import CosmosProgress
+from cosmos.turns import CosmosTurns, Request
 from errors import ChatError, StoreUnavailable, ThreadNotFound
 from records import (
     THREAD_ID_PATTERN,

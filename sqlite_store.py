@@ -16,8 +16,6 @@ from typing import Self
 from pydantic_core import to_json
 from typing_extensions import override
 
-import sqlite_erasure
-import sqlite_turns
 from records import (
     Erasure,
     EventBatch,
@@ -38,8 +36,9 @@ from records import (
     new_thread,
     utcnow,
 )
-from sqlite_database import SqliteDatabase
-from sqlite_rows import as_thread, insert_thread, not_before, thread_row
+from sqlite import erasure, turns
+from sqlite.database import SqliteDatabase
+from sqlite.rows import as_thread, insert_thread, not_before, thread_row
 from store import ThreadStore, decode_cursor, encode_cursor, sort_key
 
 
@@ -108,7 +107,7 @@ class SqliteStore(ThreadStore):
 
     @override
     async def delete_thread(self, owner: Owner, thread_id: str, *, idle_since: datetime | None = None) -> bool:
-        return await self._database.write(lambda db: sqlite_erasure.delete_thread(db, owner, thread_id, idle_since))
+        return await self._database.write(lambda db: erasure.delete_thread(db, owner, thread_id, idle_since))
 
     @override
     async def list_messages(
@@ -136,73 +135,71 @@ class SqliteStore(ThreadStore):
 
     @override
     async def list_turns(self, owner: Owner, thread_id: str, *, limit: int, after: str | None) -> list[Turn]:
-        return await self._database.read(lambda db: sqlite_turns.list_turns(db, owner, thread_id, limit, after))
+        return await self._database.read(lambda db: turns.list_turns(db, owner, thread_id, limit, after))
 
     @override
     async def begin_turn(
         self, owner: Owner, thread_id: str, new: NewMessage, *, lease_seconds: float, history_limit: int
     ) -> StartedTurn | ReplayedTurn:
-        return await self._database.write(
-            lambda db: sqlite_turns.begin_turn(db, owner, thread_id, new, lease_seconds, history_limit)
-        )
+        return await self._database.write(lambda db: turns.begin_turn(db, owner, thread_id, new, lease_seconds, history_limit))
 
     @override
     async def renew_lease(self, turn: StartedTurn, *, lease_seconds: float) -> None:
-        await self._database.write(lambda db: sqlite_turns.renew_lease(db, turn, lease_seconds))
+        await self._database.write(lambda db: turns.renew_lease(db, turn, lease_seconds))
 
     @override
     async def commit_turn(self, turn: StartedTurn, *, message: Message, reply: Message | None, final_event_id: int) -> None:
-        await self._database.write(lambda db: sqlite_turns.commit_turn(db, turn, message, reply, final_event_id))
+        await self._database.write(lambda db: turns.commit_turn(db, turn, message, reply, final_event_id))
 
     @override
     async def request_cancel(self, owner: Owner, thread_id: str, turn_id: str) -> None:
-        await self._database.write(lambda db: sqlite_turns.request_cancel(db, owner, thread_id, turn_id))
+        await self._database.write(lambda db: turns.request_cancel(db, owner, thread_id, turn_id))
 
     @override
     async def is_cancel_requested(self, turn: StartedTurn) -> bool:
-        return await self._database.read(lambda db: sqlite_turns.is_cancel_requested(db, turn))
+        return await self._database.read(lambda db: turns.is_cancel_requested(db, turn))
 
     @override
     async def save_events(self, batches: Sequence[EventBatch]) -> None:
-        await self._database.write(lambda db: sqlite_turns.save_events(db, list(batches)))
+        await self._database.write(lambda db: turns.save_events(db, list(batches)))
 
     @override
     async def get_progress(self, owner: Owner, thread_id: str, turn_id: str, *, after: int | None) -> TurnProgress:
         def end_and_get(db: sqlite3.Connection) -> TurnProgress | None:
-            sqlite_turns.end_expired_turn(db, thread_row(db, owner, thread_id))
-            return sqlite_turns.get_progress(db, owner, thread_id, turn_id, after)
+            turns.end_expired_turn(db, thread_row(db, owner, thread_id))
+            return turns.get_progress(db, owner, thread_id, turn_id, after)
 
-        progress = await self._database.read(lambda db: sqlite_turns.get_progress(db, owner, thread_id, turn_id, after))
+        progress = await self._database.read(lambda db: turns.get_progress(db, owner, thread_id, turn_id, after))
         while progress is None:
             progress = await self._database.write(end_and_get)
         return progress
 
     @override
     async def begin_erasure(self, owner: Owner) -> Erasure:
-        return await self._database.write(lambda db: sqlite_erasure.begin_erasure(db, owner))
+        return await self._database.write(lambda db: erasure.begin_erasure(db, owner))
 
     @override
     async def get_erasure(self, owner: Owner, erasure_id: str) -> Erasure:
-        return await self._database.read(lambda db: sqlite_erasure.get_erasure(db, owner, erasure_id))
+        return await self._database.read(lambda db: erasure.get_erasure(db, owner, erasure_id))
 
     @override
     async def erase_threads(self, owner: Owner, erasure_id: str, *, limit: int) -> bool:
-        return await self._database.write(lambda db: sqlite_erasure.erase_threads(db, owner, erasure_id, limit))
+        return await self._database.write(lambda db: erasure.erase_threads(db, owner, erasure_id, limit))
 
     @override
     async def complete_erasure(self, owner: Owner, erasure_id: str) -> bool:
         # First the log, which still holds what was deleted from the file: a completed erasure has left nothing.
         if not await self._database.empty_log():
             return False
-        ended = await self._database.write(lambda db: sqlite_erasure.complete_erasure(db, owner, erasure_id))
+        ended = await self._database.write(lambda db: erasure.complete_erasure(db, owner, erasure_id))
         # And once more for the owner's name, which the erasure itself carried. If somebody is in the way, SQLite does it later.
         await self._database.empty_log()
         return ended
 
     @override
     async def abandoned_erasures(self, *, silent_since: datetime) -> list[Owned]:
-        return await self._database.read(lambda db: sqlite_erasure.abandoned_erasures(db, silent_since))
+        return await self._database.read(lambda db: erasure.abandoned_erasures(db, silent_since))
 
     @override
     async def idle_threads(self, *, since: datetime, limit: int) -> list[Owned]:
-        return await self._database.read(lambda db: sqlite_erasure.idle_threads(db, since, limit))
+        return await self._database.read(lambda db: erasure.idle_threads(db, since, limit))

@@ -17,8 +17,8 @@ from typing import Protocol
 
 from azure.cosmos.aio import CosmosClient
 
-from cosmos_container import create
-from cosmos_documents import CONTAINERS, message_document
+from cosmos.container import create
+from cosmos.documents import CONTAINERS, message_document
 from cosmos_store import CosmosStore
 from records import Message, NewMessage, Owner, StartedTurn, TurnStatus, message_id, new_id, utcnow
 from sqlite_store import SqliteStore

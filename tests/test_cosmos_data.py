@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import time_machine
 
-import cosmos_container
+import cosmos.container
 from cosmos_store import CosmosStore
 from errors import StoreUnavailable, ThreadNotFound
 from records import EventBatch, Owned, Thread, TurnEvent, utcnow
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif("COSMOS_TEST_ENDPOINT" in os.environ, reason="a 
 
 @pytest.fixture(autouse=True)
 def _short_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cosmos_container, "BACKOFF_SECONDS", 0.001)
+    monkeypatch.setattr(cosmos.container, "BACKOFF_SECONDS", 0.001)
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-import cosmos_container
-from cosmos_documents import CONTAINERS
+import cosmos.container
+from cosmos.documents import CONTAINERS
 from cosmos_store import CosmosStore
 from errors import IdempotencyKeyReused, StoreMisconfigured, StoreUnavailable, ThreadNotFound, TurnInProgress
 from records import Owner, ReplayedTurn, Thread
@@ -40,7 +40,7 @@ pytestmark = pytest.mark.skipif("COSMOS_TEST_ENDPOINT" in os.environ, reason="a 
 
 @pytest.fixture(autouse=True)
 def _short_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cosmos_container, "BACKOFF_SECONDS", 0.001)
+    monkeypatch.setattr(cosmos.container, "BACKOFF_SECONDS", 0.001)
 
 
 @pytest.fixture
@@ -138,7 +138,7 @@ async def test_an_outage_is_over_before_the_commit_is_called_again(
 ) -> None:
     turn = await begin(store, thread.id, ask(key="k"))
     message, reply = turn.message.model_copy(update={"status": "completed"}), answer(turn)
-    fake.fail("batch", drop=drop, times=cosmos_container.ATTEMPTS)
+    fake.fail("batch", drop=drop, times=cosmos.container.ATTEMPTS)
     with pytest.raises(StoreUnavailable):
         await store.commit_turn(turn, message=message, reply=reply, final_event_id=9)
     assert await messages(store, thread.id) == ([turn.message] if drop == "before" else [message, reply])
@@ -229,7 +229,7 @@ async def test_the_sdk_sends_nothing_again_behind_our_back(
     start = len(fake.log)
     with pytest.raises(StoreUnavailable):
         await store.update_thread(ANN, thread.id, {"title": "New"})
-    assert len(fake.requests(start)) == cosmos_container.ATTEMPTS
+    assert len(fake.requests(start)) == cosmos.container.ATTEMPTS
 
 
 async def test_a_long_wait_is_passed_on_to_the_caller(store: CosmosStore, fake: FakeCosmos, thread: Thread) -> None:
@@ -244,7 +244,7 @@ async def test_a_long_wait_is_passed_on_to_the_caller(store: CosmosStore, fake: 
 async def test_every_request_has_a_deadline(
     store: CosmosStore, fake: FakeCosmos, thread: Thread, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cosmos_container, "REQUEST_SECONDS", 0.05)
+    monkeypatch.setattr(cosmos.container, "REQUEST_SECONDS", 0.05)
     fake.fail("read", hold=True)
     with pytest.raises(StoreUnavailable) as unavailable:
         await store.get_thread(ANN, thread.id)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-import sqlite_database
+import sqlite.database
 from errors import StoreMisconfigured, StoreUnavailable
 from records import Owner
 from sqlite_store import SqliteStore
@@ -44,7 +44,7 @@ async def test_the_file_and_its_folder_are_made(tmp_path: Path) -> None:
         await store.create_thread(OWNER, title=None, metadata={})
     with sqlite3.connect(path) as db:
         assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-        assert db.execute("PRAGMA user_version").fetchone() == (len(sqlite_database.MIGRATIONS),)
+        assert db.execute("PRAGMA user_version").fetchone() == (len(sqlite.database.MIGRATIONS),)
     db.close()
 
 
@@ -86,7 +86,7 @@ async def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
 async def test_a_locked_file_is_unavailable_and_does_not_block_the_loop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite_database, "LOCK_TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr(sqlite.database, "LOCK_TIMEOUT_SECONDS", 0.2)
     async with SqliteStore(tmp_path / "chat.db") as store:
         thread = await store.create_thread(OWNER, title=None, metadata={})
         other = sqlite3.connect(tmp_path / "chat.db", isolation_level=None)
@@ -123,10 +123,10 @@ async def test_an_erasure_ends_only_when_the_log_could_be_emptied(tmp_path: Path
 
 async def test_a_database_of_an_earlier_version_is_brought_up_to_date(tmp_path: Path) -> None:
     path = tmp_path / "chat.db"
-    for version in range(1, len(sqlite_database.MIGRATIONS)):
+    for version in range(1, len(sqlite.database.MIGRATIONS)):
         path.unlink(missing_ok=True)
         with sqlite3.connect(path) as db:
-            for script in sqlite_database.MIGRATIONS[:version]:
+            for script in sqlite.database.MIGRATIONS[:version]:
                 db.executescript(script)
             db.execute(f"PRAGMA user_version = {version}")
         db.close()

@@ -9,10 +9,10 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from cosmos_container import CosmosContainer, Operation, Refused, create, delete_unchanged, patch
-from cosmos_deletion import CosmosDeletion
-from cosmos_documents import Document, ThreadDocument, row_document
-from cosmos_patch import changes, condition
+from cosmos.container import CosmosContainer, Operation, Refused, create, delete_unchanged, patch
+from cosmos.deletion import CosmosDeletion
+from cosmos.documents import Document, ThreadDocument, row_document
+from cosmos.patch import changes, condition
 from errors import ErasureNotFound, StoreUnavailable
 from records import Erasure, Owned, Owner, Record, new_id, utcnow
 from store import RECEIPT_DAYS

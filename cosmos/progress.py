@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from pydantic_core import from_json
 
-from cosmos_container import CosmosContainer, Refused, create, read, together
-from cosmos_documents import Document, Lease, ThreadDocument, TurnDocument, the_owners
-from cosmos_patch import changes, condition
+from cosmos.container import CosmosContainer, Refused, create, read, together
+from cosmos.documents import Document, Lease, ThreadDocument, TurnDocument, the_owners
+from cosmos.patch import changes, condition
 from errors import LeaseLost, StoreUnavailable, TurnEnded, TurnNotFound
 from records import EventBatch, Message, Owner, StartedTurn, Turn, TurnEvent, TurnProgress, message_id
 

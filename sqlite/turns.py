@@ -26,7 +26,7 @@ from records import (
     preview,
     utcnow,
 )
-from sqlite_rows import as_thread, find_message, moment, not_before, put_message, thread_row
+from sqlite.rows import as_thread, find_message, moment, not_before, put_message, thread_row
 from store import sort_key
 
 MESSAGES = TypeAdapter(list[Message])

@@ -14,8 +14,8 @@ from azure.cosmos.aio import ContainerProxy, CosmosClient, DatabaseProxy
 from azure.cosmos.documents import ConnectionPolicy
 from azure.cosmos.exceptions import CosmosHttpResponseError, CosmosResourceExistsError, CosmosResourceNotFoundError
 
-from cosmos_container import REQUEST_SECONDS
-from cosmos_documents import CONTAINERS, ContainerDefinition
+from cosmos.container import REQUEST_SECONDS
+from cosmos.documents import CONTAINERS, ContainerDefinition
 from errors import StoreMisconfigured, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ async def connect(endpoint: str, *, database: str, key: str | None) -> AsyncIter
 
 def _client(endpoint: str, credential: str | AsyncTokenCredential) -> CosmosClient:
     policy = ConnectionPolicy()
-    # 429 is waited for in cosmos_container, which sees it inside a batch's answer too; one place decides on retries.
+    # 429 is waited for in :mod:`cosmos.container`, which sees it inside a batch's answer too; one place decides on retries.
     policy.RetryOptions = type(policy.RetryOptions)(max_retry_attempt_count=0)
     return CosmosClient(
         endpoint,

@@ -6,7 +6,7 @@ import re
 from datetime import datetime
 from typing import Any
 
-from cosmos_documents import Document, ThreadDocument, row_document
+from cosmos.documents import Document, ThreadDocument, row_document
 from records import Owner, timestamp
 
 _ROW_FIELDS = ("title", "status", "metadata", "updated_at", "message_count", "last_message_preview", "rev", "sort")

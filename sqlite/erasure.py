@@ -8,7 +8,7 @@ from typing import Any
 
 from errors import ErasureNotFound, ThreadNotFound
 from records import Erasure, Owned, Owner, new_id, utcnow
-from sqlite_rows import moment
+from sqlite.rows import moment
 from store import RECEIPT_DAYS
 
 IDLE = "updated_at < :since AND (lease_until IS NULL OR lease_until < min(:since, :now))"

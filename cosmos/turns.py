@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from cosmos_container import CosmosContainer, Operation, Refused, create, patch, replace, together
-from cosmos_documents import (
+from cosmos.container import CosmosContainer, Operation, Refused, create, patch, replace, together
+from cosmos.documents import (
     Document,
     KeyDocument,
     Lease,
@@ -25,7 +25,7 @@ from cosmos_documents import (
     the_owners,
     turn_document,
 )
-from cosmos_patch import changes, condition, less_than, thread_changes, unleased
+from cosmos.patch import changes, condition, less_than, thread_changes, unleased
 from errors import IdempotencyKeyReused, LeaseLost, StoreUnavailable, TurnInProgress
 from records import Message, NewMessage, Owner, ReplayedTurn, StartedTurn, message_id, preview, utcnow
 

@@ -6,9 +6,9 @@ import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from cosmos_container import CosmosContainer, Operation, Refused, delete
-from cosmos_documents import ThreadDocument
-from cosmos_patch import changes, condition, less_than, thread_changes
+from cosmos.container import CosmosContainer, Operation, Refused, delete
+from cosmos.documents import ThreadDocument
+from cosmos.patch import changes, condition, less_than, thread_changes
 from errors import ThreadNotFound
 from records import Owned, Owner, utcnow
 

@@ -1,6 +1,6 @@
 """Requests to one Cosmos DB container: each with a deadline, repeated while that may help, in the session of its partition.
 
-The SDK's own re-sends are switched off where it allows that (see ``cosmos_connection``): what happens after a lost answer
+The SDK's own re-sends are switched off where it allows that (see :mod:`cosmos.connection`): what happens after a lost answer
 is decided here and above. Every write that goes through here is conditional or has a deterministic id, so sending it again
 is safe: it is refused if it had been applied, and the caller then looks at what is stored.
 """
@@ -19,7 +19,7 @@ from azure.core.exceptions import AzureError, ClientAuthenticationError
 from azure.cosmos.aio import ContainerProxy
 from azure.cosmos.exceptions import CosmosBatchOperationError, CosmosHttpResponseError
 
-from cosmos_documents import Document
+from cosmos.documents import Document
 from errors import StoreMisconfigured, StoreUnavailable
 
 A = TypeVar("A")

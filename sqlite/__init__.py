@@ -1,0 +1,1 @@
+"""The parts of the store on SQLite; `sqlite_store.py` puts them together."""
