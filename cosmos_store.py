@@ -103,7 +103,11 @@ class CosmosStore(ThreadStore):
 
     @override
     async def get_thread(self, owner: Owner, thread_id: str) -> Thread:
-        return (await self._thread(owner, thread_id)).thread
+        thread, row = await together(self._thread(owner, thread_id), self._threads.read(owner.hash, thread_id))
+        if row and row["rev"] < thread.rev:
+            # Its process died before it could bring the row up to date, or could not.
+            self._refresh_row_later(thread)
+        return thread.thread
 
     @override
     async def list_threads(self, owner: Owner, *, status: ThreadStatus | None, limit: int, cursor: str | None) -> Page[Thread]:

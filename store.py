@@ -65,7 +65,7 @@ class ThreadStore(AbstractAsyncContextManager["ThreadStore"], Protocol):
 
         Following the cursors shows every thread that did not change meanwhile exactly once; one that changed has moved to
         the front and may be missed, never doubled after its change. A thread's row may lag behind its last turn for the
-        moment that a background write takes.
+        moment that a background write takes, and after a crash until somebody looks at the thread.
 
         :raises InvalidCursor: if ``cursor`` is not one that this method returned.
         """

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import JsonValue
 
-from errors import Busy, ChatError, InternalError, LeaseLost, TurnInterrupted, TurnTimeout
+from errors import Busy, ChatError, InternalError, LeaseLost, StoreUnavailable, TurnInterrupted, TurnTimeout
 from event_keeper import EventKeeper
 from follow import stored_batches
 from history import estimate_tokens, fit_history
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from quotas import Quotas
     from settings import Settings
 
+# Between attempts to store how a turn has failed, each of which has tried for a while already.
+RETRY_SECONDS = 0.5
 logger = logging.getLogger(__name__)
 
 
@@ -232,24 +234,38 @@ class Turns:
         try:
             if not isinstance(error, LeaseLost):
                 status: TurnStatus = "interrupted" if isinstance(error, TurnInterrupted) else "failed"
-                await self._commit(log, started, status, problem=problem)
-        except LeaseLost:
-            # The commit of the answer may have succeeded although it was cut off, or no answer of the store came back.
-            if reply := await self._stored_reply(started):
-                log.end(reply)
+                # A process that is stopping has no time to wait for the store.
+                patience = 0 if isinstance(error, asyncio.CancelledError) else self._settings.turn_lease_seconds
+                if reply := await self._end_without_answer(log, started, status, problem, patience=patience):
+                    log.end(reply)
         except Exception:
             logger.warning("end of turn %s not stored; its lease will expire", log.id, exc_info=True)
         finally:
             if not log.ended:
                 log.emit("turn.failed", problem=problem)
 
-    async def _stored_reply(self, started: StartedTurn) -> Message | None:
-        try:
-            turn = await self.get(started.owner, started.thread.id, started.turn_id)
-        except ChatError:
-            logger.warning("nobody knows how turn %s has ended", started.turn_id, exc_info=True)
-            return None
-        return turn.message
+    async def _end_without_answer(
+        self, log: TurnLog, started: StartedTurn, status: TurnStatus, problem: Problem, *, patience: float
+    ) -> Message | None:
+        """Store that a turn has failed, trying for ``patience`` seconds; return its answer if that turns out to be stored.
+
+        The commit of the answer may have succeeded although it was cut off, or no answer of the store came back. Until that is
+        known nobody is told how the turn has ended, for as long as the lease keeps others from ending it.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + patience
+        while True:
+            try:
+                try:
+                    await self._commit(log, started, status, problem=problem)
+                except LeaseLost:
+                    return (await self.get(started.owner, started.thread.id, started.turn_id)).message
+                else:
+                    return None
+            except StoreUnavailable:
+                if loop.time() + RETRY_SECONDS > deadline:
+                    raise
+                await asyncio.sleep(RETRY_SECONDS)
 
 
 def _reply(started: StartedTurn, answer: Answer, status: TurnStatus, metadata: Metadata) -> Message:
