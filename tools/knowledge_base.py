@@ -143,4 +143,4 @@ def _plain(markdown: str) -> str:
     lines = (
         re.sub(r"^\s*(?:[-*]|\d+\.)\s+", "", line) for line in markdown.splitlines() if not re.match(r"^\|[-|\s]+\|$", line)
     )
-    return " ".join(re.sub(r"[*_`|]+", " ", " ".join(lines)).split())
+    return " ".join(re.sub(r"[*_`]+", "", " ".join(lines)).replace("|", " ").split())
