@@ -76,6 +76,15 @@ async def test_a_lost_answer_is_not_mistaken_for_ones_own(store: CosmosStore, ba
     assert await store.get_user_state(ANN) == won
 
 
+async def test_ones_own_write_is_known_through_a_lagging_replica(store: CosmosStore, fake: FakeCosmos) -> None:
+    first = await store.put_user_state(ANN, UserState())
+    fake.container("threads").lag()
+    fake.fail("batch", "threads", drop="after")
+    second = await store.put_user_state(ANN, first.model_copy(update={"units": "metric"}))
+    assert await store.get_user_state(ANN) == second
+    assert second.units == "metric"
+
+
 async def test_feedback_reads_the_thread_and_writes_the_message_only(store: CosmosStore, fake: FakeCosmos) -> None:
     thread = await store.create_thread(ANN, title=None, metadata={})
     reply = await talk(store, thread.id)
