@@ -23,14 +23,17 @@ from cosmos.container import CosmosContainer, Refused, together
 from cosmos.deletion import CosmosDeletion
 from cosmos.documents import MESSAGES, THREADS, ThreadDocument, new_thread_document, row_document, the_owners
 from cosmos.erasure import CosmosErasures
+from cosmos.feedback import CosmosFeedback
 from cosmos.patch import condition, less_than, row_changes, thread_changes
 from cosmos.progress import CosmosProgress
 from cosmos.turns import CosmosTurns, Request
+from cosmos.user_states import CosmosUserStates
 from errors import ChatError, StoreUnavailable, ThreadNotFound
 from records import (
     THREAD_ID_PATTERN,
     Erasure,
     EventBatch,
+    Feedback,
     Message,
     Metadata,
     NewMessage,
@@ -45,6 +48,7 @@ from records import (
     ThreadStatus,
     Turn,
     TurnProgress,
+    UserState,
     new_thread,
     utcnow,
 )
@@ -72,6 +76,8 @@ class CosmosStore(ThreadStore):
         self._threads: CosmosContainer
         self._turns: CosmosTurns
         self._progress: CosmosProgress
+        self._feedback: CosmosFeedback
+        self._user_states: CosmosUserStates
         self._deletion: CosmosDeletion
         self._erasures: CosmosErasures
 
@@ -82,6 +88,8 @@ class CosmosStore(ThreadStore):
         self._threads = CosmosContainer(containers[THREADS.id])
         self._turns = CosmosTurns(self._messages, self._refresh_row_later)
         self._progress = CosmosProgress(self._messages, self._turns.end_expired)
+        self._feedback = CosmosFeedback(self._messages)
+        self._user_states = CosmosUserStates(self._threads)
         self._deletion = CosmosDeletion(self._messages, self._threads)
         self._erasures = CosmosErasures(self._messages, self._threads, self._deletion)
         return self
@@ -195,6 +203,19 @@ class CosmosStore(ThreadStore):
     async def get_progress(self, owner: Owner, thread_id: str, turn_id: str, *, after: int | None) -> TurnProgress:
         _check_id(thread_id)
         return await self._progress.get(owner, thread_id, turn_id, after)
+
+    @override
+    async def set_feedback(self, owner: Owner, thread_id: str, message_id: str, feedback: Feedback | None) -> Message:
+        _check_id(thread_id)
+        return await self._feedback.set(owner, thread_id, message_id, feedback)
+
+    @override
+    async def get_user_state(self, owner: Owner) -> UserState:
+        return await self._user_states.get(owner)
+
+    @override
+    async def put_user_state(self, owner: Owner, state: UserState) -> UserState:
+        return await self._user_states.put(owner, state)
 
     @override
     async def begin_erasure(self, owner: Owner) -> Erasure:

@@ -8,7 +8,19 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, St
 from pydantic_core import to_json
 
 from quotas import Usage
-from records import THREAD_ID_PATTERN, Message, Metadata, Problem, SparseRecord, Thread, ThreadStatus, ToolCall
+from records import (
+    MAX_COMMENT,
+    THREAD_ID_PATTERN,
+    Citation,
+    Message,
+    Metadata,
+    Problem,
+    Rating,
+    SparseRecord,
+    Thread,
+    ThreadStatus,
+    ToolCall,
+)
 from settings import ModelKind
 
 CONTENT_MAX_LENGTH = 32_000
@@ -66,7 +78,23 @@ MESSAGE_EXAMPLE = {
             "duration_ms": 1,
         }
     ],
+    "citations": [],
     "metadata": {"model": "gpt-4o", "usage": {"input_tokens": 310, "output_tokens": 42}},
+}
+RATED_EXAMPLE: dict[str, Any] = {
+    **MESSAGE_EXAMPLE,
+    "content": "You can return it within 60 days [1].",
+    "tool_calls": [],
+    "citations": [
+        {
+            "index": 1,
+            "id": "return-policy",
+            "title": "Return policy",
+            "url": "https://help.example.com/return-policy",
+            "snippet": "Returns are possible within 60 days",
+        }
+    ],
+    "feedback": {"rating": "up", "comment": "Just what I needed", "timestamp": "2026-01-01T10:31:00Z"},
 }
 TURN_EXAMPLE = {
     "id": "turn_8d0b7c5e4f3a4c2d9e1f0a6b5c4d3e2f",
@@ -84,6 +112,7 @@ ERASURE_EXAMPLE = {
 }
 EXPORT_EXAMPLE: list[Any] = [
     {"type": "owner", "tenant": "local", "user": "local", "exported_at": "2026-01-01T10:30:10Z"},
+    {"type": "user_state", "user_state": {"thread_id": None, "units": "metric", "last_feedback": None, "values": {}}},
     {"type": "thread", "thread": THREAD_EXAMPLE},
     {"type": "message", "message": MESSAGE_EXAMPLE},
     {"type": "turn", "turn": {**TURN_EXAMPLE, "status": "completed", "ended_at": "2026-01-01T10:30:05Z"}},
@@ -94,10 +123,11 @@ INVOCATION_EXAMPLE = {
     "thread_id": MESSAGE_EXAMPLE["thread_id"],
     "message_id": MESSAGE_EXAMPLE["id"],
     "tool_calls": MESSAGE_EXAMPLE["tool_calls"],
+    "citations": MESSAGE_EXAMPLE["citations"],
 }
 BATCH_EXAMPLE = {
     "answers": [MESSAGE_EXAMPLE["content"]],
-    "results": [{key: INVOCATION_EXAMPLE[key] for key in ("thread_id", "message_id", "tool_calls")}],
+    "results": [{key: INVOCATION_EXAMPLE[key] for key in ("thread_id", "message_id", "tool_calls", "citations")}],
 }
 
 
@@ -141,6 +171,12 @@ def _check_value(value: JsonValue, depth: int) -> None:
 Title = Annotated[
     str,
     StringConstraints(min_length=1, max_length=200, strip_whitespace=True),
+    Field(json_schema_extra={"pattern": NOT_BLANK_WITHOUT_NUL}),
+    AfterValidator(_without_nul),
+]
+Comment = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=MAX_COMMENT, strip_whitespace=True),
     Field(json_schema_extra={"pattern": NOT_BLANK_WITHOUT_NUL}),
     AfterValidator(_without_nul),
 ]
@@ -211,6 +247,15 @@ class MessageCreate(Body):
     metadata: SmallMetadata = {}
 
 
+class FeedbackUpdate(Body):
+    """What a reader thinks of an answer."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"rating": "up", "comment": "Just what I needed"}]})
+
+    rating: Rating
+    comment: Comment | None = None
+
+
 class ThreadList(BaseModel):
     """A page of threads."""
 
@@ -243,6 +288,7 @@ class InvocationAnswer(BaseModel):
     thread_id: str
     message_id: str
     tool_calls: list[ToolCall]
+    citations: list[Citation]
 
 
 class Questions(Body):
@@ -260,6 +306,7 @@ class BatchResult(SparseRecord):
     thread_id: str | None
     message_id: str | None = None
     tool_calls: list[ToolCall] = Field([])
+    citations: list[Citation] = Field([])
     problem: Problem | None = None
 
     left_out = frozenset({"message_id", "problem"})

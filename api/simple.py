@@ -64,7 +64,9 @@ class Asker:
             outcome = Problem.of(error, self.request_id)
         if isinstance(outcome, Problem):
             return "", BatchResult(thread_id=thread_id, problem=outcome)
-        return outcome.content, BatchResult(thread_id=thread_id, message_id=outcome.id, tool_calls=outcome.tool_calls)
+        return outcome.content, BatchResult(
+            thread_id=thread_id, message_id=outcome.id, tool_calls=outcome.tool_calls, citations=outcome.citations
+        )
 
 
 @router.post(
@@ -85,7 +87,11 @@ async def invoke(body: Invocation, request: Request, services: ServicesDep, owne
     if isinstance(outcome, Problem):
         return problem_response(outcome)
     answer = InvocationAnswer(
-        final_answer=outcome.content, thread_id=thread_id, message_id=outcome.id, tool_calls=outcome.tool_calls
+        final_answer=outcome.content,
+        thread_id=thread_id,
+        message_id=outcome.id,
+        tool_calls=outcome.tool_calls,
+        citations=outcome.citations,
     )
     return Response(answer.model_dump_json(), media_type="application/json")
 

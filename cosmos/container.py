@@ -65,6 +65,11 @@ def replace(document: Document) -> Operation:
     return Operation("replace", (document["id"], document), {})
 
 
+def replace_unchanged(document: Document, etag: str) -> Operation:
+    """Return the operation that overwrites a document which has not changed since it was read."""
+    return Operation("replace", (document["id"], document), {"if_match_etag": etag})
+
+
 def patch(id: str, operations: list[Document], condition: str | None = None) -> Operation:
     """Return the operation that changes fields of a document if the condition holds."""
     return Operation("patch", (id, operations), {"filter_predicate": condition} if condition else {})

@@ -93,6 +93,13 @@ MIGRATIONS = (
     ) WITHOUT ROWID;
     CREATE UNIQUE INDEX erasures_running ON erasures (owner) WHERE status = 'running';
     """,
+    """
+    CREATE TABLE user_states (
+        owner TEXT PRIMARY KEY,
+        etag TEXT NOT NULL,
+        record TEXT NOT NULL
+    ) WITHOUT ROWID;
+    """,
 )
 LOCK_TIMEOUT_SECONDS = 5.0
 LOG_TIMEOUT_SECONDS = 0.2
