@@ -60,7 +60,12 @@ TABS: dict[str, list[View]] = {
     ],
     "Requests": [
         View("requests", "Requests by route", colours={"Status": [(">=", "500", "redBright"), (">=", "400", "yellow")]}),
-        View("readiness", "Readiness probes", width=50, colours={"Status": [(">=", "500", "redBright")]}),
+        View(
+            "readiness",
+            "Readiness probes",
+            width=50,
+            colours={"Answer": [("==", "ready", "green"), ("==", "200", "green"), ("Default", None, "redBright")]},
+        ),
         View("sign_in_failures", "Refused sign-ins", width=50),
     ],
     "Turns": [

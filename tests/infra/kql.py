@@ -26,6 +26,7 @@ needs_kusto = pytest.mark.skipif(not shutil.which("node") or not LANGUAGE.exists
 NAMES_IN = {
     "AppMetrics": (METRICS, METRIC_ATTRIBUTES),
     "AppDependencies": (SPANS, SPAN_ATTRIBUTES),
+    "AppAvailabilityResults": (frozenset({"Ready: "}), frozenset[str]()),
     "AppTraces": (frozenset[str](), LOG_FIELDS),
     "AppExceptions": (frozenset[str](), LOG_FIELDS),
 }
@@ -33,7 +34,7 @@ TEXT = r"""(?:'([^']*)'|"([^"]*)")"""
 NAME_COMPARED = re.compile(rf"\bName\s*(?:==|!=|startswith|has)\s*{TEXT}")
 NAME_LISTED = re.compile(r"\bName\s+!?in\s*\(([^()]*)\)")
 PROPERTY = re.compile(rf"\bProperties\s*\[\s*{TEXT}\s*\]")
-MESSAGE_COMPARED = re.compile(rf"\bMessage\s*(==|startswith|has)\s*{TEXT}")
+MESSAGE_COMPARED = re.compile(rf"\b(?:Message|Line)\s*(==|startswith|has)\s*{TEXT}")
 
 
 class Analysis(NamedTuple):

@@ -26,6 +26,8 @@ TABLES: dict[str, Columns] = {
     | columns(string="Name", real="Max Min Sum"),
     "AppRequests": APP | SPAN | columns(string="Source Url"),
     "AppDependencies": APP | SPAN | columns(string="Data DependencyType Target"),
+    "AppAvailabilityResults": APP
+    | columns(bool="Success", real="DurationMs Size", string="Id Location Message Name PerformanceBucket"),
     "AppTraces": APP | columns(int="SeverityLevel", string="Message ReferencedItemId ReferencedType"),
     "AppExceptions": APP
     | columns(
