@@ -7,7 +7,7 @@ param logAnalyticsWorkspaceId string
 
 var content = json(replace(loadTextContent('dashboard.json'), '__WORKSPACE_ID__', logAnalyticsWorkspaceId))
 
-resource dashboard 'Microsoft.Portal/dashboards@2022-12-01-preview' = {
+resource dashboard 'Microsoft.Portal/dashboards@2020-09-01-preview' = {
   name: guid(resourceGroup().id, 'dashboard')
   location: location
   tags: union(tags, {
