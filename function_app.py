@@ -15,6 +15,7 @@ import azure.functions as func
 # Turns HTTP streaming on in the worker.
 import azurefunctions.extensions.http.fastapi  # type: ignore[import-untyped]  # noqa: F401 - it comes without types
 
+import logs
 from api.app import create_app
 from functions_bridge import FunctionsBridge, http_functions
 from settings import load_settings
@@ -23,6 +24,7 @@ from settings import load_settings
 ERASING_SECONDS = 240.0
 
 settings = load_settings()
+logs.install(settings)
 api = create_app(settings)
 bridge = FunctionsBridge(api)
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
