@@ -43,6 +43,7 @@ INSTRUMENTATIONS_OFF = (
     "urllib",
     "urllib3",
 )
+EXPORTERS = ("opentelemetry", "azure.monitor", "azure.core", "urllib3")
 logger = logging.getLogger(__name__)
 
 
@@ -65,6 +66,8 @@ async def open_telemetry(settings: Settings) -> AsyncIterator[None]:
 
 def _set_up(settings: Settings) -> None:
     """Make the global providers; takes about half a second, most of it imports."""
+    from opentelemetry.instrumentation.logging.handler import LoggingHandler
+
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, settings.website_site_name or value if name == "OTEL_SERVICE_NAME" else value)
     processors = _otlp() if settings.otel_exporter_otlp_endpoint else None
@@ -72,6 +75,9 @@ def _set_up(settings: Settings) -> None:
         _set_up_azure_monitor(settings.applicationinsights_connection_string.get_secret_value(), processors)
     elif processors:
         _set_up_providers(*processors)
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, LoggingHandler):
+            handler.addFilter(_is_not_by_an_exporter)
     for provider in _providers():
         # The end of the process must not wait for a collector that is away; :func:`_flush` has a deadline.
         atexit.unregister(provider.shutdown)
@@ -124,6 +130,11 @@ def _set_up_providers(span_processor: SpanProcessor, metric_reader: MetricReader
     logger_provider.add_log_record_processor(log_processor)
     set_logger_provider(logger_provider)
     logging.getLogger().addHandler(LoggingHandler(logger_provider=logger_provider))
+
+
+def _is_not_by_an_exporter(record: logging.LogRecord) -> bool:
+    """Keep back what exporters say, which would have to be exported too: a failed export would make the next one, for ever."""
+    return not record.name.startswith(EXPORTERS)
 
 
 def _providers() -> tuple[Any, Any, Any]:

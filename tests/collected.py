@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -24,7 +25,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 
-class Point(NamedTuple):
+@dataclass(frozen=True)
+class Point:
     """What a metric has counted: the sum, and of a histogram also how many values."""
 
     name: str
@@ -44,7 +46,8 @@ class Pipeline(NamedTuple):
 
 @cache
 def pipeline() -> Pipeline:
-    spans, logs = InMemorySpanExporter(), InMemoryLogRecordExporter()
+    spans = InMemorySpanExporter()
+    logs = InMemoryLogRecordExporter()  # type: ignore[no-untyped-call]  # it comes without
     reader = InMemoryMetricReader(dict.fromkeys((Counter, Histogram, UpDownCounter), AggregationTemporality.DELTA))
     tracer_provider, logger_provider = TracerProvider(), LoggerProvider()
     tracer_provider.add_span_processor(SimpleSpanProcessor(spans))

@@ -54,7 +54,8 @@ def parent_of(span: ReadableSpan) -> int | None:
 
 def id_of(span: ReadableSpan) -> int:
     assert span.context
-    return span.context.span_id
+    id: int = span.context.span_id
+    return id
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -228,8 +229,8 @@ async def test_tool_calls_that_fail(collected: Collected, tmp_path: Path, call: 
 
 
 async def test_a_tool_that_takes_too_long(collected: Collected, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def calculate(expression: str) -> float:
-        return await asyncio.get_running_loop().create_future()
+    async def calculate(expression: str) -> None:
+        await asyncio.get_running_loop().create_future()
 
     @asynccontextmanager
     async def open_tools(_: Settings) -> AsyncIterator[list[Any]]:
