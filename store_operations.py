@@ -60,7 +60,7 @@ def store_operation(
     operation = StoreOperation(system, name, collection)
     started = time.perf_counter()
     span: trace.Span = trace.INVALID_SPAN
-    if trace.get_current_span().is_recording():
+    if trace.get_current_span().get_span_context().is_valid:
         span = spans.tracer.start_span(f"{name} {collection}", kind=SpanKind.CLIENT, attributes=operation.attributes)
     error_type = None
     try:

@@ -17,7 +17,7 @@ import safe_logging
 from api import data, docs, messages, page, simple, system, threads, turns
 from api.deps import Services
 from api.middleware import RequestMiddleware
-from api.observe import ObserveMiddleware
+from api.observe import RECORD_NOTHING, ObserveMiddleware
 from api.openapi import install_openapi
 from api.problems import install_error_handlers
 from eraser import Eraser
@@ -85,8 +85,7 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        # ObserveMiddleware does that, and telemetry.py the set-up.
-        telemetry={"tracing": False, "metrics": False, "logs": False},
+        telemetry=RECORD_NOTHING,
     )
     for router in ROUTERS:
         app.include_router(router)

@@ -7,6 +7,7 @@ import re
 import time
 from typing import Any
 
+from fastapi.telemetry import TelemetryConfig
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind
@@ -18,6 +19,8 @@ import log_context
 import spans
 from records import THREAD_ID_PATTERN, TURN_ID_PATTERN
 
+# For FastAPI's own telemetry, which would record each request once more.
+RECORD_NOTHING: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
 # Asked every few seconds by those who watch the service.
 PROBES = ("/api/health", "/api/ready")
 # What proxies log for a caller who left before there was an answer.
