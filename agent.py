@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from agent_framework import SKIP_PARSING, Agent, AgentResponse, Content, FunctionTool
-from agent_framework.observability import disable_instrumentation
+from agent_framework.observability import disable_instrumentation, enable_instrumentation
 from pydantic_core import to_json
 
+import metrics
+import spans
 from errors import ContentFiltered, ModelError, ModelUnavailable
 from records import Message, ToolCall
 from settings import Settings
@@ -84,8 +86,11 @@ class ChatAgent:
 @asynccontextmanager
 async def open_agent(settings: Settings, tools: Sequence[Callable[..., Any]]) -> AsyncIterator[ChatAgent]:
     """Build the agent with the model that the settings ask for; its clients are closed afterwards."""
-    # Spans that nobody collects cost a tenth of a turn.
-    disable_instrumentation()
+    if spans.are_collected():
+        enable_instrumentation(force=True)
+    else:
+        # Spans that nobody collects cost a tenth of a turn.
+        disable_instrumentation()
     middleware = ToolCallMiddleware(timeout_seconds=settings.tool_timeout_seconds, max_calls=settings.turn_max_tool_calls)
     opening, translate = _model(settings, middleware)
     async with opening as client:
@@ -184,6 +189,8 @@ class Reporter:
         arguments = jsonable_arguments(call.parse_arguments() or {})
         id = self._run.begin_call(key, result.call_id or "", name, arguments)
         error = f"there is no tool {name}"
+        # The model has made the name up.
+        metrics.tool_calls.add(1, {"gen_ai.tool.name": "_OTHER", "chat.tool.outcome": "error"})
         self._run.end_call(ToolCall(id=id, tool=name, arguments=arguments, error=error, duration_ms=0))
 
 

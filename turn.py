@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import JsonValue
 
+import metrics
 from errors import Busy, ChatError, InternalError, LeaseLost, StoreUnavailable, TurnInterrupted, TurnTimeout
 from event_keeper import EventKeeper
 from follow import stored_batches
@@ -34,6 +35,7 @@ from records import (
 )
 from store import ThreadStore
 from turn_log import Answer, TurnLog, replay
+from turn_telemetry import observed_turn
 
 if TYPE_CHECKING:
     from agent import ChatAgent, RunResult
@@ -76,6 +78,7 @@ class Turns:
         if self._stopping:
             raise TurnInterrupted("The service is stopping.")
         if len(self._tasks) >= self._settings.process_max_turns:
+            metrics.limits_hit.add(1, {"chat.limit": "process_turns", "chat.limit.scope": "process"})
             raise Busy
         begun: asyncio.Future[TurnLog] = asyncio.get_running_loop().create_future()
         # In a task of its own from the start: a caller who leaves now must not leave a lease without a turn behind.
@@ -144,17 +147,18 @@ class Turns:
     ) -> None:
         tokens = 0
         try:
-            await self._quotas.begin_turn(owner, new.turn_id)
-            try:
-                started = await self._begin(owner, thread_id, new)
-                log = TurnLog(new.turn_id) if isinstance(started, StartedTurn) else replay(started)
-                if not begun.done():
-                    begun.set_result(log)
-                if isinstance(started, StartedTurn):
-                    self._keeper.watch(thread_id, log)
-                    tokens = await self._run(log, started, stream, request_id)
-            finally:
-                await self._quotas.end_turn(owner, new.turn_id, tokens=tokens)
+            with observed_turn(owner, thread_id, new.turn_id, stream=stream) as observed:
+                await self._quotas.begin_turn(owner, new.turn_id)
+                try:
+                    started = await self._begin(owner, thread_id, new)
+                    observed.log = log = TurnLog(new.turn_id) if isinstance(started, StartedTurn) else replay(started)
+                    if not begun.done():
+                        begun.set_result(log)
+                    if isinstance(started, StartedTurn):
+                        self._keeper.watch(thread_id, log)
+                        tokens = await self._run(log, started, stream, request_id)
+                finally:
+                    await self._quotas.end_turn(owner, new.turn_id, tokens=tokens)
         except BaseException as error:
             if not begun.done():
                 begun.set_exception(TurnInterrupted() if isinstance(error, asyncio.CancelledError) else error)
@@ -231,6 +235,8 @@ class Turns:
         level = logging.WARNING if isinstance(error, ChatError) else logging.ERROR
         logger.log(level, "turn %s of %s failed: %s", log.id, started.thread.id, shown.type, exc_info=error)
         problem = Problem.of(shown, request_id)
+        if isinstance(error, LeaseLost):
+            metrics.leases_lost.add(1)
         try:
             if not isinstance(error, LeaseLost):
                 status: TurnStatus = "interrupted" if isinstance(error, TurnInterrupted) else "failed"
@@ -259,7 +265,10 @@ class Turns:
                 try:
                     await self._commit(log, started, status, problem=problem)
                 except LeaseLost:
-                    return (await self.get(started.owner, started.thread.id, started.turn_id)).message
+                    reply = (await self.get(started.owner, started.thread.id, started.turn_id)).message
+                    if reply is None:
+                        metrics.leases_lost.add(1)
+                    return reply
                 else:
                     return None
             except StoreUnavailable:

@@ -17,6 +17,7 @@ import safe_logging
 from api import data, docs, feedback, messages, page, simple, system, threads, turns
 from api.deps import Services
 from api.middleware import RequestMiddleware
+from api.observe import RECORD_NOTHING, ObserveMiddleware
 from api.openapi import install_openapi
 from api.problems import install_error_handlers
 from eraser import Eraser
@@ -26,6 +27,7 @@ from quotas import Quotas
 from retention import HourlyRetention, Retention
 from settings import Settings
 from store import open_store
+from telemetry import open_telemetry
 from turn import Turns
 
 if TYPE_CHECKING:
@@ -84,8 +86,7 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        # The host traces requests, and turns have spans of their own: another span a request would only cost.
-        telemetry={"tracing": False, "metrics": False, "logs": False},
+        telemetry=RECORD_NOTHING,
     )
     for router in ROUTERS:
         app.include_router(router)
@@ -95,7 +96,10 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 def _middleware(settings: Settings) -> list[Middleware]:
-    middleware = [Middleware(RequestMiddleware, https_only=settings.website_site_name is not None)]
+    middleware = [
+        Middleware(ObserveMiddleware),
+        Middleware(RequestMiddleware, https_only=settings.website_site_name is not None),
+    ]
     if settings.cors_origins:
         middleware.append(
             Middleware(
@@ -149,6 +153,7 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
         async with AsyncExitStack() as stack:
+            await stack.enter_async_context(open_telemetry(settings))
             identity = await stack.enter_async_context(open_identity(settings))
             quotas = Quotas(settings, await stack.enter_async_context(open_quota_backend(settings)))
             store = await stack.enter_async_context(open_store(settings))

@@ -1,11 +1,12 @@
 """The thread stores as fixtures: what takes ``store`` or ``backend`` runs on each of them."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from store import ThreadStore
+from tests.collected import Collected, collecting
 from tests.store_fixtures import Backend, SqliteBackend, cosmos_backend
 
 
@@ -22,3 +23,10 @@ async def backend(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
 async def store(backend: Backend) -> AsyncIterator[ThreadStore]:
     async with backend.new() as store:
         yield store
+
+
+@pytest.fixture
+def collected() -> Iterator[Collected]:
+    """What a collector would get from this test."""
+    with collecting() as collected:
+        yield collected

@@ -21,6 +21,7 @@ from tests.bench.forwarder import request_body
 from tests.bench.guards import bench_guards
 from tests.bench.load import Client, latencies, median_latency, throughput
 from tests.bench.streaming import bench_streaming
+from tests.bench.telemetry import bench_telemetry
 
 CONTENTS = {0: "Say something", 2: "Weather and a tip, please [2 tools]"}
 TARGETS = {0: (2.5, 400.0), 2: (5.0, 180.0)}
@@ -180,6 +181,7 @@ async def main() -> None:
             await bench_turns(model_url, Path(folder))
             await bench_streaming(model_url, Path(folder), report)
             await bench_guards(model_url, Path(folder), report)
+            await bench_telemetry(model_url, Path(folder), report)
             await bench_long_threads(model_url, Path(folder))
             await bench_memory(model_url, Path(folder))
             await bench_cold_start(model_url, Path(folder))
