@@ -37,6 +37,7 @@ NAMES = [
     "get_info",
     "get_openapi",
     "get_page_file",
+    "get_ready",
     "get_thread",
     "get_turn",
     "get_usage",
