@@ -1,7 +1,7 @@
 # Two commands are all a newcomer needs: `make run` and `make test`. Each sets up what it needs, once.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types api-key bench lock clean
+.PHONY: help run test check lint types api-key doctor bench lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -28,6 +28,9 @@ types: $(VENV)/dev-ready ## mypy, strict
 
 api-key: $(VENV)/run-ready ## make an API key: make api-key ARGS="web contoso --scope chat --days 365"
 	@$(BIN)/python api_keys.py $(ARGS)
+
+doctor: $(VENV)/run-ready ## try what the app needs with the settings of the environment; say what is wrong and what mends it
+	@$(BIN)/python -m doctor
 
 bench: $(VENV)/dev-ready ## measure a turn's overhead, throughput, memory and cold start
 	@$(BIN)/python -m tests.bench

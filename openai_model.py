@@ -53,6 +53,18 @@ async def open_openai_model(
     settings: Settings, *, middleware: FunctionMiddleware, configuration: FunctionInvocationConfiguration
 ) -> AsyncIterator[OpenAIChatCompletionClient]:
     """Yield the framework's chat client on one HTTP client, which is closed afterwards."""
+    async with open_openai_client(settings) as client:
+        yield OpenAIChatCompletionClient(
+            model=settings.model_name,
+            async_client=client,
+            middleware=[middleware],
+            function_invocation_configuration=configuration,
+        )
+
+
+@asynccontextmanager
+async def open_openai_client(settings: Settings) -> AsyncIterator[OpenAIClient]:
+    """Yield a client of the service that the settings name, with their key or, on Azure, the process's identity."""
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(
             OpenAIClient(
@@ -66,12 +78,7 @@ async def open_openai_model(
         )
         # The SDK fills these from the environment, which only settings.py may read.
         client.organization = client.project = client.webhook_secret = None
-        yield OpenAIChatCompletionClient(
-            model=settings.model_name,
-            async_client=client,
-            middleware=[middleware],
-            function_invocation_configuration=configuration,
-        )
+        yield client
 
 
 async def ping_openai_model(client: OpenAIChatCompletionClient) -> None:
