@@ -40,8 +40,8 @@ async def diagnose(settings: Settings) -> list[Finding]:
         examine("tools", lambda: check_tools(settings), mend="git restore knowledge tools"),
         examine("clock", lambda: check_clock(settings), mend="timedatectl"),
     ]
-    if url := settings.redis_url:
-        checks.append(examine("Redis", lambda: check_redis(url.get_secret_value()), mend=REDIS_COMMAND))
+    if settings.redis_url:
+        checks.append(examine("Redis", lambda: check_redis(settings), mend=REDIS_COMMAND))
     return [_about(settings), *first, *(finding for found in await asyncio.gather(*checks) for finding in found)]
 
 

@@ -11,13 +11,13 @@ import httpx2
 
 from doctor.findings import Finding
 from openai_model import OPENAI_URL
+from quota_backend import open_quota_backend
 from records import utcnow
 from settings import Settings
 from store import open_store
 from tools import open_tools
 from tools.knowledge_base import FOLDER, read_articles
 
-REDIS_SECONDS = 5.0
 CLOCK_SECONDS = 5.0
 MAX_SKEW_SECONDS = 5.0
 # The address is not spelt out: it may hold a password.
@@ -41,18 +41,13 @@ async def check_sqlite(settings: Settings) -> list[Finding]:
     return [Finding("SQLite", f"{settings.data_dir / 'chat.db'} can be used")]
 
 
-async def check_redis(url: str) -> list[Finding]:
-    """Ping Redis on a connection that is open already, and measure that."""
-    from redis.asyncio import Redis
-
-    redis = Redis.from_url(url, socket_connect_timeout=REDIS_SECONDS, socket_timeout=REDIS_SECONDS)
-    try:
-        await redis.ping()
+async def check_redis(settings: Settings) -> list[Finding]:
+    """Ping Redis as the limits do, on a connection that is open already, and measure that."""
+    async with open_quota_backend(settings) as counters:
+        await counters.ping()
         started = time.perf_counter()
-        await redis.ping()
+        await counters.ping()
         return [Finding("Redis", f"answers in {(time.perf_counter() - started) * 1000:.1f} ms")]
-    finally:
-        await redis.aclose()
 
 
 async def check_clock(settings: Settings) -> list[Finding]:

@@ -66,7 +66,7 @@ def judge(measured: dict[str, float]) -> list[str]:
 async def run_locust(locust: str, base_url: str, report: Path) -> None:
     """Run Locust and let it write its figures to a file."""
     process = await asyncio.create_subprocess_exec(
-        *(locust, "--locustfile", FOLDER / "locustfile.py", "--headless", "--host", base_url),
+        *(locust, "--locustfile", FOLDER / "locustfile.py", "--headless", "--only-summary", "--host", base_url),
         *("--users", os.environ.get("LOAD_USERS", "20"), "--spawn-rate", "10"),
         *("--run-time", f"{os.environ.get('LOAD_SECONDS', '30')}s", "--stop-timeout", "10", "--exit-code-on-error", "0"),
         *("--json-file", report.with_suffix("")),  # it appends .json
