@@ -16,7 +16,27 @@ METADATA_MAX_KEYS = 16
 METADATA_MAX_BYTES = 4096
 METADATA_MAX_DEPTH = 8
 # What every JSON reader keeps exactly (RFC 8259, section 6).
-SAFE_INTEGER = 2**53 - 1
+SAFE_NUMBER = 2**53 - 1
+WITHOUT_NUL = r"^[^\u0000]*$"
+# What Python takes for white space is more than what \s is in a JSON schema.
+NOT_BLANK_WITHOUT_NUL = r"^[^\u0000]*[^\s\u0000\u001c-\u001f\u0085][^\u0000]*$"
+METADATA_VALUE = "MetadataValue"
+METADATA_VALUE_REF = f"#/components/schemas/{METADATA_VALUE}"
+METADATA_VALUE_SCHEMA = {
+    "title": METADATA_VALUE,
+    "anyOf": [
+        {"type": "null"},
+        {"type": "boolean"},
+        {"type": "number", "minimum": -SAFE_NUMBER, "maximum": SAFE_NUMBER},
+        {"type": "string", "pattern": WITHOUT_NUL},
+        {"type": "array", "items": {"$ref": METADATA_VALUE_REF}},
+        {
+            "type": "object",
+            "propertyNames": {"pattern": WITHOUT_NUL},
+            "additionalProperties": {"$ref": METADATA_VALUE_REF},
+        },
+    ],
+}
 
 THREAD_EXAMPLE = {
     "id": "thread_5f0c1f0d3f4b4c1e8a3b7d2e9c6a1b40",
@@ -107,8 +127,8 @@ def _check_value(value: JsonValue, depth: int) -> None:
         raise ValueError(f"must not be nested deeper than {METADATA_MAX_DEPTH} levels")
     if isinstance(value, str):
         _without_nul(value)
-    elif isinstance(value, int) and abs(value) > SAFE_INTEGER:
-        raise ValueError("must not contain integers beyond 2^53 - 1")
+    elif isinstance(value, int | float) and abs(value) > SAFE_NUMBER:
+        raise ValueError("must not contain numbers beyond 2^53 - 1")
     elif isinstance(value, list):
         for item in value:
             _check_value(item, depth - 1)
@@ -118,13 +138,22 @@ def _check_value(value: JsonValue, depth: int) -> None:
             _check_value(item, depth - 1)
 
 
-Title = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True), AfterValidator(_without_nul)]
+Title = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=200, strip_whitespace=True),
+    Field(json_schema_extra={"pattern": NOT_BLANK_WITHOUT_NUL}),
+    AfterValidator(_without_nul),
+]
 SmallMetadata = Annotated[
     Metadata,
     AfterValidator(_small),
     Field(
         description=f"The caller's own data: at most {METADATA_MAX_KEYS} keys and {METADATA_MAX_BYTES} bytes.",
-        max_length=METADATA_MAX_KEYS,
+        json_schema_extra={
+            "maxProperties": METADATA_MAX_KEYS,
+            "propertyNames": {"pattern": WITHOUT_NUL},
+            "additionalProperties": {"$ref": METADATA_VALUE_REF},
+        },
     ),
 ]
 
@@ -164,7 +193,7 @@ class ThreadUpdate(Body):
 
 Content = Annotated[
     str,
-    Field(min_length=1, max_length=CONTENT_MAX_LENGTH, json_schema_extra={"pattern": r"\S"}),
+    Field(min_length=1, max_length=CONTENT_MAX_LENGTH, json_schema_extra={"pattern": NOT_BLANK_WITHOUT_NUL}),
     AfterValidator(_not_blank),
     AfterValidator(_without_nul),
 ]

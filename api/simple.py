@@ -125,7 +125,7 @@ async def batch(body: Questions, request: Request, services: ServicesDep, owner:
     summary="Ask a question, and read the answer as it comes",
     response_class=Response,
     responses={
-        200: {"content": {sse.MEDIA_TYPE: {"schema": {"type": "string"}, "example": STREAM_EXAMPLE}}},
+        200: {"content": {sse.MEDIA_TYPE: {"example": STREAM_EXAMPLE}}},
         **BODY_ERRORS,
         **error_responses(ThreadNotFound, TurnInProgress, InvalidRequest, StoreUnavailable),
     },
