@@ -58,6 +58,7 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 LOOKS = 8
+PING_ID = "ping"
 IDS = "SELECT TOP @limit c.id FROM c WHERE c.deleting = false AND c.id > @after ORDER BY c.id"
 
 
@@ -100,6 +101,11 @@ class CosmosStore(ThreadStore):
     ) -> None:
         await asyncio.gather(*self._background)
         await self._resources.aclose()
+
+    @override
+    async def ping(self) -> None:
+        # Point reads of documents that do not exist: the cheapest requests that need the data, 1 RU each.
+        await together(self._messages.read(PING_ID, PING_ID), self._threads.read(PING_ID, PING_ID))
 
     @override
     async def create_thread(self, owner: Owner, *, title: str | None, metadata: Metadata) -> Thread:

@@ -53,6 +53,9 @@ class ThreadStore(AbstractAsyncContextManager["ThreadStore"], Protocol):
     below name only what else they raise. Reads see this process's own completed writes.
     """
 
+    async def ping(self) -> None:
+        """Read something; that this works is all that is learned. Takes no owner."""
+
     async def create_thread(self, owner: Owner, *, title: str | None, metadata: Metadata) -> Thread:
         """Create an empty thread and return it; from then on it is listed."""
 

@@ -11,6 +11,7 @@ from eraser import Eraser
 from errors import Forbidden
 from identity import Caller, Identity
 from quotas import Quotas
+from readiness import Readiness
 from records import MESSAGE_ID_PATTERN, THREAD_ID_PATTERN, Owner
 from retention import Retention
 from settings import Settings
@@ -29,6 +30,7 @@ class Services:
     turns: Turns
     eraser: Eraser
     retention: Retention
+    readiness: Readiness
 
 
 # Asynchronous although they wait for nothing: FastAPI would run plain functions in threads.

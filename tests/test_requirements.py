@@ -44,7 +44,7 @@ def needed(direct: list[Requirement]) -> set[str]:
     return {name for name, _ in found}
 
 
-@pytest.mark.parametrize(("source", "compiled"), FILES.items())
+@pytest.mark.parametrize(("source", "compiled"), [*FILES.items(), ("load.in", "load.txt")])
 def test_the_pins_are_exact_and_name_no_registry(source: str, compiled: str) -> None:
     path = ROOT / "requirements" / compiled
     assert "://" not in path.read_text()
