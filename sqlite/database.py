@@ -7,6 +7,7 @@ import logging
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -124,12 +125,14 @@ class SqliteDatabase:
         try:
             await self._call("open", self._open)
         except BaseException:
+            # Whoever opens may be cancelled while the thread goes on and connects.
+            self._executor.submit(self._disconnect)
             self._executor.shutdown(wait=False)
             raise
 
     async def close(self) -> None:
         """Wait for the transactions that have been started, then disconnect."""
-        await self._call("close", lambda: self._connection.close())
+        await self._call("close", self._disconnect)
         self._executor.shutdown(wait=False)
 
     async def read(self, work: Work[R]) -> R:
@@ -162,6 +165,10 @@ class SqliteDatabase:
         except BaseException:
             db.close()
             raise
+
+    def _disconnect(self) -> None:
+        with suppress(AttributeError):  # never connected
+            self._connection.close()
 
     async def _call(self, name: str, work: Callable[[], R]) -> R:
         with store_operation("sqlite", name, self._path.name):
