@@ -141,6 +141,13 @@ class Settings(BaseSettings):
             raise ValueError("must start with https:// (plain http only on this machine)")
         return value
 
+    @field_validator("applicationinsights_connection_string")
+    @classmethod
+    def _is_connection_string(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and not re.search(r"(^|;)InstrumentationKey=[0-9A-Fa-f-]{36}(;|$)", value.get_secret_value()):
+            raise ValueError("must be a connection string, InstrumentationKey=…;IngestionEndpoint=https://…")
+        return value
+
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.azure_openai_endpoint and not self.azure_openai_model:

@@ -12,7 +12,7 @@ import logging
 import os
 import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import metrics, trace
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import SpanProcessor
 
 FLUSH_SECONDS = 5.0
-# The SDKs read these themselves. Whole traces or none, as the caller or the host has decided: Azure Monitor's own default
-# would drop all but five traces a second, without a word.
-DEFAULTS = {"OTEL_TRACES_SAMPLER": "parentbased_always_on", "OTEL_SERVICE_NAME": "agent-chat-api"}
 # What they would record is in our spans already, or must not be in any: addresses that quote a user's words.
 INSTRUMENTATIONS_OFF = (
     "azure_sdk",
@@ -68,8 +65,10 @@ def _set_up(settings: Settings) -> None:
     """Make the global providers; takes about half a second, most of it imports."""
     from opentelemetry.instrumentation.logging.handler import LoggingHandler
 
-    for name, value in DEFAULTS.items():
-        os.environ.setdefault(name, settings.website_site_name or value if name == "OTEL_SERVICE_NAME" else value)
+    # The SDKs read these themselves.
+    os.environ.setdefault("OTEL_SERVICE_NAME", settings.website_site_name or "agent-chat-api")
+    # Whole traces or none, as the caller or the host has decided: Azure Monitor's own default drops all but five a second.
+    os.environ.setdefault("OTEL_TRACES_SAMPLER", "parentbased_always_on")
     processors = _otlp() if settings.otel_exporter_otlp_endpoint else None
     if settings.applicationinsights_connection_string:
         _set_up_azure_monitor(settings.applicationinsights_connection_string.get_secret_value(), processors)
@@ -158,7 +157,8 @@ def _in_daemon_thread(work: Callable[[], object]) -> asyncio.Future[None]:
         try:
             work()
         finally:
-            loop.call_soon_threadsafe(_set_done, done)
+            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(_set_done, done)
 
     threading.Thread(target=run, name="telemetry-flush", daemon=True).start()
     return done

@@ -7,7 +7,7 @@ what has come since it began; other tests of the process only add to what nobody
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -21,7 +21,7 @@ from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogR
 from opentelemetry.sdk.metrics import Counter, Histogram, MeterProvider, UpDownCounter
 from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 
@@ -35,10 +35,19 @@ class Point:
     count: int
 
 
+class Spans(InMemorySpanExporter):
+    """Keeps spans only while a test collects: other tests count the memory that they use."""
+
+    collecting = False
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        return super().export(spans) if self.collecting else SpanExportResult.SUCCESS
+
+
 class Pipeline(NamedTuple):
     """The process's providers."""
 
-    spans: InMemorySpanExporter
+    spans: Spans
     metrics: InMemoryMetricReader
     logs: InMemoryLogRecordExporter
     handler: LoggingHandler
@@ -46,7 +55,7 @@ class Pipeline(NamedTuple):
 
 @cache
 def pipeline() -> Pipeline:
-    spans = InMemorySpanExporter()
+    spans = Spans()
     logs = InMemoryLogRecordExporter()  # type: ignore[no-untyped-call]  # it comes without
     reader = InMemoryMetricReader(dict.fromkeys((Counter, Histogram, UpDownCounter), AggregationTemporality.DELTA))
     tracer_provider, logger_provider = TracerProvider(), LoggerProvider()
@@ -128,8 +137,11 @@ def collecting() -> Iterator[Collected]:
     source.metrics.get_metrics_data()
     source.spans.clear()
     source.logs.clear()
+    source.spans.collecting = True
     try:
         yield Collected(source)
     finally:
+        source.spans.collecting = False
+        source.spans.clear()
         root.setLevel(level)
         root.removeHandler(source.handler)

@@ -14,11 +14,12 @@ from typing import Any
 import httpx2
 import pytest
 from opentelemetry.metrics import Instrument
+from pydantic import ValidationError
 
 import metrics
 import telemetry
 from settings import Settings, SettingsError, load_settings
-from tests.fakes.application_insights import FakeApplicationInsights
+from tests.fakes.application_insights import KEY, FakeApplicationInsights
 from tests.fakes.otlp import FakeCollector, attributes
 from tests.rest.events import SSE
 from tests.test_local import ROOT, address_in, running
@@ -45,9 +46,20 @@ async def use(data_dir: Path, **environment: str) -> tuple[str, float]:
         return turn_id, time.monotonic() - started
 
 
+def azure_environment(insights: FakeApplicationInsights, folder: Path) -> dict[str, str]:
+    return {
+        "APPLICATIONINSIGHTS_CONNECTION_STRING": insights.connection_string,
+        # The exporter's own telemetry and remote configuration are Microsoft's, and not on this machine.
+        "APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL": "true",
+        "APPLICATIONINSIGHTS_CONTROLPLANE_DISABLED": "true",
+        "TMPDIR": str(folder),
+    }
+
+
 async def test_a_collector_gets_spans_metrics_and_logs(tmp_path: Path) -> None:
     async with FakeCollector() as collector:
-        turn_id, _ = await use(tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT=collector.url)
+        turn_id, seconds = await use(tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT=collector.url)
+    assert seconds < telemetry.FLUSH_SECONDS
     assert collector.service_names == {"agent-chat-api"}
     (turn,) = [span for span in collector.spans if span.name == "chat.turn"]
     assert turn.trace_id.hex() == TRACE
@@ -68,15 +80,8 @@ async def test_a_collector_gets_spans_metrics_and_logs(tmp_path: Path) -> None:
 
 async def test_application_insights_gets_spans_metrics_and_logs(tmp_path: Path) -> None:
     async with FakeApplicationInsights() as insights, FakeCollector() as collector:
-        turn_id, _ = await use(
-            tmp_path,
-            APPLICATIONINSIGHTS_CONNECTION_STRING=insights.connection_string,
-            OTEL_EXPORTER_OTLP_ENDPOINT=collector.url,
-            # The exporter's own telemetry and remote configuration are Microsoft's, and not on this machine.
-            APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL="true",
-            APPLICATIONINSIGHTS_CONTROLPLANE_DISABLED="true",
-            TMPDIR=str(tmp_path),
-        )
+        environment = azure_environment(insights, tmp_path)
+        turn_id, _ = await use(tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT=collector.url, **environment)
     assert insights.other_paths == []
     dependencies = insights.data("RemoteDependencyData")
     (turn,) = [each for each in dependencies if each["name"] == "chat.turn"]
@@ -101,6 +106,15 @@ async def test_application_insights_gets_spans_metrics_and_logs(tmp_path: Path) 
     assert "chat.turn" in {span.name for span in collector.spans}
     assert "chat.turns" in {metric.name for metric in collector.metrics}
     assert collector.logs
+
+
+async def test_a_refusal_is_not_reported_to_who_refuses(tmp_path: Path) -> None:
+    """Or each export would make the next one, for ever."""
+    async with FakeApplicationInsights(refuses=True) as insights:
+        _, seconds = await use(tmp_path, **azure_environment(insights, tmp_path))
+    assert 3 <= insights.attempts < 10
+    # The exporter waits for itself when it is refused; the deadline ends that.
+    assert seconds < telemetry.FLUSH_SECONDS + 5
 
 
 @pytest.mark.parametrize("state", ["gone", "silent"])
@@ -187,4 +201,6 @@ def test_a_destination_turns_telemetry_on(monkeypatch: pytest.MonkeyPatch) -> No
 
     assert not settings().has_telemetry
     assert settings(otel_exporter_otlp_endpoint="http://localhost:4318").has_telemetry
-    assert settings(applicationinsights_connection_string="InstrumentationKey=x").has_telemetry
+    assert settings(applicationinsights_connection_string=f"InstrumentationKey={KEY}").has_telemetry
+    with pytest.raises(ValidationError, match="must be a connection string"):
+        settings(applicationinsights_connection_string="InstrumentationKey=x")

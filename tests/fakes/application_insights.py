@@ -15,9 +15,11 @@ KEY = "00000000-0000-4000-8000-000000000007"
 
 
 class FakeApplicationInsights:
-    """The ingestion endpoint."""
+    """The ingestion endpoint. With ``refuses`` it takes nothing, and only counts the ``attempts``."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, refuses: bool = False) -> None:
+        self.refuses = refuses
+        self.attempts = 0
         self.envelopes: list[dict[str, Any]] = []
         self.other_paths: list[str] = []
         self.connection_string: str
@@ -43,6 +45,9 @@ class FakeApplicationInsights:
         return [{**each["data"]["baseData"], "tags": each.get("tags") or {}} for each in found]
 
     async def _track(self, request: web.Request) -> web.Response:
+        self.attempts += 1
+        if self.refuses:
+            return web.Response(status=400)
         envelopes = json.loads(await request.read())
         assert {each["iKey"] for each in envelopes} == {KEY}
         self.envelopes += envelopes
