@@ -19,8 +19,6 @@ param logAnalyticsWorkspaceId string
 
 resource account 'Microsoft.CognitiveServices/accounts@2025-06-01' = {
   #checkov:skip=CKV_AZURE_134:public access follows the parameter, which prod switches off; without it Entra ID guards the account
-  #checkov:skip=CKV2_AZURE_22:encrypted with Microsoft's keys; the account keeps no content
-  #checkov:skip=CKV_AZURE_247:the account itself opens no connection: it reads no file and no address that a request names
   name: name
   location: location
   tags: tags

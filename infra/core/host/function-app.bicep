@@ -44,7 +44,6 @@ param logAnalyticsWorkspaceId string
 
 resource plan 'Microsoft.Web/serverfarms@2025-03-01' = {
   #checkov:skip=CKV_AZURE_225:Flex Consumption places instances itself; zone redundancy costs two more always-ready ones
-  #checkov:skip=CKV_AZURE_212:it scales from alwaysReadyInstances on, also from none
   name: planName
   location: location
   tags: tags
@@ -61,8 +60,6 @@ resource plan 'Microsoft.Web/serverfarms@2025-03-01' = {
 resource app 'Microsoft.Web/sites@2025-03-01' = {
   #checkov:skip=CKV_AZURE_222:the API is what the public is to reach; its callers sign in
   #checkov:skip=CKV_AZURE_17:callers sign in with an API key or a token, not with a certificate
-  #checkov:skip=CKV_AZURE_13:the app checks tokens itself, API keys too, which App Service authentication does not know
-  #checkov:skip=CKV_AZURE_88:no files are mounted: state is in Cosmos DB
   #checkov:skip=CKV_AZURE_212:instances scale from alwaysReadyInstances on, also from none
   #checkov:skip=CKV_AZURE_213:Flex Consumption has no health check path; it replaces instances itself
   name: name

@@ -23,7 +23,6 @@ resource account 'Microsoft.Storage/storageAccounts@2025-01-01' = {
   #checkov:skip=CKV_AZURE_59:public access follows the parameter, which prod switches off; anonymous access is never allowed
   #checkov:skip=CKV_AZURE_35:so does its firewall
   #checkov:skip=CKV_AZURE_36:no Azure service but the app's own host reads here, and that by its identity
-  #checkov:skip=CKV_AZURE_33:the queue service's classic log needs account keys; diagnostic settings below take its place
   name: name
   location: location
   tags: tags
