@@ -1,7 +1,6 @@
 """What the service costs: at rest by the month, and per 1,000 turns.
 
-``python -m infra.cost`` uses the prices below; give your own, in any currency. The quantities are measured; prices differ by region
-and change, so look yours up.
+``python -m infra.cost`` uses the figures below; give your own, and prices in any currency: they differ by region and change.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ class Usage:
     """What a turn takes, and what stands there without any."""
 
     request_units: float = 39.0  # RU of a turn with 20 messages of history: lease, history, commit
-    event_units: float = 20.0  # RU of a turn's events and its row in the list
+    event_units: float = 20.0  # RU of its events and its row in the list: an estimate
     input_tokens: float = 1500.0  # with instructions, tools and history, all model calls of the turn together
     cached_tokens: float = 0.0  # of the input tokens
     output_tokens: float = 300.0
@@ -91,7 +90,9 @@ def main(arguments: list[str] | None = None) -> None:
     )
     for part in (Usage, Prices):
         for field in fields(part):
-            parser.add_argument(f"--{field.name.replace('_', '-')}", type=float, default=field.default, help=part.__name__.lower())
+            parser.add_argument(
+                f"--{field.name.replace('_', '-')}", type=float, default=field.default, help=part.__name__.lower()
+            )
     given = vars(parser.parse_args(arguments))
     usage = Usage(**{field.name: given[field.name] for field in fields(Usage)})
     prices = Prices(**{field.name: given[field.name] for field in fields(Prices)})

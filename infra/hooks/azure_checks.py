@@ -50,6 +50,14 @@ def signed_in() -> Iterator[Problem]:
             yield Problem("azd is not signed in", "azd auth login")
 
 
+def as_service_principal() -> bool:
+    """Tell whether the Azure CLI acts for a pipeline, not for a person.
+
+    :raises CommandError: if nobody is signed in.
+    """
+    return bool(ask("az", "account", "show")["user"]["type"] == "servicePrincipal")
+
+
 def providers(subscription: str, *, network: bool, redis: bool) -> Iterator[Problem]:
     """The subscription knows the kinds of resources that are created."""
     query = "[?registrationState=='Registered'].namespace"

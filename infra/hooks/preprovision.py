@@ -17,15 +17,11 @@ from settings import Settings
 
 
 def problems(values: Mapping[str, str], parameters: dict[str, Any]) -> Iterator[Problem]:
-    """Yield all that is wrong; what needs Azure is left out when nobody is signed in.
+    """Yield all that is wrong.
 
     :raises CommandError: if Azure cannot be asked.
     """
     yield from wrong_settings(parameters, values)
-    unusable = list(azure_checks.signed_in())
-    yield from unusable
-    if unusable:
-        return
     subscription, location = values["AZURE_SUBSCRIPTION_ID"], parameters["location"]
     private = parameters["usePrivateNetwork"] or str(parameters["environmentType"] == "prod").lower()
     redis = parameters["deployRedis"] == "true"
@@ -57,25 +53,30 @@ def wrong_settings(parameters: dict[str, Any], values: Mapping[str, str]) -> Ite
             yield Problem(text, f"azd env set {text.partition(':')[0].partition('.')[0]} <another value>")
 
 
+def tell(found: list[Problem]) -> int:
+    """Print what is wrong and return the exit code."""
+    for problem in found:
+        print(f"- {problem.text}\n    {problem.command}", file=sys.stderr)
+    return 1
+
+
 def main() -> int:
     """Check, prepare, and return the exit code."""
     try:
         values = environment()
-        changes, shown = keys.updated(values)
-        if not values.get("BUDGET_START_DATE"):
-            # Azure wants the first of a month, and never another one for the same budget.
+        if unusable := list(azure_checks.signed_in()):
+            return tell(unusable)
+        changes, shown = keys.updated(values, in_pipeline=azure_checks.as_service_principal())
+        if values.get("BUDGET_AMOUNT", "0") != "0" and not values.get("BUDGET_START_DATE"):
+            # Azure wants the first of the month in which a budget is made, and never another one for the same budget.
             changes["BUDGET_START_DATE"] = f"{datetime.now(UTC):%Y-%m}-01"
         values |= changes
-        found = list(problems(values, resolve(values)))
-        if not found:
-            for name, value in changes.items():
-                remember(name, value)
+        if found := list(problems(values, resolve(values))):
+            return tell(found)
+        for name, value in changes.items():
+            remember(name, value)
     except (CommandError, keys.KeysError) as error:
         print(f"The deployment cannot be prepared: {error}", file=sys.stderr)
-        return 1
-    for problem in found:
-        print(f"- {problem.text}\n    {problem.command}", file=sys.stderr)
-    if found:
         return 1
     if shown:
         print(f"Your first API key, for the header X-API-Key (it is shown only now; only its hash is kept):\n  {shown}")

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-PROGRAM = """#!{python}
+PROGRAM = """#!{python} -IS
 import json, sys
 from pathlib import Path
 

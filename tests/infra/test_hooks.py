@@ -43,7 +43,7 @@ ALL_PROVIDERS = [*azure_checks.PROVIDERS, *azure_checks.NETWORK_PROVIDERS, *azur
 
 def good_answers() -> dict[str, Any]:
     return {
-        "az account show": {"id": "sub-1"},
+        "az account show": {"id": "sub-1", "user": {"type": "user"}},
         "azd auth login --check-status": {"status": "success"},
         "az provider list": list(ALL_PROVIDERS),
         "az functionapp list-flexconsumption-locations": [{"name": "West Europe"}, {"name": "eastus"}],
@@ -91,23 +91,29 @@ def test_a_test_key_that_ends_soon_is_replaced_and_the_others_stay() -> None:
     operators = ApiKey(name="web", tenant="acme", sha256="0" * 64)
     old = ApiKey(name="deploy-test", tenant="deploy-test", sha256="1" * 64, expires=soon)
     text = json.dumps([each.model_dump(mode="json", exclude_none=True) for each in (operators, old)])
-    changes, shown = keys.updated({**ENVIRONMENT, "API_KEYS": text, "CHAT_API_KEY": "old"})
+    changes, shown = keys.updated({**ENVIRONMENT, "API_KEYS": text, "CHAT_API_KEY": "old"}, in_pipeline=True)
     assert shown is None
     assert changes["CHAT_API_KEY"] != "old"
     first, second = stored_keys(changes)
     assert first == operators
     assert second.sha256 != old.sha256
-    assert keys.updated({**ENVIRONMENT, **changes}) == ({}, None)
+    assert keys.updated({**ENVIRONMENT, **changes}, in_pipeline=True) == ({}, None)
 
 
-def test_no_first_key_is_made_in_a_pipeline_or_where_users_sign_in(cli: AzureCli) -> None:
-    with pytest.raises(keys.KeysError, match="pipeline"):
-        keys.updated({**ENVIRONMENT, "AZURE_PRINCIPAL_TYPE": "ServicePrincipal"})
-    changes, shown = keys.updated({**ENVIRONMENT, "ENTRA_TENANT_IDS": "x"})
+def test_no_first_key_is_made_in_the_log_of_a_pipeline(cli: AzureCli) -> None:
+    cli.answers["az account show"] = {"user": {"type": "servicePrincipal"}}
+    done = cli.run("infra.hooks.preprovision")
+    assert done.returncode == 1
+    assert "stand in the pipeline's log" in done.stderr
+    assert cli.environment == ENVIRONMENT
+
+
+def test_no_first_key_is_made_where_users_sign_in() -> None:
+    changes, shown = keys.updated({**ENVIRONMENT, "ENTRA_TENANT_IDS": "x"}, in_pipeline=True)
     assert shown is None
     assert [key.tenant for key in stored_keys(changes)] == ["deploy-test"]
     with pytest.raises(keys.KeysError, match="API_KEYS must be"):
-        keys.updated({**ENVIRONMENT, "API_KEYS": "secret"})
+        keys.updated({**ENVIRONMENT, "API_KEYS": "secret"}, in_pipeline=False)
 
 
 @pytest.mark.parametrize(
@@ -190,6 +196,17 @@ def test_a_deployed_model_is_not_counted_against_the_quota_again(tmp_path: Path)
     cli = AzureCli(tmp_path, {**ENVIRONMENT, **OUTPUTS}, good_answers())
     cli.answers["az cognitiveservices usage list"] = []
     assert cli.run("infra.hooks.preprovision").returncode == 0
+
+
+def test_a_budget_begins_in_the_month_in_which_it_is_made_and_stays_there(tmp_path: Path) -> None:
+    cli = AzureCli(tmp_path, {**ENVIRONMENT, "BUDGET_AMOUNT": "50"}, good_answers())
+    assert cli.run("infra.hooks.preprovision").returncode == 0
+    assert re.fullmatch(r"20\d\d-\d\d-01", cli.environment["BUDGET_START_DATE"])
+    old = tmp_path / "old"
+    old.mkdir()
+    cli = AzureCli(old, {**ENVIRONMENT, "BUDGET_AMOUNT": "50", "BUDGET_START_DATE": "2026-01-01"}, good_answers())
+    assert cli.run("infra.hooks.preprovision").returncode == 0
+    assert cli.environment["BUDGET_START_DATE"] == "2026-01-01"
 
 
 def test_providers_depend_on_what_is_deployed(tmp_path: Path) -> None:

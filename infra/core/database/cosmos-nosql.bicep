@@ -170,11 +170,8 @@ resource diagnostics 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' 
   properties: {
     workspaceId: logAnalyticsWorkspaceId
     logAnalyticsDestinationType: 'Dedicated'
+    // Not DataPlaneRequests: a line for each request, which the app's own telemetry tells already.
     logs: [
-      {
-        category: 'DataPlaneRequests'
-        enabled: true
-      }
       {
         category: 'PartitionKeyRUConsumption'
         enabled: true

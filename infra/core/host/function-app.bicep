@@ -168,13 +168,7 @@ resource diagnostics 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' 
   name: 'to-log-analytics'
   properties: {
     workspaceId: logAnalyticsWorkspaceId
-    // Not FunctionAppLogs: telemetry.py has sent those lines already.
-    logs: [
-      {
-        category: 'AppServiceAuthenticationLogs'
-        enabled: true
-      }
-    ]
+    // No logs: telemetry.py has sent those lines already.
     metrics: [
       {
         category: 'AllMetrics'
