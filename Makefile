@@ -1,7 +1,7 @@
 # Two commands are all a newcomer needs: `make run` and `make test`. Each sets up what it needs, once.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types api-key bench lock clean
+.PHONY: help run test check lint types api-key doctor bench load soak chaos chaos-short fuzz fuzz-short lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -18,7 +18,7 @@ run: $(VENV)/run-ready ## start the API on this machine (HOST, PORT and DATA_DIR
 test: $(VENV)/dev-ready $(CHECKOV)/ready ## run all tests
 	@$(BIN)/python -m pytest -n auto
 
-check: lint types test ## all that CI runs: lint, types, tests
+check: lint types fuzz-short chaos-short test ## all that CI runs: lint, types, fuzzing, chaos, tests
 
 lint: $(VENV)/dev-ready ## ruff: lint and format
 	@$(BIN)/ruff check .
@@ -30,14 +30,36 @@ types: $(VENV)/dev-ready ## mypy, strict
 api-key: $(VENV)/run-ready ## make an API key: make api-key ARGS="web contoso --scope chat --days 365"
 	@$(BIN)/python api_keys.py $(ARGS)
 
+doctor: $(VENV)/run-ready ## try what the app needs with the settings of the environment; say what is wrong and what mends it
+	@$(BIN)/python -m doctor
+
 bench: $(VENV)/dev-ready ## measure a turn's overhead, throughput, memory and cold start
 	@$(BIN)/python -m tests.bench
+
+load: $(VENV)/run-ready $(VENV)/load-ready ## Locust against a server here, or at BASE_URL (LOAD_USERS, LOAD_SECONDS)
+	@$(BIN)/python -m tests.load $(VENV)/load/bin/locust
+
+soak: $(VENV)/dev-ready ## a minute of 32 clients on each store, then 200 streams: no error, no growth of memory
+	@$(BIN)/python -m tests.bench.soak
+
+chaos: $(VENV)/dev-ready ## half an hour of faults on both stores; nothing may be lost (SEED=n repeats a run)
+	@$(BIN)/python -m tests.chaos --seconds 900 $(if $(SEED),--seed $(SEED))
+
+chaos-short: $(VENV)/dev-ready
+	@$(BIN)/python -m tests.chaos --seconds 45 --seed 20261121
+
+fuzz: $(VENV)/dev-ready ## thousands of made-up requests from the OpenAPI document, signed in and not
+	@$(BIN)/python -m tests.fuzz --examples 200
+
+fuzz-short: $(VENV)/dev-ready
+	@$(BIN)/python -m tests.fuzz --examples 15 --seed 1
 
 lock: $(VENV)/dev-ready ## compile the pinned requirements anew from requirements/*.in
 	@$(LOCK) --upgrade requirements/app.in -o requirements.txt
 	@$(LOCK) --upgrade requirements/local.in -o requirements/local.txt
 	@$(LOCK) --upgrade requirements/dev.in -o requirements/dev.txt
 	@$(LOCK) --upgrade requirements/checkov.in -o requirements/checkov.txt
+	@$(LOCK) --upgrade requirements/load.in -o requirements/load.txt
 
 clean: ## remove what these commands made, except your data (.data)
 	rm -rf $(VENV) $(CHECKOV) node_modules .mypy_cache .ruff_cache .pytest_cache
@@ -49,6 +71,13 @@ $(BIN)/python:
 $(VENV)/run-ready: requirements.txt requirements/local.txt | $(BIN)/python
 	@echo "Installing the app's packages into $(VENV) (once)"
 	@$(PIP) install -r requirements.txt -r requirements/local.txt
+	@touch $@
+
+# Locust has pins of its own, and brings gevent: neither is for the app's environment.
+$(VENV)/load-ready: requirements/load.txt | $(BIN)/python
+	@echo "Installing Locust into $(VENV)/load (once)"
+	@$(BIN)/python -m venv $(VENV)/load
+	@$(VENV)/load/bin/python -m pip --disable-pip-version-check --quiet install -r requirements/load.txt
 	@touch $@
 
 $(VENV)/dev-ready: $(VENV)/run-ready requirements/dev.txt package-lock.json

@@ -23,14 +23,17 @@ from cosmos.container import CosmosContainer, Refused, together
 from cosmos.deletion import CosmosDeletion
 from cosmos.documents import MESSAGES, THREADS, ThreadDocument, new_thread_document, row_document, the_owners
 from cosmos.erasure import CosmosErasures
+from cosmos.feedback import CosmosFeedback
 from cosmos.patch import condition, less_than, row_changes, thread_changes
 from cosmos.progress import CosmosProgress
 from cosmos.turns import CosmosTurns, Request
+from cosmos.user_states import CosmosUserStates
 from errors import ChatError, StoreUnavailable, ThreadNotFound
 from records import (
     THREAD_ID_PATTERN,
     Erasure,
     EventBatch,
+    Feedback,
     Message,
     Metadata,
     NewMessage,
@@ -45,6 +48,7 @@ from records import (
     ThreadStatus,
     Turn,
     TurnProgress,
+    UserState,
     new_thread,
     utcnow,
 )
@@ -54,6 +58,7 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 LOOKS = 8
+PING_ID = "ping"
 IDS = "SELECT TOP @limit c.id FROM c WHERE c.deleting = false AND c.id > @after ORDER BY c.id"
 
 
@@ -72,6 +77,8 @@ class CosmosStore(ThreadStore):
         self._threads: CosmosContainer
         self._turns: CosmosTurns
         self._progress: CosmosProgress
+        self._feedback: CosmosFeedback
+        self._user_states: CosmosUserStates
         self._deletion: CosmosDeletion
         self._erasures: CosmosErasures
 
@@ -82,6 +89,8 @@ class CosmosStore(ThreadStore):
         self._threads = CosmosContainer(containers[THREADS.id])
         self._turns = CosmosTurns(self._messages, self._refresh_row_later)
         self._progress = CosmosProgress(self._messages, self._turns.end_expired)
+        self._feedback = CosmosFeedback(self._messages)
+        self._user_states = CosmosUserStates(self._threads)
         self._deletion = CosmosDeletion(self._messages, self._threads)
         self._erasures = CosmosErasures(self._messages, self._threads, self._deletion)
         return self
@@ -94,6 +103,11 @@ class CosmosStore(ThreadStore):
         await self._resources.aclose()
 
     @override
+    async def ping(self) -> None:
+        # Point reads of documents that do not exist: the cheapest requests that need the data, 1 RU each.
+        await together(self._messages.read(PING_ID, PING_ID), self._threads.read(PING_ID, PING_ID))
+
+    @override
     async def create_thread(self, owner: Owner, *, title: str | None, metadata: Metadata) -> Thread:
         thread = new_thread(title=title, metadata=metadata)
         document = new_thread_document(owner, thread)
@@ -103,7 +117,11 @@ class CosmosStore(ThreadStore):
 
     @override
     async def get_thread(self, owner: Owner, thread_id: str) -> Thread:
-        return (await self._thread(owner, thread_id)).thread
+        thread, row = await together(self._thread(owner, thread_id), self._threads.read(owner.hash, thread_id))
+        if row and row["rev"] < thread.rev:
+            # Its process died before it could bring the row up to date, or could not.
+            self._refresh_row_later(thread)
+        return thread.thread
 
     @override
     async def list_threads(self, owner: Owner, *, status: ThreadStatus | None, limit: int, cursor: str | None) -> Page[Thread]:
@@ -191,6 +209,19 @@ class CosmosStore(ThreadStore):
     async def get_progress(self, owner: Owner, thread_id: str, turn_id: str, *, after: int | None) -> TurnProgress:
         _check_id(thread_id)
         return await self._progress.get(owner, thread_id, turn_id, after)
+
+    @override
+    async def set_feedback(self, owner: Owner, thread_id: str, message_id: str, feedback: Feedback | None) -> Message:
+        _check_id(thread_id)
+        return await self._feedback.set(owner, thread_id, message_id, feedback)
+
+    @override
+    async def get_user_state(self, owner: Owner) -> UserState:
+        return await self._user_states.get(owner)
+
+    @override
+    async def put_user_state(self, owner: Owner, state: UserState) -> UserState:
+        return await self._user_states.put(owner, state)
 
     @override
     async def begin_erasure(self, owner: Owner) -> Erasure:

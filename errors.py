@@ -10,10 +10,13 @@
     ├── InvalidRequest               422  validation_failed (names the fields)
     │   └── InvalidCursor            422  validation_failed
     ├── ThreadNotFound               404  thread_not_found
+    ├── MessageNotFound              404  message_not_found
+    ├── NotAnAnswer                  422  not_an_answer
     ├── TurnNotFound                 404  turn_not_found
     ├── ErasureNotFound              404  erasure_not_found
     ├── TurnInProgress               409  turn_in_progress
     ├── TurnEnded                    409  turn_ended
+    ├── StateChanged                 409  state_changed
     ├── IdempotencyKeyReused         422  idempotency_key_reused
     ├── TurnInterrupted              503  turn_interrupted
     │   └── LeaseLost                503  turn_interrupted
@@ -160,6 +163,28 @@ class ThreadNotFound(ChatError):
         super().__init__(f"There is no thread {thread_id}.")
 
 
+class MessageNotFound(ChatError):
+    """No such message in this thread."""
+
+    type = "message_not_found"
+    status = 404
+    title = "Message not found"
+
+    def __init__(self, message_id: str) -> None:
+        super().__init__(f"There is no message {message_id} in this thread.")
+
+
+class NotAnAnswer(ChatError):
+    """The message is the user's own; only the assistant's are rated."""
+
+    type = "not_an_answer"
+    status = 422
+    title = "Not an answer"
+
+    def __init__(self, message_id: str) -> None:
+        super().__init__(f"The message {message_id} is not an answer of the assistant.")
+
+
 class TurnNotFound(ChatError):
     """No such turn in this thread."""
 
@@ -203,6 +228,18 @@ class TurnEnded(ChatError):
 
     def __init__(self) -> None:
         super().__init__("The turn has ended already.")
+
+
+class StateChanged(ChatError):
+    """The user's state is not the version any more that a change of it was based on: read it again."""
+
+    type = "state_changed"
+    status = 409
+    title = "The state has changed"
+    retryable = True
+
+    def __init__(self) -> None:
+        super().__init__("The user's state was changed by another request.")
 
 
 class IdempotencyKeyReused(ChatError):
@@ -345,15 +382,17 @@ class ModelMisconfigured(ModelError):
 
 
 class NotReady(ChatError):
-    """The app could not be started; the next request tries again."""
+    """The app could not be started, and the next request tries again; or the parts named in ``failing`` do not work."""
 
     type = "not_ready"
     status = 503
     title = "Not ready"
     retryable = True
 
-    def __init__(self) -> None:
-        super().__init__("The service could not be started.", retry_after=1)
+    def __init__(self, failing: Sequence[str] = ()) -> None:
+        detail = f"These do not work: {', '.join(failing)}." if failing else "The service could not be started."
+        super().__init__(detail, retry_after=5 if failing else 1)
+        self.failing = tuple(failing)
 
 
 class InternalError(ChatError):

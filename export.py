@@ -28,7 +28,8 @@ class Counts:
 
 
 async def export_lines(store: ThreadStore, owner: Owner, request_id: str | None) -> AsyncIterator[bytes]:
-    """Return the lines of an export, as they are read: ``owner``; per thread ``thread``, ``message``s, ``turn``s; ``end``.
+    """Return the lines of an export, as they are read: ``owner``; ``user_state``, if there is one; per thread ``thread``,
+    ``message``s, ``turn``s; ``end``.
 
     What is created meanwhile may be missing, what is deleted meanwhile may end half-way. An error in between is the last line,
     ``error``; a file without ``end`` is not complete.
@@ -43,6 +44,9 @@ async def _lines(store: ThreadStore, owner: Owner, first: list[str], request_id:
     counts = Counts()
     yield _line("owner", tenant=owner.tenant, user=owner.user, exported_at=utcnow())
     try:
+        state = await store.get_user_state(owner)
+        if state.etag is not None:
+            yield _line("user_state", user_state=state)
         async for thread_id in _thread_ids(store, owner, first):
             async for line in _thread_lines(store, owner, thread_id, counts):
                 yield line

@@ -69,6 +69,11 @@ class OfflineChatClient(FunctionInvocationLayer[Any], ChatMiddlewareLayer[Any], 
         return _complete(contents, usage)
 
 
+async def ping_offline_model(client: OfflineChatClient) -> None:
+    """Let the model answer something."""
+    await client.get_response([Message("user", ["Hello"])])
+
+
 def respond(messages: Sequence[Message], options: Mapping[str, Any]) -> list[Content]:
     """Return what the model says to a conversation: tool calls, or one text."""
     last_user = max(number for number, message in enumerate(messages) if message.role == "user")
@@ -166,8 +171,8 @@ def _word_articles(hits: list[dict[str, Any]]) -> str:
     if not hits:
         return "I found no help article about that."
     first, *others = hits
-    more = "".join(f"\n- [{hit['title']}]({hit['url']})" for hit in others)
-    return f"**[{first['title']}]({first['url']})**\n\n{first['snippet']}" + (f"\n\nSee also:{more}" if more else "")
+    more = "".join(f"\n- {hit['title']} [{hit['index']}]" for hit in others)
+    return f"**{first['title']}**\n\n{first['snippet']} [{first['index']}]" + (f"\n\nSee also:{more}" if more else "")
 
 
 def small_talk(text: str, tools: Sequence[str]) -> str:

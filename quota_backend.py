@@ -134,9 +134,10 @@ class Counters:
 class QuotaBackend:
     """Runs what is to be counted on the shared counters, and on this process's own while those cannot be had."""
 
-    def __init__(self, own: Counters, shared: Counters | None = None) -> None:
+    def __init__(self, own: Counters, shared: Counters | None = None, redis: Redis | None = None) -> None:
         self._own = own
         self._shared = shared
+        self._redis = redis
         self._resting_until = 0.0
         self._logged_at = float("-inf")
 
@@ -149,6 +150,15 @@ class QuotaBackend:
             except Exception:  # noqa: BLE001 - whatever is wrong with Redis must not keep anybody from chatting
                 self._rest()
         return await do(self._own)
+
+    async def ping(self) -> None:
+        """Ask Redis for a sign of life, if all instances count there.
+
+        :raises RedisError, OSError, TimeoutError: if it gives none; quotas are counted by each process for itself then.
+        """
+        if self._redis:
+            async with asyncio.timeout(REDIS_SECONDS):
+                await self._redis.ping()
 
     def _rest(self) -> None:
         now = time.monotonic()
@@ -183,7 +193,7 @@ async def open_quota_backend(settings: Settings) -> AsyncIterator[QuotaBackend]:
             socket_timeout=REDIS_SECONDS,
         )
         stack.push_async_callback(redis.aclose)
-        yield QuotaBackend(Counters.in_memory(), Counters.on_redis(redis, url))
+        yield QuotaBackend(Counters.in_memory(), Counters.on_redis(redis, url), redis)
 
 
 async def _identity(stack: AsyncExitStack) -> EntraCredentials:

@@ -1,4 +1,4 @@
-"""The records: owners, threads, messages, tool calls, turns and their events, and how their ids are made.
+"""The records: owners and their state, threads, messages, tool calls, turns and their events, and how their ids are made.
 
 All are immutable. Threads, messages and turns are shown to API callers as they are.
 """
@@ -28,12 +28,15 @@ EventType = Literal[
 ]
 ErasureStatus = Literal["running", "completed"]
 Order = Literal["asc", "desc"]
+Rating = Literal["up", "down"]
+Units = Literal["metric", "imperial"]
 
 THREAD_ID_PATTERN = r"^thread_[0-9a-f]{32}$"
 TURN_ID_PATTERN = r"^turn_[0-9a-f]{32}$"
 ERASURE_ID_PATTERN = r"^erasure_[0-9a-f]{32}$"
 MESSAGE_ID_PATTERN = r"^msg_[0-9a-f]{32}_[1-9][0-9]{0,8}$"
 PREVIEW_LENGTH = 120
+MAX_COMMENT = 2000
 
 
 class Owner(NamedTuple):
@@ -130,6 +133,24 @@ class Problem(Record):
         )
 
 
+class Citation(Record):
+    """A source that an answer points to with the mark ``[index]`` in its text."""
+
+    index: int
+    id: str = Field(description="The source's own id, such as its article's.")
+    title: str
+    url: str | None
+    snippet: str
+
+
+class Feedback(Record):
+    """What a reader thought of an answer."""
+
+    rating: Rating
+    comment: str | None = Field(None, max_length=MAX_COMMENT)
+    timestamp: datetime
+
+
 class Message(SparseRecord):
     """One message of a thread. ``seq`` counts from 1 without gaps; ``problem`` is there when ``status`` is ``failed``."""
 
@@ -142,10 +163,12 @@ class Message(SparseRecord):
     status: TurnStatus
     turn_id: str
     tool_calls: list[ToolCall] = []
+    citations: list[Citation] = []
     metadata: Metadata = {}
     problem: Problem | None = None
+    feedback: Feedback | None = None
 
-    left_out = frozenset({"problem"})
+    left_out = frozenset({"problem", "feedback"})
 
 
 class Turn(SparseRecord):
@@ -160,6 +183,19 @@ class Turn(SparseRecord):
     ended_at: datetime | None = None
 
     left_out = frozenset({"message", "problem"})
+
+
+class UserState(Record):
+    """What channels remember about an owner: the ``thread_id`` in use there, and in ``values`` small things of their own.
+
+    ``etag`` names the version that was read; it is ``None`` while nothing is stored.
+    """
+
+    thread_id: str | None = None
+    units: Units | None = None
+    last_feedback: datetime | None = None
+    values: dict[str, JsonValue] = {}
+    etag: str | None = Field(None, exclude=True)
 
 
 class Erasure(Record):

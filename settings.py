@@ -89,11 +89,20 @@ class Settings(BaseSettings):
         None, description="`open-meteo` or `sample` (made-up data); not set: `open-meteo`, with the offline model `sample`"
     )
 
+    applicationinsights_connection_string: SecretStr | None = Field(None, description="Application Insights, for telemetry")
+    applicationinsights_authentication_string: str | None = Field(
+        None,
+        pattern=r"^(ClientId=[0-9A-Fa-f-]{36};)?Authorization=AAD$",
+        description="identity that may send it telemetry: `ClientId=…;Authorization=AAD`",
+    )
+    otel_exporter_otlp_endpoint: str | None = Field(None, description="OTLP collector (HTTP), for telemetry")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="which lines are logged")
+
     host: str = Field("127.0.0.1", min_length=1, description="address that the local server listens on")
     port: int = Field(7071, ge=0, le=65535, description="its port")
     website_site_name: str | None = Field(None, description="set by Azure: the embedded defaults are refused then")
 
-    @field_validator("azure_openai_endpoint", "openai_base_url", "cosmos_endpoint")
+    @field_validator("azure_openai_endpoint", "openai_base_url", "cosmos_endpoint", "otel_exporter_otlp_endpoint")
     @classmethod
     def _is_address(cls, value: str | None) -> str | None:
         if value is not None:
@@ -154,6 +163,11 @@ class Settings(BaseSettings):
     def has_identity(self) -> bool:
         """Whether callers can sign in; if not, only this machine is served."""
         return bool(self.api_keys or self.entra_tenant_ids)
+
+    @property
+    def has_telemetry(self) -> bool:
+        """Whether there is a place to send telemetry to."""
+        return bool(self.applicationinsights_connection_string or self.otel_exporter_otlp_endpoint)
 
     @property
     def model_kind(self) -> ModelKind:

@@ -19,6 +19,7 @@ from typing_extensions import override
 from records import (
     Erasure,
     EventBatch,
+    Feedback,
     Message,
     Metadata,
     NewMessage,
@@ -33,12 +34,13 @@ from records import (
     ThreadStatus,
     Turn,
     TurnProgress,
+    UserState,
     new_thread,
     utcnow,
 )
-from sqlite import erasure, turns
+from sqlite import erasure, turns, user_states
 from sqlite.database import SqliteDatabase
-from sqlite.rows import as_thread, insert_thread, not_before, thread_row
+from sqlite.rows import as_thread, insert_thread, not_before, set_feedback, thread_row
 from store import ThreadStore, decode_cursor, encode_cursor, sort_key
 
 
@@ -58,6 +60,10 @@ class SqliteStore(ThreadStore):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self._database.close()
+
+    @override
+    async def ping(self) -> None:
+        await self._database.read(lambda db: db.execute("SELECT id FROM threads LIMIT 1").fetchone())
 
     @override
     async def create_thread(self, owner: Owner, *, title: str | None, metadata: Metadata) -> Thread:
@@ -173,6 +179,18 @@ class SqliteStore(ThreadStore):
         while progress is None:
             progress = await self._database.write(end_and_get)
         return progress
+
+    @override
+    async def set_feedback(self, owner: Owner, thread_id: str, message_id: str, feedback: Feedback | None) -> Message:
+        return await self._database.write(lambda db: set_feedback(db, owner, thread_id, message_id, feedback))
+
+    @override
+    async def get_user_state(self, owner: Owner) -> UserState:
+        return await self._database.read(lambda db: user_states.get_user_state(db, owner))
+
+    @override
+    async def put_user_state(self, owner: Owner, state: UserState) -> UserState:
+        return await self._database.write(lambda db: user_states.put_user_state(db, owner, state))
 
     @override
     async def begin_erasure(self, owner: Owner) -> Erasure:

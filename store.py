@@ -18,6 +18,7 @@ from errors import InvalidCursor
 from records import (
     Erasure,
     EventBatch,
+    Feedback,
     Message,
     Metadata,
     NewMessage,
@@ -32,6 +33,7 @@ from records import (
     ThreadStatus,
     Turn,
     TurnProgress,
+    UserState,
     timestamp,
 )
 
@@ -51,6 +53,9 @@ class ThreadStore(AbstractAsyncContextManager["ThreadStore"], Protocol):
     below name only what else they raise. Reads see this process's own completed writes.
     """
 
+    async def ping(self) -> None:
+        """Read something; that this works is all that is learned. Takes no owner."""
+
     async def create_thread(self, owner: Owner, *, title: str | None, metadata: Metadata) -> Thread:
         """Create an empty thread and return it; from then on it is listed."""
 
@@ -65,7 +70,7 @@ class ThreadStore(AbstractAsyncContextManager["ThreadStore"], Protocol):
 
         Following the cursors shows every thread that did not change meanwhile exactly once; one that changed has moved to
         the front and may be missed, never doubled after its change. A thread's row may lag behind its last turn for the
-        moment that a background write takes.
+        moment that a background write takes, and after a crash until somebody looks at the thread.
 
         :raises InvalidCursor: if ``cursor`` is not one that this method returned.
         """
@@ -172,6 +177,25 @@ class ThreadStore(AbstractAsyncContextManager["ThreadStore"], Protocol):
         :raises TurnNotFound: if the thread has no such turn.
         """
 
+    async def set_feedback(self, owner: Owner, thread_id: str, message_id: str, feedback: Feedback | None) -> Message:
+        """Put feedback on an answer in place of what is there, or take it back with ``None``, and return the message.
+
+        Nothing else changes: neither a turn that runs in the thread, nor the thread's counters, nor its place in lists.
+
+        :raises ThreadNotFound: if the owner has no such thread.
+        :raises MessageNotFound: if the thread has no such message.
+        :raises NotAnAnswer: if it is one of the user's.
+        """
+
+    async def get_user_state(self, owner: Owner) -> UserState:
+        """Return the owner's state; an empty one without ``etag`` if nothing is stored."""
+
+    async def put_user_state(self, owner: Owner, state: UserState) -> UserState:
+        """Store the owner's state in place of the version ``state.etag``, and return it with its new ``etag``.
+
+        :raises StateChanged: if that is not the stored version; without ``etag``, if there is one.
+        """
+
     async def begin_erasure(self, owner: Owner) -> Erasure:
         """Return the owner's erasure that is running, or begin one.
 
@@ -187,8 +211,9 @@ class ThreadStore(AbstractAsyncContextManager["ThreadStore"], Protocol):
     async def erase_threads(self, owner: Owner, erasure_id: str, *, limit: int) -> bool:
         """Delete at most ``limit`` of the owner's threads for a running erasure, and return whether there were any.
 
-        Each is counted once in the erasure, by whichever process and after whatever crash. What a creation or a deletion
-        that was stopped has left counts as a thread too. Also says that somebody works on the erasure.
+        When there are none left, the owner's state has gone too. Each thread is counted once in the erasure, by whichever
+        process and after whatever crash. What a creation or a deletion that was stopped has left counts as a thread too. Also
+        says that somebody works on the erasure.
         """
 
     async def complete_erasure(self, owner: Owner, erasure_id: str) -> bool:

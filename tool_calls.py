@@ -7,19 +7,25 @@ import logging
 import time
 import uuid
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from agent_framework import FunctionInvocationContext, FunctionMiddleware
 from pydantic import BaseModel, JsonValue, ValidationError
 from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
 
+import metrics
+from citations import Source, are_sources, citation
 from errors import ToolError
-from records import ToolCall
+from records import Citation, ToolCall
 
 # A committed message must stay below the store's 2 MB, with as many results as a turn may have.
 MAX_RESULT_BYTES = 64 * 1024
 RUN_KEY = "run"
 logger = logging.getLogger(__name__)
+
+
+class ToolTimeout(ToolError):
+    """The tool did not answer in time."""
 
 
 class RunObserver(Protocol):
@@ -30,6 +36,9 @@ class RunObserver(Protocol):
 
     def tool_started(self, call_id: str, tool: str, arguments: dict[str, JsonValue]) -> None:
         """The model asked for a tool."""
+
+    def source_found(self, source: Citation) -> None:
+        """A tool has found something that the answer may cite."""
 
     def tool_completed(self, call: ToolCall) -> None:
         """A tool call has its result or its error."""
@@ -42,6 +51,7 @@ class Run:
         self._observer = observer
         self._ids: set[str] = set()
         self._handled: set[str] = set()
+        self._indexes: dict[str, int] = {}
         self._has_text = False
         self._paragraph_ended = False
         self.calls = 0
@@ -71,6 +81,13 @@ class Run:
         self._observer.tool_started(id, tool, arguments)
         return id
 
+    def index_of(self, source: Source) -> int:
+        """Return a source's number in this run; one that is found again keeps it."""
+        if source.id not in self._indexes:
+            self._indexes[source.id] = index = len(self._indexes) + 1
+            self._observer.source_found(citation(index, source))
+        return self._indexes[source.id]
+
     def end_call(self, call: ToolCall) -> None:
         """Announce a call's outcome."""
         self._observer.tool_completed(call)
@@ -97,10 +114,14 @@ class ToolCallMiddleware(FunctionMiddleware):
         started = time.perf_counter()
         result: JsonValue = None
         error: str | None = None
+        outcome = "error"
         try:
             if run.calls > self._max_calls:
                 raise ToolError(f"no more than {self._max_calls} tool calls are possible in one turn")
-            result = await self._call(context, call_next)
+            result = await self._call(context, call_next, run)
+            outcome = "ok"
+        except ToolTimeout as late:
+            error, outcome = str(late), "timeout"
         except ToolError as failure:
             error = str(failure)
         except Exception:
@@ -110,6 +131,10 @@ class ToolCallMiddleware(FunctionMiddleware):
             error = "the tool was stopped"
             raise
         finally:
+            seconds = time.perf_counter() - started
+            labels = {"gen_ai.tool.name": context.function.name, "chat.tool.outcome": outcome}
+            metrics.tool_calls.add(1, labels)
+            metrics.tool_duration.record(seconds, labels)
             run.end_call(
                 ToolCall(
                     id=id,
@@ -117,19 +142,23 @@ class ToolCallMiddleware(FunctionMiddleware):
                     arguments=arguments,
                     result=result,
                     error=error,
-                    duration_ms=round((time.perf_counter() - started) * 1000),
+                    duration_ms=round(seconds * 1000),
                 )
             )
         context.result = to_json(result if error is None else {"error": error}).decode()
 
-    async def _call(self, context: FunctionInvocationContext, call_next: Callable[[], Awaitable[None]]) -> JsonValue:
+    async def _call(self, context: FunctionInvocationContext, call_next: Callable[[], Awaitable[None]], run: Run) -> JsonValue:
         check_arguments(context)
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 await call_next()
         except TimeoutError as timeout:
-            raise ToolError(f"the tool took longer than {self._timeout_seconds:g} seconds") from timeout
-        return jsonable_result(context.result)
+            raise ToolTimeout(f"the tool took longer than {self._timeout_seconds:g} seconds") from timeout
+        result = jsonable_result(context.result)
+        if not are_sources(context.result):
+            return result
+        shown = cast("list[dict[str, JsonValue]]", result)
+        return [{"index": run.index_of(source), **each} for source, each in zip(context.result, shown, strict=True)]
 
 
 def check_arguments(context: FunctionInvocationContext) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from pydantic import JsonValue
 
-from records import EventType, Message, Problem, ReplayedTurn, ToolCall, TurnEvent
+from citations import cited
+from records import Citation, EventType, Message, Problem, ReplayedTurn, ToolCall, TurnEvent
 
 FINAL_TYPES: frozenset[EventType] = frozenset(("message.completed", "turn.failed", "turn.cancelled"))
 
@@ -23,6 +25,8 @@ class TurnLog:
         self.id = turn_id
         self.replayed = replayed
         self.ended = False
+        # On the clock of time.perf_counter.
+        self.first_text_at: float | None = None
         self._events: list[TurnEvent] = []
         self._waiting: set[asyncio.Future[bool]] = set()
 
@@ -40,6 +44,8 @@ class TurnLog:
         """Append an event and wake the readers; one of the final types ends the log."""
         self._events.append(TurnEvent(self.next_id, type, self.id, data))
         self.ended = type in FINAL_TYPES
+        if type == "message.delta" and self.first_text_at is None:
+            self.first_text_at = time.perf_counter()
         for changed in self._waiting:
             _set(changed, True)
 
@@ -68,12 +74,21 @@ class TurnLog:
                 yield ()
 
     async def outcome(self) -> Message | Problem:
-        """Wait for the end of the turn; return the answer, whole or partial, or why there is none."""
+        """Wait for the end of the turn; return its :attr:`result`."""
         while not self.ended:
             await self._changed(None)
+        return self.result
+
+    @property
+    def result(self) -> Message | Problem:
+        """How the turn has ended: the answer, whole or partial, or why there is none."""
         data = self._events[-1].data
         found: Message | Problem = data.get("message") or data["problem"]
         return found
+
+    def count(self, type: EventType) -> int:
+        """Return how many events of a type there are."""
+        return sum(event.type == type for event in self._events)
 
     async def _changed(self, silence: float | None) -> bool:
         """Wait for the next event; return whether it came within ``silence`` seconds."""
@@ -108,6 +123,7 @@ class Answer:
         self._log = log
         self._pieces: list[str] = []
         self._calls: dict[str, ToolCall | None] = {}
+        self._sources: list[Citation] = []
 
     def text(self, piece: str) -> None:
         """Take the next piece of the answer's text."""
@@ -118,6 +134,10 @@ class Answer:
         """Take note of a tool call that the model asked for."""
         self._calls[call_id] = None
         self._log.emit("tool.started", call_id=call_id, tool=tool, arguments=arguments)
+
+    def source_found(self, source: Citation) -> None:
+        """Take note of something that the answer may cite."""
+        self._sources.append(source)
 
     def tool_completed(self, call: ToolCall) -> None:
         """Take a tool call's result or error."""
@@ -134,3 +154,8 @@ class Answer:
     def tool_calls(self) -> list[ToolCall]:
         """The calls that have ended, in the order in which they began."""
         return [call for call in self._calls.values() if call is not None]
+
+    @property
+    def citations(self) -> list[Citation]:
+        """What the text so far cites."""
+        return cited(self.content, self._sources)

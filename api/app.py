@@ -14,18 +14,21 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 import safe_logging
-from api import data, docs, messages, page, simple, system, threads, turns
+from api import data, docs, feedback, messages, page, simple, system, threads, turns
 from api.deps import Services
 from api.middleware import RequestMiddleware
+from api.observe import RECORD_NOTHING, ObserveMiddleware
 from api.openapi import install_openapi
 from api.problems import install_error_handlers
 from eraser import Eraser
 from identity import open_identity
-from quota_backend import open_quota_backend
+from quota_backend import QuotaBackend, open_quota_backend
 from quotas import Quotas
+from readiness import MODEL_FRESH_SECONDS, Part, Readiness
 from retention import HourlyRetention, Retention
 from settings import Settings
-from store import open_store
+from store import ThreadStore, open_store
+from telemetry import open_telemetry
 from turn import Turns
 
 if TYPE_CHECKING:
@@ -54,6 +57,7 @@ CORS_RESPONSE_HEADERS = [
 ROUTERS = (
     threads.router,
     messages.router,
+    feedback.router,
     turns.router,
     simple.router,
     data.router,
@@ -83,8 +87,7 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        # The host traces requests, and turns have spans of their own: another span a request would only cost.
-        telemetry={"tracing": False, "metrics": False, "logs": False},
+        telemetry=RECORD_NOTHING,
     )
     for router in ROUTERS:
         app.include_router(router)
@@ -94,13 +97,16 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 def _middleware(settings: Settings) -> list[Middleware]:
-    middleware = [Middleware(RequestMiddleware, https_only=settings.website_site_name is not None)]
+    middleware = [
+        Middleware(ObserveMiddleware),
+        Middleware(RequestMiddleware, https_only=settings.website_site_name is not None),
+    ]
     if settings.cors_origins:
         middleware.append(
             Middleware(
                 CORSMiddleware,
                 allow_origins=settings.cors_origins,
-                allow_methods=["DELETE", "GET", "PATCH", "POST"],
+                allow_methods=["DELETE", "GET", "PATCH", "POST", "PUT"],
                 allow_headers=CORS_REQUEST_HEADERS,
                 expose_headers=CORS_RESPONSE_HEADERS,
                 max_age=600,
@@ -144,12 +150,22 @@ class BackgroundAgent:
         return chat_agent
 
 
+def _readiness(settings: Settings, store: ThreadStore, agent: BackgroundAgent, counters: QuotaBackend) -> Readiness:
+    async def ask_model() -> None:
+        await (await agent.get()).ping()
+
+    parts = [Part("store", store.ping), Part("model", ask_model, seconds=MODEL_FRESH_SECONDS)]
+    return Readiness([*parts, Part("limits", counters.ping)] if settings.redis_url else parts)
+
+
 def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextManager[State]]:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
         async with AsyncExitStack() as stack:
+            await stack.enter_async_context(open_telemetry(settings))
             identity = await stack.enter_async_context(open_identity(settings))
-            quotas = Quotas(settings, await stack.enter_async_context(open_quota_backend(settings)))
+            counters = await stack.enter_async_context(open_quota_backend(settings))
+            quotas = Quotas(settings, counters)
             store = await stack.enter_async_context(open_store(settings))
             agent = await stack.enter_async_context(aclosing(BackgroundAgent(settings)))
             eraser = await stack.enter_async_context(Eraser(store, forget=(quotas.forget,)))
@@ -157,9 +173,10 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
             if settings.retention_days and not settings.website_site_name:
                 # On Azure a timer calls it: see function_app.py.
                 await stack.enter_async_context(HourlyRetention(retention))
+            readiness = await stack.enter_async_context(aclosing(_readiness(settings, store, agent, counters)))
             running = Turns(store, agent.get, quotas, settings)
             try:
-                yield {"services": Services(settings, identity, quotas, store, running, eraser, retention)}
+                yield {"services": Services(settings, identity, quotas, store, running, eraser, retention, readiness)}
             finally:
                 await running.close(grace_seconds=GRACE_SECONDS)
 

@@ -12,6 +12,7 @@ from fastapi.responses import StreamingResponse
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
+import metrics
 from api import ndjson, sse
 from records import TurnEvent
 
@@ -32,10 +33,13 @@ class FlowingResponse(StreamingResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the response; one that is not sent to its end makes the server close the connection."""
+        metrics.streams_open.add(1)
         try:
             await super().__call__(scope, receive, partial(_send_in_time, send))
         except ClientDisconnect:
             logger.info("a reader took nothing for %g seconds and is cut off", SEND_SECONDS)
+        finally:
+            metrics.streams_open.add(-1)
 
 
 async def _send_in_time(send: Send, message: Message) -> None:
@@ -68,4 +72,4 @@ async def _encoded(batches: Batches, encode: Callable[[TurnEvent], bytes], heart
 def described(*media_types: str) -> dict[str, Any]:
     """Describe the formats of a stream for a route's OpenAPI ``responses``."""
     example = TurnEvent(2, "message.delta", "turn_8d0b7c5e4f3a4c2d9e1f0a6b5c4d3e2f", {"text": "A 15% tip"})
-    return {each: {"schema": {"type": "string"}, "example": ENCODERS[each][0](example).decode()} for each in media_types}
+    return {each: {"example": ENCODERS[each][0](example).decode()} for each in media_types}

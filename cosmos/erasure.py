@@ -13,6 +13,7 @@ from cosmos.container import CosmosContainer, Operation, Refused, create, delete
 from cosmos.deletion import CosmosDeletion
 from cosmos.documents import Document, ThreadDocument, row_document
 from cosmos.patch import changes, condition
+from cosmos.user_states import USER_STATE_ID
 from errors import ErasureNotFound, StoreUnavailable
 from records import Erasure, Owned, Owner, Record, new_id, utcnow
 from store import RECEIPT_DAYS
@@ -95,7 +96,10 @@ class CosmosErasures:
         rows = await self._threads.query(owner.hash, ROWS, limit=limit)
         for row in rows:
             await self._deletion.erase(owner, row["id"], _count(erasure_id))
-        return bool(rows) or await self._erase_rowless(owner, limit)
+        if rows:
+            return True
+        await self._threads.delete(owner.hash, USER_STATE_ID)
+        return await self._erase_rowless(owner, limit)
 
     async def complete(self, owner: Owner, erasure_id: str) -> bool:
         """Do what :meth:`store.ThreadStore.complete_erasure` promises."""
@@ -104,6 +108,8 @@ class CosmosErasures:
         if found is None:
             return True
         if await self._threads.query(owner.hash, ROWS, limit=1) or await self._documents(owner, 1):
+            return False
+        if await self._threads.read(owner.hash, USER_STATE_ID):
             return False
         end = [delete_unchanged(RUNNING_ID, found["_etag"]), create(_receipt(RunningErasure.model_validate(found)))]
         try:

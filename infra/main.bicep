@@ -358,6 +358,8 @@ module operations './core/monitor/operations.bicep' = {
     applicationInsightsId: monitoring.outputs.applicationInsightsId
     cosmosAccountId: cosmos.outputs.id
     alertEmail: alertEmail
+    // Where nobody is told, nobody probes: it would keep an instance awake.
+    readyUrl: empty(alertEmail) ? '' : '${api.outputs.endpoint}/api/ready'
   }
 }
 

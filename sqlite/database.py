@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from errors import StoreMisconfigured, StoreUnavailable
+from store_operations import store_operation
 
 R = TypeVar("R")
 Work = Callable[[sqlite3.Connection], R]
@@ -93,6 +94,13 @@ MIGRATIONS = (
     ) WITHOUT ROWID;
     CREATE UNIQUE INDEX erasures_running ON erasures (owner) WHERE status = 'running';
     """,
+    """
+    CREATE TABLE user_states (
+        owner TEXT PRIMARY KEY,
+        etag TEXT NOT NULL,
+        record TEXT NOT NULL
+    ) WITHOUT ROWID;
+    """,
 )
 LOCK_TIMEOUT_SECONDS = 5.0
 LOG_TIMEOUT_SECONDS = 0.2
@@ -114,30 +122,30 @@ class SqliteDatabase:
     async def open(self) -> None:
         """Connect, make the folder and the file if they are missing, and bring the schema up to date."""
         try:
-            await self._call(self._open)
+            await self._call("open", self._open)
         except BaseException:
             self._executor.shutdown(wait=False)
             raise
 
     async def close(self) -> None:
         """Wait for the transactions that have been started, then disconnect."""
-        await self._call(lambda: self._connection.close())
+        await self._call("close", lambda: self._connection.close())
         self._executor.shutdown(wait=False)
 
     async def read(self, work: Work[R]) -> R:
         """Run ``work`` in a transaction that sees one moment of the database."""
-        return await self._call(lambda: _transaction(self._connection, "BEGIN", work))
+        return await self._call("read", lambda: _transaction(self._connection, "BEGIN", work))
 
     async def write(self, work: Work[R]) -> R:
         """Run ``work`` in a transaction that holds the write lock; an exception undoes all of it."""
-        return await self._call(lambda: _transaction(self._connection, "BEGIN IMMEDIATE", work))
+        return await self._call("write", lambda: _transaction(self._connection, "BEGIN IMMEDIATE", work))
 
     async def empty_log(self) -> bool:
         """Move the write-ahead log into the file and empty it; return whether nobody was in the way.
 
         A transaction in another process is in the way, and hardly waited for: everybody here would have to wait too.
         """
-        return await self._call(lambda: _empty_log(self._connection))
+        return await self._call("empty_log", lambda: _empty_log(self._connection))
 
     def _open(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -155,7 +163,11 @@ class SqliteDatabase:
             db.close()
             raise
 
-    async def _call(self, work: Callable[[], R]) -> R:
+    async def _call(self, name: str, work: Callable[[], R]) -> R:
+        with store_operation("sqlite", name, self._path.name):
+            return await self._run(work)
+
+    async def _run(self, work: Callable[[], R]) -> R:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._executor, work)
         except (sqlite3.Error, OSError) as error:

@@ -60,6 +60,7 @@ def erase_threads(db: sqlite3.Connection, owner: Owner, erasure_id: str, limit: 
     running = "UPDATE erasures SET heartbeat = ? WHERE id = ? AND owner = ? AND status = 'running'"
     if not db.execute(running, (utcnow().timestamp(), erasure_id, owner.hash)).rowcount:
         return False
+    db.execute("DELETE FROM user_states WHERE owner = ?", (owner.hash,))
     erased = db.execute(f"DELETE FROM threads WHERE id IN ({some})", (owner.hash, limit)).rowcount  # noqa: S608 - ours
     db.execute("UPDATE erasures SET threads = threads + ? WHERE id = ?", (erased, erasure_id))
     return erased > 0
@@ -67,7 +68,8 @@ def erase_threads(db: sqlite3.Connection, owner: Owner, erasure_id: str, limit: 
 
 def complete_erasure(db: sqlite3.Connection, owner: Owner, erasure_id: str) -> bool:
     """Do what :meth:`store.ThreadStore.complete_erasure` promises."""
-    if db.execute("SELECT 1 FROM threads WHERE owner = ?", (owner.hash,)).fetchone():
+    left = "SELECT 1 FROM threads WHERE owner = :owner UNION ALL SELECT 1 FROM user_states WHERE owner = :owner"
+    if db.execute(left, {"owner": owner.hash}).fetchone():
         return False
     db.execute(
         "UPDATE erasures SET status = 'completed', ended_at = ?, tenant = NULL, user = NULL "

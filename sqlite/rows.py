@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from errors import ThreadNotFound
-from records import Message, Owner, Thread, utcnow
+from errors import MessageNotFound, NotAnAnswer, ThreadNotFound
+from records import Feedback, Message, Owner, Thread, message_seq, utcnow
 from store import sort_key
 
 
@@ -70,6 +70,20 @@ def put_message(db: sqlite3.Connection, message: Message) -> None:
         "INSERT INTO messages VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET record = excluded.record",
         (message.thread_id, message.seq, message.model_dump_json()),
     )
+
+
+def set_feedback(db: sqlite3.Connection, owner: Owner, thread_id: str, message_id: str, feedback: Feedback | None) -> Message:
+    """Do what :meth:`store.ThreadStore.set_feedback` promises, as part of one transaction."""
+    thread_row(db, owner, thread_id)
+    seq = message_seq(thread_id, message_id)
+    message = find_message(db, thread_id, seq) if seq else None
+    if message is None:
+        raise MessageNotFound(message_id)
+    if message.role != "assistant":
+        raise NotAnAnswer(message_id)
+    message = message.model_copy(update={"feedback": feedback})
+    put_message(db, message)
+    return message
 
 
 def moment(seconds: float) -> datetime:

@@ -7,7 +7,7 @@ from collections import Counter
 from typing import Any
 
 from export import export_lines
-from records import Owner
+from records import Feedback, Owner, UserState, utcnow
 from store import ThreadStore
 from tests.store_fixtures import ANN, Backend, begin, talk
 
@@ -35,3 +35,22 @@ async def test_thousands_of_messages_in_many_threads(backend: Backend, store: Th
     (unanswered,) = [each for each in messages if each["status"] == "running"]
     assert unanswered["turn_id"] == running.turn_id
     assert others.id not in str(lines)
+
+
+async def test_feedback_and_the_users_state(store: ThreadStore) -> None:
+    thread = await store.create_thread(ANN, title="Sums", metadata={})
+    reply = await talk(store, thread.id)
+    await store.set_feedback(ANN, thread.id, reply.id, Feedback(rating="down", comment="Wrong", timestamp=utcnow()))
+    await store.put_user_state(ANN, UserState(thread_id=thread.id, units="imperial", values={"locale": "de"}))
+    await store.put_user_state(Owner("acme", "bob"), UserState(values={"locale": "fr"}))
+    lines = [json.loads(line) async for chunk in await export_lines(store, ANN, None) for line in chunk.splitlines()]
+    assert [line["type"] for line in lines] == ["owner", "user_state", "thread", "message", "message", "turn", "end"]
+    assert lines[1]["user_state"] == {
+        "thread_id": thread.id,
+        "units": "imperial",
+        "last_feedback": None,
+        "values": {"locale": "de"},
+    }
+    asked, answered = lines[3]["message"], lines[4]["message"]
+    assert "feedback" not in asked
+    assert (answered["feedback"]["rating"], answered["feedback"]["comment"]) == ("down", "Wrong")

@@ -13,7 +13,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[1]
 FILES = {"app.in": "../requirements.txt", "local.in": "local.txt", "dev.in": "dev.txt"}
 # Installed in an environment of its own.
-APART = {"checkov.in": "checkov.txt"}
+APART = {"checkov.in": "checkov.txt", "load.in": "load.txt"}
 
 
 def requirements(path: Path) -> list[Requirement]:

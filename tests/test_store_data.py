@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import time_machine
 
 from errors import ErasureNotFound, LeaseLost, ThreadNotFound
-from records import Erasure, EventBatch, Owned, Owner, Thread, TurnEvent, TurnStatus, new_id, utcnow
+from records import Erasure, EventBatch, Feedback, Owned, Owner, Thread, TurnEvent, TurnStatus, UserState, new_id, utcnow
 from store import RECEIPT_DAYS, ThreadStore
 from tests.store_fixtures import ANN, Backend, ask, begin, end, messages, talk
 
 BOB = Owner("acme", "bob")
 NEVER = "erasure_" + "0" * 32
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
 async def new_thread(store: ThreadStore, owner: Owner = ANN, title: str = "Sums") -> Thread:
@@ -85,7 +86,12 @@ async def test_nothing_of_an_erased_owner_stays(backend: Backend) -> None:
                 turn = await begin(store, thread.id, ask("Where is Xanadu?", key=key), owner=ann)
                 events = [TurnEvent(1, "message.delta", turn.turn_id, {"text": "Ouagadougou"})]
                 await store.save_events([EventBatch(thread.id, turn.turn_id, events, 3600)])
-                await end(store, turn, content="In Ulaanbaatar")
+                reply = await end(store, turn, content="In Ulaanbaatar")
+                assert reply
+                await store.set_feedback(
+                    ann, thread.id, reply.id, Feedback(rating="up", comment="Nebuchadnezzar", timestamp=NOON)
+                )
+        await store.put_user_state(ann, UserState(thread_id=thread.id, values={"city": "Vladivostok"}))
         running = await begin(store, thread.id, ask("Still Xanadu?"), owner=ann)
         receipt = await erase(store, ann)
         with pytest.raises(LeaseLost):
@@ -97,6 +103,7 @@ async def test_nothing_of_an_erased_owner_stays(backend: Backend) -> None:
         assert await store.get_erasure(ann, receipt.id) == receipt
     left = await backend.everything()
     words = ["Zanzibar", "Kilimanjaro", "Xanadu", "Ulaanbaatar", "Quetzalcoatl", "Ouagadougou", "Xylophone"]
+    words += ["Nebuchadnezzar", "Vladivostok"]
     words += [thread.id, turn.turn_id, running.turn_id]
     assert [word for word in words if word in left] == []
     assert others.id in left
@@ -178,6 +185,7 @@ async def test_erasures_that_are_not_there(store: ThreadStore) -> None:
         await store.get_erasure(BOB, receipt.id)
 
 
+@pytest.mark.server_clock
 async def test_a_receipt_expires(store: ThreadStore) -> None:
     receipt = await erase(store)
     running = await store.begin_erasure(ANN)
@@ -215,6 +223,7 @@ async def test_abandoned_erasures_are_found_by_any_process(backend: Backend, sto
 # Retention
 
 
+@pytest.mark.server_clock
 async def test_idle_threads_of_all_owners_are_found(store: ThreadStore) -> None:
     old = [Owned(owner, (await new_thread(store, owner)).id) for owner in (ANN, BOB, ANN)]
     with time_machine.travel(utcnow() + timedelta(days=10), tick=True):

@@ -13,13 +13,13 @@ from typing import Annotated, Any, Literal, TypedDict
 from pydantic import Field
 
 from errors import ToolError
+from records import Units
 from settings import Settings
 
 GEOCODING_URL = "https://geocoding-api.open-meteo.com/v1/search"
 FORECAST_URL = "https://api.open-meteo.com/v1/forecast"
 DEADLINE_SECONDS = 5.0
 MAX_LOCATION_LENGTH = 100
-Units = Literal["metric", "imperial"]
 Location = Annotated[str, Field(description="A city or place, such as Seattle or Paris")]
 UnitsParameter = Annotated[Units, Field(description="metric: °C and km/h; imperial: °F and mph")]
 logger = logging.getLogger(__name__)

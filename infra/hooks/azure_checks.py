@@ -18,6 +18,7 @@ PROVIDERS = (
     "Microsoft.KeyVault",
     "Microsoft.ManagedIdentity",
     "Microsoft.OperationalInsights",
+    "Microsoft.Portal",
     "Microsoft.Resources",
     "Microsoft.Storage",
     "Microsoft.Web",

@@ -61,6 +61,14 @@ async def fake_model() -> AsyncIterator[str]:
 
 
 @asynccontextmanager
+async def collector() -> AsyncIterator[str]:
+    """Run the telemetry collector, which takes everything; yield its address."""
+    port = free_port()
+    async with program(sys.executable, "-m", "tests.fakes.otlp", str(port), port=port):
+        yield f"http://127.0.0.1:{port}"
+
+
+@asynccontextmanager
 async def forwarder(model_url: str) -> AsyncIterator[str]:
     """Run the bare forwarder; yield its address."""
     port = free_port()
@@ -84,14 +92,17 @@ def api_environment(port: int, data_dir: Path, model_url: str) -> dict[str, str]
         "OPENAI_BASE_URL": f"{model_url}/v1",
         "OPENAI_MODEL": "fake",
         "WEATHER_PROVIDER": "sample",
+        # Not a line a request between the figures.
+        "LOG_LEVEL": "WARNING",
     }
 
 
 @asynccontextmanager
-async def api(data_dir: Path, model_url: str) -> AsyncIterator[tuple[str, asyncio.subprocess.Process]]:
-    """Run the API; yield its address and its process."""
+async def api(data_dir: Path, model_url: str, **environment: str) -> AsyncIterator[tuple[str, asyncio.subprocess.Process]]:
+    """Run the API, with more settings; yield its address and its process."""
     port = free_port()
-    async with program(sys.executable, "local.py", port=port, **api_environment(port, data_dir, model_url)) as process:
+    environment = api_environment(port, data_dir, model_url) | environment
+    async with program(sys.executable, "local.py", port=port, **environment) as process:
         yield f"http://127.0.0.1:{port}", process
 
 

@@ -127,6 +127,8 @@ def test_host_leaves_the_paths_to_the_functions() -> None:
     host = json.loads((ROOT / "host.json").read_text())
     assert host["version"] == "2.0"
     assert host["extensions"]["http"]["routePrefix"] == ""
+    # Lets the host leave to the worker what the worker records itself.
+    assert host["telemetryMode"] == "OpenTelemetry"
     assert host["extensionBundle"]["version"] == "[4.*, 5.0.0)"
 
 

@@ -33,6 +33,7 @@ MODELS = {
     "Microsoft.Insights/components": "applicationinsights.v2020_02_02.models.ApplicationInsightsComponent",
     "Microsoft.Insights/metricAlerts": "monitor.models.MetricAlertResource",
     "Microsoft.Insights/scheduledQueryRules": "monitor.models.ScheduledQueryRuleResource",
+    "Microsoft.Insights/webtests": "applicationinsights.v2022_06_15.models.WebTest",
     "Microsoft.Insights/workbooks": "applicationinsights.v2023_06_01.models.Workbook",
     "Microsoft.KeyVault/vaults": "keyvault.models.VaultCreateOrUpdateParameters",
     "Microsoft.KeyVault/vaults/secrets": "keyvault.models.SecretCreateOrUpdateParameters",

@@ -26,6 +26,7 @@ API_VERSIONS = {
     "Microsoft.Insights/diagnosticSettings": "2021-05-01-preview",
     "Microsoft.Insights/metricAlerts": "2018-03-01",
     "Microsoft.Insights/scheduledQueryRules": "2023-12-01",
+    "Microsoft.Insights/webtests": "2022-06-15",
     "Microsoft.Insights/workbooks": "2023-06-01",
     "Microsoft.KeyVault/vaults": "2024-11-01",
     "Microsoft.ManagedIdentity/userAssignedIdentities": "2024-11-30",

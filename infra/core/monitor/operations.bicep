@@ -1,111 +1,69 @@
-// What watches the service, and who is told.
+// What whoever is on call works with: alerts, a workbook and a dashboard; docs/operations.md says how.
 
+@description('Region of the alert rules and the workbook.')
 param location string
+
+@description('Tags of every resource.')
 param tags object
+
+@description('Name of the azd environment; part of every name that is shown.')
 param environmentName string
+
+@description('Resource id of the Log Analytics workspace that has the telemetry.')
 param logAnalyticsWorkspaceId string
+
+@description('Resource id of the Application Insights component, under which the workbook is found and the ready probe runs.')
 param applicationInsightsId string
+
+@description('Where alerts are sent; empty: they are shown in the portal only.')
+param alertEmail string = ''
+
+@description('Resource id of the Cosmos DB account.')
 param cosmosAccountId string
 
-@description('Address that alerts are sent to; none: nobody is told.')
-param alertEmail string
+@description('Address of GET /api/ready, to be probed from outside every five minutes; empty: no probe. Not for a private app.')
+param readyUrl string = ''
 
-resource actionGroup 'Microsoft.Insights/actionGroups@2023-01-01' = {
-  name: 'ag-${environmentName}'
-  location: 'global'
-  tags: tags
-  properties: {
-    groupShortName: 'chat'
-    enabled: true
-    emailReceivers: empty(alertEmail) ? [] : [
-      {
-        name: 'on-call'
-        emailAddress: alertEmail
-        useCommonAlertSchema: true
-      }
-    ]
+module alerts 'alerts.bicep' = {
+  name: 'alerts'
+  params: {
+    location: location
+    tags: tags
+    environmentName: environmentName
+    logAnalyticsWorkspaceId: logAnalyticsWorkspaceId
+    cosmosAccountId: cosmosAccountId
+    alertEmail: alertEmail
   }
 }
 
-var metricRules = [
-  {
-    name: 'requests-fail'
-    scope: applicationInsightsId
-    namespace: 'microsoft.insights/components'
-    metric: 'requests/failed'
-    aggregation: 'Count'
-    threshold: 10
+module readyProbe 'ready-probe.bicep' = if (!empty(readyUrl)) {
+  name: 'ready-probe'
+  params: {
+    location: location
+    tags: tags
+    environmentName: environmentName
+    applicationInsightsId: applicationInsightsId
+    readyUrl: readyUrl
   }
-  {
-    name: 'cosmos-is-slow'
-    scope: cosmosAccountId
-    namespace: 'Microsoft.DocumentDB/databaseAccounts'
-    metric: 'ServerSideLatencyGateway'
-    aggregation: 'Average'
-    threshold: 100
-  }
-]
+}
 
-resource metricAlerts 'Microsoft.Insights/metricAlerts@2018-03-01' = [for rule in metricRules: {
-  name: '${rule.name}-${environmentName}'
-  location: 'global'
-  tags: tags
-  properties: {
-    severity: 2
-    enabled: true
-    scopes: [rule.scope]
-    evaluationFrequency: 'PT5M'
-    windowSize: 'PT15M'
-    criteria: {
-      'odata.type': 'Microsoft.Azure.Monitor.SingleResourceMultipleMetricCriteria'
-      allOf: [
-        {
-          criterionType: 'StaticThresholdCriterion'
-          name: rule.name
-          metricNamespace: rule.namespace
-          metricName: rule.metric
-          timeAggregation: rule.aggregation
-          operator: 'GreaterThan'
-          threshold: rule.threshold
-        }
-      ]
-    }
-    actions: [
-      {
-        actionGroupId: actionGroup.id
-      }
-    ]
+module workbook 'workbook.bicep' = {
+  name: 'workbook'
+  params: {
+    location: location
+    tags: tags
+    environmentName: environmentName
+    logAnalyticsWorkspaceId: logAnalyticsWorkspaceId
+    applicationInsightsId: applicationInsightsId
   }
-}]
+}
 
-resource failedTurns 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = {
-  name: 'turns-fail-${environmentName}'
-  location: location
-  tags: tags
-  properties: {
-    displayName: 'Turns fail'
-    severity: 2
-    enabled: true
-    scopes: [logAnalyticsWorkspaceId]
-    evaluationFrequency: 'PT5M'
-    windowSize: 'PT15M'
-    criteria: {
-      allOf: [
-        {
-          query: 'AppMetrics | where Name == "chat.turns" and tostring(Properties["chat.turn.status"]) == "failed"'
-          timeAggregation: 'Total'
-          metricMeasureColumn: 'Sum'
-          operator: 'GreaterThan'
-          threshold: 10
-          failingPeriods: {
-            numberOfEvaluationPeriods: 1
-            minFailingPeriodsToAlert: 1
-          }
-        }
-      ]
-    }
-    actions: {
-      actionGroups: [actionGroup.id]
-    }
+module dashboard 'dashboard.bicep' = {
+  name: 'dashboard'
+  params: {
+    location: location
+    tags: tags
+    environmentName: environmentName
+    logAnalyticsWorkspaceId: logAnalyticsWorkspaceId
   }
 }
