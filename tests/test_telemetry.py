@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import signal
 import sys
 import time
@@ -12,7 +13,9 @@ from typing import Any
 
 import httpx2
 import pytest
+from opentelemetry.metrics import Instrument
 
+import metrics
 import telemetry
 from settings import Settings, SettingsError, load_settings
 from tests.fakes.application_insights import FakeApplicationInsights
@@ -20,6 +23,7 @@ from tests.fakes.otlp import FakeCollector, attributes
 from tests.rest.events import SSE
 from tests.test_local import ROOT, address_in, running
 
+DOCUMENTATION = (ROOT / "docs" / "telemetry.md").read_text()
 TRACE, CALLER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 QUESTION = "MARKED: what is 2 + 2?"
 
@@ -141,6 +145,20 @@ def test_only_telemetry_imports_the_sdk() -> None:
         path.name for path in sources if "opentelemetry.sdk" in path.read_text() or "azure.monitor" in path.read_text()
     ]
     assert importers == ["telemetry.py"]
+
+
+def test_the_documentation_lists_every_metric() -> None:
+    documented = set(re.findall(r"^\| `([a-z_.]+)` \| (?:counter|histogram|up-down counter)", DOCUMENTATION, re.MULTILINE))
+    instruments = [value for value in vars(metrics).values() if isinstance(value, Instrument)]
+    assert documented == {instrument._name for instrument in instruments}  # type: ignore[attr-defined]
+
+
+def test_the_documentation_names_what_spans_and_lines_have() -> None:
+    told = set(re.findall(r"`([a-z_.]+)`", DOCUMENTATION))
+    for module in ("turn_telemetry", "store_operations", "spans", "api/observe", "tool_calls", "quotas", "turn"):
+        source = (ROOT / f"{module}.py").read_text()
+        names = set(re.findall(r'"((?:chat|gen_ai|db|http|url|error|azure\.cosmosdb)\.[a-z_.]+)"', source))
+        assert names - {"http.response.start"} <= told, module
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from typing import Any
@@ -44,12 +45,12 @@ def ask(program: str, *arguments: str) -> Any:
 
 
 def environment() -> dict[str, str]:
-    """Return the values of the azd environment.
+    """Return what azd fills parameters with: the values of its environment, and where it has none, the process's variables.
 
-    :raises CommandError: if there is none.
+    :raises CommandError: if there is no environment.
     """
     values: dict[str, str] = ask("azd", "env", "get-values")
-    return values
+    return {**os.environ, **values}
 
 
 def remember(name: str, value: str) -> None:

@@ -31,7 +31,7 @@ def problems(values: Mapping[str, str], parameters: dict[str, Any]) -> Iterator[
         group = parameters["existingOpenAiResourceGroup"] or f"rg-{parameters['environmentName']}"
         yield from azure_checks.existing_model(subscription, account, group, parameters["openAiDeployment"])
     else:
-        yield from azure_checks.model(subscription, parameters, deployed="AZURE_OPENAI_ENDPOINT" in values)
+        yield from azure_checks.model(subscription, parameters, deployed=bool(values.get("SERVICE_API_NAME")))
 
 
 def wrong_settings(parameters: dict[str, Any], values: Mapping[str, str]) -> Iterator[Problem]:

@@ -17,7 +17,20 @@ from settings import Settings
 
 ROOT = Path(__file__).parent.parent.parent
 SHIPPED = {"function_app.py", "host.json", "requirements.txt", "web/docs/index.html", "web/docs/swagger-ui-bundle.js"}
-KEPT = {"tests", "docs", "scripts", "infra", "requirements", "node_modules", ".git", ".venv", ".data", ".ci"}
+KEPT = {
+    "tests",
+    "loadtest",
+    "Dockerfile",
+    "docs",
+    "scripts",
+    "infra",
+    "requirements",
+    "node_modules",
+    ".git",
+    ".venv",
+    ".data",
+    ".ci",
+}
 HOST_SETTINGS = {
     "FUNCTIONS_WORKER_RUNTIME",
     "AzureWebJobsStorage",

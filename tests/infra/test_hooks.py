@@ -22,6 +22,7 @@ from tests.infra.bicep import read_all
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {"AZURE_ENV_NAME": "demo", "AZURE_LOCATION": "westeurope", "AZURE_SUBSCRIPTION_ID": "sub-1"}
 OUTPUTS = {
+    "SERVICE_API_NAME": "func-x",
     "BASE_URL": "https://func-x.azurewebsites.net",
     "PRIVATE_NETWORK": "False",
     "COSMOS_ENDPOINT": "https://x.documents.azure.com:443/",
@@ -106,6 +107,15 @@ def test_no_first_key_is_made_in_the_log_of_a_pipeline(cli: AzureCli) -> None:
     assert done.returncode == 1
     assert "stand in the pipeline's log" in done.stderr
     assert cli.environment == ENVIRONMENT
+
+
+def test_a_pipeline_gives_parameters_as_variables(cli: AzureCli) -> None:
+    cli.answers["az account show"] = {"user": {"type": "servicePrincipal"}}
+    given = json.dumps([{"name": "web", "tenant": "acme", "sha256": "0" * 64}])
+    done = cli.run("infra.hooks.preprovision", API_KEYS=given, TURN_TIMEOUT_SECONDS="0")
+    assert "azd env set TURN_TIMEOUT_SECONDS" in done.stderr
+    assert cli.run("infra.hooks.preprovision", API_KEYS=given).returncode == 0
+    assert [key.name for key in stored_keys(cli.environment)] == ["web", "deploy-test"]
 
 
 def test_no_first_key_is_made_where_users_sign_in() -> None:
