@@ -5,6 +5,7 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
+CHECKOV := .venv-checkov
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --no-annotate --no-header --no-emit-index-url --no-emit-find-links --quiet
 
@@ -14,7 +15,7 @@ help: ## list the commands
 run: $(VENV)/run-ready ## start the API on this machine (HOST, PORT and DATA_DIR are honoured)
 	@exec $(BIN)/python local.py
 
-test: $(VENV)/dev-ready ## run all tests
+test: $(VENV)/dev-ready $(CHECKOV)/ready ## run all tests
 	@$(BIN)/python -m pytest -n auto
 
 check: lint types fuzz-short chaos-short test ## all that CI runs: lint, types, fuzzing, chaos, tests
@@ -57,10 +58,11 @@ lock: $(VENV)/dev-ready ## compile the pinned requirements anew from requirement
 	@$(LOCK) --upgrade requirements/app.in -o requirements.txt
 	@$(LOCK) --upgrade requirements/local.in -o requirements/local.txt
 	@$(LOCK) --upgrade requirements/dev.in -o requirements/dev.txt
+	@$(LOCK) --upgrade requirements/checkov.in -o requirements/checkov.txt
 	@$(LOCK) --upgrade requirements/load.in -o requirements/load.txt
 
 clean: ## remove what these commands made, except your data (.data)
-	rm -rf $(VENV) node_modules .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(CHECKOV) node_modules .mypy_cache .ruff_cache .pytest_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -82,4 +84,10 @@ $(VENV)/dev-ready: $(VENV)/run-ready requirements/dev.txt package-lock.json
 	@echo "Installing the development packages into $(VENV) (once)"
 	@$(PIP) install -r requirements/dev.txt
 	@if command -v npm >/dev/null; then npm ci --silent --no-audit --no-fund; else echo "No npm here: tests that need it are skipped"; fi
+	@touch $@
+
+$(CHECKOV)/ready: requirements/checkov.txt
+	@echo "Installing checkov into $(CHECKOV) (once)"
+	@test -x $(CHECKOV)/bin/python || sh scripts/make-venv.sh $(CHECKOV)
+	@$(CHECKOV)/bin/python -m pip --disable-pip-version-check --quiet install -r requirements/checkov.txt
 	@touch $@

@@ -194,6 +194,12 @@ class Settings(BaseSettings):
         return self.weather_provider or ("sample" if self.model_kind == "offline" else "open-meteo")
 
     @property
+    def redis_takes_identity(self) -> bool:
+        """Whether ``REDIS_URL`` is signed in to with the app's identity: on Azure, over TLS, where it holds no password."""
+        address = urlsplit(self.redis_url.get_secret_value() if self.redis_url else "")
+        return bool(self.website_site_name) and address.scheme == "rediss" and not address.password
+
+    @property
     def serves_loopback_only(self) -> bool:
         """Whether ``HOST`` can be reached from this machine only."""
         return _is_loopback(self.host)
