@@ -28,7 +28,7 @@ types: $(VENV)/dev-ready ## mypy, strict
 	@$(BIN)/mypy .
 
 api-key: $(VENV)/run-ready ## make an API key: make api-key ARGS="web contoso --scope chat --days 365"
-	@$(BIN)/python api_keys.py $(ARGS)
+	@$(BIN)/python -m identity $(ARGS)
 
 doctor: $(VENV)/run-ready ## try what the app needs with the settings of the environment; say what is wrong and what mends it
 	@$(BIN)/python -m doctor
