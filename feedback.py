@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from observability import metrics
 from records import Feedback, Message, Owner, Rating, utcnow
 from store import ThreadStore
 
@@ -19,6 +20,7 @@ async def give_feedback(
     """
     feedback = Feedback(rating=rating, comment=comment, timestamp=utcnow())
     message = await store.set_feedback(owner, thread_id, message_id, feedback)
+    metrics.feedback.add(1, {"chat.feedback.rating": rating})
     logger.info("feedback %s on message %s", rating, message_id)
     return message
 

@@ -64,7 +64,7 @@ param alwaysReadyInstances int
 param maximumInstances int
 
 @description('''
-Measured: a process needs 140 to 180 MB under load, so that memory is not what counts. The core is: 2048 MB come with a whole one,
+A process needs 100 to 180 MB under load, so that memory is not what counts. The core is: 2048 MB come with a whole one,
 512 MB with a quarter, which makes a start of 0.6 s one of 2.4 s and leaves 10 streams where 40 could run.
 ''')
 @allowed([512, 2048, 4096])
@@ -72,7 +72,7 @@ param instanceMemoryMB int
 
 @description('''
 Requests at once on an instance; Azure's default for Python is 1, which would pay an instance for every caller who waits for the
-model. Measured on a whole core: a streamed turn takes 13 ms of CPU for 50 tokens, 2.6 % of a core at 10 ms a token. 32 such
+model. On a whole core a streamed turn takes about 13 ms of CPU for 50 tokens, 2.6 % of a core at 10 ms a token. 32 such
 streams fill 80 % of it and wait 4 ms longer for their first text; at more, all of them wait.
 ''')
 @minValue(1)

@@ -142,7 +142,7 @@ async def test_a_sweep_deletes_idle_threads_and_no_others(
     store: ThreadStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(retention, "THREADS_AT_ONCE", 3)
-    caplog.set_level(logging.INFO, "retention")
+    caplog.set_level(logging.INFO, "data_rights.retention")
     await some_threads(store, 7)
     waking = await store.create_thread(ANN, title="Sums", metadata={})
     await some_threads(store, 2, BOB)

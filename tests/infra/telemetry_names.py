@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-METRICS = frozenset(
-    {
-        "azure.cosmosdb.client.operation.request_charge",
-        "chat.feedback",
-        "chat.leases.lost",
-        "chat.limits.hit",
-        "chat.store.requests",
-        "chat.store.retries",
-        "chat.streams.open",
-        "chat.tool.calls",
-        "chat.tool.duration",
-        "chat.turn.duration",
-        "chat.turn.time_to_first_text",
-        "chat.turns",
-        "chat.turns.replayed",
-        "db.client.operation.duration",
-        "gen_ai.client.token.usage",
-    }
-)
+from opentelemetry.metrics import Instrument
+
+from observability import metrics
+
+OURS = (value for value in vars(metrics).values() if isinstance(value, Instrument))
+FRAMEWORK = ("gen_ai.client.token.usage",)
+METRICS = frozenset((*(instrument._name for instrument in OURS), *FRAMEWORK))  # type: ignore[attr-defined]
 METRIC_ATTRIBUTES = frozenset(
     {
         "chat.feedback.rating",

@@ -11,11 +11,8 @@ from tests.infra.telemetry_names import METRICS
 
 FILES = sorted(QUERIES.rglob("*.kql"))
 TEXTS = {str(path.relative_to(QUERIES)): path.read_text() for path in FILES}
-SOURCE = "\n".join(
-    path.read_text()
-    for folder in (ROOT, ROOT / "api", ROOT / "cosmos", ROOT / "sqlite", ROOT / "tools")
-    for path in sorted(folder.glob("*.py"))
-)
+APP = (path for path in ROOT.glob("*/*.py") if path.parent.name not in ("infra", "loadtest", "scripts", "tests"))
+SOURCE = "\n".join(path.read_text() for path in sorted((*ROOT.glob("*.py"), *APP)))
 
 
 @needs_kusto

@@ -11,6 +11,7 @@ import httpx2
 import pytest
 
 from records import MAX_COMMENT
+from tests.collected import Collected
 
 
 @pytest.fixture
@@ -109,3 +110,10 @@ async def test_the_log_tells_the_rating_and_no_content(
         await api.delete(address(answer))
     told = [record.getMessage() for record in caplog.records if record.name == "feedback"]
     assert told == [f"feedback down on message {answer['id']}", f"feedback withdrawn from message {answer['id']}"]
+
+
+async def test_ratings_are_counted(collected: Collected, api: httpx2.AsyncClient, answer: dict[str, Any]) -> None:
+    for rating in ("up", "down", "up"):
+        await api.put(address(answer), json={"rating": rating})
+    assert collected.sum("chat.feedback", chat__feedback__rating="up") == 2
+    assert collected.sum("chat.feedback", chat__feedback__rating="down") == 1
