@@ -46,3 +46,25 @@ async def keep_house(state: Mapping[str, Any]) -> None:
 async def retention(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the host passes it by name
     """Keep house, once an hour, on one instance."""
     await bridge.run(keep_house)
+
+
+if settings.bot_app_id and settings.bot_queue_name:
+
+    @app.function_name("teams_activity")
+    @app.queue_trigger(arg_name="message", queue_name=settings.bot_queue_name, connection="AzureWebJobsStorage")
+    async def teams_activity(message: func.QueueMessage) -> None:
+        """Answer an activity that was accepted; a failed attempt is repeated by the host."""
+        payload = message.get_body().decode()
+        await bridge.run(lambda state: _with_bot(state, "work", payload))
+
+    @app.function_name("teams_activity_lost")
+    @app.queue_trigger(arg_name="message", queue_name=f"{settings.bot_queue_name}-poison", connection="AzureWebJobsStorage")
+    async def teams_activity_lost(message: func.QueueMessage) -> None:
+        """Tell the user about an activity that could not be answered."""
+        payload = message.get_body().decode()
+        await bridge.run(lambda state: _with_bot(state, "give_up", payload))
+
+
+async def _with_bot(state: Mapping[str, Any], method: str, payload: str) -> None:
+    bot = await state["services"].bot.get()
+    await getattr(bot, method)(payload)

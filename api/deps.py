@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Path, Request
 
+from background import Background
 from eraser import Eraser
 from errors import Forbidden
 from identity import Caller, Identity
@@ -16,6 +17,9 @@ from retention import Retention
 from settings import Settings
 from store import ThreadStore
 from turn import Turns
+
+if TYPE_CHECKING:
+    from teams.bot import Bot
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,7 @@ class Services:
     turns: Turns
     eraser: Eraser
     retention: Retention
+    bot: Background[Bot] | None
 
 
 # Asynchronous although they wait for nothing: FastAPI would run plain functions in threads.
