@@ -1,5 +1,7 @@
 """The entry on Azure: every route of the API is an HTTP-triggered function of the same name, and a timer keeps house.
 
+With a bot, a queue-triggered function answers the activities that the route for them has accepted.
+
 The HTTP-triggered functions differ only in what the host shows of them (names, invocations, metrics): all are answered by the
 whole app.
 """
@@ -8,6 +10,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import azure.functions as func
@@ -48,23 +51,28 @@ async def retention(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the hos
     await bridge.run(keep_house)
 
 
-if settings.bot_app_id and settings.bot_queue_name:
+async def answer_activity(payload: str, state: Mapping[str, Any]) -> None:
+    """Answer an activity that was accepted."""
+    bot = await state["services"].bot.get()
+    await bot.work(payload)
 
+
+async def give_activity_up(payload: str, state: Mapping[str, Any]) -> None:
+    """Tell the user about an activity that could not be answered."""
+    bot = await state["services"].bot.get()
+    await bot.give_up(payload)
+
+
+if settings.bot_app_id and settings.bot_queue_name:
+    # An attempt that fails is repeated by the host; after five the message is in the poison queue.
     @app.function_name("teams_activity")
     @app.queue_trigger(arg_name="message", queue_name=settings.bot_queue_name, connection="AzureWebJobsStorage")
     async def teams_activity(message: func.QueueMessage) -> None:
-        """Answer an activity that was accepted; a failed attempt is repeated by the host."""
-        payload = message.get_body().decode()
-        await bridge.run(lambda state: _with_bot(state, "work", payload))
+        """Work on an activity from the queue."""
+        await bridge.run(partial(answer_activity, message.get_body().decode()))
 
     @app.function_name("teams_activity_lost")
     @app.queue_trigger(arg_name="message", queue_name=f"{settings.bot_queue_name}-poison", connection="AzureWebJobsStorage")
     async def teams_activity_lost(message: func.QueueMessage) -> None:
-        """Tell the user about an activity that could not be answered."""
-        payload = message.get_body().decode()
-        await bridge.run(lambda state: _with_bot(state, "give_up", payload))
-
-
-async def _with_bot(state: Mapping[str, Any], method: str, payload: str) -> None:
-    bot = await state["services"].bot.get()
-    await getattr(bot, method)(payload)
+        """Work on an activity from the poison queue."""
+        await bridge.run(partial(give_activity_up, message.get_body().decode()))

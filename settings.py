@@ -147,7 +147,8 @@ class Settings(BaseSettings):
     @field_validator("bot_queue_url")
     @classmethod
     def _names_a_queue(cls, value: str | None) -> str | None:
-        if value is not None and not re.fullmatch(r"[a-z0-9]([a-z0-9]|-(?!-)){1,61}[a-z0-9]", value.rpartition("/")[2]):
+        name = urlsplit(value or "").path.rpartition("/")[2]
+        if value is not None and not re.fullmatch(r"[a-z0-9]([a-z0-9]|-(?!-)){1,61}[a-z0-9]", name):
             raise ValueError("must end with the queue's name, such as https://name.queue.core.windows.net/activities")
         return value
 
@@ -205,7 +206,7 @@ class Settings(BaseSettings):
     @property
     def bot_queue_name(self) -> str | None:
         """The queue's name in its address."""
-        return self.bot_queue_url.rpartition("/")[2] if self.bot_queue_url else None
+        return urlsplit(self.bot_queue_url).path.rpartition("/")[2] if self.bot_queue_url else None
 
     @property
     def serves_loopback_only(self) -> bool:

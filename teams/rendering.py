@@ -14,7 +14,7 @@ from records import Citation, Message, Problem, TurnEvent
 from teams.cards import MAX_CARDS, card_of
 from teams.clock import Clock
 from teams.ornaments import ornaments_of
-from teams.sending import NotSent, Sender, typing
+from teams.sending import NotSent, Reason, Sender, typing
 from teams.streamer import Mode, Streamer
 from teams.texts import Words, problem_text
 from turn_log import TurnLog
@@ -60,7 +60,9 @@ class Rendering:
     async def show(self, log: TurnLog) -> Outcome:
         """Follow a turn to its end, showing what can be shown on the way, and then all of it.
 
-        A conversation that nothing reaches any more does not end the turn: the answer is in its thread.
+        A channel that takes nothing any more does not end the turn: the answer is in its thread.
+
+        :raises NotSent: after the turn's end, if it could not be told although the conversation is still there.
         """
         inbox: list[TurnEvent] = []
         arrived = asyncio.Event()
@@ -74,8 +76,11 @@ class Rendering:
         try:
             result = await self._show_until_end(inbox, arrived)
             return Outcome(result, await self._close(result))
-        except NotSent:
-            return Outcome(await log.outcome(), "")
+        except NotSent as error:
+            outcome = Outcome(await log.outcome(), "")
+            if error.reason is not Reason.GONE:
+                raise
+            return outcome
         finally:
             reading.cancel()
             with suppress(asyncio.CancelledError):

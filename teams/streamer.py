@@ -210,7 +210,7 @@ class Streamer:
         try:
             return await self._sender.insist(self._final(text, ornaments))
         except NotSent as error:
-            if error.reason is not Reason.REFUSED:
+            if error.reason in (Reason.GONE, Reason.BUSY):
                 raise
         # Better without its cards and marks than not at all.
         return await self._sender.insist(self._final(text or NOTHING_YET, Ornaments()))
