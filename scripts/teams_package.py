@@ -1,7 +1,7 @@
 """Packs the Teams app: ``python scripts/teams_package.py <bot app id> <domain> [<file>]``.
 
-Fills the bot's id and the API's domain into ``teams/appPackage/manifest.json`` and zips it with the icons. ``--icons`` draws the
-icons anew, with nothing but the standard library.
+Fills the bot's id and the API's domain into ``teams/appPackage/manifest.json`` and zips it with the icons. ``--icons`` draws
+the icons anew, with nothing but the standard library.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ USER = "00000000-aaaa-4000-8000-000000000001"
 BOT = {"id": f"28:{APP_ID}", "name": "Chat"}
 
 
-def message(service_url: str, text: str = "hi", **changes: Any) -> dict[str, Any]:
+def message(service_url: str, text: str | None = "hi", **changes: Any) -> dict[str, Any]:
     """Return a user's message in a personal chat of Teams; ``changes`` replace fields, ``None`` takes one out."""
     activity: dict[str, Any] = {
         "type": "message",

@@ -13,6 +13,7 @@ import pytest
 
 import teams.bot
 from identity import LOCAL_OWNER
+from records import utcnow
 from settings import Settings
 from sqlite_store import SqliteStore
 from teams.texts import ENGLISH, FRENCH, GERMAN, LANGUAGES, SPANISH
@@ -165,12 +166,12 @@ async def test_in_a_group_it_answers_when_mentioned_and_knows_who_asks(
     await settled(channel, api)
     assert {each.kind for each in channel.sent} <= {"typing", "message", "update"}
     bob = {"id": "29:bob", "name": "Bob:\nB", "aadObjectId": "00000000-aaaa-4000-8000-000000000002"}
-    await ask(api, channel, activities.group_message(channel.url, "What is 2 + 2?", **{"from": bob}))
+    await ask(api, channel, {**activities.group_message(channel.url, "What is 2 + 2?"), "from": bob})
     await settled(channel, api)
     # The conversation owns its thread: none of its members does.
     assert await threads(api) == []
     async with SqliteStore(settings.data_dir / "chat.db") as store:
-        found = await store.idle_threads(since=__import__("records").utcnow(), limit=10)
+        found = await store.idle_threads(since=utcnow(), limit=10)
         (owned,) = found
         stored = await store.list_messages(owned.owner, owned.id, limit=10, after=None, before=None, order="asc")
     assert [m.content for m in stored.items if m.role == "user"] == ["Ann Ash: Tell me a joke", "Bob B: What is 2 + 2?"]
