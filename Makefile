@@ -1,7 +1,7 @@
 # Two commands are all a newcomer needs: `make run` and `make test`. Each sets up what it needs, once.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types api-key playground teams-package bench lock clean
+.PHONY: help run test check lint types api-key playground teams-package bench soak chaos chaos-short fuzz fuzz-short lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -17,7 +17,7 @@ run: $(VENV)/run-ready ## start the API on this machine (HOST, PORT and DATA_DIR
 test: $(VENV)/dev-ready ## run all tests
 	@$(BIN)/python -m pytest -n auto
 
-check: lint types test ## all that CI runs: lint, types, tests
+check: lint types fuzz-short chaos-short test ## all that CI runs: lint, types, fuzzing, chaos, tests
 
 lint: $(VENV)/dev-ready ## ruff: lint and format
 	@$(BIN)/ruff check .
@@ -37,6 +37,21 @@ teams-package: $(VENV)/run-ready ## zip the Teams app: make teams-package BOT_AP
 
 bench: $(VENV)/dev-ready ## measure a turn's overhead, throughput, memory and cold start
 	@$(BIN)/python -m tests.bench
+
+soak: $(VENV)/dev-ready ## a minute of 32 clients on each store, then 200 streams: no error, no growth of memory
+	@$(BIN)/python -m tests.bench.soak
+
+chaos: $(VENV)/dev-ready ## half an hour of faults on both stores; nothing may be lost (SEED=n repeats a run)
+	@$(BIN)/python -m tests.chaos --seconds 900 $(if $(SEED),--seed $(SEED))
+
+chaos-short: $(VENV)/dev-ready
+	@$(BIN)/python -m tests.chaos --seconds 45 --seed 20261121
+
+fuzz: $(VENV)/dev-ready ## thousands of made-up requests from the OpenAPI document, signed in and not
+	@$(BIN)/python -m tests.fuzz --examples 200
+
+fuzz-short: $(VENV)/dev-ready
+	@$(BIN)/python -m tests.fuzz --examples 15 --seed 1
 
 lock: $(VENV)/dev-ready ## compile the pinned requirements anew from requirements/*.in
 	@$(LOCK) --upgrade requirements/app.in -o requirements.txt

@@ -166,8 +166,8 @@ def _word_articles(hits: list[dict[str, Any]]) -> str:
     if not hits:
         return "I found no help article about that."
     first, *others = hits
-    more = "".join(f"\n- [{hit['title']}]({hit['url']})" for hit in others)
-    return f"**[{first['title']}]({first['url']})**\n\n{first['snippet']}" + (f"\n\nSee also:{more}" if more else "")
+    more = "".join(f"\n- {hit['title']} [{hit['index']}]" for hit in others)
+    return f"**{first['title']}**\n\n{first['snippet']} [{first['index']}]" + (f"\n\nSee also:{more}" if more else "")
 
 
 def small_talk(text: str, tools: Sequence[str]) -> str:

@@ -7,14 +7,15 @@ import logging
 import time
 import uuid
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from agent_framework import FunctionInvocationContext, FunctionMiddleware
 from pydantic import BaseModel, JsonValue, ValidationError
 from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
 
+from citations import Source, are_sources, citation
 from errors import ToolError
-from records import ToolCall
+from records import Citation, ToolCall
 
 # A committed message must stay below the store's 2 MB, with as many results as a turn may have.
 MAX_RESULT_BYTES = 64 * 1024
@@ -31,6 +32,9 @@ class RunObserver(Protocol):
     def tool_started(self, call_id: str, tool: str, arguments: dict[str, JsonValue]) -> None:
         """The model asked for a tool."""
 
+    def source_found(self, source: Citation) -> None:
+        """A tool has found something that the answer may cite."""
+
     def tool_completed(self, call: ToolCall) -> None:
         """A tool call has its result or its error."""
 
@@ -42,6 +46,7 @@ class Run:
         self._observer = observer
         self._ids: set[str] = set()
         self._handled: set[str] = set()
+        self._indexes: dict[str, int] = {}
         self._has_text = False
         self._paragraph_ended = False
         self.calls = 0
@@ -70,6 +75,13 @@ class Run:
         self.calls += 1
         self._observer.tool_started(id, tool, arguments)
         return id
+
+    def index_of(self, source: Source) -> int:
+        """Return a source's number in this run; one that is found again keeps it."""
+        if source.id not in self._indexes:
+            self._indexes[source.id] = index = len(self._indexes) + 1
+            self._observer.source_found(citation(index, source))
+        return self._indexes[source.id]
 
     def end_call(self, call: ToolCall) -> None:
         """Announce a call's outcome."""
@@ -100,7 +112,7 @@ class ToolCallMiddleware(FunctionMiddleware):
         try:
             if run.calls > self._max_calls:
                 raise ToolError(f"no more than {self._max_calls} tool calls are possible in one turn")
-            result = await self._call(context, call_next)
+            result = await self._call(context, call_next, run)
         except ToolError as failure:
             error = str(failure)
         except Exception:
@@ -122,14 +134,18 @@ class ToolCallMiddleware(FunctionMiddleware):
             )
         context.result = to_json(result if error is None else {"error": error}).decode()
 
-    async def _call(self, context: FunctionInvocationContext, call_next: Callable[[], Awaitable[None]]) -> JsonValue:
+    async def _call(self, context: FunctionInvocationContext, call_next: Callable[[], Awaitable[None]], run: Run) -> JsonValue:
         check_arguments(context)
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 await call_next()
         except TimeoutError as timeout:
             raise ToolError(f"the tool took longer than {self._timeout_seconds:g} seconds") from timeout
-        return jsonable_result(context.result)
+        result = jsonable_result(context.result)
+        if not are_sources(context.result):
+            return result
+        shown = cast("list[dict[str, JsonValue]]", result)
+        return [{"index": run.index_of(source), **each} for source, each in zip(context.result, shown, strict=True)]
 
 
 def check_arguments(context: FunctionInvocationContext) -> None:

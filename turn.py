@@ -263,5 +263,6 @@ def _reply(started: StartedTurn, answer: Answer, status: TurnStatus, metadata: M
         status=status,
         turn_id=started.turn_id,
         tool_calls=answer.tool_calls,
+        citations=answer.citations,
         metadata=metadata,
     )

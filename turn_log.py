@@ -8,7 +8,8 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from records import EventType, Message, Problem, ReplayedTurn, ToolCall, TurnEvent
+from citations import cited
+from records import Citation, EventType, Message, Problem, ReplayedTurn, ToolCall, TurnEvent
 
 FINAL_TYPES: frozenset[EventType] = frozenset(("message.completed", "turn.failed", "turn.cancelled"))
 
@@ -108,6 +109,7 @@ class Answer:
         self._log = log
         self._pieces: list[str] = []
         self._calls: dict[str, ToolCall | None] = {}
+        self._sources: list[Citation] = []
 
     def text(self, piece: str) -> None:
         """Take the next piece of the answer's text."""
@@ -118,6 +120,10 @@ class Answer:
         """Take note of a tool call that the model asked for."""
         self._calls[call_id] = None
         self._log.emit("tool.started", call_id=call_id, tool=tool, arguments=arguments)
+
+    def source_found(self, source: Citation) -> None:
+        """Take note of something that the answer may cite."""
+        self._sources.append(source)
 
     def tool_completed(self, call: ToolCall) -> None:
         """Take a tool call's result or error."""
@@ -134,3 +140,8 @@ class Answer:
     def tool_calls(self) -> list[ToolCall]:
         """The calls that have ended, in the order in which they began."""
         return [call for call in self._calls.values() if call is not None]
+
+    @property
+    def citations(self) -> list[Citation]:
+        """What the text so far cites."""
+        return cited(self.content, self._sources)

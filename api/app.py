@@ -14,7 +14,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 import safe_logging
 from api import bot as bot_routes
-from api import data, docs, messages, page, simple, system, threads, turns
+from api import data, docs, feedback, messages, page, simple, system, threads, turns
 from api.deps import Services
 from api.middleware import RequestMiddleware
 from api.openapi import install_openapi
@@ -56,6 +56,7 @@ CORS_RESPONSE_HEADERS = [
 ROUTERS = (
     threads.router,
     messages.router,
+    feedback.router,
     turns.router,
     simple.router,
     data.router,
@@ -102,7 +103,7 @@ def _middleware(settings: Settings) -> list[Middleware]:
             Middleware(
                 CORSMiddleware,
                 allow_origins=settings.cors_origins,
-                allow_methods=["DELETE", "GET", "PATCH", "POST"],
+                allow_methods=["DELETE", "GET", "PATCH", "POST", "PUT"],
                 allow_headers=CORS_REQUEST_HEADERS,
                 expose_headers=CORS_RESPONSE_HEADERS,
                 max_age=600,

@@ -36,9 +36,9 @@ def _described(example: list[Any]) -> dict[str, Any]:
 async def export(request: Request, services: ServicesDep, owner: OwnerDep) -> Response:
     """Stream everything that the caller has, one JSON object a line.
 
-    First `owner`; then, thread by thread, `thread`, each `message` in order and each `turn` that has ended; last `end` with the
-    number of threads and messages. An error on the way is the last line, `error` with its `problem`. A file without `end` is
-    not complete.
+    First `owner`; then `user_state`, if channels remember anything; then, thread by thread, `thread`, each `message` in order
+    and each `turn` that has ended; last `end` with the number of threads and messages. An error on the way is the last line,
+    `error` with its `problem`. A file without `end` is not complete.
     """
     lines = await export_lines(services.store, owner, request_id(request))
     return flowing_response(lines, ndjson.MEDIA_TYPE, {"Content-Disposition": 'attachment; filename="export.ndjson"'})

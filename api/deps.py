@@ -12,7 +12,7 @@ from eraser import Eraser
 from errors import Forbidden
 from identity import Caller, Identity
 from quotas import Quotas
-from records import THREAD_ID_PATTERN, Owner
+from records import MESSAGE_ID_PATTERN, THREAD_ID_PATTERN, Owner
 from retention import Retention
 from settings import Settings
 from store import ThreadStore
@@ -68,3 +68,4 @@ CallerDep = Annotated[Caller, Depends(get_caller)]
 AdminOnly = Depends(require_admin)
 OwnerDep = Annotated[Owner, Depends(get_owner)]
 ThreadId = Annotated[str, Path(pattern=THREAD_ID_PATTERN, examples=["thread_5f0c1f0d3f4b4c1e8a3b7d2e9c6a1b40"])]
+MessageId = Annotated[str, Path(pattern=MESSAGE_ID_PATTERN, examples=["msg_5f0c1f0d3f4b4c1e8a3b7d2e9c6a1b40_2"])]

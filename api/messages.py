@@ -16,7 +16,7 @@ from api.schemas import MESSAGE_EXAMPLE, TURN_EXAMPLE, MessageCreate, MessageLis
 from api.streaming import SILENCE_SECONDS, described, events_response
 from api.turn_errors import TURN_ERRORS
 from errors import IdempotencyKeyReused, InvalidCursor, InvalidRequest, NotAcceptable, StoreUnavailable, ThreadNotFound
-from records import Message, NewMessage, Order, Problem, message_seq, new_id
+from records import MESSAGE_ID_PATTERN, Message, NewMessage, Order, Problem, message_seq, new_id
 from turn_log import TurnLog
 
 router = APIRouter(prefix="/api/threads/{thread_id}/messages", tags=["messages"], route_class=JsonRoute)
@@ -32,6 +32,7 @@ ASYNC_HEADERS = {
     "Location": {"schema": {"type": "string"}, "description": "The turn's address."},
     "Preference-Applied": {"schema": {"type": "string", "enum": ["respond-async"]}},
 }
+AN_ID = {"pattern": MESSAGE_ID_PATTERN}
 FORMATS = ("application/json", sse.MEDIA_TYPE, ndjson.MEDIA_TYPE)
 
 
@@ -105,8 +106,8 @@ async def list_messages(
     services: ServicesDep,
     owner: OwnerDep,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    after: Annotated[str | None, Query(description="A message's id: only later messages.")] = None,
-    before: Annotated[str | None, Query(description="A message's id: only earlier messages.")] = None,
+    after: Annotated[str | None, Query(description="A message's id: only later messages.", json_schema_extra=AN_ID)] = None,
+    before: Annotated[str | None, Query(description="A message's id: only earlier ones.", json_schema_extra=AN_ID)] = None,
     order: Annotated[Order, Query(description="`asc`: oldest first; `desc`: newest first.")] = "asc",
 ) -> MessageList:
     """List a thread's messages, one page at a time."""

@@ -9,6 +9,7 @@ from fastapi.routing import iter_route_contexts
 from pydantic.json_schema import models_json_schema
 
 from api.problems import ValidationProblem, add_error_responses
+from api.schemas import METADATA_VALUE, METADATA_VALUE_SCHEMA
 from api.secured_route import SecuredRoute
 from errors import Forbidden, IdentityUnavailable, RateLimited, Unauthenticated
 from records import Problem
@@ -33,7 +34,7 @@ def install_openapi(app: FastAPI) -> None:
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            app.openapi_schema = _with_security(_with_problems(make()), app)
+            app.openapi_schema = _with_security(_without_null_parameters(_with_problems(make())), app)
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the document
@@ -46,8 +47,23 @@ def _with_problems(document: dict[str, Any]) -> dict[str, Any]:
         ref_template="#/components/schemas/{model}",
     )
     schemas.update(definitions["$defs"])
+    schemas[METADATA_VALUE] = METADATA_VALUE_SCHEMA
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
+    return document
+
+
+def _without_null_parameters(document: dict[str, Any]) -> dict[str, Any]:
+    """Say of optional headers and query parameters what they are when they are there: none of them can be ``null``."""
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            for parameter in operation.get("parameters", ()):
+                schema = parameter["schema"]
+                kinds = [kind for kind in schema.pop("anyOf", ()) if kind != {"type": "null"}]
+                if len(kinds) == 1:
+                    schema.update(kinds[0])
+                elif kinds:
+                    schema["anyOf"] = kinds
     return document
 
 

@@ -8,7 +8,19 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, St
 from pydantic_core import to_json
 
 from quotas import Usage
-from records import THREAD_ID_PATTERN, Message, Metadata, Problem, SparseRecord, Thread, ThreadStatus, ToolCall
+from records import (
+    MAX_COMMENT,
+    THREAD_ID_PATTERN,
+    Citation,
+    Message,
+    Metadata,
+    Problem,
+    Rating,
+    SparseRecord,
+    Thread,
+    ThreadStatus,
+    ToolCall,
+)
 from settings import ModelKind
 
 CONTENT_MAX_LENGTH = 32_000
@@ -16,7 +28,27 @@ METADATA_MAX_KEYS = 16
 METADATA_MAX_BYTES = 4096
 METADATA_MAX_DEPTH = 8
 # What every JSON reader keeps exactly (RFC 8259, section 6).
-SAFE_INTEGER = 2**53 - 1
+SAFE_NUMBER = 2**53 - 1
+WITHOUT_NUL = r"^[^\u0000]*$"
+# What Python takes for white space is more than what \s is in a JSON schema.
+NOT_BLANK_WITHOUT_NUL = r"^[^\u0000]*[^\s\u0000\u001c-\u001f\u0085][^\u0000]*$"
+METADATA_VALUE = "MetadataValue"
+METADATA_VALUE_REF = f"#/components/schemas/{METADATA_VALUE}"
+METADATA_VALUE_SCHEMA = {
+    "title": METADATA_VALUE,
+    "anyOf": [
+        {"type": "null"},
+        {"type": "boolean"},
+        {"type": "number", "minimum": -SAFE_NUMBER, "maximum": SAFE_NUMBER},
+        {"type": "string", "pattern": WITHOUT_NUL},
+        {"type": "array", "items": {"$ref": METADATA_VALUE_REF}},
+        {
+            "type": "object",
+            "propertyNames": {"pattern": WITHOUT_NUL},
+            "additionalProperties": {"$ref": METADATA_VALUE_REF},
+        },
+    ],
+}
 
 THREAD_EXAMPLE = {
     "id": "thread_5f0c1f0d3f4b4c1e8a3b7d2e9c6a1b40",
@@ -46,7 +78,23 @@ MESSAGE_EXAMPLE = {
             "duration_ms": 1,
         }
     ],
+    "citations": [],
     "metadata": {"model": "gpt-4o", "usage": {"input_tokens": 310, "output_tokens": 42}},
+}
+RATED_EXAMPLE: dict[str, Any] = {
+    **MESSAGE_EXAMPLE,
+    "content": "You can return it within 60 days [1].",
+    "tool_calls": [],
+    "citations": [
+        {
+            "index": 1,
+            "id": "return-policy",
+            "title": "Return policy",
+            "url": "https://help.example.com/return-policy",
+            "snippet": "Returns are possible within 60 days",
+        }
+    ],
+    "feedback": {"rating": "up", "comment": "Just what I needed", "timestamp": "2026-01-01T10:31:00Z"},
 }
 TURN_EXAMPLE = {
     "id": "turn_8d0b7c5e4f3a4c2d9e1f0a6b5c4d3e2f",
@@ -64,6 +112,7 @@ ERASURE_EXAMPLE = {
 }
 EXPORT_EXAMPLE: list[Any] = [
     {"type": "owner", "tenant": "local", "user": "local", "exported_at": "2026-01-01T10:30:10Z"},
+    {"type": "user_state", "user_state": {"thread_id": None, "units": "metric", "last_feedback": None, "values": {}}},
     {"type": "thread", "thread": THREAD_EXAMPLE},
     {"type": "message", "message": MESSAGE_EXAMPLE},
     {"type": "turn", "turn": {**TURN_EXAMPLE, "status": "completed", "ended_at": "2026-01-01T10:30:05Z"}},
@@ -74,10 +123,11 @@ INVOCATION_EXAMPLE = {
     "thread_id": MESSAGE_EXAMPLE["thread_id"],
     "message_id": MESSAGE_EXAMPLE["id"],
     "tool_calls": MESSAGE_EXAMPLE["tool_calls"],
+    "citations": MESSAGE_EXAMPLE["citations"],
 }
 BATCH_EXAMPLE = {
     "answers": [MESSAGE_EXAMPLE["content"]],
-    "results": [{key: INVOCATION_EXAMPLE[key] for key in ("thread_id", "message_id", "tool_calls")}],
+    "results": [{key: INVOCATION_EXAMPLE[key] for key in ("thread_id", "message_id", "tool_calls", "citations")}],
 }
 
 
@@ -107,8 +157,8 @@ def _check_value(value: JsonValue, depth: int) -> None:
         raise ValueError(f"must not be nested deeper than {METADATA_MAX_DEPTH} levels")
     if isinstance(value, str):
         _without_nul(value)
-    elif isinstance(value, int) and abs(value) > SAFE_INTEGER:
-        raise ValueError("must not contain integers beyond 2^53 - 1")
+    elif isinstance(value, int | float) and abs(value) > SAFE_NUMBER:
+        raise ValueError("must not contain numbers beyond 2^53 - 1")
     elif isinstance(value, list):
         for item in value:
             _check_value(item, depth - 1)
@@ -118,13 +168,28 @@ def _check_value(value: JsonValue, depth: int) -> None:
             _check_value(item, depth - 1)
 
 
-Title = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True), AfterValidator(_without_nul)]
+Title = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=200, strip_whitespace=True),
+    Field(json_schema_extra={"pattern": NOT_BLANK_WITHOUT_NUL}),
+    AfterValidator(_without_nul),
+]
+Comment = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=MAX_COMMENT, strip_whitespace=True),
+    Field(json_schema_extra={"pattern": NOT_BLANK_WITHOUT_NUL}),
+    AfterValidator(_without_nul),
+]
 SmallMetadata = Annotated[
     Metadata,
     AfterValidator(_small),
     Field(
         description=f"The caller's own data: at most {METADATA_MAX_KEYS} keys and {METADATA_MAX_BYTES} bytes.",
-        max_length=METADATA_MAX_KEYS,
+        json_schema_extra={
+            "maxProperties": METADATA_MAX_KEYS,
+            "propertyNames": {"pattern": WITHOUT_NUL},
+            "additionalProperties": {"$ref": METADATA_VALUE_REF},
+        },
     ),
 ]
 
@@ -164,7 +229,7 @@ class ThreadUpdate(Body):
 
 Content = Annotated[
     str,
-    Field(min_length=1, max_length=CONTENT_MAX_LENGTH, json_schema_extra={"pattern": r"\S"}),
+    Field(min_length=1, max_length=CONTENT_MAX_LENGTH, json_schema_extra={"pattern": NOT_BLANK_WITHOUT_NUL}),
     AfterValidator(_not_blank),
     AfterValidator(_without_nul),
 ]
@@ -180,6 +245,15 @@ class MessageCreate(Body):
 
     content: Content
     metadata: SmallMetadata = {}
+
+
+class FeedbackUpdate(Body):
+    """What a reader thinks of an answer."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"rating": "up", "comment": "Just what I needed"}]})
+
+    rating: Rating
+    comment: Comment | None = None
 
 
 class ThreadList(BaseModel):
@@ -214,6 +288,7 @@ class InvocationAnswer(BaseModel):
     thread_id: str
     message_id: str
     tool_calls: list[ToolCall]
+    citations: list[Citation]
 
 
 class Questions(Body):
@@ -231,6 +306,7 @@ class BatchResult(SparseRecord):
     thread_id: str | None
     message_id: str | None = None
     tool_calls: list[ToolCall] = Field([])
+    citations: list[Citation] = Field([])
     problem: Problem | None = None
 
     left_out = frozenset({"message_id", "problem"})

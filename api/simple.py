@@ -64,7 +64,9 @@ class Asker:
             outcome = Problem.of(error, self.request_id)
         if isinstance(outcome, Problem):
             return "", BatchResult(thread_id=thread_id, problem=outcome)
-        return outcome.content, BatchResult(thread_id=thread_id, message_id=outcome.id, tool_calls=outcome.tool_calls)
+        return outcome.content, BatchResult(
+            thread_id=thread_id, message_id=outcome.id, tool_calls=outcome.tool_calls, citations=outcome.citations
+        )
 
 
 @router.post(
@@ -85,7 +87,11 @@ async def invoke(body: Invocation, request: Request, services: ServicesDep, owne
     if isinstance(outcome, Problem):
         return problem_response(outcome)
     answer = InvocationAnswer(
-        final_answer=outcome.content, thread_id=thread_id, message_id=outcome.id, tool_calls=outcome.tool_calls
+        final_answer=outcome.content,
+        thread_id=thread_id,
+        message_id=outcome.id,
+        tool_calls=outcome.tool_calls,
+        citations=outcome.citations,
     )
     return Response(answer.model_dump_json(), media_type="application/json")
 
@@ -125,7 +131,7 @@ async def batch(body: Questions, request: Request, services: ServicesDep, owner:
     summary="Ask a question, and read the answer as it comes",
     response_class=Response,
     responses={
-        200: {"content": {sse.MEDIA_TYPE: {"schema": {"type": "string"}, "example": STREAM_EXAMPLE}}},
+        200: {"content": {sse.MEDIA_TYPE: {"example": STREAM_EXAMPLE}}},
         **BODY_ERRORS,
         **error_responses(ThreadNotFound, TurnInProgress, InvalidRequest, StoreUnavailable),
     },

@@ -68,4 +68,4 @@ async def _encoded(batches: Batches, encode: Callable[[TurnEvent], bytes], heart
 def described(*media_types: str) -> dict[str, Any]:
     """Describe the formats of a stream for a route's OpenAPI ``responses``."""
     example = TurnEvent(2, "message.delta", "turn_8d0b7c5e4f3a4c2d9e1f0a6b5c4d3e2f", {"text": "A 15% tip"})
-    return {each: {"schema": {"type": "string"}, "example": ENCODERS[each][0](example).decode()} for each in media_types}
+    return {each: {"example": ENCODERS[each][0](example).decode()} for each in media_types}

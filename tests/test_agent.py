@@ -15,7 +15,7 @@ from pydantic import Field, JsonValue
 
 from agent import ChatAgent, RunResult, open_agent
 from errors import ToolError
-from records import Message, ToolCall, message_id, utcnow
+from records import Citation, Message, ToolCall, message_id, utcnow
 from settings import Settings
 from tests.fakes.model import Call, FakeModel, Reply
 
@@ -42,12 +42,16 @@ class Recorder:
     def __init__(self) -> None:
         self.events: list[tuple[str, Any]] = []
         self.calls: list[ToolCall] = []
+        self.sources: list[Citation] = []
 
     def text(self, piece: str) -> None:
         self.events.append(("text", piece))
 
     def tool_started(self, call_id: str, tool: str, arguments: dict[str, JsonValue]) -> None:
         self.events.append(("started", (call_id, tool, arguments)))
+
+    def source_found(self, source: Citation) -> None:
+        self.sources.append(source)
 
     def tool_completed(self, call: ToolCall) -> None:
         self.events.append(("completed", call.id))

@@ -15,7 +15,7 @@ import time_machine
 import cosmos.container
 from cosmos_store import CosmosStore
 from errors import StoreUnavailable, ThreadNotFound
-from records import EventBatch, Owned, Thread, TurnEvent, utcnow
+from records import EventBatch, Owned, Thread, TurnEvent, UserState, utcnow
 from tests.fakes.cosmos import KEY, FakeCosmos
 from tests.store_fixtures import ANN, DATABASE, CosmosBackend, ask, begin, end, talk
 from tests.test_cosmos_store import FAULTS
@@ -65,6 +65,7 @@ def left(fake: FakeCosmos) -> list[dict[str, Any]]:
 async def some_data(store: CosmosStore, threads: int = 2) -> None:
     for key in ("k", None)[:threads]:
         await talk(store, (await store.create_thread(ANN, title="Sums", metadata={})).id, key=key)
+    await store.put_user_state(ANN, UserState(units="metric"))
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from tools.knowledge_base import FOLDER, open_knowledge_base, read_articles
 
 async def search(query: str, **options: Any) -> list[dict[str, Any]]:
     async with open_knowledge_base() as search_knowledge_base:
-        return [dict(hit) for hit in search_knowledge_base(query, **options)]
+        return [asdict(hit) for hit in search_knowledge_base(query, **options)]
 
 
 @pytest.mark.parametrize(

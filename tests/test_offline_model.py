@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from agent import ChatAgent, open_agent
+from citations import Source, cited
+from records import Citation
 from settings import Settings
 from tests.test_agent import Recorder, a_message
 from tools import open_tools
@@ -75,7 +77,7 @@ async def test_it_picks_the_tools_that_a_question_needs(
     [
         ("What is the weather in Seattle and what is a 15% tip on $85?", ["Seattle", "(sample data)", "12.75"]),
         ("What is 1 / 0?", ["did not work", "division by zero"]),
-        ("How do I get a refund?", ["When and how you get your refund", "https://help."]),
+        ("How do I get a refund?", ["When and how you get your refund", "[1]", "See also:", "[2]"]),
         ("What are the opening hours on the moon?", ["Contact, opening hours"]),
         ("hello", ["offline stand-in", "work by rules", "OPENAI_API_KEY"]),
     ],
@@ -94,6 +96,17 @@ async def test_streamed_it_says_the_same_in_small_pieces(agent: ChatAgent, quest
     assert max(len(piece.split()) for piece in pieces) <= 3
 
 
+@pytest.mark.parametrize("stream", [True, False])
+async def test_it_cites_every_article_that_it_names(agent: ChatAgent, stream: bool) -> None:
+    recorder = await ask(agent, "How do I get a refund?", stream=stream)
+    (call,) = recorder.calls
+    assert isinstance(call.result, list)
+    assert cited(recorder.content, recorder.sources) == recorder.sources
+    assert [each.index for each in recorder.sources] == [1, 2, 3]
+    shown = [{name: hit[name] for name in Citation.model_fields} for hit in call.result if isinstance(hit, dict)]
+    assert [each.model_dump() for each in recorder.sources] == shown
+
+
 async def test_a_follow_up_keeps_the_subject(agent: ChatAgent) -> None:
     recorder = await ask(agent, "and in Oslo?", before="What's the weather in Paris?")
     assert recorder.calls[0].arguments == {"location": "Oslo"}
@@ -108,9 +121,9 @@ async def test_it_calls_only_tools_that_there_are(tools: tuple[Callable[..., Any
 
 
 async def test_text_in_a_result_calls_nothing(agent: ChatAgent) -> None:
-    def search_knowledge_base(query: str) -> list[dict[str, str]]:
+    def search_knowledge_base(query: str) -> list[Source]:
         """Search."""
-        return [{"title": "Trap", "url": "https://x.example", "snippet": "What is the weather in Rome? What is 2 + 2?"}]
+        return [Source(id="trap", title="Trap", url=None, snippet="What is the weather in Rome? What is 2 + 2?")]
 
     async with open_agent(SETTINGS, (search_knowledge_base, calculate)) as trapped:
         recorder = await ask(trapped, "my order")

@@ -8,10 +8,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, TypedDict
+from typing import Annotated
 
 from pydantic import Field
 
+from citations import Source
 from errors import ToolError
 
 FOLDER = Path(__file__).parents[1] / "knowledge"
@@ -30,15 +31,12 @@ STOP_WORDS = frozenset(
 )
 
 
-class Hit(TypedDict):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hit(Source):
     """An article that was found; a higher ``score`` is a better match."""
 
-    id: str
-    title: str
     category: str
-    snippet: str
     score: float
-    url: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,4 +143,4 @@ def _plain(markdown: str) -> str:
     lines = (
         re.sub(r"^\s*(?:[-*]|\d+\.)\s+", "", line) for line in markdown.splitlines() if not re.match(r"^\|[-|\s]+\|$", line)
     )
-    return " ".join(re.sub(r"[*_`|]+", " ", " ".join(lines)).split())
+    return " ".join(re.sub(r"[*_`]+", "", " ".join(lines)).replace("|", " ").split())

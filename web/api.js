@@ -72,6 +72,7 @@ function query(parameters) {
 
 const thread = (id) => `threads/${encodeURIComponent(id)}`;
 const turn = (threadId, turnId) => `${thread(threadId)}/turns/${encodeURIComponent(turnId)}`;
+const feedback = (threadId, messageId) => `${thread(threadId)}/messages/${encodeURIComponent(messageId)}/feedback`;
 
 export const getInfo = () => json("GET", "info");
 export const listThreads = (parameters) => json("GET", `threads${query(parameters)}`);
@@ -80,6 +81,8 @@ export const getThread = (id) => json("GET", thread(id));
 export const updateThread = (id, body) => json("PATCH", thread(id), { body });
 export const deleteThread = (id, options) => request("DELETE", thread(id), options);
 export const listMessages = (id, parameters) => json("GET", `${thread(id)}/messages${query(parameters)}`);
+export const putFeedback = (threadId, messageId, body) => json("PUT", feedback(threadId, messageId), { body });
+export const deleteFeedback = (threadId, messageId) => request("DELETE", feedback(threadId, messageId));
 export const cancelTurn = (threadId, turnId) => request("POST", `${turn(threadId, turnId)}/cancel`);
 
 /** Open the stream of a new turn: the answer to a message. */

@@ -33,6 +33,12 @@ export function icon(name) {
   return svg;
 }
 
+/** Make a link to another site, in a tab of its own; only its label if the address is not one of the web. */
+export function link(address, label) {
+  if (!/^https?:\/\//i.test(address)) return h("span", {}, label);
+  return h("a", { href: address, target: "_blank", rel: "noopener noreferrer" }, label);
+}
+
 /** Make a button that shows only an icon, and says `label`. */
 export function iconButton(name, label, onclick, properties = {}) {
   const classes = `icon-button ${properties.class ?? ""}`.trim();

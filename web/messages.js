@@ -1,7 +1,9 @@
 /** How a message looks: the user's, and the assistant's while it is written and afterwards. */
 
 import { copyButton, h, icon } from "./dom.js";
+import { FeedbackView } from "./feedback.js";
 import { MarkdownView } from "./markdown.js";
+import { SourcesView } from "./sources.js";
 import { ToolCallView } from "./toolcalls.js";
 import { clock, problemText } from "./words.js";
 
@@ -66,13 +68,24 @@ export class AnswerView {
     this.tools = h("div", { class: "tools" });
     this.markdown = new MarkdownView();
     this.waiting = h("div", { class: "waiting", role: "img", "aria-label": "Thinking" }, h("i"), h("i"), h("i"));
+    this.sources = new SourcesView();
     this.footer = h("div", { class: "actions" });
+    this.feedback = new FeedbackView();
     this.element = h(
       "li",
       { class: "message assistant" },
       h("h2", { class: "visually-hidden" }, "Assistant"),
       h("span", { class: "avatar" }, icon("logo")),
-      h("div", { class: "answer" }, this.tools, this.markdown.element, this.waiting, this.footer),
+      h(
+        "div",
+        { class: "answer" },
+        this.tools,
+        this.markdown.element,
+        this.waiting,
+        this.sources.element,
+        this.footer,
+        this.feedback.form,
+      ),
     );
     this.element.classList.add("live");
   }
@@ -102,6 +115,7 @@ export class AnswerView {
 
   /** Show the whole message as it was stored. */
   finish(message) {
+    this.feedback.show(message);
     const state = JSON.stringify([message.id, message.status, message.content, message.tool_calls]);
     if (state === this.state) return;
     this.state = state;
@@ -109,6 +123,7 @@ export class AnswerView {
     this.#text = message.content;
     for (const call of message.tool_calls ?? []) this.#showCall(call);
     this.#render();
+    this.sources.show(message.citations ?? [], this.markdown.element);
     this.#end(message);
   }
 
@@ -122,6 +137,7 @@ export class AnswerView {
       ...[
         stopped && h("span", { class: "stopped" }, "Stopped"),
         message.content && copyButton("Copy the answer", () => message.content),
+        message.content && this.feedback.buttons,
         time(message.timestamp),
         model && h("span", { title: tokens || null }, model),
       ].filter(Boolean),

@@ -1,6 +1,6 @@
 /** Tool calls: a line that says at a glance what was asked and what came back, and opens to all of it. */
 
-import { copyButton, h, icon } from "./dom.js";
+import { copyButton, h, icon, link } from "./dom.js";
 import { duration } from "./words.js";
 
 const CONDITIONS = [
@@ -64,14 +64,8 @@ function searchGlance({ result }) {
 
 function searchDetails({ result }) {
   if (!Array.isArray(result) || !result.length) return null;
-  const entries = result.map((hit) => h("li", {}, link(hit?.url, hit?.title), h("p", {}, text(hit?.snippet ?? ""))));
+  const entries = result.map((hit) => h("li", {}, link(hit?.url, text(hit?.title ?? hit?.url)), h("p", {}, text(hit?.snippet ?? ""))));
   return h("ul", { class: "hits" }, ...entries);
-}
-
-function link(address, title) {
-  const label = text(title ?? address);
-  if (!/^https?:\/\//i.test(address)) return h("span", {}, label);
-  return h("a", { href: address, target: "_blank", rel: "noopener noreferrer" }, label);
 }
 
 const text = (value) => (typeof value === "string" ? value : JSON.stringify(value) ?? "");

@@ -18,6 +18,7 @@ from records import Message, NewMessage, Owner, ReplayedTurn, message_id, new_id
 from sqlite_store import SqliteStore
 from tests.bench import processes
 from tests.bench.forwarder import request_body
+from tests.bench.guards import bench_guards
 from tests.bench.load import Client, latencies, median_latency, throughput
 from tests.bench.streaming import bench_streaming
 
@@ -178,6 +179,7 @@ async def main() -> None:
         async with processes.fake_model() as model_url:
             await bench_turns(model_url, Path(folder))
             await bench_streaming(model_url, Path(folder), report)
+            await bench_guards(model_url, Path(folder), report)
             await bench_long_threads(model_url, Path(folder))
             await bench_memory(model_url, Path(folder))
             await bench_cold_start(model_url, Path(folder))

@@ -6,7 +6,8 @@ import asyncio
 import json
 import statistics
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -28,14 +29,17 @@ class Client:
         self._writer.close()
         await self._writer.wait_closed()
 
-    async def request(self, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
+    async def request(
+        self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] = MappingProxyType({})
+    ) -> tuple[int, bytes]:
         """Send a request; return the answer's status and body."""
         head = f"{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+        head += "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         self._writer.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
         answer = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         status = int(answer.split(" ", 2)[1])
-        headers = dict(line.lower().split(": ", 1) for line in answer.split("\r\n")[1:] if ": " in line)
-        return status, await self._reader.readexactly(int(headers.get("content-length", 0)))
+        received = dict(line.lower().split(": ", 1) for line in answer.split("\r\n")[1:] if ": " in line)
+        return status, await self._reader.readexactly(int(received.get("content-length", 0)))
 
     async def stream(self, path: str, body: bytes) -> AsyncIterator[bytes]:
         """Send a request for a stream; yield the chunks of the answer as they come."""

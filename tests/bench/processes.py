@@ -88,10 +88,11 @@ def api_environment(port: int, data_dir: Path, model_url: str) -> dict[str, str]
 
 
 @asynccontextmanager
-async def api(data_dir: Path, model_url: str) -> AsyncIterator[tuple[str, asyncio.subprocess.Process]]:
-    """Run the API; yield its address and its process."""
+async def api(data_dir: Path, model_url: str, **environment: str) -> AsyncIterator[tuple[str, asyncio.subprocess.Process]]:
+    """Run the API, with more settings; yield its address and its process."""
     port = free_port()
-    async with program(sys.executable, "local.py", port=port, **api_environment(port, data_dir, model_url)) as process:
+    environment = api_environment(port, data_dir, model_url) | environment
+    async with program(sys.executable, "local.py", port=port, **environment) as process:
         yield f"http://127.0.0.1:{port}", process
 
 

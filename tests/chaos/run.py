@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.chaos import processes, raw_store, sqlite_faults
+from tests.chaos import processes, raw_store, redis_faults, sqlite_faults
 from tests.chaos.caller import Caller, api_keys, http_session
 from tests.chaos.clients import Client
 from tests.chaos.cosmos_faults import CosmosFaults
@@ -82,7 +82,8 @@ async def run(plan: Plan, folder: Path) -> tuple[Journal, float]:
     async with AsyncExitStack() as stack:
         model = await stack.enter_async_context(ChaosModel(plan))
         store = await stack.enter_async_context(_store(plan, folder))
-        environment = _environment(model) | store.environment
+        redis = await stack.enter_async_context(redis_faults.open_redis(folder))
+        environment = _environment(model) | store.environment | redis_faults.environment(redis)
         servers = [processes.Server(n, shift, environment, folder) for n, shift in enumerate(CLOCK_SHIFTS, 1)]
         session = await stack.enter_async_context(http_session())
         plan.calm = True
@@ -90,8 +91,8 @@ async def run(plan: Plan, folder: Path) -> tuple[Journal, float]:
         plan.calm = False
         clients = [Client(number, plan, journal, session, servers) for number in range(plan.clients)]
         started = time.monotonic()
-        # Here is the place for what comes and goes beside the store, such as Redis.
-        await _until_calm(plan, [processes.disturb(servers, plan), store.disturb], [client.run() for client in clients])
+        disturbances = [processes.disturb(servers, plan), store.disturb, redis_faults.disturb(redis, plan)]
+        await _until_calm(plan, disturbances, [client.run() for client in clients])
         seconds = time.monotonic() - started
         await asyncio.gather(*(server.until_listening() for server in servers))
         await Verification(Caller(session, servers, plan.random("verification")), journal).run()

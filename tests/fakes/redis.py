@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import signal
 import socket
 from pathlib import Path
 from typing import Self
@@ -45,3 +46,7 @@ class RedisServer:
             self._process.kill()
             await self._process.communicate()
             self._process = None
+
+    def signal(self, number: signal.Signals) -> None:
+        if self._process:
+            self._process.send_signal(number)

@@ -52,6 +52,11 @@ async def test_the_demo_shows_every_endpoint(api: httpx2.AsyncClient) -> None:
 
 def _as_route(path: str) -> str:
     """Return the route that an address of the demo leads to: what it puts in are ids from earlier answers."""
-    for name, parameter in (("createThread", "thread_id"), ("inBackground", "turn_id"), ("erasure", "erasure_id")):
+    for name, parameter in (
+        ("createThread", "thread_id"),
+        ("inBackground", "turn_id"),
+        ("twoTools", "message_id"),
+        ("erasure", "erasure_id"),
+    ):
         path = re.sub(rf"\{{\{{{name}\.[^}}]*\}}\}}", f"{{{parameter}}}", path)
     return path.partition("?")[0]

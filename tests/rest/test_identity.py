@@ -53,6 +53,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "stream": {"user_input": "hi"},
     "batch": {"questions": ["hi"]},
     "create_thread": {},
+    "put_feedback": {"rating": "up"},
 }
 
 
@@ -79,7 +80,8 @@ async def theirs(api: httpx2.AsyncClient) -> dict[str, str]:
     """Ann's thread and its turn."""
     thread = (await api.post("/api/threads", json={"title": "Secret plans"}, headers=AS_ANN)).json()
     location = await in_background(api, f"/api/threads/{thread['id']}/messages", **AS_ANN)
-    return {"thread_id": thread["id"], "turn_id": location.rpartition("/")[2]}
+    message_id = thread["id"].replace("thread_", "msg_") + "_2"
+    return {"thread_id": thread["id"], "turn_id": location.rpartition("/")[2], "message_id": message_id}
 
 
 async def call(

@@ -1,0 +1,38 @@
+"""Feedback on answers: give it, take it back."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from api.deps import MessageId, OwnerDep, ServicesDep, ThreadId
+from api.json_route import JsonRoute
+from api.problems import error_responses, http_error_responses
+from api.schemas import RATED_EXAMPLE, FeedbackUpdate
+from errors import InvalidRequest, MessageNotFound, NotAnAnswer, StoreUnavailable, ThreadNotFound
+from feedback import give_feedback, withdraw_feedback
+from records import Message
+
+router = APIRouter(prefix="/api/threads/{thread_id}/messages/{message_id}/feedback", tags=["messages"], route_class=JsonRoute)
+ERRORS = error_responses(ThreadNotFound, MessageNotFound, NotAnAnswer, InvalidRequest, StoreUnavailable)
+
+
+@router.put(
+    "",
+    summary="Rate an answer",
+    responses={
+        200: {"content": {"application/json": {"example": RATED_EXAMPLE}}},
+        **http_error_responses(408, 413, 415),
+        **ERRORS,
+    },
+)
+async def put_feedback(
+    thread_id: ThreadId, message_id: MessageId, body: FeedbackUpdate, services: ServicesDep, owner: OwnerDep
+) -> Message:
+    """Say whether an answer of the assistant was good, and why; it replaces what was said before. Returns the message."""
+    return await give_feedback(services.store, owner, thread_id, message_id, body.rating, body.comment)
+
+
+@router.delete("", status_code=204, summary="Take a rating back", responses=ERRORS)
+async def delete_feedback(thread_id: ThreadId, message_id: MessageId, services: ServicesDep, owner: OwnerDep) -> None:
+    """Take back what was said about an answer, if anything was."""
+    await withdraw_feedback(services.store, owner, thread_id, message_id)
