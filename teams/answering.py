@@ -103,9 +103,7 @@ class Answering:
             await self._turn(incoming, text, sender, request_id)
 
     async def _say_once(self, incoming: Incoming, sender: Sender, text: str) -> None:
-        claim = await self._conversations.claim(incoming)
-        self._accepted()
-        if not claim.is_done:
+        if not await self._conversations.is_done(incoming):
             sent_id = await sender.insist(Activity(type="message", text=text))
             await self._conversations.note_done(incoming, None, sent_id)
 
@@ -114,7 +112,7 @@ class Answering:
         if not incoming.is_personal and incoming.author:
             metadata["author"] = incoming.author
             text = f"{incoming.author}: {text}"
-        if (await self._conversations.claim(incoming)).is_done:
+        if await self._conversations.is_done(incoming):
             return
         sign = asyncio.create_task(typing(sender))
         try:

@@ -23,12 +23,12 @@ VALUES_KEY = "bot"
 
 
 class Handled(BaseModel):
-    """An activity that is worked on, or done: the thread that it belongs to, and the message that answered it."""
+    """An activity that is worked on, or done: the thread that it belongs to, if any, and the message that answered it."""
 
     model_config = ConfigDict(frozen=True)
 
     key: str
-    thread_id: str
+    thread_id: str = ""
     done: bool = False
     message_id: str | None = None
     sent_id: str | None = None
@@ -87,6 +87,11 @@ class Conversations:
             await self._store.delete_thread(incoming.owner, fresh)
         return Claim(handled.thread_id, handled.done)
 
+    async def is_done(self, incoming: Incoming) -> bool:
+        """Whether an activity was answered before."""
+        known = _find(_read(await self._store.get_user_state(incoming.owner)), incoming.key)
+        return known is not None and known.done
+
     async def begin_anew(self, incoming: Incoming) -> bool:
         """Let the conversation's next messages go into a fresh thread; ``False`` if this activity has done so before."""
         state = await self._store.get_user_state(incoming.owner)
@@ -113,10 +118,10 @@ class Conversations:
         """Remember that an activity was answered, with which message, and the id of the activity that carried it."""
 
         def change(found: Remembered) -> None:
-            for number, each in enumerate(found.activities):
-                if each.key == incoming.key:
-                    update = {"done": True, "message_id": message_id, "sent_id": sent_id or None}
-                    found.activities[number] = each.model_copy(update=update)
+            known = _find(found, incoming.key) or Handled(key=incoming.key)
+            update = {"done": True, "message_id": message_id, "sent_id": sent_id or None}
+            others = [each for each in found.activities if each.key != incoming.key]
+            found.activities = [*others, known.model_copy(update=update)]
 
         await self._change(incoming.owner, change)
 

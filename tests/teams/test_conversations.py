@@ -139,7 +139,7 @@ async def test_the_bot_speaks_the_users_language(
     assert await ask(api, channel, activities.message(channel.url, "  ", locale=locale)) == words["empty"]
     too_long = activities.message(channel.url, "x" * 32_001, locale=locale)
     assert await ask(api, channel, too_long) == words["too_long"].format(limit=32_000)
-    assert await threads(api) == [] or (await threads(api))[0]["message_count"] == 0
+    assert await threads(api) == []
 
 
 def test_every_language_has_every_text_with_the_same_fields() -> None:
