@@ -1,10 +1,11 @@
 # Two commands are all a newcomer needs: `make run` and `make test`. Each sets up what it needs, once.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types api-key playground teams-package bench soak chaos chaos-short fuzz fuzz-short lock clean
+.PHONY: help run test check lint types api-key doctor playground teams-package bench load soak chaos chaos-short fuzz fuzz-short lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
+CHECKOV := .venv-checkov
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --no-annotate --no-header --no-emit-index-url --no-emit-find-links --quiet
 
@@ -14,7 +15,7 @@ help: ## list the commands
 run: $(VENV)/run-ready ## start the API on this machine (HOST, PORT and DATA_DIR are honoured)
 	@exec $(BIN)/python local.py
 
-test: $(VENV)/dev-ready ## run all tests
+test: $(VENV)/dev-ready $(CHECKOV)/ready ## run all tests
 	@$(BIN)/python -m pytest -n auto
 
 check: lint types fuzz-short chaos-short test ## all that CI runs: lint, types, fuzzing, chaos, tests
@@ -35,8 +36,14 @@ playground: $(VENV)/dev-ready ## open Microsoft's Agents Playground on the bot o
 teams-package: $(VENV)/run-ready ## zip the Teams app: make teams-package BOT_APP_ID=… DOMAIN=name.azurewebsites.net
 	@$(BIN)/python scripts/teams_package.py "$(BOT_APP_ID)" "$(DOMAIN)"
 
+doctor: $(VENV)/run-ready ## try what the app needs with the settings of the environment; say what is wrong and what mends it
+	@$(BIN)/python -m doctor
+
 bench: $(VENV)/dev-ready ## measure a turn's overhead, throughput, memory and cold start
 	@$(BIN)/python -m tests.bench
+
+load: $(VENV)/run-ready $(VENV)/load-ready ## Locust against a server here, or at BASE_URL (LOAD_USERS, LOAD_SECONDS)
+	@$(BIN)/python -m tests.load $(VENV)/load/bin/locust
 
 soak: $(VENV)/dev-ready ## a minute of 32 clients on each store, then 200 streams: no error, no growth of memory
 	@$(BIN)/python -m tests.bench.soak
@@ -57,9 +64,11 @@ lock: $(VENV)/dev-ready ## compile the pinned requirements anew from requirement
 	@$(LOCK) --upgrade requirements/app.in -o requirements.txt
 	@$(LOCK) --upgrade requirements/local.in -o requirements/local.txt
 	@$(LOCK) --upgrade requirements/dev.in -o requirements/dev.txt
+	@$(LOCK) --upgrade requirements/checkov.in -o requirements/checkov.txt
+	@$(LOCK) --upgrade requirements/load.in -o requirements/load.txt
 
 clean: ## remove what these commands made, except your data (.data)
-	rm -rf $(VENV) node_modules .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(CHECKOV) node_modules .mypy_cache .ruff_cache .pytest_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -70,8 +79,21 @@ $(VENV)/run-ready: requirements.txt requirements/local.txt | $(BIN)/python
 	@$(PIP) install -r requirements.txt -r requirements/local.txt
 	@touch $@
 
+# Locust has pins of its own, and brings gevent: neither is for the app's environment.
+$(VENV)/load-ready: requirements/load.txt | $(BIN)/python
+	@echo "Installing Locust into $(VENV)/load (once)"
+	@$(BIN)/python -m venv $(VENV)/load
+	@$(VENV)/load/bin/python -m pip --disable-pip-version-check --quiet install -r requirements/load.txt
+	@touch $@
+
 $(VENV)/dev-ready: $(VENV)/run-ready requirements/dev.txt package-lock.json
 	@echo "Installing the development packages into $(VENV) (once)"
 	@$(PIP) install -r requirements/dev.txt
 	@if command -v npm >/dev/null; then npm ci --silent --no-audit --no-fund; else echo "No npm here: tests that need it are skipped"; fi
+	@touch $@
+
+$(CHECKOV)/ready: requirements/checkov.txt
+	@echo "Installing checkov into $(CHECKOV) (once)"
+	@test -x $(CHECKOV)/bin/python || sh scripts/make-venv.sh $(CHECKOV)
+	@$(CHECKOV)/bin/python -m pip --disable-pip-version-check --quiet install -r requirements/checkov.txt
 	@touch $@

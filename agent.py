@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from agent_framework import SKIP_PARSING, Agent, AgentResponse, Content, FunctionTool
-from agent_framework.observability import disable_instrumentation
+from agent_framework.observability import disable_instrumentation, enable_instrumentation
 from pydantic_core import to_json
 
+import metrics
+import spans
 from errors import ContentFiltered, ModelError, ModelUnavailable
 from records import Message, ToolCall
 from settings import Settings
@@ -20,6 +23,7 @@ from tool_calls import RUN_KEY, Run, RunObserver, ToolCallMiddleware, jsonable_a
 
 INSTRUCTIONS = Path(__file__).parent / "instructions.md"
 ErrorTranslator = Callable[[BaseException, Settings], ModelError | None]
+Ping = Callable[[Any], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +38,11 @@ class RunResult:
 class ChatAgent:
     """Answers a message with the help of a model and tools; any number of runs at once."""
 
-    def __init__(self, agent: Agent[Any], settings: Settings, translate: ErrorTranslator) -> None:
+    def __init__(
+        self, agent: Agent[Any], settings: Settings, translate: ErrorTranslator, ping: Callable[[], Awaitable[None]]
+    ) -> None:
         self._agent = agent
+        self._ping = ping
         self._settings = settings
         self._translate = translate
 
@@ -65,6 +72,18 @@ class ChatAgent:
             output_tokens=usage.get("output_token_count") or 0,
         )
 
+    async def ping(self) -> None:
+        """Find out whether the model's service answers, without letting it write anything.
+
+        :raises ModelError: as it fails.
+        """
+        try:
+            await self._ping()
+        except Exception as error:
+            if translated := self._translate(error, self._settings):
+                raise translated from error
+            raise
+
     async def _complete(self, content: str, options: Any, run: Run) -> AgentResponse[Any]:
         response = await self._agent.run(content, options=options, function_invocation_kwargs={RUN_KEY: run})
         reporter = Reporter(run)
@@ -84,10 +103,13 @@ class ChatAgent:
 @asynccontextmanager
 async def open_agent(settings: Settings, tools: Sequence[Callable[..., Any]]) -> AsyncIterator[ChatAgent]:
     """Build the agent with the model that the settings ask for; its clients are closed afterwards."""
-    # Spans that nobody collects cost a tenth of a turn.
-    disable_instrumentation()
+    if spans.are_collected():
+        enable_instrumentation(force=True)
+    else:
+        # Spans that nobody collects cost a tenth of a turn.
+        disable_instrumentation()
     middleware = ToolCallMiddleware(timeout_seconds=settings.tool_timeout_seconds, max_calls=settings.turn_max_tool_calls)
-    opening, translate = _model(settings, middleware)
+    opening, translate, ping = _model(settings, middleware)
     async with opening as client:
         agent = Agent(
             client=client,
@@ -95,20 +117,22 @@ async def open_agent(settings: Settings, tools: Sequence[Callable[..., Any]]) ->
             instructions=INSTRUCTIONS.read_text(encoding="utf-8"),
             tools=[as_function_tool(tool) for tool in tools],
         )
-        yield ChatAgent(agent, settings, translate)
+        yield ChatAgent(agent, settings, translate, partial(ping, client))
 
 
-def _model(settings: Settings, middleware: ToolCallMiddleware) -> tuple[AbstractAsyncContextManager[Any], ErrorTranslator]:
+def _model(
+    settings: Settings, middleware: ToolCallMiddleware
+) -> tuple[AbstractAsyncContextManager[Any], ErrorTranslator, Ping]:
     # The framework makes one more call, without tools, when its iterations are used up.
     configuration: Any = {"max_iterations": settings.turn_max_model_calls - 1}
     if settings.model_kind == "offline":
-        from offline_model import OfflineChatClient
+        from offline_model import OfflineChatClient, ping_offline_model
 
         client = OfflineChatClient(middleware=[middleware], function_invocation_configuration=configuration)
-        return nullcontext(client), lambda *_: None
-    from openai_model import model_error, open_openai_model
+        return nullcontext(client), lambda *_: None, ping_offline_model
+    from openai_model import model_error, open_openai_model, ping_openai_model
 
-    return open_openai_model(settings, middleware=middleware, configuration=configuration), model_error
+    return open_openai_model(settings, middleware=middleware, configuration=configuration), model_error, ping_openai_model
 
 
 def as_function_tool(tool: Callable[..., Any]) -> FunctionTool:
@@ -184,6 +208,8 @@ class Reporter:
         arguments = jsonable_arguments(call.parse_arguments() or {})
         id = self._run.begin_call(key, result.call_id or "", name, arguments)
         error = f"there is no tool {name}"
+        # The model has made the name up.
+        metrics.tool_calls.add(1, {"gen_ai.tool.name": "_OTHER", "chat.tool.outcome": "error"})
         self._run.end_call(ToolCall(id=id, tool=name, arguments=arguments, error=error, duration_ms=0))
 
 

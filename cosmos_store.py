@@ -58,6 +58,7 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 LOOKS = 8
+PING_ID = "ping"
 IDS = "SELECT TOP @limit c.id FROM c WHERE c.deleting = false AND c.id > @after ORDER BY c.id"
 
 
@@ -102,6 +103,11 @@ class CosmosStore(ThreadStore):
         await self._resources.aclose()
 
     @override
+    async def ping(self) -> None:
+        # Point reads of documents that do not exist: the cheapest requests that need the data, 1 RU each.
+        await together(self._messages.read(PING_ID, PING_ID), self._threads.read(PING_ID, PING_ID))
+
+    @override
     async def create_thread(self, owner: Owner, *, title: str | None, metadata: Metadata) -> Thread:
         thread = new_thread(title=title, metadata=metadata)
         document = new_thread_document(owner, thread)
@@ -111,7 +117,11 @@ class CosmosStore(ThreadStore):
 
     @override
     async def get_thread(self, owner: Owner, thread_id: str) -> Thread:
-        return (await self._thread(owner, thread_id)).thread
+        thread, row = await together(self._thread(owner, thread_id), self._threads.read(owner.hash, thread_id))
+        if row and row["rev"] < thread.rev:
+            # Its process died before it could bring the row up to date, or could not.
+            self._refresh_row_later(thread)
+        return thread.thread
 
     @override
     async def list_threads(self, owner: Owner, *, status: ThreadStatus | None, limit: int, cursor: str | None) -> Page[Thread]:

@@ -395,15 +395,17 @@ class ModelMisconfigured(ModelError):
 
 
 class NotReady(ChatError):
-    """The app could not be started; the next request tries again."""
+    """The app could not be started, and the next request tries again; or the parts named in ``failing`` do not work."""
 
     type = "not_ready"
     status = 503
     title = "Not ready"
     retryable = True
 
-    def __init__(self) -> None:
-        super().__init__("The service could not be started.", retry_after=1)
+    def __init__(self, failing: Sequence[str] = ()) -> None:
+        detail = f"These do not work: {', '.join(failing)}." if failing else "The service could not be started."
+        super().__init__(detail, retry_after=5 if failing else 1)
+        self.failing = tuple(failing)
 
 
 class InternalError(ChatError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import suppress
+from contextvars import Context
 from dataclasses import dataclass
 
 from records import EventBatch
@@ -49,7 +50,8 @@ class EventKeeper:
         """Keep a turn's events from its first one on."""
         self._watched[log.id] = Watched(thread_id, log)
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._run())
+            # The work of many turns: not part of the trace and the log lines of the one that happened to begin it.
+            self._task = asyncio.create_task(self._run(), context=Context())
 
     def log(self, turn_id: str) -> TurnLog | None:
         """Return a turn's log as long as the store does not have all of it."""

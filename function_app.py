@@ -16,16 +16,21 @@ from typing import Any
 import azure.functions as func
 
 # Turns HTTP streaming on in the worker.
-import azurefunctions.extensions.http.fastapi  # type: ignore[import-untyped]  # noqa: F401 - it comes without types
+from azurefunctions.extensions.http.fastapi import web  # type: ignore[import-untyped]  # it comes without types
 
+import logs
 from api.app import create_app
+from api.observe import RECORD_NOTHING
 from functions_bridge import FunctionsBridge, http_functions
 from settings import load_settings
 
 # Together with a sweep's own limit, less than the host's functionTimeout.
 ERASING_SECONDS = 240.0
 
+# The web server that the worker will make: the host has recorded its requests already.
+web.FastAPI = partial(web.FastAPI, telemetry=RECORD_NOTHING)
 settings = load_settings()
+logs.install(settings)
 api = create_app(settings)
 bridge = FunctionsBridge(api)
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import socket
 import sys
 
 import uvicorn
 
+import logs
 from api.app import GRACE_SECONDS, create_app
 from settings import Settings, SettingsError, load_settings
 
@@ -69,7 +69,7 @@ def main() -> int:
         reason = "is open to other machines, but nobody has to sign in: set API_KEYS or ENTRA_TENANT_IDS, or use 127.0.0.1"
         print(f"HOST: {settings.host} {reason}", file=sys.stderr)  # noqa: T201
         return 2
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logs.install(settings)
     config = uvicorn.Config(
         create_app(settings),
         host=settings.host,
@@ -78,6 +78,7 @@ def main() -> int:
         server_header=False,
         proxy_headers=False,
         access_log=False,
+        log_config=None,
         log_level="warning",
     )
     server = Server(config, settings)

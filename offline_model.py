@@ -69,6 +69,11 @@ class OfflineChatClient(FunctionInvocationLayer[Any], ChatMiddlewareLayer[Any], 
         return _complete(contents, usage)
 
 
+async def ping_offline_model(client: OfflineChatClient) -> None:
+    """Let the model answer something."""
+    await client.get_response([Message("user", ["Hello"])])
+
+
 def respond(messages: Sequence[Message], options: Mapping[str, Any]) -> list[Content]:
     """Return what the model says to a conversation: tool calls, or one text."""
     last_user = max(number for number, message in enumerate(messages) if message.role == "user")

@@ -42,6 +42,7 @@ MAX_RETRIES = 2
 # A longer Retry-After is the caller's to wait: the turn holds the thread's lease meanwhile.
 MAX_RETRY_AFTER_SECONDS = 5.0
 CONNECT_TIMEOUT_SECONDS = 5.0
+PING_SECONDS = 5.0
 OVERFLOW_CODES = ("context_length_exceeded", "string_above_max_length", "context_window_exceeded", "exceed_context_size_error")
 FILTER_CODES = ("content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation")
 logger = logging.getLogger(__name__)
@@ -52,6 +53,18 @@ async def open_openai_model(
     settings: Settings, *, middleware: FunctionMiddleware, configuration: FunctionInvocationConfiguration
 ) -> AsyncIterator[OpenAIChatCompletionClient]:
     """Yield the framework's chat client on one HTTP client, which is closed afterwards."""
+    async with open_openai_client(settings) as client:
+        yield OpenAIChatCompletionClient(
+            model=settings.model_name,
+            async_client=client,
+            middleware=[middleware],
+            function_invocation_configuration=configuration,
+        )
+
+
+@asynccontextmanager
+async def open_openai_client(settings: Settings) -> AsyncIterator[OpenAIClient]:
+    """Yield a client of the service that the settings name, with their key or, on Azure, the process's identity."""
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(
             OpenAIClient(
@@ -65,12 +78,16 @@ async def open_openai_model(
         )
         # The SDK fills these from the environment, which only settings.py may read.
         client.organization = client.project = client.webhook_secret = None
-        yield OpenAIChatCompletionClient(
-            model=settings.model_name,
-            async_client=client,
-            middleware=[middleware],
-            function_invocation_configuration=configuration,
-        )
+        yield client
+
+
+async def ping_openai_model(client: OpenAIChatCompletionClient) -> None:
+    """Ask for the list of models, which costs nothing and needs the address and the credentials to be right.
+
+    Raises what :func:`model_error` translates.
+    """
+    async with asyncio.timeout(PING_SECONDS):
+        await client.client.get("/models", cast_to=httpx2.Response, options={"max_retries": 0})
 
 
 class OpenAIClient(openai.AsyncOpenAI):

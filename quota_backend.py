@@ -7,7 +7,7 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -18,6 +18,8 @@ from settings import Settings
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
+
+    from redis_identity import EntraCredentials
 
 R = TypeVar("R")
 REDIS_SECONDS = 1.0
@@ -132,9 +134,10 @@ class Counters:
 class QuotaBackend:
     """Runs what is to be counted on the shared counters, and on this process's own while those cannot be had."""
 
-    def __init__(self, own: Counters, shared: Counters | None = None) -> None:
+    def __init__(self, own: Counters, shared: Counters | None = None, redis: Redis | None = None) -> None:
         self._own = own
         self._shared = shared
+        self._redis = redis
         self._resting_until = 0.0
         self._logged_at = float("-inf")
 
@@ -148,6 +151,15 @@ class QuotaBackend:
                 self._rest()
         return await do(self._own)
 
+    async def ping(self) -> None:
+        """Ask Redis for a sign of life, if all instances count there.
+
+        :raises RedisError, OSError, TimeoutError: if it gives none; quotas are counted by each process for itself then.
+        """
+        if self._redis:
+            async with asyncio.timeout(REDIS_SECONDS):
+                await self._redis.ping()
+
     def _rest(self) -> None:
         now = time.monotonic()
         self._resting_until = now + REST_SECONDS
@@ -158,15 +170,35 @@ class QuotaBackend:
 
 @asynccontextmanager
 async def open_quota_backend(settings: Settings) -> AsyncIterator[QuotaBackend]:
-    """Open the counters: on Redis if there is an address, else in memory. Redis need not be up."""
+    """Open the counters: on Redis if there is an address, else in memory. Redis need not be up.
+
+    On Azure an address with TLS and without a password means the app's identity.
+    """
     if settings.redis_url is None:
         yield QuotaBackend(Counters.in_memory())
         return
     from redis.asyncio import Redis
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
 
     url = settings.redis_url.get_secret_value()
-    redis = Redis.from_url(url, socket_connect_timeout=REDIS_SECONDS, socket_timeout=REDIS_SECONDS)
-    try:
-        yield QuotaBackend(Counters.in_memory(), Counters.on_redis(redis, url))
-    finally:
-        await redis.aclose()
+    async with AsyncExitStack() as stack:
+        credentials = await _identity(stack) if settings.redis_takes_identity else None
+        redis = Redis.from_url(
+            url,
+            credential_provider=credentials,
+            # Once, on a new connection: Redis closes those whose token has expired.
+            retry=Retry(NoBackoff(), 1),
+            socket_connect_timeout=REDIS_SECONDS,
+            socket_timeout=REDIS_SECONDS,
+        )
+        stack.push_async_callback(redis.aclose)
+        yield QuotaBackend(Counters.in_memory(), Counters.on_redis(redis, url), redis)
+
+
+async def _identity(stack: AsyncExitStack) -> EntraCredentials:
+    from azure.identity.aio import DefaultAzureCredential
+
+    from redis_identity import EntraCredentials
+
+    return EntraCredentials(await stack.enter_async_context(DefaultAzureCredential()))

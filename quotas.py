@@ -11,6 +11,7 @@ from typing import Literal
 
 from limits import RateLimitItemPerMinute
 
+import metrics
 from errors import RateLimited
 from quota_backend import Counters, QuotaBackend
 from records import Owner, utcnow
@@ -72,6 +73,7 @@ class Quotas:
         windows = await asyncio.gather(*map(self._count_request, limited))
         for window in windows:
             if window.remaining < 0:
+                _count_hit("requests_per_minute", window.party)
                 left = [Window(each.party, each.limit, max(0, each.remaining), each.reset_seconds) for each in windows]
                 raise RequestsUsedUp(left, retry_after=window.reset_seconds)
         return list(windows)
@@ -84,10 +86,12 @@ class Quotas:
         quotas = list(self._quotas(owner))
         for quota in quotas:
             if quota.tokens_per_day and await self._tokens(quota) >= quota.tokens_per_day:
+                _count_hit("tokens_per_day", quota.party)
                 raise RateLimited(f"{quota.tokens_per_day} tokens a day of this {quota.party}", retry_after=_until_tomorrow())
         taken: list[Quota] = []
         for quota in quotas:
             if not await self._enter(quota, turn_id):
+                _count_hit("turns_at_once", quota.party)
                 await self._leave(taken, turn_id)
                 raise RateLimited(f"{quota.turns_at_once} turns at once of this {quota.party}", retry_after=1)
             taken.append(quota)
@@ -180,6 +184,10 @@ class RequestsUsedUp(RateLimited):
     def __init__(self, windows: list[Window], *, retry_after: float) -> None:
         super().__init__("requests a minute", retry_after=retry_after)
         self.windows = windows
+
+
+def _count_hit(limit: str, party: Party) -> None:
+    metrics.limits_hit.add(1, {"chat.limit": limit, "chat.limit.scope": party})
 
 
 def _turns_key(quota: Quota) -> str:

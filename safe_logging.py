@@ -11,22 +11,31 @@ import re
 import traceback
 from typing import Any
 
+from log_context import bound
+
 # C0, DEL and C1 controls, and what some viewers take for the end of a line.
 CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 CODES = ("type", "status_code", "sub_status", "status", "code", "sqlite_errorname", "errno")
+# A server's codes are words; anything else that it puts there may quote the request.
+CODE = re.compile(r"[\w.-]{1,64}")
 MAX_FRAMES = 30
-# Their INFO lines quote outgoing addresses, and with them what a user asked the weather or the store for.
-TALKATIVE = ("azure", "httpx", "httpx2", "openai")
+# Their lines below WARNING quote outgoing addresses, requests or arguments, and with them what a user asked for.
+TALKATIVE = ("agent_framework", "aiohttp", "azure", "httpcore", "httpcore2", "httpx", "httpx2", "openai", "urllib3")
+# The names under which collectors look for an exception.
+EXCEPTION_FIELDS = ("exception.type", "exception.stacktrace")
 
 
 class SafeRecord(logging.LogRecord):
-    """A log record whose text is one line and whose exception has no text."""
+    """A log record whose text is one line, whose exception has no text, and that has the fields of :mod:`log_context`."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        vars(self).update(bound())
         if self.exc_info and self.exc_info[1]:
-            self.exc_text = describe_exception(self.exc_info[1])
+            error = self.exc_info[1]
+            self.exc_text = describe_exception(error)
             self.exc_info = None
+            vars(self).update(zip(EXCEPTION_FIELDS, (_name(error), self.exc_text), strict=True))
 
     def getMessage(self) -> str:  # noqa: N802 - the base class's name
         """Return the text as one line."""
@@ -57,7 +66,12 @@ def describe_exception(error: BaseException) -> str:
     return "\n".join(lines)
 
 
+def _name(error: BaseException) -> str:
+    return f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
+
+
 def _name_and_codes(error: BaseException) -> str:
-    name = f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
-    codes = [f"{code}={value}" for code in CODES if isinstance(value := getattr(error, code, None), int | str)]
+    name = _name(error)
+    values = ((code, getattr(error, code, None)) for code in CODES)
+    codes = [f"{code}={value}" for code, value in values if isinstance(value, int | str) and CODE.fullmatch(str(value))]
     return f"{name} ({', '.join(codes)})" if codes else name

@@ -101,11 +101,22 @@ class Settings(BaseSettings):
     bot_cards: Literal["with_answer", "before_answer"] = Field("with_answer", description="when results are shown as cards")
     teams_local: bool = Field(False, description="a bot without sign-in for the Agents Playground, on this machine only")
 
+    applicationinsights_connection_string: SecretStr | None = Field(None, description="Application Insights, for telemetry")
+    applicationinsights_authentication_string: str | None = Field(
+        None,
+        pattern=r"^(ClientId=[0-9A-Fa-f-]{36};)?Authorization=AAD$",
+        description="identity that may send it telemetry: `ClientId=…;Authorization=AAD`",
+    )
+    otel_exporter_otlp_endpoint: str | None = Field(None, description="OTLP collector (HTTP), for telemetry")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="which lines are logged")
+
     host: str = Field("127.0.0.1", min_length=1, description="address that the local server listens on")
     port: int = Field(7071, ge=0, le=65535, description="its port")
     website_site_name: str | None = Field(None, description="set by Azure: the embedded defaults are refused then")
 
-    @field_validator("azure_openai_endpoint", "openai_base_url", "cosmos_endpoint", "bot_queue_url")
+    @field_validator(
+        "azure_openai_endpoint", "openai_base_url", "cosmos_endpoint", "otel_exporter_otlp_endpoint", "bot_queue_url"
+    )
     @classmethod
     def _is_address(cls, value: str | None) -> str | None:
         if value is not None:
@@ -152,6 +163,13 @@ class Settings(BaseSettings):
             raise ValueError("must end with the queue's name, such as https://name.queue.core.windows.net/activities")
         return value
 
+    @field_validator("applicationinsights_connection_string")
+    @classmethod
+    def _is_connection_string(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and not re.search(r"(^|;)InstrumentationKey=[0-9A-Fa-f-]{36}(;|$)", value.get_secret_value()):
+            raise ValueError("must be a connection string, InstrumentationKey=…;IngestionEndpoint=https://…")
+        return value
+
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.azure_openai_endpoint and not self.azure_openai_model:
@@ -187,6 +205,11 @@ class Settings(BaseSettings):
         return bool(self.bot_app_id) or self.teams_local
 
     @property
+    def has_telemetry(self) -> bool:
+        """Whether there is a place to send telemetry to."""
+        return bool(self.applicationinsights_connection_string or self.otel_exporter_otlp_endpoint)
+
+    @property
     def model_kind(self) -> ModelKind:
         """Which model answers; Azure OpenAI goes before any other."""
         if self.azure_openai_endpoint:
@@ -207,6 +230,12 @@ class Settings(BaseSettings):
     def bot_queue_name(self) -> str | None:
         """The queue's name in its address."""
         return urlsplit(self.bot_queue_url).path.rpartition("/")[2] if self.bot_queue_url else None
+
+    @property
+    def redis_takes_identity(self) -> bool:
+        """Whether ``REDIS_URL`` is signed in to with the app's identity: on Azure, over TLS, where it holds no password."""
+        address = urlsplit(self.redis_url.get_secret_value() if self.redis_url else "")
+        return bool(self.website_site_name) and address.scheme == "rediss" and not address.password
 
     @property
     def serves_loopback_only(self) -> bool:

@@ -62,6 +62,10 @@ class SqliteStore(ThreadStore):
         await self._database.close()
 
     @override
+    async def ping(self) -> None:
+        await self._database.read(lambda db: db.execute("SELECT id FROM threads LIMIT 1").fetchone())
+
+    @override
     async def create_thread(self, owner: Owner, *, title: str | None, metadata: Metadata) -> Thread:
         thread = new_thread(title=title, metadata=metadata)
         await self._database.write(lambda db: insert_thread(db, owner, thread))

@@ -53,6 +53,9 @@ class ThreadStore(AbstractAsyncContextManager["ThreadStore"], Protocol):
     below name only what else they raise. Reads see this process's own completed writes.
     """
 
+    async def ping(self) -> None:
+        """Read something; that this works is all that is learned. Takes no owner."""
+
     async def create_thread(self, owner: Owner, *, title: str | None, metadata: Metadata) -> Thread:
         """Create an empty thread and return it; from then on it is listed."""
 
@@ -67,7 +70,7 @@ class ThreadStore(AbstractAsyncContextManager["ThreadStore"], Protocol):
 
         Following the cursors shows every thread that did not change meanwhile exactly once; one that changed has moved to
         the front and may be missed, never doubled after its change. A thread's row may lag behind its last turn for the
-        moment that a background write takes.
+        moment that a background write takes, and after a crash until somebody looks at the thread.
 
         :raises InvalidCursor: if ``cursor`` is not one that this method returned.
         """

@@ -13,6 +13,7 @@ from agent_framework import FunctionInvocationContext, FunctionMiddleware
 from pydantic import BaseModel, JsonValue, ValidationError
 from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
 
+import metrics
 from citations import Source, are_sources, citation
 from errors import ToolError
 from records import Citation, ToolCall
@@ -21,6 +22,10 @@ from records import Citation, ToolCall
 MAX_RESULT_BYTES = 64 * 1024
 RUN_KEY = "run"
 logger = logging.getLogger(__name__)
+
+
+class ToolTimeout(ToolError):
+    """The tool did not answer in time."""
 
 
 class RunObserver(Protocol):
@@ -109,10 +114,14 @@ class ToolCallMiddleware(FunctionMiddleware):
         started = time.perf_counter()
         result: JsonValue = None
         error: str | None = None
+        outcome = "error"
         try:
             if run.calls > self._max_calls:
                 raise ToolError(f"no more than {self._max_calls} tool calls are possible in one turn")
             result = await self._call(context, call_next, run)
+            outcome = "ok"
+        except ToolTimeout as late:
+            error, outcome = str(late), "timeout"
         except ToolError as failure:
             error = str(failure)
         except Exception:
@@ -122,6 +131,10 @@ class ToolCallMiddleware(FunctionMiddleware):
             error = "the tool was stopped"
             raise
         finally:
+            seconds = time.perf_counter() - started
+            labels = {"gen_ai.tool.name": context.function.name, "chat.tool.outcome": outcome}
+            metrics.tool_calls.add(1, labels)
+            metrics.tool_duration.record(seconds, labels)
             run.end_call(
                 ToolCall(
                     id=id,
@@ -129,7 +142,7 @@ class ToolCallMiddleware(FunctionMiddleware):
                     arguments=arguments,
                     result=result,
                     error=error,
-                    duration_ms=round((time.perf_counter() - started) * 1000),
+                    duration_ms=round(seconds * 1000),
                 )
             )
         context.result = to_json(result if error is None else {"error": error}).decode()
@@ -140,7 +153,7 @@ class ToolCallMiddleware(FunctionMiddleware):
             async with asyncio.timeout(self._timeout_seconds):
                 await call_next()
         except TimeoutError as timeout:
-            raise ToolError(f"the tool took longer than {self._timeout_seconds:g} seconds") from timeout
+            raise ToolTimeout(f"the tool took longer than {self._timeout_seconds:g} seconds") from timeout
         result = jsonable_result(context.result)
         if not are_sources(context.result):
             return result

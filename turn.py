@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import JsonValue
 
-from errors import Busy, ChatError, InternalError, LeaseLost, TurnInterrupted, TurnTimeout
+import metrics
+from errors import Busy, ChatError, InternalError, LeaseLost, StoreUnavailable, TurnInterrupted, TurnTimeout
 from event_keeper import EventKeeper
 from follow import stored_batches
 from history import estimate_tokens, fit_history
@@ -34,12 +35,15 @@ from records import (
 )
 from store import ThreadStore
 from turn_log import Answer, TurnLog, replay
+from turn_telemetry import observed_turn
 
 if TYPE_CHECKING:
     from agent import ChatAgent, RunResult
     from quotas import Quotas
     from settings import Settings
 
+# Between attempts to store how a turn has failed, each of which has tried for a while already.
+RETRY_SECONDS = 0.5
 logger = logging.getLogger(__name__)
 
 
@@ -74,6 +78,7 @@ class Turns:
         if self._stopping:
             raise TurnInterrupted("The service is stopping.")
         if len(self._tasks) >= self._settings.process_max_turns:
+            metrics.limits_hit.add(1, {"chat.limit": "process_turns", "chat.limit.scope": "process"})
             raise Busy
         begun: asyncio.Future[TurnLog] = asyncio.get_running_loop().create_future()
         # In a task of its own from the start: a caller who leaves now must not leave a lease without a turn behind.
@@ -142,17 +147,18 @@ class Turns:
     ) -> None:
         tokens = 0
         try:
-            await self._quotas.begin_turn(owner, new.turn_id)
-            try:
-                started = await self._begin(owner, thread_id, new)
-                log = TurnLog(new.turn_id) if isinstance(started, StartedTurn) else replay(started)
-                if not begun.done():
-                    begun.set_result(log)
-                if isinstance(started, StartedTurn):
-                    self._keeper.watch(thread_id, log)
-                    tokens = await self._run(log, started, stream, request_id)
-            finally:
-                await self._quotas.end_turn(owner, new.turn_id, tokens=tokens)
+            with observed_turn(owner, thread_id, new.turn_id, stream=stream) as observed:
+                await self._quotas.begin_turn(owner, new.turn_id)
+                try:
+                    started = await self._begin(owner, thread_id, new)
+                    observed.log = log = TurnLog(new.turn_id) if isinstance(started, StartedTurn) else replay(started)
+                    if not begun.done():
+                        begun.set_result(log)
+                    if isinstance(started, StartedTurn):
+                        self._keeper.watch(thread_id, log)
+                        tokens = await self._run(log, started, stream, request_id)
+                finally:
+                    await self._quotas.end_turn(owner, new.turn_id, tokens=tokens)
         except BaseException as error:
             if not begun.done():
                 begun.set_exception(TurnInterrupted() if isinstance(error, asyncio.CancelledError) else error)
@@ -229,27 +235,46 @@ class Turns:
         level = logging.WARNING if isinstance(error, ChatError) else logging.ERROR
         logger.log(level, "turn %s of %s failed: %s", log.id, started.thread.id, shown.type, exc_info=error)
         problem = Problem.of(shown, request_id)
+        if isinstance(error, LeaseLost):
+            metrics.leases_lost.add(1)
         try:
             if not isinstance(error, LeaseLost):
                 status: TurnStatus = "interrupted" if isinstance(error, TurnInterrupted) else "failed"
-                await self._commit(log, started, status, problem=problem)
-        except LeaseLost:
-            # The commit of the answer may have succeeded although it was cut off, or no answer of the store came back.
-            if reply := await self._stored_reply(started):
-                log.end(reply)
+                # A process that is stopping has no time to wait for the store.
+                patience = 0 if isinstance(error, asyncio.CancelledError) else self._settings.turn_lease_seconds
+                if reply := await self._end_without_answer(log, started, status, problem, patience=patience):
+                    log.end(reply)
         except Exception:
             logger.warning("end of turn %s not stored; its lease will expire", log.id, exc_info=True)
         finally:
             if not log.ended:
                 log.emit("turn.failed", problem=problem)
 
-    async def _stored_reply(self, started: StartedTurn) -> Message | None:
-        try:
-            turn = await self.get(started.owner, started.thread.id, started.turn_id)
-        except ChatError:
-            logger.warning("nobody knows how turn %s has ended", started.turn_id, exc_info=True)
-            return None
-        return turn.message
+    async def _end_without_answer(
+        self, log: TurnLog, started: StartedTurn, status: TurnStatus, problem: Problem, *, patience: float
+    ) -> Message | None:
+        """Store that a turn has failed, trying for ``patience`` seconds; return its answer if that turns out to be stored.
+
+        The commit of the answer may have succeeded although it was cut off, or no answer of the store came back. Until that is
+        known nobody is told how the turn has ended, for as long as the lease keeps others from ending it.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + patience
+        while True:
+            try:
+                try:
+                    await self._commit(log, started, status, problem=problem)
+                except LeaseLost:
+                    reply = (await self.get(started.owner, started.thread.id, started.turn_id)).message
+                    if reply is None:
+                        metrics.leases_lost.add(1)
+                    return reply
+                else:
+                    return None
+            except StoreUnavailable:
+                if loop.time() + RETRY_SECONDS > deadline:
+                    raise
+                await asyncio.sleep(RETRY_SECONDS)
 
 
 def _reply(started: StartedTurn, answer: Answer, status: TurnStatus, metadata: Metadata) -> Message:

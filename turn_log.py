@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -24,6 +25,8 @@ class TurnLog:
         self.id = turn_id
         self.replayed = replayed
         self.ended = False
+        # On the clock of time.perf_counter.
+        self.first_text_at: float | None = None
         self._events: list[TurnEvent] = []
         self._waiting: set[asyncio.Future[bool]] = set()
 
@@ -41,6 +44,8 @@ class TurnLog:
         """Append an event and wake the readers; one of the final types ends the log."""
         self._events.append(TurnEvent(self.next_id, type, self.id, data))
         self.ended = type in FINAL_TYPES
+        if type == "message.delta" and self.first_text_at is None:
+            self.first_text_at = time.perf_counter()
         for changed in self._waiting:
             _set(changed, True)
 
@@ -69,12 +74,21 @@ class TurnLog:
                 yield ()
 
     async def outcome(self) -> Message | Problem:
-        """Wait for the end of the turn; return the answer, whole or partial, or why there is none."""
+        """Wait for the end of the turn; return its :attr:`result`."""
         while not self.ended:
             await self._changed(None)
+        return self.result
+
+    @property
+    def result(self) -> Message | Problem:
+        """How the turn has ended: the answer, whole or partial, or why there is none."""
         data = self._events[-1].data
         found: Message | Problem = data.get("message") or data["problem"]
         return found
+
+    def count(self, type: EventType) -> int:
+        """Return how many events of a type there are."""
+        return sum(event.type == type for event in self._events)
 
     async def _changed(self, silence: float | None) -> bool:
         """Wait for the next event; return whether it came within ``silence`` seconds."""

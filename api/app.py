@@ -17,16 +17,19 @@ from api import bot as bot_routes
 from api import data, docs, feedback, messages, page, simple, system, threads, turns
 from api.deps import Services
 from api.middleware import RequestMiddleware
+from api.observe import RECORD_NOTHING, ObserveMiddleware
 from api.openapi import install_openapi
 from api.problems import install_error_handlers
 from background import Background
 from eraser import Eraser
 from identity import open_identity
-from quota_backend import open_quota_backend
+from quota_backend import QuotaBackend, open_quota_backend
 from quotas import Quotas
+from readiness import MODEL_FRESH_SECONDS, Part, Readiness
 from retention import HourlyRetention, Retention
 from settings import Settings
 from store import ThreadStore, open_store
+from telemetry import open_telemetry
 from turn import Turns
 
 if TYPE_CHECKING:
@@ -86,8 +89,7 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        # The host traces requests, and turns have spans of their own: another span a request would only cost.
-        telemetry={"tracing": False, "metrics": False, "logs": False},
+        telemetry=RECORD_NOTHING,
     )
     for router in ROUTERS:
         app.include_router(router)
@@ -97,7 +99,10 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 def _middleware(settings: Settings) -> list[Middleware]:
-    middleware = [Middleware(RequestMiddleware, https_only=settings.website_site_name is not None)]
+    middleware = [
+        Middleware(ObserveMiddleware),
+        Middleware(RequestMiddleware, https_only=settings.website_site_name is not None),
+    ]
     if settings.cors_origins:
         middleware.append(
             Middleware(
@@ -128,12 +133,22 @@ def _load_bot(settings: Settings, store: ThreadStore, turns: Turns) -> AbstractA
     return opening
 
 
+def _readiness(settings: Settings, store: ThreadStore, agent: Background[ChatAgent], counters: QuotaBackend) -> Readiness:
+    async def ask_model() -> None:
+        await (await agent.get()).ping()
+
+    parts = [Part("store", store.ping), Part("model", ask_model, seconds=MODEL_FRESH_SECONDS)]
+    return Readiness([*parts, Part("limits", counters.ping)] if settings.redis_url else parts)
+
+
 def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextManager[State]]:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
         async with AsyncExitStack() as stack:
+            await stack.enter_async_context(open_telemetry(settings))
             identity = await stack.enter_async_context(open_identity(settings))
-            quotas = Quotas(settings, await stack.enter_async_context(open_quota_backend(settings)))
+            counters = await stack.enter_async_context(open_quota_backend(settings))
+            quotas = Quotas(settings, counters)
             store = await stack.enter_async_context(open_store(settings))
             agent = await stack.enter_async_context(aclosing(Background("agent", partial(_load_agent, settings))))
             eraser = await stack.enter_async_context(Eraser(store, forget=(quotas.forget,)))
@@ -141,10 +156,12 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
             if settings.retention_days and not settings.website_site_name:
                 # On Azure a timer calls it: see function_app.py.
                 await stack.enter_async_context(HourlyRetention(retention))
+            readiness = await stack.enter_async_context(aclosing(_readiness(settings, store, agent, counters)))
             running = Turns(store, agent.get, quotas, settings)
             bot = Background("bot", partial(_load_bot, settings, store, running)) if settings.has_bot else None
             try:
-                yield {"services": Services(settings, identity, quotas, store, running, eraser, retention, bot)}
+                services = Services(settings, identity, quotas, store, running, eraser, retention, readiness, bot)
+                yield {"services": services}
             finally:
                 await running.close(grace_seconds=GRACE_SECONDS)
                 if bot:

@@ -12,6 +12,7 @@ from eraser import Eraser
 from errors import Forbidden
 from identity import Caller, Identity
 from quotas import Quotas
+from readiness import Readiness
 from records import MESSAGE_ID_PATTERN, THREAD_ID_PATTERN, Owner
 from retention import Retention
 from settings import Settings
@@ -33,6 +34,7 @@ class Services:
     turns: Turns
     eraser: Eraser
     retention: Retention
+    readiness: Readiness
     bot: Background[Bot] | None
 
 

@@ -9,6 +9,7 @@ import uuid
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+import log_context
 from api.problems import error_response
 from errors import InternalError
 
@@ -45,6 +46,7 @@ class RequestMiddleware:
         given = Headers(scope=scope).get("x-request-id", "")
         request_id = given if SANE_REQUEST_ID.fullmatch(given) else f"req_{uuid.uuid4().hex}"
         scope["request_id"] = request_id
+        log_context.bind(request_id=request_id)
         started = False
 
         async def send_with_id(message: Message) -> None:
@@ -61,7 +63,7 @@ class RequestMiddleware:
         try:
             await self._app(scope, receive, send_with_id)
         except Exception:
-            logger.exception("request %s failed", request_id)
+            logger.exception("request failed unexpectedly")
             if started:
                 raise
             await error_response(InternalError(), request_id)(scope, receive, send_with_id)

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 from pydantic.json_schema import models_json_schema
 
-from api.problems import ValidationProblem, add_error_responses
+from api.problems import ReadinessProblem, ValidationProblem, add_error_responses
 from api.schemas import METADATA_VALUE, METADATA_VALUE_SCHEMA
 from api.secured_route import SecuredRoute
 from errors import Forbidden, IdentityUnavailable, RateLimited, Unauthenticated
@@ -43,7 +43,7 @@ def install_openapi(app: FastAPI) -> None:
 def _with_problems(document: dict[str, Any]) -> dict[str, Any]:
     schemas = document["components"]["schemas"]
     _, definitions = models_json_schema(
-        [(Problem, "serialization"), (ValidationProblem, "serialization")],
+        [(Problem, "serialization"), (ReadinessProblem, "serialization"), (ValidationProblem, "serialization")],
         ref_template="#/components/schemas/{model}",
     )
     schemas.update(definitions["$defs"])

@@ -12,7 +12,7 @@ from pydantic import Field
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from errors import ChatError, Forbidden, InternalError, InvalidRequest, Unauthenticated
+from errors import ChatError, Forbidden, InternalError, InvalidRequest, NotReady, Unauthenticated
 from records import Problem, Record
 
 MEDIA_TYPE = "application/problem+json"
@@ -39,6 +39,12 @@ class ValidationProblem(Problem):
     errors: tuple[FieldError, ...] = ()
 
 
+class ReadinessProblem(Problem):
+    """The service cannot answer messages, and why."""
+
+    failing: tuple[str, ...] = Field((), description="What does not work: `store`, `model`, `limits`.")
+
+
 def problem_response(problem: Problem, headers: dict[str, str] | None = None) -> Response:
     """Render a problem, with ``Retry-After`` where waiting helps."""
     headers = dict(headers or {})
@@ -54,6 +60,8 @@ def error_response(error: ChatError, request_id: str | None) -> Response:
     if isinstance(error, InvalidRequest):
         errors = tuple(FieldError(field=field, message=message) for field, message in error.errors)
         problem = ValidationProblem(**problem.model_dump(), errors=errors)
+    if isinstance(error, NotReady) and error.failing:
+        problem = ReadinessProblem(**problem.model_dump(), failing=error.failing)
     return problem_response(problem, _challenge(error))
 
 
@@ -135,7 +143,7 @@ def _challenge(error: ChatError) -> dict[str, str]:
 
 
 def _schema(error: type[ChatError]) -> dict[str, str]:
-    name = "ValidationProblem" if error.status == 422 else "Problem"
+    name = "ValidationProblem" if error.status == 422 else "ReadinessProblem" if error is NotReady else "Problem"
     return {"$ref": f"#/components/schemas/{name}"}
 
 
@@ -143,6 +151,8 @@ def _example(error: type[ChatError]) -> dict[str, Any]:
     example: dict[str, Any] = {"type": error.type, "title": error.title, "status": error.status, "detail": "…"}
     if issubclass(error, InvalidRequest):
         example["errors"] = [{"field": "body.content", "message": "must not be empty"}]
+    if issubclass(error, NotReady):
+        example["failing"] = ["store"]
     return {**example, "retryable": error.retryable, "request_id": "req_0d5b…"}
 
 

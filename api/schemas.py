@@ -325,6 +325,13 @@ class Health(BaseModel):
     status: Literal["ok"] = "ok"
 
 
+class Ready(BaseModel):
+    """Messages can be answered; `parts` is what was asked: `store`, `model`, and `limits` where Redis counts."""
+
+    status: Literal["ready"] = "ready"
+    parts: list[str]
+
+
 class Info(BaseModel):
     """What runs here; `model` is the model's name, or its deployment's."""
 

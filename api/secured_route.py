@@ -11,7 +11,9 @@ from fastapi import Request
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
 
+import log_context
 from api.deps import Services
+from api.observe import bind_path_ids
 from api.problems import request_id
 from errors import ChatError, Forbidden, RateLimited, Unauthenticated
 from identity import Caller, Credentials
@@ -32,7 +34,9 @@ class SecuredRoute(APIRoute):
         """Put the check in front of a handler."""
 
         async def handle_for_caller(request: Request) -> Response:
+            bind_path_ids(request.path_params)
             caller = request.scope["caller"] = await authenticate(request)
+            log_context.bind(owner_hash=caller.owner.hash)
             await _count(request, caller)
             return await handle(request)
 

@@ -12,6 +12,7 @@ from fastapi.responses import StreamingResponse
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
+import metrics
 from api import ndjson, sse
 from records import TurnEvent
 
@@ -32,10 +33,13 @@ class FlowingResponse(StreamingResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the response; one that is not sent to its end makes the server close the connection."""
+        metrics.streams_open.add(1)
         try:
             await super().__call__(scope, receive, partial(_send_in_time, send))
         except ClientDisconnect:
             logger.info("a reader took nothing for %g seconds and is cut off", SEND_SECONDS)
+        finally:
+            metrics.streams_open.add(-1)
 
 
 async def _send_in_time(send: Send, message: Message) -> None:

@@ -8,8 +8,9 @@ from pydantic_core import to_json
 
 from api.deps import CallerDep, ServicesDep
 from api.problems import error_responses
-from api.schemas import Health, Info, PartyUsage, UsageReport
+from api.schemas import Health, Info, PartyUsage, Ready, UsageReport
 from api.secured_route import SecuredRoute
+from errors import NotReady
 
 router = APIRouter(prefix="/api", tags=["system"])
 secured_router = APIRouter(prefix="/api", tags=["system"], route_class=SecuredRoute)
@@ -19,6 +20,14 @@ secured_router = APIRouter(prefix="/api", tags=["system"], route_class=SecuredRo
 async def get_health() -> Health:
     """Say that the process answers; nothing else is looked at."""
     return Health()
+
+
+@router.get("/ready", summary="Can messages be answered?", responses=error_responses(NotReady))
+async def get_ready(services: ServicesDep) -> Ready:
+    """Ask the store, the model and the limits' Redis, or tell what they answered a moment ago; 503 names those that fail."""
+    if failing := await services.readiness.failing():
+        raise NotReady(failing)
+    return Ready(parts=services.readiness.parts)
 
 
 @secured_router.get("/info", summary="Which version and model answer?", responses=error_responses())

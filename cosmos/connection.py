@@ -37,7 +37,7 @@ async def connect(endpoint: str, *, database: str, key: str | None) -> AsyncIter
     async with AsyncExitStack() as resources:
         try:
             async with asyncio.timeout(START_SECONDS):
-                client = _client(endpoint, key or await _identity(resources))
+                client = new_client(endpoint, key or await _identity(resources))
                 # Before it is entered: entering sends a request, and a client that fails then must be closed too.
                 resources.push_async_exit(client)
                 await client.__aenter__()
@@ -55,7 +55,8 @@ async def connect(endpoint: str, *, database: str, key: str | None) -> AsyncIter
         yield containers
 
 
-def _client(endpoint: str, credential: str | AsyncTokenCredential) -> CosmosClient:
+def new_client(endpoint: str, credential: str | AsyncTokenCredential) -> CosmosClient:
+    """Return a client that is not entered yet, with the options that this project relies on."""
     policy = ConnectionPolicy()
     # 429 is waited for in :mod:`cosmos.container`, which sees it inside a batch's answer too; one place decides on retries.
     policy.RetryOptions = type(policy.RetryOptions)(max_retry_attempt_count=0)

@@ -11,8 +11,8 @@ import asyncio
 import logging
 import random
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from azure.core.exceptions import AzureError, ClientAuthenticationError
@@ -20,19 +20,22 @@ from azure.cosmos.aio import ContainerProxy
 from azure.cosmos.exceptions import CosmosBatchOperationError, CosmosHttpResponseError
 
 from cosmos.documents import Document
+from cosmos.sessions import SessionTokens
 from errors import StoreMisconfigured, StoreUnavailable
+from store_operations import StoreOperation, store_operation
 
 A = TypeVar("A")
 B = TypeVar("B")
 R = TypeVar("R")
+Options = dict[str, Any]
+Send = Callable[[Options], Awaitable[R]]
 logger = logging.getLogger(__name__)
 
 REQUEST_SECONDS = 10.0
 ATTEMPTS = 4
 BACKOFF_SECONDS = 0.05
-SESSIONS_KEPT = 10_000
 
-SESSION_TOKEN = "x-ms-session-token"  # noqa: S105 - the name of a header
+REQUEST_CHARGE = "x-ms-request-charge"
 RETRY_AFTER_MS = "x-ms-retry-after-ms"
 PASSING_STATUSES = {408, 410, 429, 449, 500, 502, 503, 504}
 SESSION_NOT_AVAILABLE = (404, 1002)
@@ -100,33 +103,6 @@ async def together(first: Awaitable[A], second: Coroutine[Any, Any, B]) -> tuple
         await asyncio.gather(other, return_exceptions=True)
 
 
-class SessionTokens:
-    """The newest session token of each partition key's value that was used lately.
-
-    The SDK keeps tokens too, but not those of batches; without them a read from a lagging replica misses our own batch.
-    """
-
-    def __init__(self) -> None:
-        self._tokens: OrderedDict[str, str] = OrderedDict()
-
-    def get(self, partition: str) -> str | None:
-        """Return the token that the next read must pass."""
-        return self._tokens.get(partition)
-
-    def keep(self, partition: str, headers: Mapping[str, str] | None) -> None:
-        """Remember the token in a response's headers unless a newer one is known."""
-        token = (headers or {}).get(SESSION_TOKEN)
-        if token and _position(token) >= _position(self._tokens.get(partition)):
-            self._tokens[partition] = token
-            self._tokens.move_to_end(partition)
-            if len(self._tokens) > SESSIONS_KEPT:
-                self._tokens.popitem(last=False)
-
-    def forget(self, partition: str) -> None:
-        """Drop a token that no replica can serve."""
-        self._tokens.pop(partition, None)
-
-
 class CosmosContainer:
     """A container's requests.
 
@@ -141,31 +117,31 @@ class CosmosContainer:
     async def read(self, partition: str, id: str) -> Document | None:
         """Return a document, or ``None`` if there is none."""
 
-        async def send(token: str | None) -> Document:
-            item = await self._proxy.read_item(id, partition, **_session(token))
+        async def send(options: Options) -> Document:
+            item = await self._proxy.read_item(id, partition, **options)
             self._sessions.keep(partition, item.get_response_headers())
             return item
 
         try:
-            return await self._send(partition, send)
+            return await self._send("read_item", partition, send, in_session=True)
         except Refused:
             return None
 
     async def query(self, partition: str, sql: str, **parameters: object) -> list[Document]:
         """Return all rows of a query within the partition, which names its parameters ``@name``."""
 
-        async def send(token: str | None) -> list[Document]:
+        async def send(options: Options) -> list[Document]:
             pages = self._proxy.query_items(
                 sql,
                 parameters=_parameters(parameters),
                 partition_key=partition,
-                **_session(token),
+                **options,
             )
             rows = [row async for row in pages]
             self._sessions.keep(partition, pages.get_response_headers())
             return rows
 
-        return await self._send(partition, send)
+        return await self._send("query_items", partition, send, in_session=True)
 
     async def query_everywhere(self, sql: str, *, limit: int, **parameters: object) -> list[Document]:
         """Return rows of a query in all partitions, at most ``limit``, as any replica has them.
@@ -173,15 +149,15 @@ class CosmosContainer:
         The query may have neither TOP nor ORDER BY, which Cosmos DB leaves to the SDK when there are several partitions.
         """
 
-        async def send(_token: str | None) -> list[Document]:
+        async def send(options: Options) -> list[Document]:
             rows: list[Document] = []
-            async for row in self._proxy.query_items(sql, parameters=_parameters(parameters), max_item_count=limit):
+            async for row in self._proxy.query_items(sql, parameters=_parameters(parameters), max_item_count=limit, **options):
                 rows.append(row)
                 if len(rows) == limit:
                     break
             return rows
 
-        return await self._send("", send)
+        return await self._send("query_items", "", send)
 
     async def create(self, partition: str, document: Document) -> None:
         """Store a new document; one that is there already is taken for our own earlier attempt, so ids must be new.
@@ -189,12 +165,12 @@ class CosmosContainer:
         :raises Refused: never for 409.
         """
 
-        async def send(_token: str | None) -> None:
-            item = await self._proxy.create_item(document)
+        async def send(options: Options) -> None:
+            item = await self._proxy.create_item(document, **options)
             self._sessions.keep(partition, item.get_response_headers())
 
         try:
-            await self._send(partition, send)
+            await self._send("create_item", partition, send)
         except Refused as refused:
             if refused.status != 409:
                 raise
@@ -205,21 +181,21 @@ class CosmosContainer:
         :raises Refused: if there is no such document (404) or the condition does not hold (412).
         """
 
-        async def send(_token: str | None) -> Document:
-            item = await self._proxy.patch_item(id, partition, operations, filter_predicate=condition)
+        async def send(options: Options) -> Document:
+            item = await self._proxy.patch_item(id, partition, operations, filter_predicate=condition, **options)
             self._sessions.keep(partition, item.get_response_headers())
             return item
 
-        return await self._send(partition, send)
+        return await self._send("patch_item", partition, send)
 
     async def delete(self, partition: str, id: str) -> None:
         """Remove a document, if it is there."""
 
-        async def send(_token: str | None) -> None:
-            await self._proxy.delete_item(id, partition)
+        async def send(options: Options) -> None:
+            await self._proxy.delete_item(id, partition, **options)
 
         try:
-            await self._send(partition, send)
+            await self._send("delete_item", partition, send)
         except Refused as refused:
             if refused.status != 404:
                 raise
@@ -230,21 +206,28 @@ class CosmosContainer:
         :raises Refused: with the status of the first operation that was refused.
         """
 
-        async def send(token: str | None) -> list[Document]:
+        async def send(options: Options) -> list[Document]:
             # Fresh options for every attempt: the SDK takes the conditions out of those that it is given.
-            fresh = [(kind, arguments, dict(options)) for kind, arguments, options in operations]
-            results = await self._proxy.execute_item_batch(fresh, partition, **_session(token))
+            fresh = [(kind, arguments, dict(conditions)) for kind, arguments, conditions in operations]
+            results = await self._proxy.execute_item_batch(fresh, partition, **options)
             self._sessions.keep(partition, results.get_response_headers())
             return [result.get("resourceBody") or {} for result in results]
 
-        return await self._send(partition, send)
+        return await self._send("execute_batch", partition, send, in_session=True)
 
-    async def _send(self, partition: str, send: Callable[[str | None], Awaitable[R]]) -> R:
+    async def _send(self, name: str, partition: str, send: Send[R], *, in_session: bool = False) -> R:
+        with store_operation("azure.cosmosdb", name, self._proxy.id, refusal=Refused) as operation:
+            return await self._repeat(operation, partition, send, in_session)
+
+    async def _repeat(self, operation: StoreOperation, partition: str, send: Send[R], in_session: bool) -> R:
         started = time.monotonic()
         for attempt in range(1, ATTEMPTS + 1):
+            options: Options = {"raw_response_hook": partial(_note_answer, operation)}
+            if in_session and (token := self._sessions.get(partition)):
+                options["session_token"] = token
             try:
                 async with asyncio.timeout(REQUEST_SECONDS):
-                    return await send(self._sessions.get(partition))
+                    return await send(options)
             except (CosmosHttpResponseError, CosmosBatchOperationError) as error:
                 self._sessions.keep(partition, error.headers)
                 failure: Exception = self._passing(error)
@@ -256,6 +239,7 @@ class CosmosContainer:
                 failure, wait = error, _backoff(attempt)
             if attempt == ATTEMPTS or time.monotonic() + wait > started + REQUEST_SECONDS:
                 break
+            operation.retried(str(getattr(failure, "status_code", None) or type(failure).__name__))
             await asyncio.sleep(wait)
         logger.warning("Cosmos DB container %s: gave up after %d attempts", self._proxy.id, attempt, exc_info=failure)
         self._forget_unservable(partition, failure)
@@ -282,17 +266,10 @@ def _parameters(values: Mapping[str, object]) -> list[Document]:
     return [{"name": f"@{name}", "value": value} for name, value in values.items()]
 
 
-def _session(token: str | None) -> dict[str, Any]:
-    return {"session_token": token} if token else {}
-
-
-def _position(token: str | None) -> tuple[int, int]:
-    """Return a token's age: ``0:-1#33#…`` is version -1, position 33 of partition range 0."""
-    if token is None:
-        return (-2, 0)
-    version, _, rest = token.rpartition(":")[2].partition("#")
-    position = rest.partition("#")[0]
-    return (int(version), int(position)) if position else (-1, int(version))
+def _note_answer(operation: StoreOperation, answer: Any) -> None:
+    """Take an answer's status and charge; the SDK calls this for each answer, whatever it holds."""
+    response = answer.http_response
+    operation.answered(response.status_code, float(response.headers.get(REQUEST_CHARGE, 0)))
 
 
 def _backoff(attempt: int) -> float:

@@ -7,10 +7,12 @@ import logging
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
 from errors import StoreMisconfigured, StoreUnavailable
+from store_operations import store_operation
 
 R = TypeVar("R")
 Work = Callable[[sqlite3.Connection], R]
@@ -121,30 +123,32 @@ class SqliteDatabase:
     async def open(self) -> None:
         """Connect, make the folder and the file if they are missing, and bring the schema up to date."""
         try:
-            await self._call(self._open)
+            await self._call("open", self._open)
         except BaseException:
+            # Whoever opens may be cancelled while the thread goes on and connects.
+            self._executor.submit(self._disconnect)
             self._executor.shutdown(wait=False)
             raise
 
     async def close(self) -> None:
         """Wait for the transactions that have been started, then disconnect."""
-        await self._call(lambda: self._connection.close())
+        await self._call("close", self._disconnect)
         self._executor.shutdown(wait=False)
 
     async def read(self, work: Work[R]) -> R:
         """Run ``work`` in a transaction that sees one moment of the database."""
-        return await self._call(lambda: _transaction(self._connection, "BEGIN", work))
+        return await self._call("read", lambda: _transaction(self._connection, "BEGIN", work))
 
     async def write(self, work: Work[R]) -> R:
         """Run ``work`` in a transaction that holds the write lock; an exception undoes all of it."""
-        return await self._call(lambda: _transaction(self._connection, "BEGIN IMMEDIATE", work))
+        return await self._call("write", lambda: _transaction(self._connection, "BEGIN IMMEDIATE", work))
 
     async def empty_log(self) -> bool:
         """Move the write-ahead log into the file and empty it; return whether nobody was in the way.
 
         A transaction in another process is in the way, and hardly waited for: everybody here would have to wait too.
         """
-        return await self._call(lambda: _empty_log(self._connection))
+        return await self._call("empty_log", lambda: _empty_log(self._connection))
 
     def _open(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -162,7 +166,15 @@ class SqliteDatabase:
             db.close()
             raise
 
-    async def _call(self, work: Callable[[], R]) -> R:
+    def _disconnect(self) -> None:
+        with suppress(AttributeError):  # never connected
+            self._connection.close()
+
+    async def _call(self, name: str, work: Callable[[], R]) -> R:
+        with store_operation("sqlite", name, self._path.name):
+            return await self._run(work)
+
+    async def _run(self, work: Callable[[], R]) -> R:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._executor, work)
         except (sqlite3.Error, OSError) as error:

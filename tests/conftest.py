@@ -1,11 +1,13 @@
 """The thread stores as fixtures: what takes ``store`` or ``backend`` runs on each of them."""
 
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from store import ThreadStore
+from tests.collected import Collected, collecting
 from tests.store_fixtures import Backend, SqliteBackend, cosmos_backend
 
 
@@ -14,6 +16,8 @@ async def backend(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
     if request.param == "sqlite":
         yield SqliteBackend(tmp_path / "chat.db")
         return
+    if request.node.get_closest_marker("server_clock") and "COSMOS_TEST_ENDPOINT" in os.environ:
+        pytest.skip("a real account goes by its own clock")
     async with cosmos_backend() as cosmos:
         yield cosmos
 
@@ -22,3 +26,10 @@ async def backend(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
 async def store(backend: Backend) -> AsyncIterator[ThreadStore]:
     async with backend.new() as store:
         yield store
+
+
+@pytest.fixture
+def collected() -> Iterator[Collected]:
+    """What a collector would get from this test."""
+    with collecting() as collected:
+        yield collected

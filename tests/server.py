@@ -33,7 +33,8 @@ class Server(uvicorn.Server):
 async def serve(app: ASGIApp) -> AsyncIterator[str]:
     """Serve an ASGI app on a free port and yield its address."""
     server = Server(app)
-    with socket.socket() as listener:
+    # The protocol is named because asyncio leaves Nagle's algorithm on otherwise: 40 ms a request.
+    with socket.socket(proto=socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
         task = asyncio.create_task(server._serve([listener]))
         await server.ready.wait()

@@ -33,7 +33,7 @@ async def do_turn(path: Path, thread_id: str, kill_at: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     async with SqliteStore(path) as store:
-        await store._database._call(lambda: store._database._connection.set_trace_callback(count))
+        await store._database._call("trace", lambda: store._database._connection.set_trace_callback(count))
         turn = await store.begin_turn(
             OWNER, thread_id, NewMessage(TURN_ID, "hi", {}, "key"), lease_seconds=30, history_limit=10
         )

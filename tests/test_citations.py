@@ -67,7 +67,9 @@ async def test_sources_are_numbered_through_a_whole_run(stream: bool) -> None:
     assert {index for _, index in numbers} == {1, 2, 3, 4}
     assert dict(numbers)["d"] == 4
     assert shown[3] == {"error": "nothing works"}
-    assert [call.result if call.error is None else {"error": call.error} for call in recorder.calls] == shown
+    # Calls that run at the same time end in any order.
+    kept = [call.result if call.error is None else {"error": call.error} for call in recorder.calls]
+    assert sorted(map(json.dumps, kept)) == sorted(map(json.dumps, shown))
     assert {(each.id, each.index) for each in recorder.sources} == numbers
     assert recorder.content == "So it is [4][2]."
 

@@ -329,8 +329,9 @@ async def test_a_late_row_never_brings_a_deleted_thread_back(store: CosmosStore,
     assert fake.container("threads").everything() == []
 
 
-async def test_a_replay_mends_a_row_that_was_lost(
-    backend: CosmosBackend, fake: FakeCosmos, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("looker", ["a replay", "a reader"])
+async def test_whoever_comes_next_mends_a_row_that_was_lost(
+    backend: CosmosBackend, fake: FakeCosmos, caplog: pytest.LogCaptureFixture, looker: str
 ) -> None:
     async with backend.new() as store:
         thread = await store.create_thread(ANN, title=None, metadata={})
@@ -340,7 +341,10 @@ async def test_a_replay_mends_a_row_that_was_lost(
     assert row(fake)["message_count"] == 0
     fake.heal()
     async with backend.new() as store:
-        await store.begin_turn(ANN, thread.id, ask(key="k"), lease_seconds=30, history_limit=40)
+        if looker == "a reader":
+            await store.get_thread(ANN, thread.id)
+        else:
+            await store.begin_turn(ANN, thread.id, ask(key="k"), lease_seconds=30, history_limit=40)
     assert row(fake)["message_count"] == 2
 
 

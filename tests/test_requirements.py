@@ -12,6 +12,8 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 FILES = {"app.in": "../requirements.txt", "local.in": "local.txt", "dev.in": "dev.txt"}
+# Installed in an environment of its own.
+APART = {"checkov.in": "checkov.txt", "load.in": "load.txt"}
 
 
 def requirements(path: Path) -> list[Requirement]:
@@ -44,8 +46,8 @@ def needed(direct: list[Requirement]) -> set[str]:
     return {name for name, _ in found}
 
 
-@pytest.mark.parametrize(("source", "compiled"), FILES.items())
-def test_the_pins_are_exact_and_name_no_registry(source: str, compiled: str) -> None:
+@pytest.mark.parametrize("compiled", [*FILES.values(), *APART.values()])
+def test_the_pins_are_exact_and_name_no_registry(compiled: str) -> None:
     path = ROOT / "requirements" / compiled
     assert "://" not in path.read_text()
     assert "--" not in path.read_text()
@@ -61,6 +63,12 @@ def test_the_pins_are_what_the_direct_requirements_need(source: str, compiled: s
     assert needed(direct) == set(pinned), "stale: run `make lock`"
     for item in direct:
         assert item.specifier.contains(pinned[canonicalize_name(item.name)]), "stale: run `make lock`"
+
+
+@pytest.mark.parametrize(("source", "compiled"), APART.items())
+def test_what_is_installed_apart_is_pinned(source: str, compiled: str) -> None:
+    pinned = {canonicalize_name(item.name) for item in requirements(ROOT / "requirements" / compiled)}
+    assert {canonicalize_name(item.name) for item in requirements(ROOT / "requirements" / source)} <= pinned
 
 
 @pytest.mark.parametrize("compiled", FILES.values())

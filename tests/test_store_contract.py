@@ -50,6 +50,12 @@ async def all_threads(store: ThreadStore, *, limit: int, status: ThreadStatus | 
             return pages
 
 
+async def test_a_store_that_works_answers_a_ping_and_stores_nothing(store: ThreadStore, backend: Backend) -> None:
+    await store.ping()
+    await store.ping()
+    assert "ping" not in await backend.everything()
+
+
 # Threads
 
 

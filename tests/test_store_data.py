@@ -185,6 +185,7 @@ async def test_erasures_that_are_not_there(store: ThreadStore) -> None:
         await store.get_erasure(BOB, receipt.id)
 
 
+@pytest.mark.server_clock
 async def test_a_receipt_expires(store: ThreadStore) -> None:
     receipt = await erase(store)
     running = await store.begin_erasure(ANN)
@@ -222,6 +223,7 @@ async def test_abandoned_erasures_are_found_by_any_process(backend: Backend, sto
 # Retention
 
 
+@pytest.mark.server_clock
 async def test_idle_threads_of_all_owners_are_found(store: ThreadStore) -> None:
     old = [Owned(owner, (await new_thread(store, owner)).id) for owner in (ANN, BOB, ANN)]
     with time_machine.travel(utcnow() + timedelta(days=10), tick=True):

@@ -212,6 +212,7 @@ async def test_events_stored_again_come_once(store: ThreadStore, thread: Thread)
     assert await event_ids(store, thread, turn_id, 3) == [4, 5, 6]
 
 
+@pytest.mark.server_clock
 async def test_events_are_forgotten_in_time(store: ThreadStore, thread: Thread) -> None:
     started = await begin(store, thread.id)
     await store.save_events([batch(thread, started.turn_id, [1, 2], seconds=60)])

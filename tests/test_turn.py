@@ -192,7 +192,7 @@ class WatchedStore(SqliteStore):
         super().__init__(path)
         self.renewals = asyncio.Semaphore(0)
         self.renewal_error: Exception | None = None
-        self.commit_errors: list[Exception] = []
+        self.commit_errors: list[Exception | None] = []
         self.errors_after_commit: list[BaseException] = []
 
     async def renew_lease(self, turn: StartedTurn, *, lease_seconds: float) -> None:
@@ -202,8 +202,8 @@ class WatchedStore(SqliteStore):
         await super().renew_lease(turn, lease_seconds=lease_seconds)
 
     async def commit_turn(self, turn: StartedTurn, *, message: Message, reply: Message | None, final_event_id: int) -> None:
-        if self.commit_errors:
-            raise self.commit_errors.pop()
+        if self.commit_errors and (error := self.commit_errors.pop()):
+            raise error
         await super().commit_turn(turn, message=message, reply=reply, final_event_id=final_event_id)
         if self.errors_after_commit:
             raise self.errors_after_commit.pop()
@@ -277,7 +277,10 @@ async def test_a_turn_whose_thread_is_deleted_is_cancelled(watched: WatchedStore
     assert gate.cancelled
 
 
-async def test_a_commit_that_fails_for_good_is_told_and_the_message_kept(watched: WatchedStore) -> None:
+async def test_a_commit_that_fails_for_good_is_told_and_the_message_kept(
+    watched: WatchedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("turn.RETRY_SECONDS", 31)
     thread = await watched.create_thread(OWNER, title=None, metadata={})
     turns = turns_of(watched, ScriptedAgent(say_hello))
     watched.commit_errors = [StoreUnavailable(), StoreUnavailable()]
@@ -298,6 +301,25 @@ async def test_a_commit_whose_answer_was_lost_ends_as_it_is_stored(watched: Watc
     final = (await events_of(turn))[-1]
     assert (final.type, final.data["message"]) == ("message.completed", (await messages_of(watched, thread))[1])
     assert (await watched.get_progress(OWNER, thread.id, turn.id, after=None)).final_event_id == final.id
+
+
+async def test_nobody_is_told_an_end_until_it_is_known(watched: WatchedStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("turn.RETRY_SECONDS", 0)
+    thread = await watched.create_thread(OWNER, title=None, metadata={})
+    watched.commit_errors = [StoreUnavailable(), StoreUnavailable(), None]
+    watched.errors_after_commit = [StoreUnavailable()]
+    turns = turns_of(watched, ScriptedAgent(say_hello))
+    assert (await events_of(await start(turns, thread)))[-1].type == "message.completed"
+    assert [m.status for m in await messages_of(watched, thread)] == ["completed", "completed"]
+
+
+async def test_a_failure_is_stored_as_soon_as_the_store_is_back(watched: WatchedStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("turn.RETRY_SECONDS", 0)
+    thread = await watched.create_thread(OWNER, title=None, metadata={})
+    watched.commit_errors = [StoreUnavailable(), StoreUnavailable(), StoreUnavailable()]
+    turns = turns_of(watched, ScriptedAgent(say_hello))
+    assert (await events_of(await start(turns, thread)))[-1].type == "turn.failed"
+    assert [m.status for m in await messages_of(watched, thread)] == ["failed"]
 
 
 async def test_stopping_in_the_middle_of_a_commit_ends_as_it_is_stored(watched: WatchedStore) -> None:

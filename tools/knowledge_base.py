@@ -53,8 +53,8 @@ class Article:
 @asynccontextmanager
 async def open_knowledge_base(folder: Path = FOLDER) -> AsyncIterator[Callable[..., list[Hit]]]:
     """Read and index the articles once, and yield the tool ``search_knowledge_base``."""
-    index = await asyncio.to_thread(lambda: Index(read_articles(folder)))
-    with closing(index):
+    with closing(Index()) as index:
+        await asyncio.to_thread(lambda: index.fill(read_articles(folder)))
         yield as_tool(index)
 
 
@@ -80,20 +80,26 @@ def as_tool(index: "Index") -> Callable[..., list[Hit]]:
 class Index:
     """A full-text index in memory. Its tool runs in threads, so it takes care of its own lock."""
 
-    def __init__(self, articles: list[Article]) -> None:
-        self.categories = sorted({article.category for article in articles})
+    def __init__(self) -> None:
+        self.categories: list[str] = []
         self._lock = threading.Lock()
         self._db = sqlite3.connect(":memory:", check_same_thread=False)
-        self._db.execute(
-            "CREATE VIRTUAL TABLE articles USING fts5 "
-            "(id UNINDEXED, title, category UNINDEXED, url UNINDEXED, text, tokenize = 'porter unicode61')"
-        )
+
+    def fill(self, articles: list[Article]) -> None:
+        """Take the articles in, once."""
+        self.categories = sorted({article.category for article in articles})
         rows = [(article.id, article.title, article.category, article.url, article.text) for article in articles]
-        self._db.executemany("INSERT INTO articles VALUES (?, ?, ?, ?, ?)", rows)
+        with self._lock:
+            self._db.execute(
+                "CREATE VIRTUAL TABLE articles USING fts5 "
+                "(id UNINDEXED, title, category UNINDEXED, url UNINDEXED, text, tokenize = 'porter unicode61')"
+            )
+            self._db.executemany("INSERT INTO articles VALUES (?, ?, ?, ?, ?)", rows)
 
     def close(self) -> None:
-        """Free the index."""
-        self._db.close()
+        """Free the index, after what its threads are doing with it."""
+        with self._lock:
+            self._db.close()
 
     def search(self, query: str, category: str | None, limit: int) -> list[Hit]:
         """Return the best matches; articles without any of the query's meaningful words are no matches."""

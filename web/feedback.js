@@ -11,6 +11,7 @@ export class FeedbackView {
   #message = null;
   #rating = null;
   #busy = false;
+  #presses = Promise.resolve();
 
   constructor() {
     this.up = iconButton("thumb-up", "Good answer", () => this.#toggle("up"), { "aria-pressed": "false" });
@@ -44,7 +45,12 @@ export class FeedbackView {
     if (rating !== "down") this.form.hidden = true;
   }
 
-  async #toggle(rating) {
+  /** One press after another: the second is about what the first has stored. */
+  #toggle(rating) {
+    this.#presses = this.#presses.then(() => this.#rate(rating));
+  }
+
+  async #rate(rating) {
     const next = this.#rating === rating ? null : rating;
     if (!(await this.#store(next, null)) || next !== "down") return;
     this.comment.value = "";
@@ -55,6 +61,7 @@ export class FeedbackView {
 
   async #send(event) {
     event.preventDefault();
+    await this.#presses;
     const comment = this.comment.value.trim();
     if (comment && !(await this.#store("down", comment))) return;
     this.#close();

@@ -21,6 +21,7 @@ from tests.bench.forwarder import request_body
 from tests.bench.guards import bench_guards
 from tests.bench.load import Client, latencies, median_latency, throughput
 from tests.bench.streaming import bench_streaming
+from tests.bench.telemetry import bench_telemetry
 
 CONTENTS = {0: "Say something", 2: "Weather and a tip, please [2 tools]"}
 TARGETS = {0: (2.5, 400.0), 2: (5.0, 180.0)}
@@ -129,6 +130,18 @@ async def bench_long_threads(model_url: str, data_dir: Path) -> None:
         report("turn in a thread of 2,000 messages", long_ms, "ms", "", f"{(long_ms / short_ms - 1) * 100:+.0f} % (target 15)")
 
 
+async def bench_ready(model_url: str, data_dir: Path) -> None:
+    async with processes.api(data_dir, model_url) as (api_url, _), Client(api_url) as client:
+        while (await client.request("GET", "/api/ready"))[0] != 200:
+            pass
+        taken = []
+        for _ in range(500):
+            start = time.perf_counter()
+            await client.json("GET", "/api/ready")
+            taken.append((time.perf_counter() - start) * 1000)
+        report("/api/ready, cached", statistics.median(taken), "ms", "< 5", f"99th percentile {sorted(taken)[-5]:.2f}")
+
+
 async def bench_memory(model_url: str, data_dir: Path) -> None:
     async with processes.api(data_dir, model_url) as (api_url, process):
         threads = await new_threads(api_url, 100)
@@ -180,7 +193,9 @@ async def main() -> None:
             await bench_turns(model_url, Path(folder))
             await bench_streaming(model_url, Path(folder), report)
             await bench_guards(model_url, Path(folder), report)
+            await bench_telemetry(model_url, Path(folder), report)
             await bench_long_threads(model_url, Path(folder))
+            await bench_ready(model_url, Path(folder))
             await bench_memory(model_url, Path(folder))
             await bench_cold_start(model_url, Path(folder))
         if sys.version_info >= (3, 13):

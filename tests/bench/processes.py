@@ -61,6 +61,14 @@ async def fake_model() -> AsyncIterator[str]:
 
 
 @asynccontextmanager
+async def collector() -> AsyncIterator[str]:
+    """Run the telemetry collector, which takes everything; yield its address."""
+    port = free_port()
+    async with program(sys.executable, "-m", "tests.fakes.otlp", str(port), port=port):
+        yield f"http://127.0.0.1:{port}"
+
+
+@asynccontextmanager
 async def forwarder(model_url: str) -> AsyncIterator[str]:
     """Run the bare forwarder; yield its address."""
     port = free_port()
@@ -84,6 +92,8 @@ def api_environment(port: int, data_dir: Path, model_url: str) -> dict[str, str]
         "OPENAI_BASE_URL": f"{model_url}/v1",
         "OPENAI_MODEL": "fake",
         "WEATHER_PROVIDER": "sample",
+        # Not a line a request between the figures.
+        "LOG_LEVEL": "WARNING",
     }
 
 

@@ -10,13 +10,14 @@ import asyncio
 import importlib
 import importlib.util
 import json
+import logging
 import re
 import socket
 import sys
 import uuid
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
@@ -102,6 +103,8 @@ class FunctionsHost(httpx2.AsyncBaseTransport):
         self.functions = sorted(http, key=lambda function: function.name.upper())
         self.triggered = {function.name: function for function in functions if isinstance(function, TriggeredFunction)}
         self.invocations: deque[tuple[str, Any]] = deque(maxlen=100)
+        # The span of each invocation, as the functions are told.
+        self.traceparents: list[str] = []
         self._worker = httpx2.URL(worker)
         self._http = httpx2.AsyncHTTPTransport(limits=httpx2.Limits(max_connections=None))
         self._runtime = importlib.import_module("azure_functions_runtime.handle_event")
@@ -123,7 +126,7 @@ class FunctionsHost(httpx2.AsyncBaseTransport):
         timer = self.triggered[name]
         due = {"Schedule": {"AdjustForDST": True}, "ScheduleStatus": None, "IsPastDue": False}
         data = OneOf("data", name=timer.trigger["name"], data=OneOf("json", json=json.dumps(due)))
-        request = _invocation(timer.id, [data], str(uuid.uuid4()))
+        request = _invocation(timer.id, [data], str(uuid.uuid4()), self._begin_span(None))
         response = await self._runtime.invocation_request(_event(invocation_request=request))
         return response.result
 
@@ -131,7 +134,7 @@ class FunctionsHost(httpx2.AsyncBaseTransport):
         """Call a queue-triggered function with a message's body as the host does; return the result."""
         function = self.triggered[name]
         data = OneOf("data", name=function.trigger["name"], data=OneOf("string", string=body))
-        request = _invocation(function.id, [data], str(uuid.uuid4()))
+        request = _invocation(function.id, [data], str(uuid.uuid4()), self._begin_span(None))
         request.trigger_metadata = {"DequeueCount": OneOf("json", json=str(attempt))}
         response = await self._runtime.invocation_request(_event(invocation_request=request))
         return response.result
@@ -143,7 +146,8 @@ class FunctionsHost(httpx2.AsyncBaseTransport):
 
     async def _invoke(self, function: IndexedFunction, params: dict[str, str], request: httpx2.Request) -> httpx2.Response:
         invocation = str(uuid.uuid4())
-        task = asyncio.create_task(self._run(function, params, invocation))
+        traceparent = self._begin_span(request.headers.get("traceparent"))
+        task = asyncio.create_task(self._run(function, params, invocation, traceparent))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         url = request.url.copy_with(scheme="http", host=self._worker.host, port=self._worker.port)
@@ -152,12 +156,32 @@ class FunctionsHost(httpx2.AsyncBaseTransport):
             httpx2.Request(request.method, url, headers=headers, stream=request.stream, extensions=request.extensions)
         )
 
-    async def _run(self, function: IndexedFunction, params: dict[str, str], invocation: str) -> None:
+    def _begin_span(self, caller: str | None) -> str:
+        """Return the traceparent of a new invocation, in the caller's trace or one of its own."""
+        trace = caller.split("-")[1] if caller else uuid.uuid4().hex
+        self.traceparents.append(f"00-{trace}-{uuid.uuid4().hex[:16]}-01")
+        return self.traceparents[-1]
+
+    async def _run(self, function: IndexedFunction, params: dict[str, str], invocation: str, traceparent: str) -> None:
         INVOCATION.set(invocation)
         http = SimpleNamespace(method="", url="", headers={}, params=params, query={}, body=OneOf())
-        request = _invocation(function.id, [OneOf("data", name="req", data=OneOf("http", http=http))], invocation)
+        request = _invocation(function.id, [OneOf("data", name="req", data=OneOf("http", http=http))], invocation, traceparent)
         response = await self._runtime.invocation_request(_event(invocation_request=request))
         self.invocations.append((function.name, response.result))
+
+
+@contextmanager
+def _own_logging() -> Iterator[None]:
+    """Undo what a function app does to the process's log lines."""
+    root = logging.getLogger()
+    level, handlers = root.level, [(handler, handler.formatter) for handler in root.handlers]
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        root.handlers = [handler for handler, _ in handlers]
+        for handler, formatter in handlers:
+            handler.setFormatter(formatter)
 
 
 @asynccontextmanager
@@ -168,6 +192,7 @@ async def start_host(folder: Path, script: str) -> AsyncIterator[FunctionsHost]:
     sys.modules.pop(stem, None)
     server: asyncio.Future[WorkerServer] = asyncio.get_running_loop().create_future()
     with (
+        _own_logging(),
         mock.patch.object(uvicorn, "Server", partial(WorkerServer, started=server)),
         mock.patch.dict("os.environ", {"PYTHON_SCRIPT_FILE_NAME": script}),
         mock.patch.object(sys, "path", [str(folder), *sys.path]),
@@ -240,12 +265,12 @@ def _init(folder: Path) -> SimpleNamespace:
     return _event(worker_init_request=SimpleNamespace(capabilities={}, function_app_directory=str(folder)))
 
 
-def _invocation(function_id: str, input_data: list[OneOf], invocation: str) -> SimpleNamespace:
+def _invocation(function_id: str, input_data: list[OneOf], invocation: str, traceparent: str) -> SimpleNamespace:
     return SimpleNamespace(
         invocation_id=invocation,
         function_id=function_id,
         input_data=input_data,
         trigger_metadata={},
-        trace_context=SimpleNamespace(trace_parent="", trace_state="", attributes={}),
+        trace_context=SimpleNamespace(trace_parent=traceparent, trace_state="", attributes={}),
         retry_context=SimpleNamespace(retry_count=0, max_retry_count=0, exception=None),
     )

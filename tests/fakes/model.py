@@ -53,8 +53,14 @@ class Reply:
     body: bytes | None = None
 
 
+MODELS = Reply(body=b'{"object": "list", "data": [{"id": "fake", "object": "model"}]}')
+
+
 class FakeModel:
-    """The server. ``replies`` are used up one request at a time, the last one again and again; ``requests`` are the bodies."""
+    """The server. ``replies`` are used up one request at a time, the last one again and again; ``requests`` are the bodies.
+
+    ``models`` is the reply to whoever asks for the list of models.
+    """
 
     def __init__(self, *replies: Reply) -> None:
         self.replies = list(replies)
@@ -62,6 +68,7 @@ class FakeModel:
         self.headers: list[dict[str, str]] = []
         self.paths: list[str] = []
         self.disconnected = asyncio.Event()
+        self.models = MODELS
         self._server: asyncio.Server
         self._connections: set[asyncio.Task[None]] = set()
 
@@ -102,9 +109,13 @@ class FakeModel:
         """Answer one request; return whether the connection stays."""
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:]) if name}
-        request = json.loads(await reader.readexactly(int(headers["content-length"])))
-        self.paths.append(head[0].split(" ")[1])
+        method, path, _ = head[0].split(" ")
+        self.paths.append(path)
         self.headers.append(headers)
+        if method == "GET":
+            await answer(writer, {}, self.models)
+            return False
+        request = json.loads(await reader.readexactly(int(headers["content-length"])))
         self.requests.append(request)
         answering = asyncio.create_task(answer(writer, request, self.reply_to(request)))
         leaving = asyncio.create_task(reader.read(1))
@@ -243,6 +254,10 @@ class InstantModel(asyncio.Protocol):
         self._buffer += data
         while (end := self._buffer.find(b"\r\n\r\n")) >= 0:
             head = self._buffer[:end].lower()
+            if head.startswith(b"get "):
+                self._buffer = self._buffer[end + 4 :]
+                self._write_json(MODELS.body or b"")
+                continue
             start = head.index(b"content-length:") + 15
             length = int(head[start : (head + b"\r\n").index(b"\r\n", start)])
             if len(self._buffer) < end + 4 + length:
@@ -250,6 +265,9 @@ class InstantModel(asyncio.Protocol):
             body = self._buffer[end + 4 : end + 4 + length]
             self._buffer = self._buffer[end + 4 + length :]
             self._answer(json.loads(body))
+
+    def _write_json(self, body: bytes) -> None:
+        self._transport.write(head_of(200, {"content-type": "application/json", "content-length": str(len(body))}) + body)
 
     def _answer(self, request: dict[str, Any]) -> None:
         last = request["messages"][-1]

@@ -18,12 +18,14 @@ needs_redis = pytest.mark.skipif(SERVER is None, reason="needs redis-server")
 class RedisServer:
     """Use it as an async context manager; it can go away and come back in between."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str, tls: bool = False) -> None:
         self._folder = folder
+        self._options = options
+        self._tls = tls
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self._port: int = probe.getsockname()[1]
-        self.url = f"redis://127.0.0.1:{self._port}"
+        self.url = f"{'rediss' if tls else 'redis'}://127.0.0.1:{self._port}"
         self._process: asyncio.subprocess.Process | None = None
 
     async def __aenter__(self) -> Self:
@@ -35,11 +37,12 @@ class RedisServer:
 
     async def start(self) -> None:
         assert SERVER
-        options = ("--port", str(self._port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self._folder))
+        ports = ("--port", "0", "--tls-port", str(self._port)) if self._tls else ("--port", str(self._port))
+        options = (*ports, "--bind", "127.0.0.1", "--save", "", "--dir", str(self._folder), *self._options)
         self._process = await asyncio.create_subprocess_exec(SERVER, *options, stdout=asyncio.subprocess.PIPE)
         assert self._process.stdout
-        while b"Ready to accept connections" not in await self._process.stdout.readline():
-            assert self._process.returncode is None
+        while b"Ready to accept connections" not in (line := await self._process.stdout.readline()):
+            assert line, "Redis did not start"
 
     async def stop(self) -> None:
         if self._process:

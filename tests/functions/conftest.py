@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+import safe_logging
 from tests.fakes.functions_host import FunctionsHost, start_host
 
 HERE = Path(__file__).parent
@@ -16,6 +17,7 @@ HERE = Path(__file__).parent
 @pytest.fixture
 async def sample() -> AsyncIterator[FunctionsHost]:
     """The sample app in the runtime."""
+    safe_logging.install()
     async with start_host(HERE, "sample_app.py") as host:
         yield host
 

@@ -38,6 +38,7 @@ NAMES = [
     "get_info",
     "get_openapi",
     "get_page_file",
+    "get_ready",
     "get_thread",
     "get_turn",
     "get_usage",

@@ -17,7 +17,20 @@ from settings import Settings
 
 ROOT = Path(__file__).parent.parent.parent
 SHIPPED = {"function_app.py", "host.json", "requirements.txt", "web/docs/index.html", "web/docs/swagger-ui-bundle.js"}
-KEPT = {"tests", "docs", "scripts", "infra", "requirements", "node_modules", ".git", ".venv", ".data", ".ci"}
+KEPT = {
+    "tests",
+    "loadtest",
+    "Dockerfile",
+    "docs",
+    "scripts",
+    "infra",
+    "requirements",
+    "node_modules",
+    ".git",
+    ".venv",
+    ".data",
+    ".ci",
+}
 HOST_SETTINGS = {
     "FUNCTIONS_WORKER_RUNTIME",
     "AzureWebJobsStorage",
@@ -138,6 +151,8 @@ def test_host_leaves_the_paths_to_the_functions() -> None:
     host = json.loads((ROOT / "host.json").read_text())
     assert host["version"] == "2.0"
     assert host["extensions"]["http"]["routePrefix"] == ""
+    # Lets the host leave to the worker what the worker records itself.
+    assert host["telemetryMode"] == "OpenTelemetry"
     assert host["extensionBundle"]["version"] == "[4.*, 5.0.0)"
 
 

@@ -1,0 +1,71 @@
+"""``python -m doctor``: examine everything, print what was found, exit with 1 if anything is wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+
+from doctor.azure import SIGNED_IN_USER, check_identity
+from doctor.findings import Finding, examine
+from doctor.machine import REDIS_COMMAND, check_clock, check_redis, check_sqlite, check_tools, sqlite_command
+from settings import Settings, SettingsError, load_settings
+
+
+async def diagnose(settings: Settings) -> list[Finding]:
+    """Return all findings, in the order in which they are worth reading."""
+    principal = SIGNED_IN_USER
+
+    async def identity() -> list[Finding]:
+        nonlocal principal
+        findings, principal = await check_identity(settings)
+        return findings
+
+    async def store() -> list[Finding]:
+        if settings.cosmos_endpoint is None:
+            return await check_sqlite(settings)
+        from doctor.cosmos_db import CosmosDoctor
+
+        return await CosmosDoctor(settings.cosmos_endpoint, settings, principal).check()
+
+    async def model() -> list[Finding]:
+        from doctor.model import ModelDoctor
+
+        return await ModelDoctor(settings, principal).check()
+
+    first = await examine("identity", identity, mend="az login")
+    checks = [
+        examine("store", store, mend=sqlite_command(settings) if settings.cosmos_endpoint is None else "az login"),
+        examine("model", model, mend="az login"),
+        examine("tools", lambda: check_tools(settings), mend="git restore knowledge tools"),
+        examine("clock", lambda: check_clock(settings), mend="timedatectl"),
+    ]
+    if settings.redis_url:
+        checks.append(examine("Redis", lambda: check_redis(settings), mend=REDIS_COMMAND))
+    return [_about(settings), *first, *(finding for found in await asyncio.gather(*checks) for finding in found)]
+
+
+def _about(settings: Settings) -> Finding:
+    store = settings.cosmos_endpoint or settings.data_dir / "chat.db"
+    callers = "callers sign in" if settings.has_identity else "this machine only"
+    return Finding("settings", f"model {settings.model_name} ({settings.model_kind}), store {store}, {callers}")
+
+
+def main() -> int:
+    """Examine, print, and return the exit code."""
+    # The libraries' own words come without order, and may hold more than should be shown.
+    logging.disable()
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        mend = "see the table of settings in README.md"
+        findings = [Finding("settings", line, mend) for line in str(error).splitlines()]
+    else:
+        findings = asyncio.run(diagnose(settings))
+    faults = sum(finding.mend is not None for finding in findings)
+    print(*findings, f"Faults: {faults}", sep="\n")  # noqa: T201 - this program's purpose
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

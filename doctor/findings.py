@@ -1,0 +1,34 @@
+"""What the doctor says about one thing, and how a check is kept from failing or hanging."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+CHECK_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A thing as it is; or, with ``mend``, what is wrong with it and the command that mends it."""
+
+    subject: str
+    text: str
+    mend: str | None = None
+
+    def __str__(self) -> str:
+        if self.mend is None:
+            return f"ok     {self.subject}: {self.text}"
+        return f"FAULT  {self.subject}: {self.text}\n       mend: {self.mend}"
+
+
+async def examine(subject: str, check: Callable[[], Awaitable[list[Finding]]], *, mend: str) -> list[Finding]:
+    """Return what a check finds; one that raises or takes too long is a fault, of which only the exception's type is told."""
+    try:
+        async with asyncio.timeout(CHECK_SECONDS):
+            return await check()
+    except TimeoutError:
+        return [Finding(subject, f"no answer within {CHECK_SECONDS:g} seconds", mend)]
+    except Exception as error:  # noqa: BLE001 - whatever is wrong is what the doctor is here to tell
+        return [Finding(subject, f"failed with {type(error).__name__}", mend)]

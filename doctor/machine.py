@@ -1,0 +1,74 @@
+"""What is on or near this machine: tools and articles, the SQLite file, Redis, and the clock."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from email.utils import parsedate_to_datetime
+from shlex import quote
+
+import httpx2
+
+from doctor.findings import Finding
+from openai_model import OPENAI_URL
+from quota_backend import open_quota_backend
+from records import utcnow
+from settings import Settings
+from store import open_store
+from tools import open_tools
+from tools.knowledge_base import FOLDER, read_articles
+
+CLOCK_SECONDS = 5.0
+MAX_SKEW_SECONDS = 5.0
+# The address is not spelt out: it may hold a password.
+REDIS_COMMAND = 'redis-cli -u "$REDIS_URL" ping'
+
+
+async def check_tools(settings: Settings) -> list[Finding]:
+    """Open the tools and read the articles."""
+    async with open_tools(settings) as tools:
+        names = ", ".join(tool.__name__ for tool in tools)
+    count = len(await asyncio.to_thread(read_articles, FOLDER))
+    if not count:
+        return [Finding("tools", f"{FOLDER} has no articles", "git restore knowledge")]
+    return [Finding("tools", f"{names}; {count} articles in {FOLDER}")]
+
+
+async def check_sqlite(settings: Settings) -> list[Finding]:
+    """Open the file and read from it."""
+    async with open_store(settings) as store:
+        await store.ping()
+    return [Finding("SQLite", f"{settings.data_dir / 'chat.db'} can be used")]
+
+
+async def check_redis(settings: Settings) -> list[Finding]:
+    """Ping Redis as the limits do, on a connection that is open already, and measure that."""
+    async with open_quota_backend(settings) as counters:
+        await counters.ping()
+        started = time.perf_counter()
+        await counters.ping()
+        return [Finding("Redis", f"answers in {(time.perf_counter() - started) * 1000:.1f} ms")]
+
+
+async def check_clock(settings: Settings) -> list[Finding]:
+    """Compare this machine's clock with that of the first service that tells the time; leases and tokens rely on it."""
+    addresses = [settings.cosmos_endpoint, settings.azure_openai_endpoint, settings.openai_base_url]
+    if settings.model_kind == "openai" and not settings.openai_base_url:
+        addresses.append(OPENAI_URL)
+    async with httpx2.AsyncClient(timeout=CLOCK_SECONDS) as client:
+        for address in filter(None, addresses):
+            try:
+                told = (await client.get(address)).headers.get("date")
+            except httpx2.HTTPError:
+                continue
+            if told:
+                skew = (utcnow() - parsedate_to_datetime(told)).total_seconds()
+                text = f"{abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} {address}"
+                fault = abs(skew) > MAX_SKEW_SECONDS
+                return [Finding("clock", text, "sudo timedatectl set-ntp true" if fault else None)]
+    return [Finding("clock", "not compared: no service here that tells the time")]
+
+
+def sqlite_command(settings: Settings) -> str:
+    """Return what shows more about a file that cannot be used."""
+    return f"ls -ld {quote(str(settings.data_dir))} {quote(str(settings.data_dir / 'chat.db'))}"

@@ -1,0 +1,386 @@
+// Everything that the chat API needs, in one resource group. `azd up` deploys it; docs/deployment.md tells what is what.
+
+targetScope = 'subscription'
+
+@description('Name of the azd environment; part of every name.')
+@minLength(1)
+@maxLength(32)
+param environmentName string
+
+@minLength(1)
+param location string
+
+@description('prod keeps what must not be lost (locks, purge protection, 30 days of backup) and closes the network; dev can be removed at once.')
+@allowed(['dev', 'prod'])
+param environmentType string
+
+@description('Whether data services are reached through private endpoints only; empty: in prod.')
+@allowed(['', 'true', 'false'])
+param usePrivateNetwork string
+
+@description('Whether the data is locked against deletion; empty: in prod.')
+@allowed(['', 'true', 'false'])
+param lockData string
+
+@description('Who deploys; in dev with the same rights on data and model as the app, to run it on their own machine.')
+param developerPrincipalId string
+
+@allowed(['User', 'ServicePrincipal'])
+param developerPrincipalType string
+
+@description('An existing Azure OpenAI account instead of a new one, and its resource group (empty: ours). It must have the deployment.')
+param existingOpenAiName string
+param existingOpenAiResourceGroup string
+param openAiDeployment string
+param openAiModel string
+param openAiModelVersion string
+param openAiSku string
+param openAiCapacity int
+
+@allowed(['serverless', 'autoscale'])
+param cosmosCapacityMode string
+param cosmosMaxThroughput int
+param cosmosDatabase string
+
+@description('Base64 of the JSON list API_KEYS; infra/hooks/preprovision.py makes it from that variable.')
+@secure()
+param apiKeysBase64 string
+
+@description('Whether to create an Azure Managed Redis for quotas that all instances share.')
+param deployRedis bool
+param redisSku string
+
+@description('Address of an existing Redis, with its password.')
+@secure()
+param existingRedisUrl string
+
+@minValue(0)
+@maxValue(100)
+param alwaysReadyInstances int
+
+@description('Bounds the costs of a flood: each instance runs httpConcurrency requests.')
+@minValue(1)
+@maxValue(1000)
+param maximumInstances int
+
+@description('''
+Measured: a process needs 140 to 180 MB under load, so that memory is not what counts. The core is: 2048 MB come with a whole one,
+512 MB with a quarter, which makes a start of 0.6 s one of 2.4 s and leaves 10 streams where 40 could run.
+''')
+@allowed([512, 2048, 4096])
+param instanceMemoryMB int
+
+@description('''
+Requests at once on an instance; Azure's default for Python is 1, which would pay an instance for every caller who waits for the
+model. Measured on a whole core: a streamed turn takes 13 ms of CPU for 50 tokens, 2.6 % of a core at 10 ms a token. 32 such
+streams fill 80 % of it and wait 4 ms longer for their first text; at more, all of them wait.
+''')
+@minValue(1)
+@maxValue(1000)
+param httpConcurrency int
+
+@description('Share of the traces that are sent, 0 to 1. Metrics are always complete.')
+param tracesSamplerRatio string
+param logRetentionInDays int
+param logDailyCapInGB int
+
+@description('Address for alerts and for the budget; none: nobody is told.')
+param alertEmail string
+
+@description('Planned costs of a month, in the currency of the bill. 0: no budget.')
+param budgetAmount int
+
+@description('First day of the month in which the budget was made; infra/hooks/preprovision.py sets it once.')
+param budgetStartDate string
+
+param networkAddressPrefix string
+param appSubnetPrefix string
+param endpointSubnetPrefix string
+
+@description('Settings of the app beyond those that follow from the resources; see settings.py.')
+param extraAppSettings object
+
+var abbreviations = loadJsonContent('./abbreviations.json')
+var token = toLower(uniqueString(subscription().id, environmentName, location))
+var isProd = environmentType == 'prod'
+var isPrivate = empty(usePrivateNetwork) ? isProd : bool(usePrivateNetwork)
+var isLocked = empty(lockData) ? isProd : bool(lockData)
+var publicNetworkAccess = isPrivate ? 'Disabled' : 'Enabled'
+var newOpenAi = empty(existingOpenAiName)
+var dataUsers = concat([
+  {
+    id: identity.outputs.principalId
+    type: 'ServicePrincipal'
+  }
+], isProd || empty(developerPrincipalId) ? [] : [
+  {
+    id: developerPrincipalId
+    type: developerPrincipalType
+  }
+])
+var tags = {
+  'azd-env-name': environmentName
+}
+
+resource group 'Microsoft.Resources/resourceGroups@2024-11-01' = {
+  name: '${abbreviations.resourceGroup}${environmentName}'
+  location: location
+  tags: tags
+}
+
+module identity './core/security/identity.bicep' = {
+  name: 'identity'
+  scope: group
+  params: {
+    name: '${abbreviations.managedIdentity}${token}'
+    location: location
+    tags: tags
+  }
+}
+
+module monitoring './core/monitor/monitoring.bicep' = {
+  name: 'monitoring'
+  scope: group
+  params: {
+    location: location
+    tags: tags
+    logAnalyticsName: '${abbreviations.logAnalytics}${token}'
+    applicationInsightsName: '${abbreviations.applicationInsights}${token}'
+    publisherPrincipalId: identity.outputs.principalId
+    retentionInDays: logRetentionInDays
+    dailyCapInGB: logDailyCapInGB
+  }
+}
+
+module storage './core/storage/storage-account.bicep' = {
+  name: 'storage'
+  scope: group
+  params: {
+    name: '${abbreviations.storageAccount}${token}'
+    location: location
+    tags: tags
+    appPrincipalId: identity.outputs.principalId
+    queueNames: []
+    publicNetworkAccess: publicNetworkAccess
+    logAnalyticsWorkspaceId: monitoring.outputs.logAnalyticsWorkspaceId
+  }
+}
+
+module cosmos './core/database/cosmos-nosql.bicep' = {
+  name: 'cosmos'
+  scope: group
+  params: {
+    name: '${abbreviations.cosmosDb}${token}'
+    location: location
+    tags: tags
+    databaseName: cosmosDatabase
+    contributors: dataUsers
+    capacityMode: cosmosCapacityMode
+    maxThroughput: cosmosMaxThroughput
+    backupTier: isProd ? 'Continuous30Days' : 'Continuous7Days'
+    lock: isLocked
+    publicNetworkAccess: publicNetworkAccess
+    logAnalyticsWorkspaceId: monitoring.outputs.logAnalyticsWorkspaceId
+  }
+}
+
+module openAi './core/ai/openai.bicep' = if (newOpenAi) {
+  name: 'openai'
+  scope: group
+  params: {
+    name: '${abbreviations.cognitiveServices}${token}'
+    location: location
+    tags: tags
+    deploymentName: openAiDeployment
+    modelName: openAiModel
+    modelVersion: openAiModelVersion
+    deploymentSku: openAiSku
+    deploymentCapacity: openAiCapacity
+    publicNetworkAccess: publicNetworkAccess
+    logAnalyticsWorkspaceId: monitoring.outputs.logAnalyticsWorkspaceId
+  }
+}
+
+module openAiAccess './core/ai/openai-access.bicep' = {
+  name: 'openai-access-${token}'
+  scope: resourceGroup(newOpenAi || empty(existingOpenAiResourceGroup) ? group.name : existingOpenAiResourceGroup)
+  params: {
+    accountName: newOpenAi ? openAi.outputs.name : existingOpenAiName
+    users: dataUsers
+  }
+}
+
+module keyVault './core/security/key-vault.bicep' = {
+  name: 'key-vault'
+  scope: group
+  params: {
+    name: '${abbreviations.keyVault}${token}'
+    location: location
+    tags: tags
+    readerPrincipalId: identity.outputs.principalId
+    apiKeys: empty(apiKeysBase64) ? '' : base64ToString(apiKeysBase64)
+    redisUrl: existingRedisUrl
+    purgeProtection: isProd
+    publicNetworkAccess: publicNetworkAccess
+    logAnalyticsWorkspaceId: monitoring.outputs.logAnalyticsWorkspaceId
+  }
+}
+
+module redis './core/cache/managed-redis.bicep' = if (deployRedis) {
+  name: 'redis'
+  scope: group
+  params: {
+    name: '${abbreviations.managedRedis}${token}'
+    location: location
+    tags: tags
+    skuName: redisSku
+    highAvailability: isProd
+    appPrincipalId: identity.outputs.principalId
+    publicNetworkAccess: publicNetworkAccess
+  }
+}
+
+module network './core/network/virtual-network.bicep' = if (isPrivate) {
+  name: 'network'
+  scope: group
+  params: {
+    name: '${abbreviations.virtualNetwork}${token}'
+    location: location
+    tags: tags
+    networkSecurityGroupName: '${abbreviations.networkSecurityGroup}${token}'
+    addressPrefix: networkAddressPrefix
+    appSubnetPrefix: appSubnetPrefix
+    endpointSubnetPrefix: endpointSubnetPrefix
+  }
+}
+
+module privateEndpoints './core/network/private-endpoints.bicep' = if (isPrivate) {
+  name: 'private-endpoints'
+  scope: group
+  params: {
+    location: location
+    tags: tags
+    namePrefix: '${abbreviations.privateEndpoint}${token}-'
+    networkId: isPrivate ? network.outputs.id : ''
+    subnetId: isPrivate ? network.outputs.endpointSubnetId : ''
+    connections: concat([
+      {
+        name: 'cosmos'
+        resourceId: cosmos.outputs.id
+        groupId: 'Sql'
+        zone: 'privatelink.documents.azure.com'
+      }
+      {
+        name: 'openai'
+        resourceId: openAiAccess.outputs.id
+        groupId: 'account'
+        zone: 'privatelink.openai.azure.com'
+      }
+      {
+        name: 'key-vault'
+        resourceId: keyVault.outputs.id
+        groupId: 'vault'
+        zone: 'privatelink.vaultcore.azure.net'
+      }
+      {
+        name: 'blob'
+        resourceId: storage.outputs.id
+        groupId: 'blob'
+        zone: 'privatelink.blob.${environment().suffixes.storage}'
+      }
+      {
+        name: 'queue'
+        resourceId: storage.outputs.id
+        groupId: 'queue'
+        zone: 'privatelink.queue.${environment().suffixes.storage}'
+      }
+      {
+        name: 'table'
+        resourceId: storage.outputs.id
+        groupId: 'table'
+        zone: 'privatelink.table.${environment().suffixes.storage}'
+      }
+    ], deployRedis ? [
+      {
+        name: 'redis'
+        resourceId: redis.outputs.id
+        groupId: 'redisEnterprise'
+        zone: 'privatelink.redis.azure.net'
+      }
+    ] : [])
+  }
+}
+
+module api './core/host/function-app.bicep' = {
+  name: 'api'
+  scope: group
+  params: {
+    name: '${abbreviations.functionApp}${token}'
+    planName: '${abbreviations.functionPlan}${token}'
+    location: location
+    tags: tags
+    serviceName: 'api'
+    identityId: identity.outputs.id
+    identityClientId: identity.outputs.clientId
+    storageBlobEndpoint: storage.outputs.blobEndpoint
+    storageQueueEndpoint: storage.outputs.queueEndpoint
+    packageUri: storage.outputs.packageUri
+    applicationInsightsConnectionString: monitoring.outputs.connectionString
+    tracesSamplerRatio: tracesSamplerRatio
+    cosmosEndpoint: cosmos.outputs.endpoint
+    cosmosDatabase: cosmos.outputs.databaseName
+    openAiEndpoint: openAiAccess.outputs.endpoint
+    openAiDeployment: openAiDeployment
+    apiKeysSecretUri: keyVault.outputs.apiKeysUri
+    redisUrlSecretUri: keyVault.outputs.redisUrlUri
+    redisUrl: deployRedis ? redis.outputs.url : ''
+    extraAppSettings: extraAppSettings
+    subnetId: isPrivate ? network.outputs.appSubnetId : ''
+    alwaysReadyInstances: alwaysReadyInstances
+    maximumInstances: maximumInstances
+    instanceMemoryMB: instanceMemoryMB
+    httpConcurrency: httpConcurrency
+    logAnalyticsWorkspaceId: monitoring.outputs.logAnalyticsWorkspaceId
+  }
+  // Its first start must find every name resolved.
+  dependsOn: [privateEndpoints]
+}
+
+// ---- Operations: alerts, workbook, dashboard ----
+module operations './core/monitor/operations.bicep' = {
+  name: 'operations'
+  scope: group
+  params: {
+    location: location
+    tags: tags
+    environmentName: environmentName
+    logAnalyticsWorkspaceId: monitoring.outputs.logAnalyticsWorkspaceId
+    applicationInsightsId: monitoring.outputs.applicationInsightsId
+    cosmosAccountId: cosmos.outputs.id
+    alertEmail: alertEmail
+    // Where nobody is told, nobody probes: it would keep an instance awake.
+    readyUrl: empty(alertEmail) ? '' : '${api.outputs.endpoint}/api/ready'
+  }
+}
+
+module budget './core/monitor/budget.bicep' = if (budgetAmount > 0 && !empty(alertEmail)) {
+  name: 'budget'
+  scope: group
+  params: {
+    name: '${abbreviations.budget}${environmentName}'
+    amount: budgetAmount
+    alertEmail: alertEmail
+    startDate: budgetStartDate
+  }
+}
+
+// azd keeps these in the environment; infra/hooks reads them.
+output AZURE_RESOURCE_GROUP string = group.name
+output AZURE_KEY_VAULT_NAME string = keyVault.outputs.name
+output SERVICE_API_NAME string = api.outputs.name
+output BASE_URL string = api.outputs.endpoint
+output PRIVATE_NETWORK string = string(isPrivate)
+output COSMOS_ENDPOINT string = cosmos.outputs.endpoint
+output COSMOS_DATABASE string = cosmos.outputs.databaseName
+output AZURE_OPENAI_ENDPOINT string = openAiAccess.outputs.endpoint
+output AZURE_OPENAI_MODEL string = openAiDeployment

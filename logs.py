@@ -1,0 +1,69 @@
+"""How log lines look: JSON objects on Azure, readable text on this machine; the same fields in both.
+
+Beside time, level, logger and message, a line has the fields of :mod:`log_context`, those that its author gave as ``extra``,
+and on Azure the trace that it belongs to. What a line may hold is decided in :mod:`safe_logging`. Collected logs
+(:mod:`telemetry`) have the fields as attributes.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from opentelemetry import trace
+from pydantic_core import to_json
+
+import safe_logging
+from settings import Settings
+
+STANDARD_FIELDS = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName", *safe_logging.EXCEPTION_FIELDS}
+
+
+def install(settings: Settings) -> None:
+    """Set the process's level and the look of its lines; on Azure they go where the worker has its handler."""
+    safe_logging.install()
+    root = logging.getLogger()
+    root.setLevel(settings.log_level)
+    if not root.handlers:
+        root.addHandler(logging.StreamHandler())
+    for handler in root.handlers:
+        handler.setFormatter(JsonFormatter() if settings.website_site_name else TextFormatter())
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+            **dict(fields_of(record)),
+        }
+        context = trace.get_current_span().get_span_context()
+        if context.is_valid:
+            line |= {"trace_id": trace.format_trace_id(context.trace_id), "span_id": trace.format_span_id(context.span_id)}
+        if record.exc_text:
+            line["exception"] = record.exc_text
+        return to_json(line, fallback=str).decode()
+
+
+class TextFormatter(logging.Formatter):
+    """A line that starts as usual and ends with its fields; an exception follows on lines of its own."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the base class's name
+        """Return the line."""
+        fields = [f" {name}={safe_logging.clean(str(value))}" for name, value in fields_of(record)]
+        return super().formatMessage(record) + "".join(fields)
+
+
+def fields_of(record: logging.LogRecord) -> Iterator[tuple[str, Any]]:
+    """Yield a record's own fields."""
+    return ((name, value) for name, value in vars(record).items() if name not in STANDARD_FIELDS)

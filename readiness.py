@@ -1,0 +1,76 @@
+"""Whether this process can answer messages: its store, its model and the limits' Redis, each asked with a real request.
+
+However many callers ask at once, a part is asked once, and its answer counts for a while, so that probes cost nothing. A part
+that has not answered yet does not count as ready.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context
+from time import monotonic
+
+WAIT_SECONDS = 2.0
+FRESH_SECONDS = 5.0
+MODEL_FRESH_SECONDS = 60.0
+logger = logging.getLogger(__name__)
+
+
+class Part:
+    """Something that messages cannot be answered without: ``ask`` raises if it fails; its outcome counts for ``seconds``."""
+
+    def __init__(self, name: str, ask: Callable[[], Awaitable[object]], *, seconds: float = FRESH_SECONDS) -> None:
+        self.name = name
+        self._ask = ask
+        self._seconds = seconds
+        self._fresh_until = 0.0
+        self._asking: asyncio.Task[bool] | None = None
+
+    def asking(self) -> asyncio.Task[bool]:
+        """Return the question that is on its way or whose answer still counts, else a new one; its result: did it work?"""
+        if self._asking is None or (self._asking.done() and monotonic() >= self._fresh_until):
+            # Not a part of the request that happens to come first: others wait for it too.
+            self._asking = asyncio.create_task(self._answers(), context=Context())
+        return self._asking
+
+    async def aclose(self) -> None:
+        """Ask no longer."""
+        if self._asking:
+            self._asking.cancel()
+            await asyncio.gather(self._asking, return_exceptions=True)
+
+    async def _answers(self) -> bool:
+        try:
+            await self._ask()
+        except Exception:
+            logger.warning("not ready: %s", self.name, exc_info=True)
+            return False
+        finally:
+            self._fresh_until = monotonic() + self._seconds
+        return True
+
+
+class Readiness:
+    """Asks all parts."""
+
+    def __init__(self, parts: Sequence[Part]) -> None:
+        self._parts = parts
+
+    @property
+    def parts(self) -> list[str]:
+        """The names of all parts."""
+        return [part.name for part in self._parts]
+
+    async def failing(self) -> list[str]:
+        """Return the names of the parts that fail or have not answered within ``WAIT_SECONDS``."""
+        asked = [part.asking() for part in self._parts]
+        if waiting := [task for task in asked if not task.done()]:
+            # Who stops waiting does not stop the question: the answer, once it comes, is for whoever asks next.
+            await asyncio.wait(waiting, timeout=WAIT_SECONDS)
+        return [part.name for part, task in zip(self._parts, asked, strict=True) if not (task.done() and task.result())]
+
+    async def aclose(self) -> None:
+        """Ask no longer."""
+        await asyncio.gather(*(part.aclose() for part in self._parts))
