@@ -1,22 +1,15 @@
-// The bot: a Bot Service resource with an identity of its own, reachable from Teams and Web Chat.
-//
-// The identity is the bot's registration: its client id is the app id that tokens are issued for, so that no secret exists. It is
-// not the API's identity, whose tokens must not be taken for the bot's.
+// The bot: reachable from Teams and Web Chat, and signed in by an identity of its own, so that no secret exists.
 
 param name string
-param identityName string
-param location string
 param tags object
 
-@description('Host name of the API, such as name.azurewebsites.net.')
-param apiHostName string
-param logAnalyticsWorkspaceId string
+@description('The bot\'s identity: its client id is the app id that tokens are issued for. Not the API\'s, whose tokens must not be taken for the bot\'s.')
+param identityId string
+param appId string
 
-resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' = {
-  name: identityName
-  location: location
-  tags: tags
-}
+@description('Address of the API, such as https://name.azurewebsites.net.')
+param apiEndpoint string
+param logAnalyticsWorkspaceId string
 
 resource bot 'Microsoft.BotService/botServices@2022-09-15' = {
   name: name
@@ -28,11 +21,11 @@ resource bot 'Microsoft.BotService/botServices@2022-09-15' = {
   }
   properties: {
     displayName: name
-    endpoint: 'https://${apiHostName}/api/messages'
+    endpoint: '${apiEndpoint}/api/messages'
     msaAppType: 'UserAssignedMSI'
-    msaAppId: identity.properties.clientId
-    msaAppTenantId: identity.properties.tenantId
-    msaAppMSIResourceId: identity.id
+    msaAppId: appId
+    msaAppTenantId: tenant().tenantId
+    msaAppMSIResourceId: identityId
     disableLocalAuth: true
     isStreamingSupported: false
     schemaTransformationVersion: '1.3'
@@ -45,11 +38,6 @@ resource teams 'Microsoft.BotService/botServices/channels@2022-09-15' = {
   location: 'global'
   properties: {
     channelName: 'MsTeamsChannel'
-    properties: {
-      isEnabled: true
-      enableCalling: false
-      acceptedTerms: true
-    }
   }
 }
 
@@ -76,7 +64,3 @@ resource diagnostics 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' 
     ]
   }
 }
-
-output appId string = identity.properties.clientId
-output tenantId string = identity.properties.tenantId
-output identityId string = identity.id
