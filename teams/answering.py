@@ -12,7 +12,16 @@ from typing import Any
 from microsoft_agents.activity import Activity, InvokeResponse
 from microsoft_agents.hosting.core import TurnContext
 
-from errors import Busy, ChatError, MessageNotFound, NotAnAnswer, StoreUnavailable, ThreadNotFound, TurnInProgress
+from errors import (
+    Busy,
+    ChatError,
+    MessageNotFound,
+    NotAnAnswer,
+    StoreUnavailable,
+    ThreadNotFound,
+    TurnInProgress,
+    TurnInterrupted,
+)
 from records import MAX_COMMENT, Feedback, Message, NewMessage, Problem, Rating, new_id, utcnow
 from settings import Settings
 from store import ThreadStore
@@ -76,7 +85,7 @@ class Answering:
                 await self._answer_invoke(incoming, context)
         except ChatError as error:
             logger.warning("activity of request %s failed: %s", request_id, error.type, exc_info=error)
-            if self._may_try_again and isinstance(error, StoreUnavailable | Busy):
+            if self._may_try_again and isinstance(error, StoreUnavailable | Busy | TurnInterrupted):
                 raise TryAgain from error
             await _tell(sender, problem_text(words_for(activity.locale), error.type, request_id))
         except NotSent as error:
@@ -133,7 +142,7 @@ class Answering:
 
         outcome = await Rendering(sender, self._clock, self._look(incoming, request_id), cancel).show(log)
         message_id = outcome.result.id if isinstance(outcome.result, Message) else None
-        if isinstance(outcome.result, Problem) and outcome.result.type == "turn_interrupted" and self._may_try_again:
+        if isinstance(outcome.result, Problem) and outcome.result.type == TurnInterrupted.type and self._may_try_again:
             raise TryAgain
         await self._conversations.note_done(incoming, message_id, outcome.activity_id)
 
@@ -178,6 +187,7 @@ class Answering:
             sensitivity=self._settings.bot_sensitivity_label,
             feedback=teams,
             request_id=request_id,
+            repeats_interrupted=self._may_try_again,
         )
 
     async def _answer_invoke(self, incoming: Incoming, context: TurnContext) -> None:

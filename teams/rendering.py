@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from microsoft_agents.activity import Attachment
 
+from errors import TurnInterrupted
 from records import Citation, Message, Problem, TurnEvent
 from teams.cards import MAX_CARDS, card_of
 from teams.clock import Clock
@@ -25,7 +26,10 @@ TYPING_SECONDS = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How answers look in a conversation."""
+    """How answers look in a conversation.
+
+    With ``repeats_interrupted`` an interrupted turn will be begun again, and nothing is said about it.
+    """
 
     words: Words
     mode: Mode
@@ -33,6 +37,7 @@ class Look:
     sensitivity: str | None
     feedback: bool
     request_id: str
+    repeats_interrupted: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +142,8 @@ class Rendering:
 
     async def _close(self, result: Message | Problem) -> str:
         if isinstance(result, Problem):
+            if result.type == TurnInterrupted.type and self._look.repeats_interrupted:
+                return ""
             if self._streamer.text:
                 self._streamer.write("\n\n")
             self._streamer.write(problem_text(self._look.words, result.type, self._look.request_id))

@@ -91,6 +91,7 @@ class Turn:
             "sensitivity": None,
             "feedback": True,
             "request_id": "req_1",
+            "repeats_interrupted": False,
             **look,
         }
         outcomes: list[Outcome] = []

@@ -225,6 +225,13 @@ async def test_a_failed_turn_is_told_kindly_below_what_was_said(turn: Turn) -> N
     ]
 
 
+@pytest.mark.parametrize("repeated", [False, True])
+async def test_a_turn_that_will_be_repeated_is_no_failure_to_tell(turn: Turn, *, repeated: bool) -> None:
+    turn.fail(1, "turn_interrupted")
+    await turn.show(repeats_interrupted=repeated)
+    assert len(turn.connector.shown) == (0 if repeated else 1)
+
+
 async def test_group_chats_get_one_message_that_grows(turn: Turn) -> None:
     group = activities.group_message(turn.connector.url, "hi")
     turn.call(0, "get_weather", {"location": "Oslo"}).result(1, "get_weather", WEATHER).say(4, "In Oslo ").say(6, "it rains.")
