@@ -28,7 +28,7 @@ types: $(VENV)/dev-ready ## mypy, strict
 	@$(BIN)/mypy .
 
 api-key: $(VENV)/run-ready ## make an API key: make api-key ARGS="web contoso --scope chat --days 365"
-	@$(BIN)/python api_keys.py $(ARGS)
+	@$(BIN)/python -m identity $(ARGS)
 
 playground: $(VENV)/dev-ready ## open Microsoft's Agents Playground on the bot of `TEAMS_LOCAL=1 make run`
 	@npx --no-install agentsplayground -e http://127.0.0.1:$${PORT:-7071}/api/messages -c msteams --disable-telemetry

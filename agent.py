@@ -14,9 +14,8 @@ from agent_framework import SKIP_PARSING, Agent, AgentResponse, Content, Functio
 from agent_framework.observability import disable_instrumentation, enable_instrumentation
 from pydantic_core import to_json
 
-import metrics
-import spans
 from errors import ContentFiltered, ModelError, ModelUnavailable
+from observability import metrics, spans
 from records import Message, ToolCall
 from settings import Settings
 from tool_calls import RUN_KEY, Run, RunObserver, ToolCallMiddleware, jsonable_arguments

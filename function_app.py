@@ -18,10 +18,10 @@ import azure.functions as func
 # Turns HTTP streaming on in the worker.
 from azurefunctions.extensions.http.fastapi import web  # type: ignore[import-untyped]  # it comes without types
 
-import logs
 from api.app import create_app
 from api.observe import RECORD_NOTHING
 from functions_bridge import FunctionsBridge, http_functions
+from observability import logs
 from settings import load_settings
 
 # Together with a sweep's own limit, less than the host's functionTimeout.

@@ -7,8 +7,8 @@ import sys
 
 import uvicorn
 
-import logs
 from api.app import GRACE_SECONDS, create_app
+from observability import logs
 from settings import Settings, SettingsError, load_settings
 
 

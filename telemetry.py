@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry import metrics, trace
 from opentelemetry._logs import get_logger_provider, set_logger_provider
 
-import spans
+from observability import spans
 from settings import Settings
 
 if TYPE_CHECKING:

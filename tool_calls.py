@@ -13,9 +13,9 @@ from agent_framework import FunctionInvocationContext, FunctionMiddleware
 from pydantic import BaseModel, JsonValue, ValidationError
 from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
 
-import metrics
 from citations import Source, are_sources, citation
 from errors import ToolError
+from observability import metrics
 from records import Citation, ToolCall
 
 # A committed message must stay below the store's 2 MB, with as many results as a turn may have.

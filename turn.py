@@ -13,12 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import JsonValue
 
-import metrics
 from errors import Busy, ChatError, InternalError, LeaseLost, StoreUnavailable, TurnInterrupted, TurnTimeout
-from event_keeper import EventKeeper
-from follow import stored_batches
-from history import estimate_tokens, fit_history
-from lease import KeptLease, TurnCancelled
+from observability import metrics
+from observability.turn_telemetry import observed_turn
 from records import (
     Message,
     Metadata,
@@ -34,8 +31,11 @@ from records import (
     utcnow,
 )
 from store import ThreadStore
-from turn_log import Answer, TurnLog, replay
-from turn_telemetry import observed_turn
+from turns.event_keeper import EventKeeper
+from turns.follow import stored_batches
+from turns.history import estimate_tokens, fit_history
+from turns.lease import KeptLease, TurnCancelled
+from turns.turn_log import Answer, TurnLog, replay
 
 if TYPE_CHECKING:
     from agent import ChatAgent, RunResult

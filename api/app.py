@@ -12,7 +12,6 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
-import safe_logging
 from api import bot as bot_routes
 from api import data, docs, feedback, messages, page, simple, system, threads, turns
 from api.deps import Services
@@ -21,12 +20,13 @@ from api.observe import RECORD_NOTHING, ObserveMiddleware
 from api.openapi import install_openapi
 from api.problems import install_error_handlers
 from background import Background
-from eraser import Eraser
+from data_rights.eraser import Eraser
+from data_rights.retention import HourlyRetention, Retention
 from identity import open_identity
-from quota_backend import QuotaBackend, open_quota_backend
+from observability import safe_logging
 from quotas import Quotas
+from quotas.backend import QuotaBackend, open_quota_backend
 from readiness import MODEL_FRESH_SECONDS, Part, Readiness
-from retention import HourlyRetention, Retention
 from settings import Settings
 from store import ThreadStore, open_store
 from telemetry import open_telemetry

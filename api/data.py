@@ -14,8 +14,8 @@ from api.problems import error_responses, request_id
 from api.schemas import ERASURE_EXAMPLE, EXPORT_EXAMPLE
 from api.secured_route import SecuredRoute
 from api.streaming import flowing_response
+from data_rights.export import export_lines
 from errors import ErasureNotFound, InvalidRequest, StoreUnavailable
-from export import export_lines
 from records import ERASURE_ID_PATTERN, Erasure
 
 ErasureId = Annotated[str, Path(pattern=ERASURE_ID_PATTERN, examples=[ERASURE_EXAMPLE["id"]])]

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 from fastapi import Depends, Path, Request
 
 from background import Background
-from eraser import Eraser
+from data_rights.eraser import Eraser
+from data_rights.retention import Retention
 from errors import Forbidden
 from identity import Caller, Identity
 from quotas import Quotas
 from readiness import Readiness
 from records import MESSAGE_ID_PATTERN, THREAD_ID_PATTERN, Owner
-from retention import Retention
 from settings import Settings
 from store import ThreadStore
 from turn import Turns

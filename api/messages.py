@@ -17,7 +17,7 @@ from api.streaming import SILENCE_SECONDS, described, events_response
 from api.turn_errors import TURN_ERRORS
 from errors import IdempotencyKeyReused, InvalidCursor, InvalidRequest, NotAcceptable, StoreUnavailable, ThreadNotFound
 from records import MESSAGE_ID_PATTERN, Message, NewMessage, Order, Problem, message_seq, new_id
-from turn_log import TurnLog
+from turns.turn_log import TurnLog
 
 router = APIRouter(prefix="/api/threads/{thread_id}/messages", tags=["messages"], route_class=JsonRoute)
 REPLAYED_HEADER = {

@@ -9,9 +9,9 @@ import uuid
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-import log_context
 from api.problems import error_response
 from errors import InternalError
+from observability import log_context
 
 SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 # For what has no headers of its own, such as the pages' policies: an answer of the API is data, for this caller only.

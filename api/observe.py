@@ -15,8 +15,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-import log_context
-import spans
+from observability import log_context, spans
 from records import THREAD_ID_PATTERN, TURN_ID_PATTERN
 
 # For FastAPI's own telemetry, which would record each request once more.

@@ -11,12 +11,12 @@ from fastapi import Request
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
 
-import log_context
 from api.deps import Services
 from api.observe import bind_path_ids
 from api.problems import request_id
 from errors import ChatError, Forbidden, RateLimited, Unauthenticated
 from identity import Caller, Credentials
+from observability import log_context
 from quotas import MINUTE, RequestsUsedUp, Window
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]

@@ -21,7 +21,7 @@ from api.streaming import SILENCE_SECONDS, flowing_response
 from api.turn_errors import TURN_ERRORS
 from errors import ChatError, InvalidRequest, StoreUnavailable, ThreadNotFound, TurnInProgress
 from records import Message, NewMessage, Owner, Problem, TurnEvent, new_id
-from turn_log import TurnLog
+from turns.turn_log import TurnLog
 
 QUESTIONS_AT_ONCE = 5
 BODY_ERRORS = http_error_responses(408, 413, 415)

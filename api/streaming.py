@@ -12,8 +12,8 @@ from fastapi.responses import StreamingResponse
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
-import metrics
 from api import ndjson, sse
+from observability import metrics
 from records import TurnEvent
 
 Batches = AsyncIterator[Sequence[TurnEvent]]

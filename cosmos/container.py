@@ -22,7 +22,7 @@ from azure.cosmos.exceptions import CosmosBatchOperationError, CosmosHttpRespons
 from cosmos.documents import Document
 from cosmos.sessions import SessionTokens
 from errors import StoreMisconfigured, StoreUnavailable
-from store_operations import StoreOperation, store_operation
+from observability.store_operations import StoreOperation, store_operation
 
 A = TypeVar("A")
 B = TypeVar("B")

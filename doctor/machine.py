@@ -11,7 +11,7 @@ import httpx2
 
 from doctor.findings import Finding
 from openai_model import OPENAI_URL
-from quota_backend import open_quota_backend
+from quotas.backend import open_quota_backend
 from records import utcnow
 from settings import Settings
 from store import open_store

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from errors import StoreMisconfigured, StoreUnavailable
-from store_operations import store_operation
+from observability.store_operations import store_operation
 
 R = TypeVar("R")
 Work = Callable[[sqlite3.Connection], R]

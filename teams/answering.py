@@ -33,7 +33,7 @@ from teams.sending import NotSent, Reason, Sender, typing
 from teams.streamer import Mode
 from teams.texts import problem_text, words_for
 from turn import Turns
-from turn_log import TurnLog
+from turns.turn_log import TurnLog
 
 # As the API has it.
 MAX_TEXT = 32_000

@@ -18,7 +18,7 @@ from teams.ornaments import ornaments_of
 from teams.sending import NotSent, Reason, Sender, typing
 from teams.streamer import Mode, Streamer
 from teams.texts import Words, problem_text
-from turn_log import TurnLog
+from turns.turn_log import TurnLog
 
 # Teams shows that somebody is typing for about as long.
 TYPING_SECONDS = 3.0

@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 import httpx2
 import jwt
 
-from entra import FETCH_SECONDS, LEEWAY_SECONDS, SigningKeys
 from errors import Unauthenticated
+from identity.entra import FETCH_SECONDS, LEEWAY_SECONDS, SigningKeys
 from settings import Settings, is_loopback
 
 ISSUER = "https://api.botframework.com"

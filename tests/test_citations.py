@@ -17,7 +17,7 @@ from tests.rest.events import NDJSON, SSE, sse_events
 from tests.rest.test_streaming import Steps, api_with
 from tests.server import serve_api
 from tests.test_agent import agent_on, run
-from turn_log import Answer, TurnLog
+from turns.turn_log import Answer, TurnLog
 
 
 def source(id: str, snippet: str = "…") -> Source:

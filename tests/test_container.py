@@ -17,7 +17,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from api_keys import make_key
+from identity.api_keys import make_key
 from tests.bench.processes import free_port, until_listening
 
 ROOT = Path(__file__).parents[1]

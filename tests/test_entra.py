@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-import entra
-from entra import EntraTokens, open_entra_tokens
 from errors import Forbidden, IdentityUnavailable, Unauthenticated
+from identity import entra
+from identity.entra import EntraTokens, open_entra_tokens
 from records import Owner
 from settings import Settings
 from tests.fakes.entra import AUDIENCE, OTHER_TENANT, ROTATED_KEY, STRANGE_KEY, TENANT, USER, FakeEntra, fake_entra
@@ -122,7 +122,7 @@ async def test_new_keys_are_found_but_not_asked_for_too_often(
             await tokens.verify(authority.token(key=ROTATED_KEY, kid="k2"))
     assert len(authority.requests) == 1
     later = time.monotonic() + entra.FETCH_FLOOR_SECONDS
-    monkeypatch.setattr("entra.monotonic", lambda: later)
+    monkeypatch.setattr("identity.entra.monotonic", lambda: later)
     await tokens.verify(authority.token(key=ROTATED_KEY, kid="k2"))
     for _ in range(5):
         with pytest.raises(Unauthenticated):
@@ -138,10 +138,10 @@ async def test_an_authority_that_fails(authority: FakeEntra, tokens: EntraTokens
     assert len(authority.requests) == 1
     authority.status = 200
     later = time.monotonic() + entra.FAILURE_FLOOR_SECONDS
-    monkeypatch.setattr("entra.monotonic", lambda: later)
+    monkeypatch.setattr("identity.entra.monotonic", lambda: later)
     await tokens.verify(authority.token())
     authority.status = 503
     much_later = later + entra.MAX_AGE_SECONDS
-    monkeypatch.setattr("entra.monotonic", lambda: much_later)
+    monkeypatch.setattr("identity.entra.monotonic", lambda: much_later)
     await tokens.verify(authority.token())
     assert len(authority.requests) == 3

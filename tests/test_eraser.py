@@ -10,12 +10,11 @@ import pytest
 import time_machine
 from typing_extensions import override
 
-import eraser
-import retention
-from eraser import Eraser
+from data_rights import eraser, retention
+from data_rights.eraser import Eraser
+from data_rights.retention import HourlyRetention, Retention
 from errors import StoreUnavailable, ThreadNotFound
 from records import Erasure, Owned, Owner, utcnow
-from retention import HourlyRetention, Retention
 from store import ThreadStore
 from tests.store_fixtures import ANN, Backend, begin
 

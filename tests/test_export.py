@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from typing import Any
 
-from export import export_lines
+from data_rights.export import export_lines
 from records import Feedback, Owner, UserState, utcnow
 from store import ThreadStore
 from tests.store_fixtures import ANN, Backend, begin, talk

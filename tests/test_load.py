@@ -15,7 +15,7 @@ import pytest
 import requests
 import yaml
 
-from api_keys import make_key
+from identity.api_keys import make_key
 from settings import Settings
 from tests import load
 from tests.fakes.model import FakeModel, Reply

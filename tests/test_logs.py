@@ -10,10 +10,7 @@ from collections.abc import Iterator
 import pytest
 from opentelemetry import trace
 
-import log_context
-import logs
-import safe_logging
-import spans
+from observability import log_context, logs, safe_logging, spans
 from settings import Settings
 from tests.collected import Collected
 from tests.test_settings import AZURE

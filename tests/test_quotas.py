@@ -13,8 +13,8 @@ import pytest
 import time_machine
 
 from errors import RateLimited
-from quota_backend import open_quota_backend
 from quotas import Quotas, RequestsUsedUp
+from quotas.backend import open_quota_backend
 from records import Owner, utcnow
 from settings import Settings
 from tests.fakes.redis import RedisServer, needs_redis
@@ -160,7 +160,7 @@ async def test_instances_share_what_they_count(redis: RedisServer) -> None:
 async def test_without_redis_each_process_counts_for_itself_until_it_is_back(
     redis: RedisServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("quota_backend.REST_SECONDS", 0)
+    monkeypatch.setattr("quotas.backend.REST_SECONDS", 0)
     async with AsyncExitStack() as stack:
         quotas = await quotas_on(stack, redis.url, limit_requests_per_minute=3)
         await quotas.count_request(ANN)

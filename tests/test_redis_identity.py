@@ -13,10 +13,10 @@ import pytest
 from azure.core.credentials import AccessToken
 from typing_extensions import override
 
-from quota_backend import open_quota_backend
 from quotas import Quotas, RequestsUsedUp
+from quotas.backend import open_quota_backend
+from quotas.redis_identity import SCOPE
 from records import Owner
-from redis_identity import SCOPE
 from settings import Settings
 from tests.fakes.cosmos_identity import FakeIdentity, self_signed
 from tests.fakes.redis import RedisServer, needs_redis

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-import safe_logging
+from observability import safe_logging
 from settings import Settings
 from tests.fakes.model import Call, FakeModel, Reply
 from tests.server import serve_api

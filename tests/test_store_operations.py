@@ -8,8 +8,8 @@ import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode
 
-import spans
 from errors import StoreUnavailable, ThreadNotFound
+from observability import spans
 from store import ThreadStore
 from tests.collected import Collected
 from tests.store_fixtures import ANN, Backend, CosmosBackend, cosmos_backend, talk

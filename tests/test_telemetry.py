@@ -16,8 +16,8 @@ import pytest
 from opentelemetry.metrics import Instrument
 from pydantic import ValidationError
 
-import metrics
 import telemetry
+from observability import metrics
 from settings import Settings, SettingsError, load_settings
 from tests.fakes.application_insights import KEY, FakeApplicationInsights
 from tests.fakes.otlp import FakeCollector, attributes

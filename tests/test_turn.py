@@ -13,16 +13,16 @@ import time_machine
 
 from agent import ChatAgent
 from errors import ModelThrottled, StoreUnavailable, ThreadNotFound, TurnInProgress, TurnInterrupted
-from history import estimate_tokens, fit_history
-from quota_backend import Counters, QuotaBackend
 from quotas import Quotas
+from quotas.backend import Counters, QuotaBackend
 from records import Message, NewMessage, Owner, StartedTurn, Thread, ToolCall, TurnEvent, message_id, new_id, utcnow
 from settings import Settings
 from sqlite_store import SqliteStore
 from tests.fakes.agent import Script, ScriptedAgent, say_hello
 from tool_calls import RunObserver
 from turn import Turns
-from turn_log import TurnLog
+from turns.history import estimate_tokens, fit_history
+from turns.turn_log import TurnLog
 
 OWNER = Owner("acme", "ann")
 
@@ -218,7 +218,7 @@ async def watched(tmp_path: Path) -> AsyncIterator[WatchedStore]:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let renewals be due all the time."""
-    monkeypatch.setattr("lease.RENEWALS_PER_LEASE", 1e9)
+    monkeypatch.setattr("turns.lease.RENEWALS_PER_LEASE", 1e9)
 
 
 @pytest.mark.usefixtures("impatient")

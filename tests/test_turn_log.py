@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from records import Message, ReplayedTurn, TurnEvent, message_id, utcnow
-from turn_log import TurnLog, replay
+from turns.turn_log import TurnLog, replay
 
 THREAD_ID = "thread_" + "0" * 32
 

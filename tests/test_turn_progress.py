@@ -14,8 +14,8 @@ import time_machine
 
 from agent import ChatAgent
 from errors import StoreUnavailable, ThreadNotFound, TurnEnded, TurnNotFound
-from quota_backend import Counters, QuotaBackend
 from quotas import Quotas
+from quotas.backend import Counters, QuotaBackend
 from records import EventBatch, NewMessage, Owner, Thread, Turn, TurnEvent, new_id, utcnow
 from settings import Settings
 from sqlite_store import SqliteStore
@@ -24,7 +24,7 @@ from tests.fakes.agent import Script, ScriptedAgent
 from tests.store_fixtures import begin
 from tool_calls import RunObserver
 from turn import Turns
-from turn_log import TurnLog
+from turns.turn_log import TurnLog
 
 ANN = Owner("acme", "ann")
 BOB = Owner("acme", "bob")
@@ -78,9 +78,9 @@ class Steps:
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a second pass at once where the code waits for one."""
-    monkeypatch.setattr("event_keeper.SAVE_SECONDS", 0.005)
-    monkeypatch.setattr("follow.POLL_SECONDS", 0.005)
-    monkeypatch.setattr("lease.LOOK_SECONDS", 0.005)
+    monkeypatch.setattr("turns.event_keeper.SAVE_SECONDS", 0.005)
+    monkeypatch.setattr("turns.follow.POLL_SECONDS", 0.005)
+    monkeypatch.setattr("turns.lease.LOOK_SECONDS", 0.005)
 
 
 @asynccontextmanager
@@ -287,7 +287,7 @@ async def test_a_save_that_fails_is_made_up_for_and_disturbs_nobody(path: Path) 
 
 
 async def test_events_that_cannot_be_saved_are_given_up(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("follow.LAG_SECONDS", 0.02)
+    monkeypatch.setattr("turns.follow.LAG_SECONDS", 0.02)
     steps = Steps()
     steps.step(3)
     async with process(path, steps) as (_, others):
@@ -352,7 +352,7 @@ async def test_a_cancelled_turn_stops_and_keeps_what_it_said(path: Path, same_pr
 
 
 async def test_a_turn_is_cancelled_at_once_in_its_process(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lease.LOOK_SECONDS", 60)
+    monkeypatch.setattr("turns.lease.LOOK_SECONDS", 60)
     async with process(path, Steps()) as (store, turns):
         thread = await new_thread(store)
         log = await start(turns, thread)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from pydantic import TypeAdapter, ValidationError
 
-from api_keys import make_key
+from identity.api_keys import make_key
 from settings import ApiKey
 
 FIRST_KEY = "first"

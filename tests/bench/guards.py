@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from api_keys import make_key
+from identity.api_keys import make_key
 from tests.bench import processes
 from tests.bench.load import Client
 from tests.fakes.entra import AUDIENCE, TENANT, fake_entra

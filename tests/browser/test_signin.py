@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from playwright.async_api import expect
 
-from api_keys import make_key
+from identity.api_keys import make_key
 from tests.browser.conftest import OpenChat
 from tests.browser.test_access import findings
 from tests.fakes.entra import AUDIENCE, TENANT, fake_entra

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from api_keys import make_key
+from identity.api_keys import make_key
 from settings import Settings
 from tests.deploy.waiting import NotUp, until_ready
 from tests.server import serve_api

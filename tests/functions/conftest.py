@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-import safe_logging
+from observability import safe_logging
 from tests.fakes.functions_host import FunctionsHost, start_host
 
 HERE = Path(__file__).parent

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-import retention
+from data_rights import retention
 from functions_bridge import START_SECONDS
 from settings import Settings
 

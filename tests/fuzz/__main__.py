@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from api_keys import make_key
+from identity.api_keys import make_key
 from tests.bench.processes import free_port, program
 
 HERE = Path(__file__).parent

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from api_keys import ApiKeys
+from identity.api_keys import ApiKeys
 from infra.hooks import azure_checks, keys
 from infra.hooks.parameters import resolve
 from infra.hooks.postprovision import NAMES, merge_env, merge_local_settings

@@ -14,8 +14,7 @@ import httpx2
 import pytest
 import time_machine
 
-import eraser
-import export
+from data_rights import eraser, export
 from errors import StoreUnavailable
 from identity import LOCAL_OWNER
 from records import utcnow

@@ -15,7 +15,7 @@ from fastapi.routing import iter_route_contexts
 
 from api.app import create_app
 from api.secured_route import SecuredRoute
-from api_keys import make_key
+from identity.api_keys import make_key
 from settings import Settings
 from tests.fakes.entra import AUDIENCE, TENANT, FakeEntra, fake_entra
 from tests.rest.test_turns import in_background

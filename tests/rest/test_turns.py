@@ -86,8 +86,8 @@ async def test_a_failed_turn_shows_its_problem(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("query", [False, True])
 async def test_resuming_in_another_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, query: bool) -> None:
-    monkeypatch.setattr("event_keeper.SAVE_SECONDS", 0.005)
-    monkeypatch.setattr("follow.POLL_SECONDS", 0.005)
+    monkeypatch.setattr("turns.event_keeper.SAVE_SECONDS", 0.005)
+    monkeypatch.setattr("turns.follow.POLL_SECONDS", 0.005)
     steps = Steps()
     async with (
         FakeModel(Reply(text="one two three four", wait_for_piece=steps)) as model,
@@ -119,7 +119,7 @@ async def test_cancelling_aborts_the_model_and_keeps_the_text(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, stream: bool
 ) -> None:
     if where == "other process":
-        monkeypatch.setattr("lease.LOOK_SECONDS", 0.005)
+        monkeypatch.setattr("turns.lease.LOOK_SECONDS", 0.005)
     steps = Steps()
     reply = Reply(text="one two three", wait_for_piece=steps, wait=None if stream else steps)
     async with (

@@ -20,7 +20,7 @@ from teams.streamer import Mode
 from teams.texts import words_for
 from tests.fakes import activities
 from tests.fakes.connector import FakeClock, FakeConnector
-from turn_log import TurnLog
+from turns.turn_log import TurnLog
 
 THREAD = f"thread_{'1' * 32}"
 

@@ -55,5 +55,5 @@ resource access 'Microsoft.Cache/redisEnterprise/databases/accessPolicyAssignmen
 }
 
 output id string = cluster.id
-// Without a password: the app takes that for its identity (quota_backend.py).
+// Without a password: the app takes that for its identity (quotas/backend.py).
 output url string = 'rediss://${cluster.properties.hostName}:${database.properties.port}'

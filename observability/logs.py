@@ -15,7 +15,7 @@ from typing import Any
 from opentelemetry import trace
 from pydantic_core import to_json
 
-import safe_logging
+from observability import safe_logging
 from settings import Settings
 
 STANDARD_FIELDS = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName", *safe_logging.EXCEPTION_FIELDS}

@@ -1,6 +1,6 @@
 """API keys: what the setting ``API_KEYS`` holds, and finding the key that a request shows.
 
-``python api_keys.py NAME TENANT [--scope admin] [--days N]`` makes a new one: the key is shown once, only its hash is kept.
+``python -m identity NAME TENANT [--scope admin] [--days N]`` makes a new one: the key is shown once, only its hash is kept.
 """
 
 from __future__ import annotations
@@ -60,7 +60,3 @@ def main() -> None:
     shown, entry = make_key(given.name, given.tenant, given.scope or ["chat"], given.days)
     print(f"The key, for the header X-API-Key (it is shown only now):\n  {shown}")  # noqa: T201 - a command's output
     print(f"Its entry in the JSON list API_KEYS:\n  {entry.model_dump_json(exclude_none=True)}")  # noqa: T201
-
-
-if __name__ == "__main__":
-    main()

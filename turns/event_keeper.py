@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from records import EventBatch
 from store import ThreadStore
-from turn_log import FINAL_TYPES, TurnLog
+from turns.turn_log import FINAL_TYPES, TurnLog
 
 SAVE_SECONDS = 1.0
 # Then the turn's last events are given up: its messages and its end are in the store anyway.

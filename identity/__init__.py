@@ -8,13 +8,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from api_keys import ApiKeys
 from errors import InvalidRequest, Unauthenticated
+from identity.api_keys import ApiKeys
 from records import Owner
 from settings import Settings
 
 if TYPE_CHECKING:
-    from entra import EntraTokens
+    from identity.entra import EntraTokens
 
 Scope = Literal["chat", "admin"]
 LOCAL_OWNER = Owner(tenant="local", user="local")
@@ -78,7 +78,7 @@ async def open_identity(settings: Settings) -> AsyncIterator[Identity]:
     async with AsyncExitStack() as stack:
         tokens = None
         if settings.entra_tenant_ids:
-            from entra import open_entra_tokens
+            from identity.entra import open_entra_tokens
 
             tokens = await stack.enter_async_context(open_entra_tokens(settings))
         yield Identity(settings, tokens)

@@ -19,7 +19,7 @@ from settings import Settings
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-    from redis_identity import EntraCredentials
+    from quotas.redis_identity import EntraCredentials
 
 R = TypeVar("R")
 REDIS_SECONDS = 1.0
@@ -199,6 +199,6 @@ async def open_quota_backend(settings: Settings) -> AsyncIterator[QuotaBackend]:
 async def _identity(stack: AsyncExitStack) -> EntraCredentials:
     from azure.identity.aio import DefaultAzureCredential
 
-    from redis_identity import EntraCredentials
+    from quotas.redis_identity import EntraCredentials
 
     return EntraCredentials(await stack.enter_async_context(DefaultAzureCredential()))

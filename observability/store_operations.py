@@ -15,9 +15,8 @@ from opentelemetry import trace
 from opentelemetry.trace import SpanKind
 from opentelemetry.util.types import AttributeValue
 
-import metrics
-import spans
 from errors import ChatError, StoreError
+from observability import metrics, spans
 
 System = Literal["azure.cosmosdb", "sqlite"]
 

@@ -8,12 +8,10 @@ from contextlib import contextmanager
 
 from opentelemetry.trace import Span
 
-import log_context
-import metrics
-import spans
 from errors import TurnInterrupted
+from observability import log_context, metrics, spans
 from records import Message, Owner, Problem, TurnStatus
-from turn_log import TurnLog
+from turns.turn_log import TurnLog
 
 
 class ObservedTurn:

@@ -11,9 +11,9 @@ from typing import Literal
 
 from limits import RateLimitItemPerMinute
 
-import metrics
 from errors import RateLimited
-from quota_backend import Counters, QuotaBackend
+from observability import metrics
+from quotas.backend import Counters, QuotaBackend
 from records import Owner, utcnow
 from settings import Settings
 

@@ -11,7 +11,7 @@ import re
 import traceback
 from typing import Any
 
-from log_context import bound
+from observability.log_context import bound
 
 # C0, DEL and C1 controls, and what some viewers take for the end of a line.
 CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")

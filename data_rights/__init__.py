@@ -1,0 +1,1 @@
+"""Export, erasure and retention of an owner's data."""

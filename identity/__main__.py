@@ -1,0 +1,5 @@
+"""``python -m identity``: make an API key."""
+
+from identity.api_keys import main
+
+main()
