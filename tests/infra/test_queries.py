@@ -11,11 +11,8 @@ from tests.infra.telemetry_names import METRICS
 
 FILES = sorted(QUERIES.rglob("*.kql"))
 TEXTS = {str(path.relative_to(QUERIES)): path.read_text() for path in FILES}
-SOURCE = "\n".join(
-    path.read_text()
-    for folder in (ROOT, ROOT / "api", ROOT / "cosmos", ROOT / "sqlite", ROOT / "tools")
-    for path in sorted(folder.glob("*.py"))
-)
+PACKAGES = ["api", "cosmos", "data_rights", "identity", "observability", "quotas", "sqlite", "teams", "tools", "turns"]
+SOURCE = "\n".join(path.read_text() for name in ("", *PACKAGES) for path in sorted((ROOT / name).glob("*.py")))
 
 
 @needs_kusto
