@@ -1,7 +1,7 @@
 # Two commands are all a newcomer needs: `make run` and `make test`. Each sets up what it needs, once.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types api-key doctor bench load soak chaos chaos-short fuzz fuzz-short lock clean
+.PHONY: help run test check lint types api-key doctor playground teams-package bench load soak chaos chaos-short fuzz fuzz-short lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -29,6 +29,12 @@ types: $(VENV)/dev-ready ## mypy, strict
 
 api-key: $(VENV)/run-ready ## make an API key: make api-key ARGS="web contoso --scope chat --days 365"
 	@$(BIN)/python -m identity $(ARGS)
+
+playground: $(VENV)/dev-ready ## open Microsoft's Agents Playground on the bot of `TEAMS_LOCAL=1 make run`
+	@npx --no-install agentsplayground -e http://127.0.0.1:$${PORT:-7071}/api/messages -c msteams --disable-telemetry
+
+teams-package: $(VENV)/run-ready ## zip the Teams app: make teams-package BOT_APP_ID=… DOMAIN=name.azurewebsites.net
+	@$(BIN)/python scripts/teams_package.py "$(BOT_APP_ID)" "$(DOMAIN)"
 
 doctor: $(VENV)/run-ready ## try what the app needs with the settings of the environment; say what is wrong and what mends it
 	@$(BIN)/python -m doctor

@@ -7,6 +7,7 @@
     ├── RateLimited                  429  rate_limited
     ├── Busy                         503  busy
     ├── NotAcceptable                406  not_acceptable
+    ├── InvalidActivity              400  invalid_activity
     ├── InvalidRequest               422  validation_failed (names the fields)
     │   └── InvalidCursor            422  validation_failed
     ├── ThreadNotFound               404  thread_not_found
@@ -143,6 +144,18 @@ class InvalidRequest(ChatError):
     def __init__(self, errors: list[tuple[str, str]]) -> None:
         super().__init__("; ".join(f"{field}: {reason}" for field, reason in errors))
         self.errors = errors
+
+
+class InvalidActivity(ChatError):
+    """What Bot Service sent is no activity that can be answered; ``reason`` says why, for logs only."""
+
+    type = "invalid_activity"
+    status = 400
+    title = "The activity is not valid"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("The body is not a valid activity.")
+        self.reason = reason
 
 
 class InvalidCursor(InvalidRequest):

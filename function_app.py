@@ -1,5 +1,7 @@
 """The entry on Azure: every route of the API is an HTTP-triggered function of the same name, and a timer keeps house.
 
+With a bot, a queue-triggered function answers the activities that the route for them has accepted.
+
 The HTTP-triggered functions differ only in what the host shows of them (names, invocations, metrics): all are answered by the
 whole app.
 """
@@ -52,3 +54,30 @@ async def keep_house(state: Mapping[str, Any]) -> None:
 async def retention(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the host passes it by name
     """Keep house, once an hour, on one instance."""
     await bridge.run(keep_house)
+
+
+async def answer_activity(payload: str, state: Mapping[str, Any]) -> None:
+    """Answer an activity that was accepted."""
+    bot = await state["services"].bot.get()
+    await bot.work(payload)
+
+
+async def give_activity_up(payload: str, state: Mapping[str, Any]) -> None:
+    """Tell the user about an activity that could not be answered."""
+    bot = await state["services"].bot.get()
+    await bot.give_up(payload)
+
+
+if settings.bot_app_id and settings.bot_queue_name:
+    # An attempt that fails is repeated by the host; after five the message is in the poison queue.
+    @app.function_name("teams_activity")
+    @app.queue_trigger(arg_name="message", queue_name=settings.bot_queue_name, connection="AzureWebJobsStorage")
+    async def teams_activity(message: func.QueueMessage) -> None:
+        """Work on an activity from the queue."""
+        await bridge.run(partial(answer_activity, message.get_body().decode()))
+
+    @app.function_name("teams_activity_lost")
+    @app.queue_trigger(arg_name="message", queue_name=f"{settings.bot_queue_name}-poison", connection="AzureWebJobsStorage")
+    async def teams_activity_lost(message: func.QueueMessage) -> None:
+        """Work on an activity from the poison queue."""
+        await bridge.run(partial(give_activity_up, message.get_body().decode()))

@@ -35,7 +35,7 @@ class ApiKey(BaseModel):
     expires: AwareDatetime | None = None
 
 
-TenantId = Annotated[str, Field(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
+Guid = Annotated[str, Field(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
 
 
 class Settings(BaseSettings):
@@ -69,7 +69,7 @@ class Settings(BaseSettings):
     api_keys: Annotated[tuple[ApiKey, ...], NoDecode] = Field(
         (), description="JSON list of {name, tenant, sha256, scopes, expires?}"
     )
-    entra_tenant_ids: Annotated[tuple[TenantId, ...], NoDecode] = Field((), description="tenants whose users may call")
+    entra_tenant_ids: Annotated[tuple[Guid, ...], NoDecode] = Field((), description="tenants whose users may call")
     entra_audience: str | None = Field(None, description="the API's client id, or its application id URI")
     entra_required_permission: str | None = Field(None, description="scope or role that every token must have")
     entra_authority: str = Field("https://login.microsoftonline.com", description="issuer of the tokens")
@@ -89,6 +89,18 @@ class Settings(BaseSettings):
         None, description="`open-meteo` or `sample` (made-up data); not set: `open-meteo`, with the offline model `sample`"
     )
 
+    bot_app_id: Guid | None = Field(None, description="Bot Service: the bot's app id; not set: no bot")
+    bot_tenant_id: Guid | None = Field(None, description="its tenant, whose users it answers")
+    bot_certificate_path: Path | None = Field(None, description="its certificate with key; not set: managed identity")
+    bot_client_secret: SecretStr | None = Field(None, description="its secret, where neither of the two is possible")
+    bot_openid_metadata: str = Field(
+        "https://login.botframework.com/v1/.well-known/openidconfiguration", description="who signs Bot Service's tokens"
+    )
+    bot_queue_url: str | None = Field(None, description="Storage queue for accepted activities; needed on Azure")
+    bot_sensitivity_label: str | None = Field(None, max_length=80, description="label shown on every answer in Teams")
+    bot_cards: Literal["with_answer", "before_answer"] = Field("with_answer", description="when results are shown as cards")
+    teams_local: bool = Field(False, description="a bot without sign-in for the Agents Playground, on this machine only")
+
     applicationinsights_connection_string: SecretStr | None = Field(None, description="Application Insights, for telemetry")
     applicationinsights_authentication_string: str | None = Field(
         None,
@@ -102,14 +114,16 @@ class Settings(BaseSettings):
     port: int = Field(7071, ge=0, le=65535, description="its port")
     website_site_name: str | None = Field(None, description="set by Azure: the embedded defaults are refused then")
 
-    @field_validator("azure_openai_endpoint", "openai_base_url", "cosmos_endpoint", "otel_exporter_otlp_endpoint")
+    @field_validator(
+        "azure_openai_endpoint", "openai_base_url", "cosmos_endpoint", "otel_exporter_otlp_endpoint", "bot_queue_url"
+    )
     @classmethod
     def _is_address(cls, value: str | None) -> str | None:
         if value is not None:
             parts = urlsplit(value)
             if parts.scheme not in ("https", "http") or not parts.hostname:
                 raise ValueError("must be an address that starts with https://")
-            if parts.scheme == "http" and not _is_loopback(parts.hostname) and "." in parts.hostname:
+            if parts.scheme == "http" and not is_loopback(parts.hostname) and "." in parts.hostname:
                 raise ValueError("must start with https:// (plain http only on this machine or its network)")
         return value
 
@@ -133,12 +147,20 @@ class Settings(BaseSettings):
             raise ValueError("must be origins such as https://app.example.com, separated by commas")
         return value
 
-    @field_validator("entra_authority")
+    @field_validator("entra_authority", "bot_openid_metadata")
     @classmethod
     def _is_safe_authority(cls, value: str) -> str:
         parts = urlsplit(value)
-        if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(parts.hostname or "")):
+        if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname or "")):
             raise ValueError("must start with https:// (plain http only on this machine)")
+        return value
+
+    @field_validator("bot_queue_url")
+    @classmethod
+    def _names_a_queue(cls, value: str | None) -> str | None:
+        name = urlsplit(value or "").path.rpartition("/")[2]
+        if value is not None and not re.fullmatch(r"[a-z0-9]([a-z0-9]|-(?!-)){1,61}[a-z0-9]", name):
+            raise ValueError("must end with the queue's name, such as https://name.queue.core.windows.net/activities")
         return value
 
     @field_validator("applicationinsights_connection_string")
@@ -162,6 +184,12 @@ class Settings(BaseSettings):
             raise ValueError("ENTRA_AUDIENCE: must be set together with ENTRA_TENANT_IDS")
         if self.website_site_name and not self.has_identity:
             raise ValueError("API_KEYS: must be set on Azure, or ENTRA_TENANT_IDS: nobody could sign in")
+        if bool(self.bot_app_id) != bool(self.bot_tenant_id):
+            raise ValueError("BOT_TENANT_ID: must be set together with BOT_APP_ID")
+        if self.bot_app_id and self.website_site_name and not self.bot_queue_url:
+            raise ValueError("BOT_QUEUE_URL: must be set on Azure with BOT_APP_ID: accepted activities would be lost")
+        if self.teams_local and (self.website_site_name or self.bot_app_id or not self.serves_loopback_only):
+            raise ValueError("TEAMS_LOCAL: is for this machine only: not on Azure, not with BOT_APP_ID, HOST on loopback")
         if self.website_site_name and self.weather_provider == "sample":
             raise ValueError("WEATHER_PROVIDER: sample data is refused on Azure")
         return self
@@ -170,6 +198,11 @@ class Settings(BaseSettings):
     def has_identity(self) -> bool:
         """Whether callers can sign in; if not, only this machine is served."""
         return bool(self.api_keys or self.entra_tenant_ids)
+
+    @property
+    def has_bot(self) -> bool:
+        """Whether activities of Bot Service, or of the Agents Playground, are answered."""
+        return bool(self.bot_app_id) or self.teams_local
 
     @property
     def has_telemetry(self) -> bool:
@@ -194,6 +227,11 @@ class Settings(BaseSettings):
         return self.weather_provider or ("sample" if self.model_kind == "offline" else "open-meteo")
 
     @property
+    def bot_queue_name(self) -> str | None:
+        """The queue's name in its address."""
+        return urlsplit(self.bot_queue_url).path.rpartition("/")[2] if self.bot_queue_url else None
+
+    @property
     def redis_takes_identity(self) -> bool:
         """Whether ``REDIS_URL`` is signed in to with the app's identity: on Azure, over TLS, where it holds no password."""
         address = urlsplit(self.redis_url.get_secret_value() if self.redis_url else "")
@@ -202,7 +240,7 @@ class Settings(BaseSettings):
     @property
     def serves_loopback_only(self) -> bool:
         """Whether ``HOST`` can be reached from this machine only."""
-        return _is_loopback(self.host)
+        return is_loopback(self.host)
 
 
 def load_settings() -> Settings:
@@ -221,7 +259,8 @@ def load_settings() -> Settings:
         raise SettingsError("\n".join(lines)) from None
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Tell whether a host's name or address is this machine."""
     if host == "localhost":
         return True
     try:

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib
-import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, TypedDict
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
+from api import bot as bot_routes
 from api import data, docs, feedback, messages, page, simple, system, threads, turns
 from api.deps import Services
 from api.middleware import RequestMiddleware
 from api.observe import RECORD_NOTHING, ObserveMiddleware
 from api.openapi import install_openapi
 from api.problems import install_error_handlers
+from background import Background
 from data_rights.eraser import Eraser
 from data_rights.retention import HourlyRetention, Retention
 from identity import open_identity
@@ -33,6 +34,7 @@ from turn import Turns
 
 if TYPE_CHECKING:
     from agent import ChatAgent
+    from teams.bot import Bot
 
 GRACE_SECONDS = 10.0
 CORS_REQUEST_HEADERS = [
@@ -65,8 +67,8 @@ ROUTERS = (
     system.secured_router,
     docs.router,
     page.router,
+    bot_routes.router,
 )
-logger = logging.getLogger(__name__)
 
 
 class State(TypedDict):
@@ -115,42 +117,23 @@ def _middleware(settings: Settings) -> list[Middleware]:
     return middleware
 
 
-class BackgroundAgent:
-    """The process's agent, made in the background from the start on; made again when that failed.
+def _load_agent(settings: Settings) -> AbstractAsyncContextManager[ChatAgent]:
+    agent, tools = importlib.import_module("agent"), importlib.import_module("tools")
 
-    Importing and building it takes most of a cold start: requests that need no agent don't wait for it.
-    """
+    @asynccontextmanager
+    async def opening() -> AsyncIterator[ChatAgent]:
+        async with tools.open_tools(settings) as functions, agent.open_agent(settings, functions) as chat_agent:
+            yield chat_agent
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._stack = AsyncExitStack()
-        self._opening = asyncio.create_task(self._open())
-
-    async def get(self) -> ChatAgent:
-        """Return the agent as soon as it is there."""
-        if self._opening.done() and self._opening.exception():
-            self._opening = asyncio.create_task(self._open())
-        return await asyncio.shield(self._opening)
-
-    async def aclose(self) -> None:
-        """Close the agent's clients."""
-        self._opening.cancel()
-        await asyncio.gather(self._opening, return_exceptions=True)
-        await self._stack.aclose()
-
-    async def _open(self) -> ChatAgent:
-        try:
-            agent = await asyncio.to_thread(importlib.import_module, "agent")
-            tools = await asyncio.to_thread(importlib.import_module, "tools")
-            functions = await self._stack.enter_async_context(tools.open_tools(self._settings))
-            chat_agent: ChatAgent = await self._stack.enter_async_context(agent.open_agent(self._settings, functions))
-        except Exception:
-            logger.exception("the agent could not be made")
-            raise
-        return chat_agent
+    return opening()
 
 
-def _readiness(settings: Settings, store: ThreadStore, agent: BackgroundAgent, counters: QuotaBackend) -> Readiness:
+def _load_bot(settings: Settings, store: ThreadStore, turns: Turns) -> AbstractAsyncContextManager[Bot]:
+    opening: AbstractAsyncContextManager[Bot] = importlib.import_module("teams.bot").open_bot(settings, store, turns)
+    return opening
+
+
+def _readiness(settings: Settings, store: ThreadStore, agent: Background[ChatAgent], counters: QuotaBackend) -> Readiness:
     async def ask_model() -> None:
         await (await agent.get()).ping()
 
@@ -167,7 +150,7 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
             counters = await stack.enter_async_context(open_quota_backend(settings))
             quotas = Quotas(settings, counters)
             store = await stack.enter_async_context(open_store(settings))
-            agent = await stack.enter_async_context(aclosing(BackgroundAgent(settings)))
+            agent = await stack.enter_async_context(aclosing(Background("agent", partial(_load_agent, settings))))
             eraser = await stack.enter_async_context(Eraser(store, forget=(quotas.forget,)))
             retention = Retention(store, settings.retention_days)
             if settings.retention_days and not settings.website_site_name:
@@ -175,9 +158,14 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
                 await stack.enter_async_context(HourlyRetention(retention))
             readiness = await stack.enter_async_context(aclosing(_readiness(settings, store, agent, counters)))
             running = Turns(store, agent.get, quotas, settings)
+            bot = Background("bot", partial(_load_bot, settings, store, running)) if settings.has_bot else None
             try:
-                yield {"services": Services(settings, identity, quotas, store, running, eraser, retention, readiness)}
+                services = Services(settings, identity, quotas, store, running, eraser, retention, readiness, bot)
+                yield {"services": services}
             finally:
                 await running.close(grace_seconds=GRACE_SECONDS)
+                if bot:
+                    # After the turns: how they ended is still to be told.
+                    await bot.aclose()
 
     return lifespan

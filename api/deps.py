@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Path, Request
 
+from background import Background
 from data_rights.eraser import Eraser
 from data_rights.retention import Retention
 from errors import Forbidden
@@ -17,6 +18,9 @@ from records import MESSAGE_ID_PATTERN, THREAD_ID_PATTERN, Owner
 from settings import Settings
 from store import ThreadStore
 from turn import Turns
+
+if TYPE_CHECKING:
+    from teams.bot import Bot
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,7 @@ class Services:
     eraser: Eraser
     retention: Retention
     readiness: Readiness
+    bot: Background[Bot] | None
 
 
 # Asynchronous although they wait for nothing: FastAPI would run plain functions in threads.

@@ -75,19 +75,23 @@ async def authenticate(request: Request) -> Caller:
         api_key=headers.get("x-api-key"),
         user_id=headers.get("x-user-id"),
         authorization=headers.get("authorization"),
-        from_this_machine=_is_this_machine(request),
+        from_this_machine=is_this_machine(request),
     )
     try:
         caller = await services.identity.authenticate(credentials)
         if "chat" not in caller.scopes:
             raise Forbidden("chat")
     except (Unauthenticated, Forbidden) as error:
-        await _note_failure(services, address, error, request_id(request))
+        await note_failure(services, address, error, request_id(request))
         raise
     return caller
 
 
-async def _note_failure(services: Services, address: str, error: ChatError, request_id: str | None) -> None:
+async def note_failure(services: Services, address: str, error: ChatError, request_id: str | None) -> None:
+    """Log an attempt that failed, and count it against its address.
+
+    :raises RateLimited: if there were too many from there.
+    """
     if not await services.quotas.allow_failed_attempt(address):
         raise RateLimited("failed sign-ins from this address", retry_after=60) from error
     reason = error.reason if isinstance(error, Unauthenticated) else error.detail
@@ -107,7 +111,7 @@ def client_address(request: Request, *, behind_proxy: bool) -> str:
         return "unknown"
 
 
-def _is_this_machine(request: Request) -> bool:
+def is_this_machine(request: Request) -> bool:
     """Tell whether a request came over the loopback interface and to a loopback name; the latter stops DNS rebinding."""
     name = request.url.hostname or ""
     return request.client is not None and _is_loopback(request.client.host) and (name == "localhost" or _is_loopback(name))

@@ -32,11 +32,15 @@ logger = logging.getLogger(__name__)
 
 
 class SigningKeys:
-    """The keys that one tenant publishes: fetched when first needed, cached, and fetched once by all who wait for them."""
+    """The keys that an issuer publishes: fetched when first needed, cached, and fetched once by all who wait for them.
 
-    def __init__(self, http: httpx2.AsyncClient, url: str) -> None:
+    ``url`` is where the keys are, or (``is_metadata``) the OpenID metadata that says where.
+    """
+
+    def __init__(self, http: httpx2.AsyncClient, url: str, *, is_metadata: bool = False) -> None:
         self._http = http
         self._url = url
+        self._is_metadata = is_metadata
         self._keys: dict[str, jwt.PyJWK] = {}
         self._fetched_at = float("-inf")
         self._next_fetch_at = float("-inf")
@@ -45,7 +49,7 @@ class SigningKeys:
     async def get(self, kid: str) -> jwt.PyJWK:
         """Return the key with an id.
 
-        :raises Unauthenticated: if the tenant publishes no such key.
+        :raises Unauthenticated: if the issuer publishes no such key.
         :raises IdentityUnavailable: if the keys cannot be fetched and none are cached.
         """
         key = self._keys.get(kid)
@@ -65,15 +69,19 @@ class SigningKeys:
         self._next_fetch_at = monotonic() + FETCH_FLOOR_SECONDS
         try:
             async with asyncio.timeout(FETCH_SECONDS):
-                response = await self._http.get(self._url)
-            response.raise_for_status()
-            published = jwt.PyJWKSet.from_dict(response.json())
-        except (httpx2.HTTPError, TimeoutError, ValueError, jwt.PyJWTError) as error:
-            logger.warning("Entra ID's keys at %s cannot be fetched: %s", self._url, type(error).__name__)
+                url = (await self._get(self._url))["jwks_uri"] if self._is_metadata else self._url
+                published = jwt.PyJWKSet.from_dict(await self._get(url))
+        except (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError, LookupError, TypeError, ValueError, jwt.PyJWTError) as error:
+            logger.warning("signing keys at %s cannot be fetched: %s", self._url, type(error).__name__)
             self._next_fetch_at = monotonic() + FAILURE_FLOOR_SECONDS
             return
         self._keys = {key.key_id: key for key in published.keys if key.key_id and key.key_type == "RSA"}
         self._fetched_at = monotonic()
+
+    async def _get(self, url: str) -> Any:
+        response = await self._http.get(url)
+        response.raise_for_status()
+        return response.json()
 
 
 class EntraTokens:

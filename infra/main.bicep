@@ -54,6 +54,9 @@ param redisSku string
 @secure()
 param existingRedisUrl string
 
+@description('Whether to create a bot for Teams and Web Chat; see docs/teams.md.')
+param deployBot bool
+
 @minValue(0)
 @maxValue(100)
 param alwaysReadyInstances int
@@ -138,6 +141,16 @@ module identity './core/security/identity.bicep' = {
   }
 }
 
+module botIdentity './core/security/identity.bicep' = if (deployBot) {
+  name: 'bot-identity'
+  scope: group
+  params: {
+    name: '${abbreviations.managedIdentity}bot-${token}'
+    location: location
+    tags: tags
+  }
+}
+
 module monitoring './core/monitor/monitoring.bicep' = {
   name: 'monitoring'
   scope: group
@@ -160,7 +173,7 @@ module storage './core/storage/storage-account.bicep' = {
     location: location
     tags: tags
     appPrincipalId: identity.outputs.principalId
-    queueNames: []
+    queueNames: deployBot ? ['activities', 'activities-poison'] : []
     publicNetworkAccess: publicNetworkAccess
     logAnalyticsWorkspaceId: monitoring.outputs.logAnalyticsWorkspaceId
   }
@@ -334,6 +347,8 @@ module api './core/host/function-app.bicep' = {
     apiKeysSecretUri: keyVault.outputs.apiKeysUri
     redisUrlSecretUri: keyVault.outputs.redisUrlUri
     redisUrl: deployRedis ? redis.outputs.url : ''
+    botIdentityId: deployBot ? botIdentity.outputs.id : ''
+    botAppId: deployBot ? botIdentity.outputs.clientId : ''
     extraAppSettings: extraAppSettings
     subnetId: isPrivate ? network.outputs.appSubnetId : ''
     alwaysReadyInstances: alwaysReadyInstances
@@ -344,6 +359,19 @@ module api './core/host/function-app.bicep' = {
   }
   // Its first start must find every name resolved.
   dependsOn: [privateEndpoints]
+}
+
+module bot './core/bot/bot-service.bicep' = if (deployBot) {
+  name: 'bot'
+  scope: group
+  params: {
+    name: '${abbreviations.botService}${token}'
+    tags: tags
+    identityId: deployBot ? botIdentity.outputs.id : ''
+    appId: deployBot ? botIdentity.outputs.clientId : ''
+    apiEndpoint: api.outputs.endpoint
+    logAnalyticsWorkspaceId: monitoring.outputs.logAnalyticsWorkspaceId
+  }
 }
 
 // ---- Operations: alerts, workbook, dashboard ----

@@ -26,6 +26,7 @@ PROVIDERS = (
 # Needed by parameters only.
 NETWORK_PROVIDERS = ("Microsoft.App", "Microsoft.Network")
 REDIS_PROVIDERS = ("Microsoft.Cache",)
+BOT_PROVIDERS = ("Microsoft.BotService",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +60,12 @@ def as_service_principal() -> bool:
     return bool(ask("az", "account", "show")["user"]["type"] == "servicePrincipal")
 
 
-def providers(subscription: str, *, network: bool, redis: bool) -> Iterator[Problem]:
+def providers(subscription: str, *, network: bool, redis: bool, bot: bool) -> Iterator[Problem]:
     """The subscription knows the kinds of resources that are created."""
     query = "[?registrationState=='Registered'].namespace"
     registered = {name.lower() for name in ask("az", "provider", "list", "--subscription", subscription, "--query", query)}
-    for name in (*PROVIDERS, *(NETWORK_PROVIDERS if network else ()), *(REDIS_PROVIDERS if redis else ())):
+    chosen = ((network, NETWORK_PROVIDERS), (redis, REDIS_PROVIDERS), (bot, BOT_PROVIDERS))
+    for name in (*PROVIDERS, *(name for wanted, names in chosen if wanted for name in names)):
         if name.lower() not in registered:
             yield Problem(
                 f"The resource provider {name} is not registered in the subscription",

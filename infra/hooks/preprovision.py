@@ -24,8 +24,8 @@ def problems(values: Mapping[str, str], parameters: dict[str, Any]) -> Iterator[
     yield from wrong_settings(parameters, values)
     subscription, location = values["AZURE_SUBSCRIPTION_ID"], parameters["location"]
     private = parameters["usePrivateNetwork"] or str(parameters["environmentType"] == "prod").lower()
-    redis = parameters["deployRedis"] == "true"
-    yield from azure_checks.providers(subscription, network=private == "true", redis=redis)
+    redis, bot = parameters["deployRedis"] == "true", parameters["deployBot"] == "true"
+    yield from azure_checks.providers(subscription, network=private == "true", redis=redis, bot=bot)
     yield from azure_checks.region(location)
     if account := parameters["existingOpenAiName"]:
         group = parameters["existingOpenAiResourceGroup"] or f"rg-{parameters['environmentName']}"

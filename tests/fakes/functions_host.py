@@ -1,4 +1,4 @@
-"""The Azure Functions host, for HTTP and timers: drives the real Python runtime (azure_functions_runtime) in this process.
+"""The Azure Functions host, for HTTP, timers and queues: drives the real Python runtime (azure_functions_runtime) in here.
 
 It sends the runtime the messages of the host's protocol, and forwards each HTTP request to the web server that the runtime
 starts, marked with the id of its invocation.
@@ -58,8 +58,8 @@ class WorkerServer(uvicorn.Server):
 
 
 @dataclass(frozen=True)
-class TimerFunction:
-    """What the runtime told about a timer-triggered function."""
+class TriggeredFunction:
+    """What the runtime told about a timer- or queue-triggered function."""
 
     id: str
     name: str
@@ -92,7 +92,7 @@ class FunctionsHost(httpx2.AsyncBaseTransport):
     def __init__(
         self,
         module: ModuleType,
-        functions: list[IndexedFunction | TimerFunction],
+        functions: list[IndexedFunction | TriggeredFunction],
         worker: str,
         server: WorkerServer,
     ) -> None:
@@ -101,7 +101,7 @@ class FunctionsHost(httpx2.AsyncBaseTransport):
         # As the real host does: the first of these that matches gets the request.
         http = [function for function in functions if isinstance(function, IndexedFunction)]
         self.functions = sorted(http, key=lambda function: function.name.upper())
-        self.timers = {function.name: function for function in functions if isinstance(function, TimerFunction)}
+        self.triggered = {function.name: function for function in functions if isinstance(function, TriggeredFunction)}
         self.invocations: deque[tuple[str, Any]] = deque(maxlen=100)
         # The span of each invocation, as the functions are told.
         self.traceparents: list[str] = []
@@ -123,10 +123,19 @@ class FunctionsHost(httpx2.AsyncBaseTransport):
 
     async def fire(self, name: str) -> Any:
         """Call a timer-triggered function as the host does when it is due; return the result."""
-        timer = self.timers[name]
+        timer = self.triggered[name]
         due = {"Schedule": {"AdjustForDST": True}, "ScheduleStatus": None, "IsPastDue": False}
         data = OneOf("data", name=timer.trigger["name"], data=OneOf("json", json=json.dumps(due)))
         request = _invocation(timer.id, [data], str(uuid.uuid4()), self._begin_span(None))
+        response = await self._runtime.invocation_request(_event(invocation_request=request))
+        return response.result
+
+    async def deliver(self, name: str, body: str, *, attempt: int = 1) -> Any:
+        """Call a queue-triggered function with a message's body as the host does; return the result."""
+        function = self.triggered[name]
+        data = OneOf("data", name=function.trigger["name"], data=OneOf("string", string=body))
+        request = _invocation(function.id, [data], str(uuid.uuid4()), self._begin_span(None))
+        request.trigger_metadata = {"DequeueCount": OneOf("json", json=str(attempt))}
         response = await self._runtime.invocation_request(_event(invocation_request=request))
         return response.result
 
@@ -204,10 +213,10 @@ async def start_host(folder: Path, script: str) -> AsyncIterator[FunctionsHost]:
         await host.stop_worker()
 
 
-def _indexed(metadata: Any) -> IndexedFunction | TimerFunction:
+def _indexed(metadata: Any) -> IndexedFunction | TriggeredFunction:
     trigger = json.loads(metadata.raw_bindings[0])
-    if trigger["type"] == "timerTrigger":
-        return TimerFunction(metadata.function_id, metadata.name, trigger)
+    if trigger["type"] in ("timerTrigger", "queueTrigger"):
+        return TriggeredFunction(metadata.function_id, metadata.name, trigger)
     methods = tuple(trigger["methods"]) if "methods" in trigger else None
     return IndexedFunction(metadata.function_id, metadata.name, trigger["route"], methods, trigger["authLevel"])
 

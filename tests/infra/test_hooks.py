@@ -39,7 +39,12 @@ MODEL = {
         "skus": [{"name": "GlobalStandard"}],
     },
 }
-ALL_PROVIDERS = [*azure_checks.PROVIDERS, *azure_checks.NETWORK_PROVIDERS, *azure_checks.REDIS_PROVIDERS]
+ALL_PROVIDERS = [
+    *azure_checks.PROVIDERS,
+    *azure_checks.NETWORK_PROVIDERS,
+    *azure_checks.REDIS_PROVIDERS,
+    *azure_checks.BOT_PROVIDERS,
+]
 
 
 def good_answers() -> dict[str, Any]:
@@ -220,10 +225,12 @@ def test_a_budget_begins_in_the_month_in_which_it_is_made_and_stays_there(tmp_pa
 
 
 def test_providers_depend_on_what_is_deployed(tmp_path: Path) -> None:
-    cli = AzureCli(tmp_path, {**ENVIRONMENT, "ENVIRONMENT_TYPE": "prod", "DEPLOY_REDIS": "true"}, good_answers())
+    chosen = {"ENVIRONMENT_TYPE": "prod", "DEPLOY_REDIS": "true", "DEPLOY_BOT": "true"}
+    cli = AzureCli(tmp_path, {**ENVIRONMENT, **chosen}, good_answers())
     cli.answers["az provider list"] = list(azure_checks.PROVIDERS)
     done = cli.run("infra.hooks.preprovision")
-    assert re.findall(r"provider (\S+) is not", done.stderr) == ["Microsoft.App", "Microsoft.Network", "Microsoft.Cache"]
+    missing = ["Microsoft.App", "Microsoft.Network", "Microsoft.Cache", "Microsoft.BotService"]
+    assert re.findall(r"provider (\S+) is not", done.stderr) == missing
 
 
 def test_the_providers_are_those_of_the_infrastructure() -> None:

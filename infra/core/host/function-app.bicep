@@ -31,6 +31,10 @@ param redisUrlSecretUri string
 @description('Address of a Redis that takes the identity; a secret goes before it.')
 param redisUrl string
 
+@description('The bot\'s own identity, and its client id; none: no bot.')
+param botIdentityId string
+param botAppId string
+
 @description('Every other setting of settings.py; an empty value leaves its default.')
 param extraAppSettings object
 
@@ -70,9 +74,11 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
   kind: 'functionapp,linux'
   identity: {
     type: 'UserAssigned'
-    userAssignedIdentities: {
+    userAssignedIdentities: union({
       '${identityId}': {}
-    }
+    }, empty(botIdentityId) ? {} : {
+      '${botIdentityId}': {}
+    })
   }
   properties: {
     serverFarmId: plan.id
@@ -101,12 +107,17 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
         version: '3.13'
       }
       scaleAndConcurrency: {
-        alwaysReady: alwaysReadyInstances == 0 ? [] : [
+        alwaysReady: alwaysReadyInstances == 0 ? [] : concat([
           {
             name: 'http'
             instanceCount: alwaysReadyInstances
           }
-        ]
+        ], empty(botAppId) ? [] : [
+          {
+            name: 'function:teams_activity'
+            instanceCount: alwaysReadyInstances
+          }
+        ])
         maximumInstanceCount: maximumInstances
         instanceMemoryMB: instanceMemoryMB
         triggers: {
@@ -149,6 +160,9 @@ resource settings 'Microsoft.Web/sites/config@2025-03-01' = {
     COSMOS_DATABASE: cosmosDatabase
     AZURE_OPENAI_ENDPOINT: openAiEndpoint
     AZURE_OPENAI_MODEL: openAiDeployment
+    BOT_APP_ID: botAppId
+    BOT_TENANT_ID: empty(botAppId) ? '' : tenant().tenantId
+    BOT_QUEUE_URL: empty(botAppId) ? '' : '${storageQueueEndpoint}activities'
     API_KEYS: empty(apiKeysSecretUri) ? '' : '@Microsoft.KeyVault(SecretUri=${apiKeysSecretUri})'
     REDIS_URL: empty(redisUrlSecretUri) ? redisUrl : '@Microsoft.KeyVault(SecretUri=${redisUrlSecretUri})'
   })

@@ -1,0 +1,47 @@
+"""Where Bot Service sends its activities: Teams, Web Chat, and every other channel."""
+
+from __future__ import annotations
+
+import json
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+
+from api.deps import ServicesDep
+from api.json_route import JsonRequest
+from api.problems import request_id
+from api.secured_route import client_address, is_this_machine, note_failure
+from errors import InvalidActivity, Unauthenticated
+
+router = APIRouter(prefix="/api", tags=["bot"])
+
+
+# Not described to API callers: nobody but Bot Service may call it, by its own protocol.
+@router.post("/messages", include_in_schema=False)
+async def receive_activity(request: Request, services: ServicesDep) -> Response:
+    """Take an activity in and answer 202; invokes, and senders that wait for the replies, get their answer.
+
+    There is nothing here while no bot is configured. Bot Service shows its token; on this machine with `TEAMS_LOCAL` there are
+    none, and only this machine is served.
+    """
+    if services.bot is None:
+        raise HTTPException(404)
+    id = request_id(request) or ""
+    address = client_address(request, behind_proxy=services.settings.website_site_name is not None)
+    try:
+        if services.settings.teams_local and not is_this_machine(request):
+            raise Unauthenticated("an activity for the local bot, not from this machine")
+        bot = await services.bot.get()
+        service_url = await bot.authenticate(request.headers.get("authorization"))
+    except Unauthenticated as error:
+        await note_failure(services, address, error, id)
+        raise
+    try:
+        body = await JsonRequest(request.scope, request.receive).json()
+    except json.JSONDecodeError as error:
+        raise InvalidActivity("not JSON") from error
+    receipt = await bot.receive(body, service_url, id)
+    if receipt.body is None:
+        return Response(status_code=receipt.status)
+    return Response(json.dumps(receipt.body), receipt.status, media_type="application/json")

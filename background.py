@@ -1,0 +1,47 @@
+"""What is opened in the background while the process already serves."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+CLOSE_SECONDS = 10.0
+logger = logging.getLogger(__name__)
+
+
+class Background(Generic[T]):
+    """Something that is opened in the background from the start on; opened again when that failed.
+
+    Importing and building it takes most of a cold start: requests that do not need it don't wait for it. ``load`` runs in a
+    thread and returns what opens it.
+    """
+
+    def __init__(self, name: str, load: Callable[[], AbstractAsyncContextManager[T]]) -> None:
+        self._name = name
+        self._load = load
+        self._stack = AsyncExitStack()
+        self._opening = asyncio.create_task(self._open())
+
+    async def get(self) -> T:
+        """Return it as soon as it is there."""
+        if self._opening.done() and self._opening.exception():
+            self._opening = asyncio.create_task(self._open())
+        return await asyncio.shield(self._opening)
+
+    async def aclose(self) -> None:
+        """Close it; while it is still being opened, that is waited for: what its threads have opened could not be closed."""
+        await asyncio.wait([self._opening], timeout=CLOSE_SECONDS)
+        self._opening.cancel()
+        await asyncio.gather(self._opening, return_exceptions=True)
+        await self._stack.aclose()
+
+    async def _open(self) -> T:
+        try:
+            return await self._stack.enter_async_context(await asyncio.to_thread(self._load))
+        except Exception:
+            logger.exception("the %s could not be made", self._name)
+            raise

@@ -1,0 +1,156 @@
+"""Sending one activity: the attempts, and what a refusal means."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from enum import Enum, auto
+
+import aiohttp
+from microsoft_agents.activity import Activity, DeliveryModes
+from microsoft_agents.hosting.core import TurnContext
+
+from teams.clock import Clock
+
+# Together less than what the Functions host gives a call.
+ATTEMPTS = 6
+MAX_WAIT_SECONDS = 30.0
+# A connection that broke, or did not answer in time: the activity may have arrived or not.
+BROKEN = (aiohttp.ClientError, TimeoutError, OSError)
+logger = logging.getLogger(__name__)
+
+
+class Reason(Enum):
+    """Why an activity was not taken."""
+
+    BUSY = auto()  # too many, or a failure on the way: worth another attempt
+    STOPPED = auto()  # the user has pressed Stop
+    TIMED_OUT = auto()  # the stream has lasted too long
+    NOT_ALLOWED = auto()  # no stream here, or not any more
+    GONE = auto()  # nothing reaches this conversation: the bot was removed or blocked
+    REFUSED = auto()  # this activity, for what it is
+
+
+class NotSent(Exception):
+    """An activity was not taken, or nobody knows; ``retry_after`` is in seconds, ``None`` if the channel named nothing."""
+
+    def __init__(self, reason: Reason, retry_after: float | None = None) -> None:
+        super().__init__(reason.name)
+        self.reason = reason
+        self.retry_after = retry_after
+
+
+class Sender:
+    """Sends activities into the conversation of a turn."""
+
+    def __init__(self, context: TurnContext, clock: Clock) -> None:
+        self._context = context
+        self._clock = clock
+        self.is_buffered = context.activity.delivery_mode == DeliveryModes.expect_replies
+
+    async def send(self, activity: Activity) -> str:
+        """Send an activity once and return the id that it got.
+
+        :raises NotSent: saying why.
+        """
+        try:
+            response = await self._context.send_activity(activity)
+        except BROKEN as error:
+            raise self._not_sent(error) from error
+        return response.id or ""
+
+    async def update(self, activity: Activity) -> None:
+        """Replace an activity that was sent.
+
+        :raises NotSent: saying why.
+        """
+        try:
+            await self._context.update_activity(activity)
+        except BROKEN as error:
+            raise self._not_sent(error) from error
+
+    async def insist(self, activity: Activity, *, update: bool = False) -> str:
+        """Send or update an activity, and again for as long as that may help.
+
+        A connection that broke may have delivered it: then it is there twice rather than not at all.
+
+        :raises NotSent: if it does not help.
+        """
+        for attempt in range(ATTEMPTS):
+            try:
+                if update:
+                    await self.update(activity)
+                    return activity.id or ""
+                return await self.send(activity)
+            except NotSent as error:
+                if error.reason is not Reason.BUSY or attempt == ATTEMPTS - 1:
+                    raise
+                await self._clock.sleep(pause(attempt, error.retry_after))
+        raise AssertionError("unreachable")
+
+    def _not_sent(self, error: BaseException) -> NotSent:
+        found = explain(error)
+        logger.warning("an activity was not taken: %s (%s)", found.reason.name, getattr(error, "status", type(error).__name__))
+        return found
+
+
+def pause(attempt: int, retry_after: float | None) -> float:
+    """Return how long to wait before the next attempt: what the channel asks for, else 1, 2, 4, … seconds."""
+    return min(MAX_WAIT_SECONDS, retry_after if retry_after is not None else 2.0**attempt)
+
+
+def explain(error: BaseException) -> NotSent:
+    """Say what a failed request means.
+
+    Teams has one status and one code for all that ends a stream; only its message says which it was:
+    https://learn.microsoft.com/microsoftteams/platform/bots/streaming-ux#error-codes
+    """
+    if not isinstance(error, aiohttp.ClientResponseError):
+        return NotSent(Reason.BUSY)
+    if error.status in (408, 412, 429) or error.status >= 500:
+        return NotSent(Reason.BUSY, _retry_after(error))
+    if error.status == 404:
+        return NotSent(Reason.GONE)
+    if error.status != 403:
+        return NotSent(Reason.REFUSED)
+    code, message = _code_and_message(error.message)
+    if code != "ContentStreamNotAllowed":
+        return NotSent(Reason.GONE)
+    if "by user" in message:
+        return NotSent(Reason.STOPPED)
+    return NotSent(Reason.TIMED_OUT if "exceeded" in message else Reason.NOT_ALLOWED)
+
+
+def _code_and_message(body: str) -> tuple[str, str]:
+    try:
+        error = json.loads(body)["error"]
+        return str(error.get("code")), str(error.get("message")).lower()
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return "", ""
+
+
+def _retry_after(error: aiohttp.ClientResponseError) -> float | None:
+    """Return what ``Retry-After`` says, in seconds: it may be a number or a date."""
+    text = error.headers.get("Retry-After", "") if error.headers else ""
+    try:
+        return max(0.0, float(text))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        return None
+
+
+async def typing(sender: Sender) -> None:
+    """Show that the bot is at work, where somebody looks on; a sign that is lost is no loss."""
+    if sender.is_buffered:
+        return
+    try:
+        async with asyncio.timeout(5):
+            await sender.send(Activity(type="typing"))
+    except (NotSent, TimeoutError):
+        logger.debug("a typing activity was not taken")

@@ -1,0 +1,241 @@
+"""A message that grows before the reader's eyes, as far as the channel can show that.
+
+Its life: text is written, shown as often as the channel allows, and closed; then the next message may be written. Protocol:
+https://learn.microsoft.com/microsoftteams/platform/bots/streaming-ux
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Any
+
+from microsoft_agents.activity import Activity, Attachment, Entity, StreamInfo
+
+from teams.clock import Clock
+from teams.sending import NotSent, Reason, Sender, pause
+
+PACE_SECONDS = 1.5
+# Teams ends a stream after two minutes.
+STREAM_SECONDS = 100.0
+MAX_INFORMATIVE = 1000
+# Teams takes about 28 KB a message, marks and labels included, and counts two bytes a character.
+MAX_TEXT = 10_000
+NOTHING_YET = "…"
+logger = logging.getLogger(__name__)
+
+
+class Mode(Enum):
+    """How a channel shows text that grows."""
+
+    STREAM = auto()
+    UPDATE = auto()
+    ONCE = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Ornaments:
+    """What the last message of an answer carries beside its text."""
+
+    entities: list[Entity] = field(default_factory=list)
+    channel_data: dict[str, Any] | None = None
+    cards: list[Attachment] = field(default_factory=list)
+
+
+class Streamer:
+    """Shows one message after the other; ``stopped`` says that the user wants no more of it."""
+
+    def __init__(self, sender: Sender, clock: Clock, mode: Mode) -> None:
+        self._sender = sender
+        self._clock = clock
+        self._usual_mode = mode
+        self._next_at = clock.now()
+        self._failures = 0
+        self.stopped = False
+        self._begin()
+
+    def _begin(self) -> None:
+        self._mode = self._usual_mode
+        self._text = ""
+        self._informative = ""
+        self._shown = ""
+        self._stream_id = ""
+        self._stream_at = 0.0
+        self._sequence = 0
+        self._message_id = ""
+
+    @property
+    def text(self) -> str:
+        """What was written since the last message was closed."""
+        return self._text
+
+    @property
+    def is_visible(self) -> bool:
+        """Whether the reader sees something of the message already."""
+        return bool(self._stream_id or self._message_id)
+
+    @property
+    def due_in(self) -> float | None:
+        """Seconds until there is something to show, 0 if now, ``None`` if nothing waits for it."""
+        if self.stopped or self._mode is Mode.ONCE:
+            return None
+        if self._is_too_old or (self._wanted and self._wanted != self._shown):
+            return max(0.0, self._next_at - self._clock.now())
+        return max(0.0, self._stream_at + STREAM_SECONDS - self._clock.now()) if self._stream_id else None
+
+    @property
+    def _wanted(self) -> str:
+        return self._text[:MAX_TEXT] or (self._informative if self._mode is Mode.STREAM else "")
+
+    @property
+    def _is_too_old(self) -> bool:
+        return bool(self._stream_id) and self._clock.now() - self._stream_at >= STREAM_SECONDS
+
+    def inform(self, text: str) -> None:
+        """Say what is going on, for as long as there is no text."""
+        self._informative = text[:MAX_INFORMATIVE]
+
+    def write(self, piece: str) -> None:
+        """Let the message grow."""
+        self._text += piece if self._text else piece.lstrip()
+
+    async def show(self) -> None:
+        """Show what there is now; whatever the channel answers, the message can still be closed.
+
+        :raises NotSent: only if nothing reaches the conversation any more.
+        """
+        self._next_at = self._clock.now() + PACE_SECONDS
+        try:
+            if self._is_too_old:
+                await self._end_stream()
+            elif self._mode is Mode.STREAM:
+                await self._stream()
+            else:
+                await self._show_message()
+            self._failures = 0
+        except NotSent as error:
+            self._take(error)
+
+    async def close(self, ornaments: Ornaments | None = None) -> str:
+        """Finish the message, whatever it takes, and return its id; does nothing if none was begun, or the user stopped it.
+
+        :raises NotSent: if nothing reaches the conversation any more, or it is refused in every form.
+        """
+        ornaments = ornaments or Ornaments()
+        if self.stopped or not (self._text or self.is_visible or ornaments.cards):
+            return ""
+        while len(self._text) > MAX_TEXT:
+            rest = self._split()
+            await self._finish(Ornaments())
+            self._begin()
+            self._text = rest
+        id = await self._finish(ornaments)
+        self._begin()
+        return id
+
+    def _split(self) -> str:
+        """Leave what fits into one message, up to a line's or a word's end, and return the rest."""
+        # What was streamed must stay: the channel takes no final text that is shorter.
+        least = max(MAX_TEXT // 2, len(self._shown))
+        end = max(self._text.rfind("\n", least, MAX_TEXT), self._text.rfind(" ", least, MAX_TEXT))
+        end = end if end > 0 else MAX_TEXT
+        rest, self._text = self._text[end:].lstrip(), self._text[:end]
+        return rest
+
+    async def _stream(self) -> None:
+        kind = "streaming" if self._text else "informative"
+        text = self._wanted
+        self._sequence += 1
+        info = StreamInfo(type="streaminfo", stream_type=kind, stream_sequence=self._sequence)
+        if self._stream_id:
+            info.stream_id = self._stream_id
+        else:
+            self._stream_at = self._clock.now()
+        id = await self._sender.send(Activity(type="typing", text=text, entities=[info]))
+        self._stream_id = self._stream_id or id
+        self._shown = text
+
+    async def _show_message(self) -> None:
+        text = self._wanted
+        message = Activity(type="message", text=text)
+        if self._message_id:
+            message.id = self._message_id
+            await self._sender.update(message)
+        else:
+            self._message_id = await self._sender.send(message)
+        self._shown = text
+
+    async def _end_stream(self) -> None:
+        """End the stream in time; from then on the message is updated."""
+        text = self._wanted or NOTHING_YET
+        await self._sender.send(self._final(text, Ornaments(), streamed=True))
+        self._message_id, self._stream_id = self._stream_id, ""
+        self._mode = Mode.UPDATE
+        self._shown = text
+
+    def _take(self, error: NotSent) -> None:
+        """Go on after a refusal: later, in another way, or not at all."""
+        if error.reason is Reason.BUSY:
+            wait = pause(self._failures, error.retry_after)
+            self._next_at = self._clock.now() + max(PACE_SECONDS, wait)
+            self._failures += 1
+        elif error.reason is Reason.STOPPED:
+            self.stopped = True
+        elif error.reason is Reason.GONE:
+            raise error
+        else:
+            # What was streamed may stay as it is: the answer comes as a message.
+            self._mode = Mode.UPDATE if self._mode is Mode.STREAM else Mode.ONCE
+            if error.reason is not Reason.TIMED_OUT:
+                self._usual_mode = self._mode
+            self._stream_id = self._message_id = self._shown = ""
+
+    async def _finish(self, ornaments: Ornaments) -> str:
+        await self._clock.sleep(max(0.0, self._next_at - self._clock.now()))
+        self._next_at = self._clock.now() + PACE_SECONDS
+        text = self._text or (NOTHING_YET if self.is_visible else "")
+        try:
+            if self._stream_id:
+                return await self._sender.insist(self._final(text, ornaments, streamed=True)) or self._stream_id
+            if self._message_id:
+                return await self._finish_by_update(text, ornaments)
+        except NotSent as error:
+            if error.reason is Reason.STOPPED:
+                self.stopped = True
+                return ""
+            if error.reason is Reason.GONE:
+                raise
+            logger.warning("an answer could not be finished in place (%s) and is sent anew", error.reason.name)
+        try:
+            return await self._sender.insist(self._final(text, ornaments))
+        except NotSent as error:
+            if error.reason in (Reason.GONE, Reason.BUSY):
+                raise
+        # Better without its cards and marks than not at all.
+        return await self._sender.insist(self._final(text or NOTHING_YET, Ornaments()))
+
+    async def _finish_by_update(self, text: str, ornaments: Ornaments) -> str:
+        message = self._final(text, Ornaments(ornaments.entities, ornaments.channel_data))
+        message.id = self._message_id
+        id = await self._sender.insist(message, update=True)
+        if ornaments.cards:
+            # Teams refuses an update that has a text and a card.
+            await self._clock.sleep(PACE_SECONDS)
+            await self._sender.insist(Activity(type="message", attachments=ornaments.cards))
+        return id
+
+    def _final(self, text: str, ornaments: Ornaments, *, streamed: bool = False) -> Activity:
+        entities = list(ornaments.entities)
+        if streamed:
+            entities.insert(0, StreamInfo(type="streaminfo", stream_type="final", stream_id=self._stream_id))
+        message = Activity(type="message")
+        if text:
+            message.text = text
+        if entities:
+            message.entities = entities
+        if ornaments.channel_data:
+            message.channel_data = ornaments.channel_data
+        if ornaments.cards:
+            message.attachments = ornaments.cards
+        return message

@@ -1,0 +1,125 @@
+"""A channel with its own time, and turns that go by a script."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from microsoft_agents.activity import Activity
+from microsoft_agents.hosting.core import TurnContext
+
+from records import Citation, Message, Problem, message_id, new_id, utcnow
+from settings import Settings
+from teams.connector import Adapter, open_adapter
+from teams.rendering import Look, Outcome, Rendering
+from teams.sending import Sender
+from teams.streamer import Mode
+from teams.texts import words_for
+from tests.fakes import activities
+from tests.fakes.connector import FakeClock, FakeConnector
+from turns.turn_log import TurnLog
+
+THREAD = f"thread_{'1' * 32}"
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+async def connector(clock: FakeClock) -> AsyncIterator[FakeConnector]:
+    async with FakeConnector(clock) as connector:
+        yield connector
+
+
+@pytest.fixture
+async def adapter(tmp_path: Path) -> AsyncIterator[Adapter]:
+    async with open_adapter(Settings(data_dir=tmp_path, teams_local=True)) as adapter:
+        yield adapter
+
+
+@dataclass
+class Turn:
+    """A turn whose events come when the script says, and a conversation that it is shown in."""
+
+    adapter: Adapter
+    connector: FakeConnector
+    clock: FakeClock
+    log: TurnLog = field(default_factory=lambda: TurnLog(new_id("turn")))
+    cancelled: int = 0
+    said: str = ""
+
+    def say(self, seconds: float, text: str) -> Turn:
+        self.said += text
+        self.clock.at(seconds, lambda: self.log.emit("message.delta", text=text))
+        return self
+
+    def call(self, seconds: float, tool: str, arguments: dict[str, Any]) -> Turn:
+        self.clock.at(seconds, lambda: self.log.emit("tool.started", call_id=f"call_{tool}", tool=tool, arguments=arguments))
+        return self
+
+    def result(self, seconds: float, tool: str, result: Any) -> Turn:
+        self.clock.at(
+            seconds,
+            lambda: self.log.emit("tool.completed", call_id=f"call_{tool}", tool=tool, result=result, duration_ms=1),
+        )
+        return self
+
+    def end(self, seconds: float, *, citations: list[Citation] | None = None) -> Turn:
+        self.clock.at(seconds, lambda: self.log.end(answer(self.said, citations=citations or [])))
+        return self
+
+    def fail(self, seconds: float, type: str = "model_unavailable") -> Turn:
+        problem = Problem(type=type, title="x", status=503, detail="not for users", retryable=True)
+        self.clock.at(seconds, lambda: self.log.emit("turn.failed", problem=problem))
+        return self
+
+    async def cancel(self) -> None:
+        self.cancelled += 1
+        if not self.log.ended:
+            self.log.end(answer("partial", status="cancelled"))
+
+    async def show(self, *, incoming: dict[str, Any] | None = None, mode: Mode = Mode.STREAM, **look: Any) -> Outcome:
+        fields: dict[str, Any] = {
+            "words": words_for("en"),
+            "mode": mode,
+            "cards": "with_answer",
+            "sensitivity": None,
+            "feedback": True,
+            "request_id": "req_1",
+            "repeats_interrupted": False,
+            **look,
+        }
+        outcomes: list[Outcome] = []
+
+        async def work(context: TurnContext) -> None:
+            rendering = Rendering(Sender(context, self.clock), self.clock, Look(**fields), self.cancel)
+            outcomes.append(await rendering.show(self.log))
+
+        body = incoming or activities.message(self.connector.url)
+        await self.adapter.run(Activity.model_validate(body), work)
+        return outcomes[0]
+
+
+def answer(content: str, *, status: Any = "completed", citations: list[Citation] | None = None, **fields: Any) -> Message:
+    return Message(
+        id=message_id(THREAD, 2),
+        thread_id=THREAD,
+        seq=2,
+        role="assistant",
+        content=content,
+        timestamp=utcnow(),
+        status=status,
+        turn_id=new_id("turn"),
+        citations=citations or [],
+        **fields,
+    )
+
+
+@pytest.fixture
+def turn(adapter: Adapter, connector: FakeConnector, clock: FakeClock) -> Turn:
+    return Turn(adapter, connector, clock)

@@ -1,0 +1,342 @@
+"""Conversations end to end: activities posted to the API, and what the channel and the API's callers see of them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+import teams.bot
+from identity import LOCAL_OWNER
+from records import utcnow
+from settings import Settings
+from sqlite_store import SqliteStore
+from teams.texts import ENGLISH, FRENCH, GERMAN, LANGUAGES, SPANISH
+from tests.fakes import activities
+from tests.fakes.connector import FakeClock, FakeConnector
+from tests.fakes.model import FakeModel, Reply
+from tests.server import serve_api
+
+
+@pytest.fixture
+async def channel(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeConnector]:
+    clock = FakeClock(patience=0.05)
+    monkeypatch.setattr(teams.bot, "Clock", lambda: clock)
+    async with FakeConnector(clock) as channel:
+        yield channel
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(data_dir=tmp_path, teams_local=True)
+
+
+@pytest.fixture
+async def api(settings: Settings, channel: FakeConnector) -> AsyncIterator[httpx2.AsyncClient]:
+    async with serve_api(settings) as client:
+        yield client
+
+
+async def post(api: httpx2.AsyncClient, activity: dict[str, Any]) -> None:
+    answer = await api.post("/api/messages", json=activity)
+    assert (answer.status_code, answer.content) == (202, b"")
+
+
+async def ask(api: httpx2.AsyncClient, channel: FakeConnector, activity: dict[str, Any]) -> str:
+    """Post a message and return the text that comes back."""
+    before = len(channel.shown)
+    await post(api, activity)
+    await channel.until(lambda: len(channel.shown) > before)
+    return channel.texts[-1]
+
+
+async def threads(api: httpx2.AsyncClient) -> list[dict[str, Any]]:
+    listed = (await api.get("/api/threads")).json()["threads"]
+    assert isinstance(listed, list)
+    return listed
+
+
+async def messages(api: httpx2.AsyncClient, thread_id: str) -> list[dict[str, Any]]:
+    found = (await api.get(f"/api/threads/{thread_id}/messages")).json()["messages"]
+    assert isinstance(found, list)
+    return found
+
+
+async def settled(channel: FakeConnector, api: httpx2.AsyncClient) -> None:
+    """Wait until nothing is worked on any more: what was to be sent has been sent."""
+    for _ in range(200):
+        tasks = [task for task in asyncio.all_tasks() if "_spawn" in repr(task.get_coro())]
+        if not tasks:
+            return
+        await asyncio.wait(tasks)
+
+
+async def test_a_chat_is_a_thread_that_the_user_also_sees_through_the_api(
+    api: httpx2.AsyncClient, channel: FakeConnector
+) -> None:
+    assert "12.75" in await ask(api, channel, activities.message(channel.url, "What is a 15% tip on $85?"))
+    await ask(api, channel, activities.message(channel.url, "Tell me a joke"))
+    (thread,) = await threads(api)
+    question, answer, joke, _ = await messages(api, thread["id"])
+    assert (question["content"], question["metadata"]) == ("What is a 15% tip on $85?", {"channel": "msteams"})
+    assert answer["tool_calls"][0]["result"] == 12.75
+    assert joke["content"] == "Tell me a joke"
+
+
+async def test_the_same_activity_twice_is_answered_once(api: httpx2.AsyncClient, channel: FakeConnector) -> None:
+    activity = activities.message(channel.url, "Tell me a joke")
+    await asyncio.gather(*(post(api, activity) for _ in range(3)))
+    await channel.until(lambda: bool(channel.shown))
+    await settled(channel, api)
+    await post(api, activity)
+    await settled(channel, api)
+    assert len(channel.shown) == 1
+    assert len(await messages(api, (await threads(api))[0]["id"])) == 2
+
+
+async def test_new_begins_a_thread_and_old_activities_stay_in_theirs(api: httpx2.AsyncClient, channel: FakeConnector) -> None:
+    old = activities.message(channel.url, "Tell me a joke")
+    new = activities.message(channel.url, "/new")
+    await ask(api, channel, old)
+    await settled(channel, api)
+    assert await ask(api, channel, new) == ENGLISH["new"]
+    await settled(channel, api)
+    for again in (new, old):
+        await post(api, again)
+        await settled(channel, api)
+    await ask(api, channel, activities.message(channel.url, "What is 2 + 2?"))
+    newer, older = await threads(api)
+    assert (await messages(api, newer["id"]))[0]["content"] == "What is 2 + 2?"
+    assert [message["role"] for message in await messages(api, older["id"])] == ["user", "assistant"]
+    assert len(channel.shown) == 3
+
+
+async def test_a_thread_that_was_deleted_through_the_api_is_begun_anew(api: httpx2.AsyncClient, channel: FakeConnector) -> None:
+    await ask(api, channel, activities.message(channel.url, "Tell me a joke"))
+    await settled(channel, api)
+    (thread,) = await threads(api)
+    await api.delete(f"/api/threads/{thread['id']}")
+    assert "4" in await ask(api, channel, activities.message(channel.url, "What is 2 + 2?"))
+    (fresh,) = await threads(api)
+    assert fresh["id"] != thread["id"]
+
+
+@pytest.mark.parametrize(
+    ("locale", "words"),
+    [("en-GB", ENGLISH), ("de-AT", GERMAN), ("es", SPANISH), ("fr_CA", FRENCH), ("tlh", ENGLISH), (None, ENGLISH)],
+)
+async def test_the_bot_speaks_the_users_language(
+    api: httpx2.AsyncClient, channel: FakeConnector, locale: str | None, words: dict[str, str]
+) -> None:
+    added = activities.message(channel.url, type="conversationUpdate", text=None, membersAdded=[activities.BOT], locale=locale)
+    assert await ask(api, channel, added) == words["welcome"]
+    assert await ask(api, channel, activities.message(channel.url, "/help", locale=locale)) == words["help"]
+    assert await ask(api, channel, activities.message(channel.url, "  ", locale=locale)) == words["empty"]
+    too_long = activities.message(channel.url, "x" * 32_001, locale=locale)
+    assert await ask(api, channel, too_long) == words["too_long"].format(limit=32_000)
+    assert await threads(api) == []
+
+
+def test_every_language_has_every_text_with_the_same_fields() -> None:
+    for words in LANGUAGES.values():
+        assert set(words) == set(ENGLISH)
+        for name, text in words.items():
+            assert ("{" in text) == ("{" in ENGLISH[name]), name
+
+
+async def test_others_being_added_is_no_reason_to_speak(api: httpx2.AsyncClient, channel: FakeConnector) -> None:
+    for kind in ({"type": "conversationUpdate", "membersAdded": [{"id": "29:bob"}]}, {"type": "messageReaction"}):
+        await post(api, activities.message(channel.url, text=None, **kind))
+    await settled(channel, api)
+    assert channel.sent == []
+
+
+async def test_in_a_group_it_answers_when_mentioned_and_knows_who_asks(
+    api: httpx2.AsyncClient, channel: FakeConnector, settings: Settings
+) -> None:
+    await post(api, activities.group_message(channel.url, "Tell me a joke", mention=False))
+    await settled(channel, api)
+    assert channel.sent == []
+    await ask(api, channel, activities.group_message(channel.url, "Tell me a joke"))
+    await settled(channel, api)
+    assert {each.kind for each in channel.sent} <= {"typing", "message", "update"}
+    bob = {"id": "29:bob", "name": "Bob:\nB", "aadObjectId": "00000000-aaaa-4000-8000-000000000002"}
+    await ask(api, channel, {**activities.group_message(channel.url, "What is 2 + 2?"), "from": bob})
+    await settled(channel, api)
+    # The conversation owns its thread: none of its members does.
+    assert await threads(api) == []
+    async with SqliteStore(settings.data_dir / "chat.db") as store:
+        found = await store.idle_threads(since=utcnow(), limit=10)
+        (owned,) = found
+        stored = await store.list_messages(owned.owner, owned.id, limit=10, after=None, before=None, order="asc")
+    assert [m.content for m in stored.items if m.role == "user"] == ["Ann Ash: Tell me a joke", "Bob B: What is 2 + 2?"]
+    assert stored.items[2].metadata == {"channel": "msteams", "author": "Bob B"}
+    assert owned.owner.tenant == f"bot:{activities.TENANT}"
+
+
+async def test_nobody_becomes_a_teams_user_by_saying_so_in_a_web_chat(api: httpx2.AsyncClient, channel: FakeConnector) -> None:
+    await ask(api, channel, activities.web_chat(channel.url, "Tell me a joke"))
+    await settled(channel, api)
+    assert set(channel.kinds) == {"typing", "message"}
+    assert await threads(api) == []
+
+
+async def test_expected_replies_come_in_the_response(api: httpx2.AsyncClient, channel: FakeConnector) -> None:
+    activity = activities.message(channel.url, "What is a 15% tip on $85?", deliveryMode="expectReplies")
+    answer = await api.post("/api/messages", json=activity)
+    assert answer.status_code == 200
+    (reply,) = answer.json()["activities"]
+    assert "12.75" in reply["text"]
+    assert channel.sent == []
+
+
+@pytest.mark.parametrize("text", ['{"feedbackText": "Very helpful"}', "Very helpful", "", None])
+@pytest.mark.parametrize("named", [True, False])
+async def test_thumbs_are_kept_on_the_message(
+    api: httpx2.AsyncClient, channel: FakeConnector, text: str | None, named: bool
+) -> None:
+    await ask(api, channel, activities.message(channel.url, "Tell me a joke"))
+    await settled(channel, api)
+    sent_id = next(reversed(channel.shown))
+    action = {"actionName": "feedback", "actionValue": {"reaction": "dislike", "feedback": text}}
+    invoke = activities.message(
+        channel.url,
+        type="invoke",
+        name="message/submitAction",
+        text=None,
+        value=action,
+        replyToId=sent_id if named else None,
+    )
+    answer = await api.post("/api/messages", json=invoke)
+    assert (answer.status_code, answer.json()) == (200, {})
+    (thread,) = await threads(api)
+    _, rated = await messages(api, thread["id"])
+    assert rated["feedback"]["rating"] == "down"
+    assert rated["feedback"].get("comment") == ("Very helpful" if text else None)
+
+
+async def test_invokes_that_mean_nothing_here(api: httpx2.AsyncClient, channel: FakeConnector) -> None:
+    for name, value, status in (
+        ("message/submitAction", {"actionName": "feedback", "actionValue": {"reaction": "like"}}, 400),
+        ("message/submitAction", {"actionName": "feedback", "actionValue": {"reaction": "love"}}, 400),
+        ("message/submitAction", None, 400),
+        ("composeExtension/query", {}, 501),
+    ):
+        invoke = activities.message(channel.url, type="invoke", name=name, text=None, value=value)
+        assert (await api.post("/api/messages", json=invoke)).status_code == status
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b'"message"',
+        b"{}",
+        b'{"type": 7}',
+        b'{"type": "message"}',
+        b'{"type": "message", "id": "1", "channelId": "msteams", "conversation": {"id": "a"}}',
+        b'{"type": "message", "id": "1", "channelId": "a:b:c", "conversation": {"id": ""}, "serviceUrl": "x"}',
+        b'{"type": "message", "id": "1", "entities": [7]}',
+        b'{"type": "message", "id": "1", "entities": [{"type": "ProductInfo", "id": 1}], "channelId": "a:b"}',
+        b"\xff\xfe",
+        b"[" * 10_000,
+    ],
+)
+async def test_what_is_no_activity_is_a_400(api: httpx2.AsyncClient, body: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    answer = await api.post("/api/messages", content=body, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["type"]) == (400, "invalid_activity")
+    assert "microsoft_agents" not in {record.name.split(".")[0] for record in caplog.records}
+
+
+async def test_any_field_of_the_wrong_type_is_no_failure_of_ours(api: httpx2.AsyncClient, channel: FakeConnector) -> None:
+    good = activities.group_message(channel.url, "hi")
+    for name in good:
+        for value in (None, 7, "", "x", [], [None], {}, {"id": 7}):
+            answer = await api.post("/api/messages", json={**good, name: value})
+            assert answer.status_code in (202, 400), (name, value)
+    await settled(channel, api)
+
+
+async def test_a_body_that_is_too_large(api: httpx2.AsyncClient, channel: FakeConnector) -> None:
+    answer = await api.post("/api/messages", json=activities.message(channel.url, "x" * 300_000))
+    assert answer.status_code == 413
+
+
+async def test_a_failed_turn_is_told_in_the_users_language_with_the_requests_id(tmp_path: Path, channel: FakeConnector) -> None:
+    async with FakeModel(Reply(status=400, error={"message": "secret reason", "type": "x", "code": "content_filter"})) as model:
+        settings = Settings(
+            data_dir=tmp_path, teams_local=True, openai_base_url=f"{model.url}/v1", openai_model="m", weather_provider="sample"
+        )
+        async with serve_api(settings) as api:
+            activity = activities.message(channel.url, "hi", locale="de-DE")
+            await api.post("/api/messages", json=activity, headers={"X-Request-ID": "req_7"})
+            await channel.until(lambda: bool(channel.shown))
+    assert channel.texts[0].endswith("(Kennung: req_7)")
+    assert "secret" not in channel.texts[0]
+
+
+async def test_stop_ends_the_turn_and_keeps_what_was_said(tmp_path: Path, channel: FakeConnector) -> None:
+    go_on = asyncio.Event()
+    pieces = 0
+
+    async def wait() -> None:
+        nonlocal pieces
+        pieces += 1
+        if pieces > 6:
+            await go_on.wait()
+
+    async with FakeModel(Reply("word " * 40, wait_for_piece=wait)) as model:
+        settings = Settings(
+            data_dir=tmp_path, teams_local=True, openai_base_url=f"{model.url}/v1", openai_model="m", weather_provider="sample"
+        )
+        async with serve_api(settings) as api:
+            await post(api, activities.message(channel.url, "hi"))
+            await channel.until(lambda: "streaming" in channel.kinds)
+            channel.stopped = True
+            pieces = -1000
+            go_on.set()
+            await settled(channel, api)
+            (thread,) = await threads(api)
+            _, answer = await messages(api, thread["id"])
+            sent = len(channel.sent)
+            await settled(channel, api)
+    assert answer["status"] in ("cancelled", "completed")
+    assert channel.sent[-1].status == 403
+    assert len(channel.sent) == sent
+
+
+async def test_a_message_waits_for_the_one_before_it(tmp_path: Path, channel: FakeConnector) -> None:
+    first_may_end = asyncio.Event()
+    replies = [Reply("first answer", wait=first_may_end.wait), Reply("second answer")]  # type: ignore[arg-type]
+    async with FakeModel(*replies) as model:
+        settings = Settings(
+            data_dir=tmp_path, teams_local=True, openai_base_url=f"{model.url}/v1", openai_model="m", weather_provider="sample"
+        )
+        async with serve_api(settings) as api:
+            await post(api, activities.message(channel.url, "one"))
+            second = asyncio.create_task(post(api, activities.message(channel.url, "two")))
+            await channel.until(lambda: channel.kinds.count("typing") >= 4)
+            first_may_end.set()
+            await channel.until(lambda: len(channel.shown) == 2)
+            await second
+    assert channel.texts == ["first answer", "second answer"]
+
+
+async def test_the_state_goes_with_everything_else_of_its_owner(
+    api: httpx2.AsyncClient, channel: FakeConnector, settings: Settings
+) -> None:
+    await ask(api, channel, activities.message(channel.url, "Tell me a joke"))
+    await settled(channel, api)
+    async with SqliteStore(settings.data_dir / "chat.db") as store:
+        state = await store.get_user_state(LOCAL_OWNER)
+        assert state.thread_id == (await threads(api))[0]["id"]
+        assert "joke" not in json.dumps(state.values)
+        assert "a:1" not in json.dumps(state.values)

@@ -1,0 +1,56 @@
+"""Many turns in a channel that fails at random: every answer is there in the end, whatever happened to each send."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from records import Message
+from teams.connector import Adapter
+from teams.streamer import Mode
+from tests.fakes import activities
+from tests.fakes.connector import (
+    BROKEN,
+    BUSY,
+    DROP,
+    DROP_AFTER,
+    NOT_ALLOWED,
+    TIMED_OUT,
+    FakeClock,
+    FakeConnector,
+    Fault,
+)
+from tests.teams.conftest import Turn
+
+TURNS = 250
+FAULTS = [BUSY, Fault(429), Fault(429, {"Retry-After": "20"}), BROKEN, Fault(500), DROP, DROP_AFTER, Fault(seconds=4)]
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_nothing_is_lost(adapter: Adapter, seed: int) -> None:
+    """Four times 250 turns; each run has its own faults, and the same ones every time."""
+    chance = random.Random(seed)
+    faulty = 0
+    for number in range(TURNS):
+        clock = FakeClock()
+        async with FakeConnector(clock) as connector:
+            faults = [chance.choice(FAULTS) if chance.random() < 0.35 else None for _ in range(12)]
+            if chance.random() < 0.1:
+                faults[chance.randrange(4)] = chance.choice([NOT_ALLOWED, TIMED_OUT])
+            connector.faults = list(faults)
+            faulty += any(faults)
+            turn = Turn(adapter, connector, clock)
+            at = 0.0
+            for piece in range(chance.randrange(1, 8)):
+                at += chance.choice([0.01, 0.3, 2.0, 5.0, 30.0])
+                turn.say(at, f"{number}.{piece} ")
+            turn.end(at + chance.random())
+            mode = chance.choice([Mode.STREAM, Mode.STREAM, Mode.UPDATE, Mode.ONCE])
+            make = activities.group_message if mode is Mode.UPDATE else activities.message
+            outcome = await turn.show(incoming=make(connector.url, "hi"), mode=mode)
+            assert isinstance(outcome.result, Message)
+            assert turn.said in connector.texts, (seed, number, connector.kinds)
+            assert connector.shown[next(reversed(connector.shown))]["text"] == turn.said
+            assert not [each for each in connector.sent if each.status == 400], (seed, number)
+    assert faulty > TURNS * 0.8

@@ -1,0 +1,78 @@
+"""What is remembered about conversations, on both stores and under races."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from records import Owner
+from settings import Settings
+from store import ThreadStore
+from teams.conversations import MAX_ACTIVITIES, MAX_CONVERSATIONS, Conversations
+from teams.incoming import Incoming, parse_activity, understand
+from tests.fakes import activities
+
+SETTINGS = Settings(bot_app_id=activities.APP_ID, bot_tenant_id=activities.TENANT)
+OWNER = Owner(activities.TENANT, activities.USER)
+SERVICE = "https://smba.trafficmanager.net/emea/"
+
+
+def incoming(**changes: Any) -> Incoming:
+    return understand(parse_activity(activities.message(SERVICE, **changes)), SETTINGS)
+
+
+async def thread_ids(store: ThreadStore) -> list[str]:
+    return await store.list_thread_ids(OWNER, limit=100, after=None)
+
+
+async def test_many_at_once_begin_one_thread(store: ThreadStore) -> None:
+    conversations = Conversations(store)
+    claims = await asyncio.gather(*(conversations.claim(incoming()) for _ in range(4)))
+    assert {claim.is_done for claim in claims} == {False}
+    assert await thread_ids(store) == [claims[0].thread_id]
+    assert {claim.thread_id for claim in claims} == {claims[0].thread_id}
+
+
+async def test_an_activity_keeps_its_thread_and_is_done_once(store: ThreadStore) -> None:
+    conversations = Conversations(store)
+    first, command, second = incoming(), incoming(), incoming()
+    claim = await conversations.claim(first)
+    assert await conversations.begin_anew(command)
+    assert not await conversations.begin_anew(command)
+    assert (await conversations.claim(second)).thread_id != claim.thread_id
+    assert await conversations.claim(first) == claim
+    await conversations.note_done(first, "msg_x", "sent-1")
+    assert (await conversations.claim(first)).is_done
+    assert await conversations.is_done(first)
+    assert not await conversations.is_done(second)
+    assert len(await thread_ids(store)) == 2
+
+
+async def test_each_conversation_of_a_user_has_its_thread(store: ThreadStore) -> None:
+    conversations = Conversations(store)
+    other = incoming(conversation={"id": "a:2", "conversationType": "personal", "tenantId": activities.TENANT})
+    assert other.owner == incoming().owner == OWNER
+    threads = [(await conversations.claim(each)).thread_id for each in (incoming(), other, incoming())]
+    assert threads[0] == threads[2] != threads[1]
+
+
+async def test_feedback_finds_its_answer(store: ThreadStore) -> None:
+    conversations = Conversations(store)
+    for number in (1, 2):
+        answered = incoming()
+        await conversations.claim(answered)
+        await conversations.note_done(answered, f"msg_{number}", f"sent-{number}")
+    for reply_to, expected in (("sent-1", "msg_1"), ("sent-2", "msg_2"), (None, "msg_2"), ("other", None)):
+        found = await conversations.answer_to_rate(incoming(replyToId=reply_to))
+        assert (found.message_id if found else None) == expected
+
+
+async def test_what_is_remembered_has_an_end(store: ThreadStore) -> None:
+    conversations = Conversations(store)
+    for number in range(MAX_ACTIVITIES + 3):
+        await conversations.note_done(incoming(), None, f"sent-{number}")
+    state = await store.get_user_state(OWNER)
+    remembered: Any = state.values["bot"]
+    assert len(remembered["activities"]) == MAX_ACTIVITIES
+    assert remembered["activities"][-1]["sent_id"] == f"sent-{MAX_ACTIVITIES + 2}"
+    assert MAX_CONVERSATIONS * 110 + MAX_ACTIVITIES * 250 < 32_000

@@ -1,0 +1,311 @@
+"""What goes out to Teams while a turn runs: in which order, at which pace, and whatever the channel answers."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from records import Citation, Message, Problem
+from teams.streamer import MAX_TEXT, PACE_SECONDS, Mode
+from tests.fakes import activities
+from tests.fakes.connector import (
+    BROKEN,
+    BUSY,
+    DROP,
+    DROP_AFTER,
+    NOT_ALLOWED,
+    REMOVED,
+    STOPPED,
+    TIMED_OUT,
+    FakeConnector,
+    Fault,
+)
+from tests.teams.conftest import Turn, answer
+
+RETURNS = Citation(
+    index=1, id="kb-1", title="Returns " * 20, url="https://shop.example/returns", snippet="Within 30 days. " * 20
+)
+WEATHER = {
+    "location": "Oslo",
+    "country": "Norway",
+    "temperature": 4.0,
+    "unit": "°C",
+    "condition": "rain",
+    "humidity": 80,
+    "wind_speed": 12.0,
+    "wind_unit": "km/h",
+    "observed_at": "2026-01-01T10:00:00+00:00",
+    "source": "sample",
+}
+
+
+def bare(activity: dict[str, Any]) -> dict[str, Any]:
+    """Return an activity without what every reply has."""
+    common = {"inputHint", "from", "recipient", "conversation", "channelId", "serviceUrl", "replyToId", "locale"}
+    return {name: value for name, value in activity.items() if name not in common}
+
+
+async def test_a_turn_in_a_personal_chat(turn: Turn) -> None:
+    turn.call(0.1, "search_knowledge_base", {"query": "returns"}).say(2, "You have ").say(3, "30 ").say(3.2, "days [1].")
+    turn.end(3.4, citations=[RETURNS])
+    await turn.show(sensitivity="General")
+    first, second, third = turn.connector.taken
+    assert [bare(each.activity) for each in (first, second, third)] == [
+        {
+            "type": "typing",
+            "text": "Searching the knowledge base…",
+            "entities": [{"type": "streaminfo", "streamType": "informative", "streamSequence": 1}],
+        },
+        {
+            "type": "typing",
+            "text": "You have ",
+            "entities": [{"type": "streaminfo", "streamType": "streaming", "streamSequence": 2, "streamId": "s1"}],
+        },
+        {
+            "type": "message",
+            "text": "You have 30 days [1].",
+            "entities": [
+                {"type": "streaminfo", "streamType": "final", "streamId": "s1"},
+                {
+                    "type": "https://schema.org/Message",
+                    "@type": "Message",
+                    "@context": "https://schema.org",
+                    "additionalType": ["AIGeneratedContent"],
+                    "citation": [
+                        {
+                            "@type": "Claim",
+                            "position": 1,
+                            "appearance": {
+                                "@type": "DigitalDocument",
+                                "name": ("Returns " * 20)[:79] + "…",
+                                "abstract": ("Within 30 days. " * 20)[:159] + "…",
+                                "url": "https://shop.example/returns",
+                            },
+                        }
+                    ],
+                    "usageInfo": {"@type": "CreativeWork", "type": "https://schema.org/Message", "name": "General"},
+                },
+            ],
+            "channelData": {"feedbackLoop": {"type": "default"}},
+        },
+    ]
+    assert first.activity["replyToId"].startswith("f:")
+    assert first.path.startswith("/v3/conversations/a:1;x@thread/activities/f:")
+    assert third.at - 1003.4 <= PACE_SECONDS
+
+
+async def test_at_most_one_send_in_a_pace_and_the_end_waits_for_no_more_than_that(turn: Turn) -> None:
+    for number in range(200):
+        turn.say(number / 10, f"word{number} ")
+    turn.end(20)
+    await turn.show()
+    times = [each.at for each in turn.connector.sent]
+    assert min(later - earlier for earlier, later in pairwise(times)) >= PACE_SECONDS
+    assert times[0] == 1000.0
+    assert times[-1] - 1020.0 <= PACE_SECONDS
+    assert len(times) >= 13
+    assert turn.connector.texts == [turn.said]
+
+
+async def test_a_fast_answer_is_one_message(turn: Turn) -> None:
+    turn.log.end(answer("12.75"))
+    await turn.show()
+    assert turn.connector.kinds == ["message"]
+    assert turn.connector.texts == ["12.75"]
+
+
+async def test_somebody_types_until_there_is_something_to_read(turn: Turn) -> None:
+    turn.say(10, "Hello").end(30)
+    await turn.show()
+    assert turn.connector.kinds == ["typing"] * 3 + ["streaming", "final"]
+    assert [each.at - 1000 for each in turn.connector.sent] == [3, 6, 9, 10, 30]
+
+
+async def test_after_a_hundred_seconds_the_message_is_updated(turn: Turn) -> None:
+    for number in range(30):
+        turn.say(5 * number, f"part{number} ")
+    turn.end(150, citations=[RETURNS])
+    await turn.show()
+    kinds = turn.connector.kinds
+    assert kinds.count("final") == 1
+    ended = kinds.index("final")
+    assert 100 <= turn.connector.sent[ended].at - turn.connector.sent[0].at < 103
+    assert set(kinds[:ended]) == {"streaming"}
+    assert set(kinds[ended + 1 :]) == {"update"}
+    assert {each.status for each in turn.connector.sent} <= {200, 201, 202}
+    assert turn.connector.texts == [turn.said]
+    assert turn.connector.sent[-1].activity["entities"][0]["citation"][0]["position"] == 1
+
+
+async def test_a_long_silence_does_not_outlive_the_stream(turn: Turn) -> None:
+    turn.call(0, "calculate", {"expression": "1 + 1"}).say(118, "2").end(119)
+    await turn.show()
+    assert turn.connector.kinds == ["informative", "final", "update", "update"]
+    assert turn.connector.texts == ["2"]
+
+
+@pytest.mark.parametrize("fault", [BUSY, BROKEN, DROP, DROP_AFTER, Fault(429), Fault(503, {"Retry-After": "1"})])
+@pytest.mark.parametrize("at", range(4))
+async def test_a_failure_at_any_send_loses_nothing(turn: Turn, fault: Fault, at: int) -> None:
+    turn.connector.faults = [None] * at + [fault]
+    turn.call(0, "calculate", {"expression": "1 + 1"}).say(2, "The answer ").say(5, "is two.").end(8)
+    outcome = await turn.show()
+    assert isinstance(outcome.result, Message)
+    assert set(turn.connector.texts) == {"The answer is two."}
+    assert turn.connector.sent[-1].status in (200, 201, 202)
+
+
+async def test_what_retry_after_says_is_waited_for(turn: Turn) -> None:
+    turn.connector.faults = [None, Fault(429, {"Retry-After": "17"}), Fault(429, {"Retry-After": "9"})]
+    turn.say(0, "one ").say(3, "two ").say(25, "three").end(30)
+    await turn.show()
+    times = [each.at - 1000 for each in turn.connector.sent]
+    assert times == [0, 3, 20, 29, 30.5]
+    assert turn.connector.texts == ["one two three"]
+
+
+async def test_a_final_message_that_is_throttled_is_sent_again(turn: Turn) -> None:
+    turn.connector.faults = [None, BUSY, Fault(429, {"Retry-After": "11"}), DROP]
+    turn.say(0, "one ").end(1)
+    await turn.show()
+    assert turn.connector.kinds[-1] == "final"
+    assert [each.at - 1000 for each in turn.connector.sent] == [0, 1.5, 3.5, 14.5, 18.5]
+    assert turn.connector.texts == ["one "]
+
+
+async def test_stop_cancels_the_turn_and_nothing_more_is_sent(turn: Turn) -> None:
+    turn.connector.faults = [None, STOPPED]
+    turn.say(0, "one ").say(2, "two ").say(200, "three").end(300)
+    outcome = await turn.show()
+    assert turn.cancelled == 1
+    assert isinstance(outcome.result, Message)
+    assert outcome.result.status == "cancelled"
+    assert turn.connector.kinds == ["streaming", "streaming"]
+
+
+async def test_stop_at_the_very_end_is_no_failure(turn: Turn) -> None:
+    turn.connector.faults = [None, STOPPED]
+    turn.say(0, "one ").end(1)
+    await turn.show()
+    assert turn.connector.kinds == ["streaming", "final"]
+
+
+@pytest.mark.parametrize("fault", [NOT_ALLOWED, TIMED_OUT, Fault(400)])
+@pytest.mark.parametrize("at", range(3))
+async def test_what_may_not_be_streamed_is_a_message(turn: Turn, fault: Fault, at: int) -> None:
+    turn.connector.faults = [None] * at + [fault]
+    turn.say(0, "one ").say(2, "two ").say(9, "three").end(10, citations=[RETURNS])
+    await turn.show()
+    assert turn.cancelled == 0
+    assert turn.connector.texts[-1] == "one two three"
+    assert turn.connector.sent[-1].activity["entities"][-1]["citation"]
+
+
+async def test_a_conversation_that_is_gone_ends_no_turn(turn: Turn) -> None:
+    turn.connector.faults = [None] + [REMOVED] * 20
+    turn.say(0, "one ").say(2, "two ").end(10)
+    showing = asyncio.create_task(turn.show())
+    await turn.connector.until(lambda: len(turn.connector.sent) == 2)
+    # Nothing waits on the clock any more once nobody can be told.
+    turn.log.end(answer(turn.said))
+    outcome = await showing
+    assert isinstance(outcome.result, Message)
+    assert outcome.activity_id == ""
+
+
+async def test_a_failed_turn_is_told_kindly_below_what_was_said(turn: Turn) -> None:
+    turn.say(0, "Well, ").fail(2, "model_unavailable")
+    outcome = await turn.show()
+    assert isinstance(outcome.result, Problem)
+    assert turn.connector.texts == [
+        "Well, \n\nSorry, something went wrong. Your message is kept; please try again. (Reference: req_1)"
+    ]
+
+
+@pytest.mark.parametrize("repeated", [False, True])
+async def test_a_turn_that_will_be_repeated_is_no_failure_to_tell(turn: Turn, *, repeated: bool) -> None:
+    turn.fail(1, "turn_interrupted")
+    await turn.show(repeats_interrupted=repeated)
+    assert len(turn.connector.shown) == (0 if repeated else 1)
+
+
+async def test_group_chats_get_one_message_that_grows(turn: Turn) -> None:
+    group = activities.group_message(turn.connector.url, "hi")
+    turn.call(0, "get_weather", {"location": "Oslo"}).result(1, "get_weather", WEATHER).say(4, "In Oslo ").say(6, "it rains.")
+    turn.end(10, citations=[RETURNS])
+    await turn.show(incoming=group, mode=Mode.UPDATE)
+    assert turn.connector.kinds == ["typing", "message", "update", "update", "message"]
+    text, card = turn.connector.shown.values()
+    assert text["text"] == "In Oslo it rains."
+    assert "attachments" not in text
+    assert "text" not in card
+    assert card["attachments"][0]["content"]["body"][0]["text"] == "Oslo, Norway"
+
+
+async def test_other_channels_get_the_whole_answer_at_once(turn: Turn) -> None:
+    turn.say(0, "In Oslo ").say(6, "it rains.").end(10, citations=[RETURNS])
+    await turn.show(incoming=activities.web_chat(turn.connector.url), mode=Mode.ONCE, feedback=False)
+    assert turn.connector.kinds == ["typing", "typing", "typing", "message"]
+    assert turn.connector.texts == ["In Oslo it rains."]
+    assert "channelData" not in turn.connector.sent[-1].activity
+
+
+async def test_a_card_comes_with_the_answer(turn: Turn) -> None:
+    turn.call(0, "get_weather", {"location": "Oslo"}).result(0.5, "get_weather", WEATHER)
+    turn.call(0.6, "calculate", {"expression": "85 * 0.15"}).result(0.7, "calculate", 12.75)
+    turn.say(2, "It rains.").end(3)
+    await turn.show()
+    weather, tip = turn.connector.sent[-1].activity["attachments"]
+    assert weather["contentType"] == "application/vnd.microsoft.card.adaptive"
+    assert weather["content"] == {
+        "type": "AdaptiveCard",
+        "version": "1.5",
+        "body": [
+            {"type": "TextBlock", "text": "Oslo, Norway", "weight": "Bolder", "wrap": True},
+            {"type": "TextBlock", "text": "4 °C, rain", "size": "ExtraLarge", "wrap": True},
+            {
+                "type": "FactSet",
+                "facts": [
+                    {"title": "Humidity", "value": "80 %"},
+                    {"title": "Wind", "value": "12 km/h"},
+                    {"title": "Source", "value": "sample data (made up)"},
+                ],
+            },
+        ],
+    }
+    assert [block["text"] for block in tip["content"]["body"]] == ["85 × 0.15", "= 12.75"]
+
+
+async def test_a_card_before_the_answer_is_a_message_of_its_own(turn: Turn) -> None:
+    turn.say(0, "Let me look.").call(1, "get_weather", {"location": "Oslo"}).result(4, "get_weather", WEATHER)
+    turn.say(6, "\n\nIt rains.").end(9)
+    await turn.show(cards="before_answer")
+    assert turn.connector.kinds == ["streaming", "final", "typing", "streaming", "final"]
+    first, second = turn.connector.shown.values()
+    assert (first["text"], second["text"]) == ("Let me look.", "It rains.")
+    assert len(first["attachments"]) == 1
+    assert "attachments" not in second
+    assert "channelData" not in first
+
+
+async def test_a_text_that_is_too_long_for_one_message_goes_on_in_the_next(turn: Turn) -> None:
+    words = "".join(f"word{number} " for number in range(4000))
+    turn.say(0, words[: MAX_TEXT + 2000]).say(3, words[MAX_TEXT + 2000 :]).end(20, citations=[RETURNS])
+    await turn.show()
+    assert all(len(text) <= MAX_TEXT for text in turn.connector.texts)
+    assert "".join(turn.connector.texts).replace(" ", "") == words.replace(" ", "")
+    assert {each.status for each in turn.connector.sent} <= {200, 201, 202}
+    *others, last = turn.connector.shown.values()
+    assert last["channelData"] == {"feedbackLoop": {"type": "default"}}
+    assert not [each for each in others if "channelData" in each]
+
+
+async def test_a_final_message_that_is_refused_comes_without_its_ornaments(turn: Turn, connector: FakeConnector) -> None:
+    connector.faults = [None, Fault(400), Fault(400)]
+    turn.say(0, "one").end(3, citations=[RETURNS])
+    await turn.show()
+    assert connector.texts == ["one"]
+    assert "entities" not in connector.sent[-1].activity
