@@ -52,13 +52,13 @@ chaos: $(VENV)/dev-ready ## half an hour of faults on both stores; nothing may b
 	@$(BIN)/python -m tests.chaos --seconds 900 $(if $(SEED),--seed $(SEED))
 
 chaos-short: $(VENV)/dev-ready
-	@$(BIN)/python -m tests.chaos --seconds 45 --seed 20261121
+	@$(BIN)/python -m tests.chaos --seconds 35 --seed 20261121
 
 fuzz: $(VENV)/dev-ready ## thousands of made-up requests from the OpenAPI document, signed in and not
 	@$(BIN)/python -m tests.fuzz --examples 200
 
 fuzz-short: $(VENV)/dev-ready
-	@$(BIN)/python -m tests.fuzz --examples 15 --seed 1
+	@$(BIN)/python -m tests.fuzz --examples 12 --seed 1
 
 lock: $(VENV)/dev-ready ## compile the pinned requirements anew from requirements/*.in
 	@$(LOCK) --upgrade requirements/app.in -o requirements.txt
