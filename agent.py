@@ -22,6 +22,8 @@ from tool_calls import RUN_KEY, Run, RunObserver, ToolCallMiddleware, jsonable_a
 
 INSTRUCTIONS = Path(__file__).parent / "instructions.md"
 ErrorTranslator = Callable[[BaseException, Settings], ModelError | None]
+# What a message's metadata may choose for the tools' parameters of the same name.
+PREFERENCES = ("units",)
 Ping = Callable[[Any], Awaitable[None]]
 
 
@@ -50,7 +52,7 @@ class ChatAgent:
 
         :raises ModelError: as the model's service fails.
         """
-        run = Run(observer)
+        run = Run(observer, {name: message.metadata[name] for name in PREFERENCES if name in message.metadata})
         # Options go past the framework, which copies and re-types every message and every piece of text several times.
         options: Any = {"history": as_history(history), "on_text": run.text if stream else None}
         try:

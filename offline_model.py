@@ -36,6 +36,7 @@ NO_PLACE = re.compile(
     r"\b(?:in|what|how|is|are|tell|calculate|convert|please|today|tomorrow|now|right|this|celsius|fahrenheit)\b.*", re.I
 )
 IMPERIAL = re.compile(r"fahrenheit|°\s*F\b|imperial", re.I)
+METRIC = re.compile(r"celsius|°\s*C\b|metric", re.I)
 NUMBER = r"\d[\d,]*(?:\.\d+)?"
 PERCENT = re.compile(
     rf"({NUMBER})\s*(?:%|percent)(?:\s+\w+)?\s+(?:of|on|from|for)\s+(?:a\s+|the\s+)?(?:\w+\s+of\s+)?[$€£¥]?\s*({NUMBER})", re.I
@@ -99,7 +100,7 @@ def respond(messages: Sequence[Message], options: Mapping[str, Any]) -> list[Con
 def plan_calls(text: str, tools: Sequence[str], history: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the tool calls that a message asks for, of those tools that there are."""
     if "get_weather" in tools:
-        units = {"units": "imperial"} if IMPERIAL.search(text) else {}
+        units = {"units": "imperial"} if IMPERIAL.search(text) else {"units": "metric"} if METRIC.search(text) else {}
         for place in find_places(text, history):
             yield "get_weather", {"location": place, **units}
     if "calculate" in tools:

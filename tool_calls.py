@@ -6,7 +6,8 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Protocol, cast
 
 from agent_framework import FunctionInvocationContext, FunctionMiddleware
@@ -45,10 +46,15 @@ class RunObserver(Protocol):
 
 
 class Run:
-    """One run of the agent: what its observer has been told; ``told`` is the number of characters of the model's text."""
+    """One run of the agent: what its observer has been told.
 
-    def __init__(self, observer: RunObserver) -> None:
+    ``told`` is the number of characters of the model's text; ``preferences`` are values for parameters of tools, by name, for
+    calls that leave them out.
+    """
+
+    def __init__(self, observer: RunObserver, preferences: Mapping[str, JsonValue] = MappingProxyType({})) -> None:
         self._observer = observer
+        self.preferences = preferences
         self._ids: set[str] = set()
         self._handled: set[str] = set()
         self._indexes: dict[str, int] = {}
@@ -109,6 +115,7 @@ class ToolCallMiddleware(FunctionMiddleware):
         run: Run = context.kwargs[RUN_KEY]
         call_id = context.metadata["call_id"]
         key = context.metadata.get("function_call_occurrence_id") or call_id
+        context.arguments = with_preferences(context, run.preferences)
         arguments = jsonable_arguments(context.arguments)
         id = run.begin_call(key, call_id, context.function.name, arguments)
         started = time.perf_counter()
@@ -159,6 +166,13 @@ class ToolCallMiddleware(FunctionMiddleware):
             return result
         shown = cast("list[dict[str, JsonValue]]", result)
         return [{"index": run.index_of(source), **each} for source, each in zip(context.result, shown, strict=True)]
+
+
+def with_preferences(context: FunctionInvocationContext, preferences: Mapping[str, JsonValue]) -> dict[str, Any]:
+    """Return a call's arguments, and what the caller prefers for parameters that the model has left out."""
+    model: type[BaseModel] | None = context.function.input_model
+    known = model.model_fields if model else {}
+    return {name: value for name, value in preferences.items() if name in known} | dict(context.arguments)
 
 
 def check_arguments(context: FunctionInvocationContext) -> None:

@@ -32,7 +32,8 @@ propagator = TraceContextTextMapPropagator()
 class ObserveMiddleware:
     """Logs each request when it has been answered to the end, and gives it a span under the caller's ``traceparent``.
 
-    On Azure the host has a span for it already, the current one here. Probes get neither line (below DEBUG) nor span.
+    On Azure the host has a span for it already, the current one here. Probes get no span, and a line only when they find
+    something wrong (or at DEBUG).
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -65,6 +66,8 @@ class ObserveMiddleware:
             await self._app(scope, receive, send_noting_the_status)
         finally:
             milliseconds = round((time.perf_counter() - started) * 1000, 1)
+            if status >= 500:
+                level = logging.WARNING
             fields = {"method": scope["method"], "path": route_of(scope), "status": status, "duration_ms": milliseconds}
             logger.log(level, "request", extra=fields)
         return status

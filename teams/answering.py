@@ -22,7 +22,8 @@ from errors import (
     TurnInProgress,
     TurnInterrupted,
 )
-from records import MAX_COMMENT, Feedback, Message, NewMessage, Problem, Rating, new_id, utcnow
+from feedback import give_feedback
+from records import MAX_COMMENT, Feedback, Message, NewMessage, Problem, Rating, Units, new_id, utcnow
 from settings import Settings
 from store import ThreadStore
 from teams.clock import Clock
@@ -41,6 +42,7 @@ MAX_TEXT = 32_000
 PATIENCE_SECONDS = 90.0
 # A turn that was found completed may be on its way to the user by another process.
 REPLAY_SECONDS = 5.0
+UNITS: dict[str, Units] = {"/units metric": "metric", "/units imperial": "imperial"}
 logger = logging.getLogger(__name__)
 
 
@@ -102,6 +104,9 @@ class Answering:
         if command == "/new":
             if await self._conversations.begin_anew(incoming):
                 await sender.insist(Activity(type="message", text=words["new"]))
+        elif command in UNITS:
+            await self._conversations.choose_units(incoming.owner, UNITS[command])
+            await self._say_once(incoming, sender, words[UNITS[command]])
         elif command == "/help":
             await self._say_once(incoming, sender, words["help"])
         elif not text:
@@ -155,7 +160,8 @@ class Answering:
             claim = await self._conversations.claim(incoming)
             if claim.is_done:
                 return None
-            new = NewMessage(new_id("turn"), text, metadata, f"bot-{incoming.key}")
+            chosen = {"units": claim.units} if claim.units else {}
+            new = NewMessage(new_id("turn"), text, metadata | chosen, f"bot-{incoming.key}")
             try:
                 log = await self._turns.start(incoming.owner, claim.thread_id, new, stream=True, request_id=request_id)
             except TurnInProgress as error:
@@ -203,7 +209,9 @@ class Answering:
         if answer is None or answer.message_id is None:
             return False
         try:
-            await self._store.set_feedback(incoming.owner, answer.thread_id, answer.message_id, feedback)
+            await give_feedback(
+                self._store, incoming.owner, answer.thread_id, answer.message_id, feedback.rating, feedback.comment
+            )
         except (ThreadNotFound, MessageNotFound, NotAnAnswer):
             return False
         await self._conversations.note_feedback(incoming.owner, feedback.timestamp)

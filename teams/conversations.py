@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ConfigDict
 
 from errors import StateChanged, StoreUnavailable, ThreadNotFound
-from records import Owner, UserState
+from records import Owner, Units, UserState
 from store import ThreadStore
 from teams.incoming import Incoming
 
@@ -42,10 +42,11 @@ class Remembered(BaseModel):
 
 
 class Claim(NamedTuple):
-    """The thread for an activity; ``is_done`` says that it was answered before."""
+    """The thread for an activity, and the owner's units; ``is_done`` says that it was answered before."""
 
     thread_id: str
     is_done: bool
+    units: Units | None
 
 
 class Conversations:
@@ -63,7 +64,7 @@ class Conversations:
         remembered = _read(state)
         known = _find(remembered, incoming.key)
         if known:
-            return Claim(known.thread_id, known.done)
+            return Claim(known.thread_id, known.done, state.units)
         in_use = remembered.threads.get(incoming.conversation_key)
         if in_use is not None and await self._exists(incoming.owner, in_use):
             fresh = None
@@ -85,7 +86,7 @@ class Conversations:
             raise StoreUnavailable
         if fresh and fresh != handled.thread_id:
             await self._store.delete_thread(incoming.owner, fresh)
-        return Claim(handled.thread_id, handled.done)
+        return Claim(handled.thread_id, handled.done, state.units)
 
     async def is_done(self, incoming: Incoming) -> bool:
         """Whether an activity was answered before."""
@@ -105,6 +106,10 @@ class Conversations:
 
         await self._change(incoming.owner, change, state=state)
         return True
+
+    async def choose_units(self, owner: Owner, units: Units) -> None:
+        """Remember in which units the owner wants the weather."""
+        await self._change(owner, lambda _: None, units=units)
 
     async def forget(self, incoming: Incoming) -> None:
         """Let an activity be claimed anew: its thread is gone."""

@@ -9,8 +9,12 @@ Words = Mapping[str, str]
 ENGLISH: Words = {
     "welcome": "Hello! Ask me about the weather, let me calculate, or ask about orders, shipping and returns. /help says more.",
     "help": "Just write what you want to know. I look up the weather, calculate, and search the help articles.\n\n"
-    "**/new** starts a new conversation; I then forget this one.\n\n**/help** shows this text.\n\n"
+    "**/new** starts a new conversation; I then forget this one.\n\n"
+    "**/units imperial** or **/units metric** chooses the units of the weather.\n\n"
+    "**/help** shows this text.\n\n"
     "In a group, mention me and I answer.",
+    "metric": "From now on the weather comes in metric units.",
+    "imperial": "From now on the weather comes in imperial units.",
     "new": "A new conversation. What can I do for you?",
     "search_knowledge_base": "Searching the knowledge base…",
     "get_weather": "Looking up the weather in {location}…",
@@ -33,8 +37,12 @@ GERMAN: Words = {
     "welcome": "Hallo! Frag mich nach dem Wetter, lass mich rechnen oder frag nach Bestellungen, Versand und Rückgaben. "
     "Mehr mit /help.",
     "help": "Schreib einfach, was du wissen möchtest. Ich schlage das Wetter nach, rechne und durchsuche die Hilfeartikel.\n\n"
-    "**/new** beginnt ein neues Gespräch; dieses vergesse ich dann.\n\n**/help** zeigt diesen Text.\n\n"
+    "**/new** beginnt ein neues Gespräch; dieses vergesse ich dann.\n\n"
+    "**/units imperial** oder **/units metric** wählt die Einheiten des Wetters.\n\n"
+    "**/help** zeigt diesen Text.\n\n"
     "In einer Gruppe antworte ich, wenn du mich erwähnst.",
+    "metric": "Das Wetter kommt ab jetzt in metrischen Einheiten.",
+    "imperial": "Das Wetter kommt ab jetzt in angloamerikanischen Einheiten.",
     "new": "Ein neues Gespräch. Was kann ich für dich tun?",
     "search_knowledge_base": "Ich durchsuche die Hilfeartikel …",
     "get_weather": "Ich schlage das Wetter in {location} nach …",
@@ -57,8 +65,12 @@ SPANISH: Words = {
     "welcome": "¡Hola! Pregúntame por el tiempo, pídeme un cálculo o consulta sobre pedidos, envíos y devoluciones. "
     "Más con /help.",
     "help": "Escribe lo que quieras saber. Consulto el tiempo, calculo y busco en los artículos de ayuda.\n\n"
-    "**/new** empieza una conversación nueva; esta la olvido.\n\n**/help** muestra este texto.\n\n"
+    "**/new** empieza una conversación nueva; esta la olvido.\n\n"
+    "**/units imperial** o **/units metric** elige las unidades del tiempo.\n\n"
+    "**/help** muestra este texto.\n\n"
     "En un grupo, mencióname y respondo.",
+    "metric": "A partir de ahora doy el tiempo en unidades métricas.",
+    "imperial": "A partir de ahora doy el tiempo en unidades imperiales.",
     "new": "Una conversación nueva. ¿Qué puedo hacer por ti?",
     "search_knowledge_base": "Buscando en los artículos de ayuda…",
     "get_weather": "Consultando el tiempo en {location}…",
@@ -81,8 +93,12 @@ FRENCH: Words = {
     "welcome": "Bonjour ! Demandez-moi la météo, un calcul, ou posez une question sur les commandes, livraisons et retours. "
     "/help en dit plus.",
     "help": "Écrivez simplement ce que vous voulez savoir. Je consulte la météo, je calcule et je cherche dans les articles "
-    "d’aide.\n\n**/new** commence une nouvelle conversation ; j’oublie alors celle-ci.\n\n**/help** affiche ce texte.\n\n"
+    "d’aide.\n\n**/new** commence une nouvelle conversation ; j’oublie alors celle-ci.\n\n"
+    "**/units imperial** ou **/units metric** choisit les unités de la météo.\n\n"
+    "**/help** affiche ce texte.\n\n"
     "Dans un groupe, mentionnez-moi et je réponds.",
+    "metric": "Je donne désormais la météo en unités métriques.",
+    "imperial": "Je donne désormais la météo en unités impériales.",
     "new": "Une nouvelle conversation. Que puis-je faire pour vous ?",
     "search_knowledge_base": "Recherche dans les articles d’aide…",
     "get_weather": "Consultation de la météo à {location}…",

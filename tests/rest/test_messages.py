@@ -172,3 +172,15 @@ async def test_a_failing_model_is_a_problem_and_the_message_is_kept(tmp_path: Pa
             messages = (await api.get(f"/api/threads/{thread['id']}/messages")).json()["messages"]
             assert [(m["seq"], m["status"]) for m in messages] == [(1, "completed"), (2, "completed")]
             assert "problem" not in messages[0]
+
+
+@pytest.mark.parametrize(
+    ("question", "chosen"), [("Weather in Oslo?", ("imperial", "°F")), ("Weather in Oslo in Celsius?", ("metric", "°C"))]
+)
+async def test_metadata_chooses_units_unless_the_question_does(
+    api: httpx2.AsyncClient, thread_id: str, question: str, chosen: tuple[str, str]
+) -> None:
+    body = {"content": question, "metadata": {"units": "imperial"}}
+    answer = (await api.post(f"/api/threads/{thread_id}/messages", json=body)).json()
+    (call,) = answer["tool_calls"]
+    assert (call["arguments"]["units"], call["result"]["unit"]) == chosen

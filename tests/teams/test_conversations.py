@@ -116,6 +116,16 @@ async def test_new_begins_a_thread_and_old_activities_stay_in_theirs(api: httpx2
     assert len(channel.shown) == 3
 
 
+async def test_the_weather_comes_in_the_units_that_the_user_chose(api: httpx2.AsyncClient, channel: FakeConnector) -> None:
+    assert await ask(api, channel, activities.message(channel.url, "/units imperial")) == ENGLISH["imperial"]
+    await settled(channel, api)
+    assert "°F" in await ask(api, channel, activities.message(channel.url, "What is the weather in Oslo?"))
+    await settled(channel, api)
+    assert await ask(api, channel, activities.message(channel.url, "/Units metric")) == ENGLISH["metric"]
+    await settled(channel, api)
+    assert "°C" in await ask(api, channel, activities.message(channel.url, "What is the weather in Oslo?"))
+
+
 async def test_a_thread_that_was_deleted_through_the_api_is_begun_anew(api: httpx2.AsyncClient, channel: FakeConnector) -> None:
     await ask(api, channel, activities.message(channel.url, "Tell me a joke"))
     await settled(channel, api)
