@@ -50,6 +50,7 @@ soak: $(VENV)/dev-ready ## a minute of 32 clients on each store, then 200 stream
 
 chaos: $(VENV)/dev-ready ## half an hour of faults on both stores; nothing may be lost (SEED=n repeats a run)
 	@$(BIN)/python -m tests.chaos --seconds 900 $(if $(SEED),--seed $(SEED))
+	@$(BIN)/python -m pytest -q -n auto tests/teams/test_nothing_is_lost.py
 
 chaos-short: $(VENV)/dev-ready
 	@$(BIN)/python -m tests.chaos --seconds 35 --seed 20261121
