@@ -10,8 +10,8 @@ from pydantic_core import to_json
 
 from api import ndjson
 from api.deps import AdminOnly, OwnerDep, ServicesDep
+from api.examples import ERASURE_EXAMPLE, EXPORT_EXAMPLE
 from api.problems import error_responses, request_id
-from api.schemas import ERASURE_EXAMPLE, EXPORT_EXAMPLE
 from api.secured_route import SecuredRoute
 from api.streaming import flowing_response
 from data_rights.export import export_lines

@@ -5,9 +5,10 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from api.deps import MessageId, OwnerDep, ServicesDep, ThreadId
+from api.examples import RATED_EXAMPLE
 from api.json_route import JsonRoute
 from api.problems import error_responses, http_error_responses
-from api.schemas import RATED_EXAMPLE, FeedbackUpdate
+from api.schemas import FeedbackUpdate
 from errors import InvalidRequest, MessageNotFound, NotAnAnswer, StoreUnavailable, ThreadNotFound
 from feedback import give_feedback, withdraw_feedback
 from records import Message

@@ -10,9 +10,10 @@ from fastapi.responses import Response
 from api import ndjson, sse
 from api.accept import AcceptHeader, choose, wants_async
 from api.deps import OwnerDep, ServicesDep, ThreadId
+from api.examples import MESSAGE_EXAMPLE, TURN_EXAMPLE
 from api.json_route import JsonRoute
 from api.problems import error_responses, http_error_responses, problem_response, request_id
-from api.schemas import MESSAGE_EXAMPLE, TURN_EXAMPLE, MessageCreate, MessageList
+from api.schemas import MessageCreate, MessageList
 from api.streaming import SILENCE_SECONDS, described, events_response
 from api.turn_errors import TURN_ERRORS
 from errors import IdempotencyKeyReused, InvalidCursor, InvalidRequest, NotAcceptable, StoreUnavailable, ThreadNotFound

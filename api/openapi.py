@@ -8,8 +8,8 @@ from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 from pydantic.json_schema import models_json_schema
 
+from api.metadata import METADATA_VALUE, METADATA_VALUE_SCHEMA
 from api.problems import ReadinessProblem, ValidationProblem, add_error_responses
-from api.schemas import METADATA_VALUE, METADATA_VALUE_SCHEMA
 from api.secured_route import SecuredRoute
 from errors import Forbidden, IdentityUnavailable, RateLimited, Unauthenticated
 from records import Problem

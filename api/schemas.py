@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
-from pydantic_core import to_json
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from api.metadata import NOT_BLANK_WITHOUT_NUL, SmallMetadata, not_blank, without_nul
 from quotas import Usage
 from records import (
     MAX_COMMENT,
     THREAD_ID_PATTERN,
     Citation,
     Message,
-    Metadata,
     Problem,
     Rating,
     SparseRecord,
@@ -24,173 +23,19 @@ from records import (
 from settings import ModelKind
 
 CONTENT_MAX_LENGTH = 32_000
-METADATA_MAX_KEYS = 16
-METADATA_MAX_BYTES = 4096
-METADATA_MAX_DEPTH = 8
-# What every JSON reader keeps exactly (RFC 8259, section 6).
-SAFE_NUMBER = 2**53 - 1
-WITHOUT_NUL = r"^[^\u0000]*$"
-# What Python takes for white space is more than what \s is in a JSON schema.
-NOT_BLANK_WITHOUT_NUL = r"^[^\u0000]*[^\s\u0000\u001c-\u001f\u0085][^\u0000]*$"
-METADATA_VALUE = "MetadataValue"
-METADATA_VALUE_REF = f"#/components/schemas/{METADATA_VALUE}"
-METADATA_VALUE_SCHEMA = {
-    "title": METADATA_VALUE,
-    "anyOf": [
-        {"type": "null"},
-        {"type": "boolean"},
-        {"type": "number", "minimum": -SAFE_NUMBER, "maximum": SAFE_NUMBER},
-        {"type": "string", "pattern": WITHOUT_NUL},
-        {"type": "array", "items": {"$ref": METADATA_VALUE_REF}},
-        {
-            "type": "object",
-            "propertyNames": {"pattern": WITHOUT_NUL},
-            "additionalProperties": {"$ref": METADATA_VALUE_REF},
-        },
-    ],
-}
-
-THREAD_EXAMPLE = {
-    "id": "thread_5f0c1f0d3f4b4c1e8a3b7d2e9c6a1b40",
-    "title": "Trip",
-    "status": "active",
-    "metadata": {"channel": "web"},
-    "created_at": "2026-01-01T10:30:00Z",
-    "updated_at": "2026-01-01T10:30:05Z",
-    "message_count": 2,
-    "last_message_preview": "It is 14 °C and cloudy in Seattle; a 15% tip on $85 is $12.75.",
-}
-MESSAGE_EXAMPLE = {
-    "id": "msg_5f0c1f0d3f4b4c1e8a3b7d2e9c6a1b40_2",
-    "thread_id": "thread_5f0c1f0d3f4b4c1e8a3b7d2e9c6a1b40",
-    "seq": 2,
-    "role": "assistant",
-    "content": "A 15% tip on $85 is $12.75.",
-    "timestamp": "2026-01-01T10:30:05Z",
-    "status": "completed",
-    "turn_id": "turn_8d0b7c5e4f3a4c2d9e1f0a6b5c4d3e2f",
-    "tool_calls": [
-        {
-            "id": "call_1",
-            "tool": "calculate",
-            "arguments": {"expression": "85 * 0.15"},
-            "result": 12.75,
-            "duration_ms": 1,
-        }
-    ],
-    "citations": [],
-    "metadata": {"model": "gpt-4o", "usage": {"input_tokens": 310, "output_tokens": 42}},
-}
-RATED_EXAMPLE: dict[str, Any] = {
-    **MESSAGE_EXAMPLE,
-    "content": "You can return it within 60 days [1].",
-    "tool_calls": [],
-    "citations": [
-        {
-            "index": 1,
-            "id": "return-policy",
-            "title": "Return policy",
-            "url": "https://help.example.com/return-policy",
-            "snippet": "Returns are possible within 60 days",
-        }
-    ],
-    "feedback": {"rating": "up", "comment": "Just what I needed", "timestamp": "2026-01-01T10:31:00Z"},
-}
-TURN_EXAMPLE = {
-    "id": "turn_8d0b7c5e4f3a4c2d9e1f0a6b5c4d3e2f",
-    "thread_id": "thread_5f0c1f0d3f4b4c1e8a3b7d2e9c6a1b40",
-    "status": "running",
-    "started_at": "2026-01-01T10:30:03Z",
-    "ended_at": None,
-}
-ERASURE_EXAMPLE = {
-    "id": "erasure_2c9e6a1b405f0c1f0d3f4b4c1e8a3b7d",
-    "status": "running",
-    "threads": 0,
-    "started_at": "2026-01-01T10:30:00Z",
-    "ended_at": None,
-}
-EXPORT_EXAMPLE: list[Any] = [
-    {"type": "owner", "tenant": "local", "user": "local", "exported_at": "2026-01-01T10:30:10Z"},
-    {"type": "user_state", "user_state": {"thread_id": None, "units": "metric", "last_feedback": None, "values": {}}},
-    {"type": "thread", "thread": THREAD_EXAMPLE},
-    {"type": "message", "message": MESSAGE_EXAMPLE},
-    {"type": "turn", "turn": {**TURN_EXAMPLE, "status": "completed", "ended_at": "2026-01-01T10:30:05Z"}},
-    {"type": "end", "threads": 1, "messages": 1},
-]
-INVOCATION_EXAMPLE = {
-    "final_answer": MESSAGE_EXAMPLE["content"],
-    "thread_id": MESSAGE_EXAMPLE["thread_id"],
-    "message_id": MESSAGE_EXAMPLE["id"],
-    "tool_calls": MESSAGE_EXAMPLE["tool_calls"],
-    "citations": MESSAGE_EXAMPLE["citations"],
-}
-BATCH_EXAMPLE = {
-    "answers": [MESSAGE_EXAMPLE["content"]],
-    "results": [{key: INVOCATION_EXAMPLE[key] for key in ("thread_id", "message_id", "tool_calls", "citations")}],
-}
-
-
-def _not_blank(text: str) -> str:
-    if not text.strip():
-        raise ValueError("must not be empty")
-    return text
-
-
-def _without_nul(text: str) -> str:
-    if "\0" in text:
-        raise ValueError("must not contain NUL characters")
-    return text
-
-
-def _small(metadata: Metadata) -> Metadata:
-    if len(metadata) > METADATA_MAX_KEYS:
-        raise ValueError(f"must have at most {METADATA_MAX_KEYS} keys")
-    _check_value(metadata, METADATA_MAX_DEPTH)
-    if len(to_json(metadata)) > METADATA_MAX_BYTES:
-        raise ValueError(f"must be at most {METADATA_MAX_BYTES} bytes of JSON")
-    return metadata
-
-
-def _check_value(value: JsonValue, depth: int) -> None:
-    if depth < 0:
-        raise ValueError(f"must not be nested deeper than {METADATA_MAX_DEPTH} levels")
-    if isinstance(value, str):
-        _without_nul(value)
-    elif isinstance(value, int | float) and abs(value) > SAFE_NUMBER:
-        raise ValueError("must not contain numbers beyond 2^53 - 1")
-    elif isinstance(value, list):
-        for item in value:
-            _check_value(item, depth - 1)
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            _without_nul(key)
-            _check_value(item, depth - 1)
 
 
 Title = Annotated[
     str,
     StringConstraints(min_length=1, max_length=200, strip_whitespace=True),
     Field(json_schema_extra={"pattern": NOT_BLANK_WITHOUT_NUL}),
-    AfterValidator(_without_nul),
+    AfterValidator(without_nul),
 ]
 Comment = Annotated[
     str,
     StringConstraints(min_length=1, max_length=MAX_COMMENT, strip_whitespace=True),
     Field(json_schema_extra={"pattern": NOT_BLANK_WITHOUT_NUL}),
-    AfterValidator(_without_nul),
-]
-SmallMetadata = Annotated[
-    Metadata,
-    AfterValidator(_small),
-    Field(
-        description=f"The caller's own data: at most {METADATA_MAX_KEYS} keys and {METADATA_MAX_BYTES} bytes.",
-        json_schema_extra={
-            "maxProperties": METADATA_MAX_KEYS,
-            "propertyNames": {"pattern": WITHOUT_NUL},
-            "additionalProperties": {"$ref": METADATA_VALUE_REF},
-        },
-    ),
+    AfterValidator(without_nul),
 ]
 
 
@@ -230,8 +75,8 @@ class ThreadUpdate(Body):
 Content = Annotated[
     str,
     Field(min_length=1, max_length=CONTENT_MAX_LENGTH, json_schema_extra={"pattern": NOT_BLANK_WITHOUT_NUL}),
-    AfterValidator(_not_blank),
-    AfterValidator(_without_nul),
+    AfterValidator(not_blank),
+    AfterValidator(without_nul),
 ]
 OptionalThreadId = Annotated[str, Field(pattern=THREAD_ID_PATTERN)] | None
 

@@ -14,9 +14,10 @@ from fastapi.responses import Response
 
 from api import sse
 from api.deps import OwnerDep, Services, ServicesDep
+from api.examples import BATCH_EXAMPLE, INVOCATION_EXAMPLE
 from api.json_route import JsonRoute
 from api.problems import error_responses, http_error_responses, problem_response, request_id
-from api.schemas import BATCH_EXAMPLE, INVOCATION_EXAMPLE, BatchAnswers, BatchResult, Invocation, InvocationAnswer, Questions
+from api.schemas import BatchAnswers, BatchResult, Invocation, InvocationAnswer, Questions
 from api.streaming import SILENCE_SECONDS, flowing_response
 from api.turn_errors import TURN_ERRORS
 from errors import ChatError, InvalidRequest, StoreUnavailable, ThreadNotFound, TurnInProgress

@@ -7,9 +7,10 @@ from typing import Annotated, cast
 from fastapi import APIRouter, Query, Response
 
 from api.deps import OwnerDep, ServicesDep, ThreadId
+from api.examples import THREAD_EXAMPLE
 from api.json_route import JsonRoute
 from api.problems import error_responses, http_error_responses
-from api.schemas import THREAD_EXAMPLE, ThreadCreate, ThreadList, ThreadUpdate
+from api.schemas import ThreadCreate, ThreadList, ThreadUpdate
 from errors import InvalidRequest, StoreUnavailable, ThreadNotFound
 from records import Thread, ThreadChanges, ThreadStatus
 

@@ -10,8 +10,8 @@ from fastapi.responses import Response
 from api import ndjson, sse
 from api.accept import AcceptHeader, choose
 from api.deps import OwnerDep, ServicesDep, ThreadId
+from api.examples import MESSAGE_EXAMPLE, TURN_EXAMPLE
 from api.problems import error_responses
-from api.schemas import MESSAGE_EXAMPLE, TURN_EXAMPLE
 from api.secured_route import SecuredRoute
 from api.streaming import SILENCE_SECONDS, described, events_response
 from errors import InvalidRequest, NotAcceptable, StoreUnavailable, ThreadNotFound, TurnEnded, TurnNotFound
