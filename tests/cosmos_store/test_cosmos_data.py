@@ -5,44 +5,20 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
 import time_machine
 
-import cosmos.container
 from cosmos_store import CosmosStore
 from errors import StoreUnavailable, ThreadNotFound
 from records import EventBatch, Owned, Thread, TurnEvent, UserState, utcnow
-from tests.fakes.cosmos import KEY, FakeCosmos
-from tests.store_fixtures import ANN, DATABASE, CosmosBackend, ask, begin, end, talk
-from tests.test_cosmos_store import FAULTS
+from tests.cosmos_store.conftest import FAULTS
+from tests.fakes.cosmos import FakeCosmos
+from tests.store_fixtures import ANN, CosmosBackend, ask, begin, end, talk
 
 pytestmark = pytest.mark.skipif("COSMOS_TEST_ENDPOINT" in os.environ, reason="a real account has no faults to order")
-
-
-@pytest.fixture(autouse=True)
-def _short_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cosmos.container, "BACKOFF_SECONDS", 0.001)
-
-
-@pytest.fixture
-async def fake() -> AsyncIterator[FakeCosmos]:
-    async with FakeCosmos() as fake:
-        yield fake
-
-
-@pytest.fixture
-def backend(fake: FakeCosmos) -> CosmosBackend:
-    return CosmosBackend(fake.endpoint, KEY, DATABASE, fake)
-
-
-@pytest.fixture
-async def store(backend: CosmosBackend) -> AsyncIterator[CosmosStore]:
-    async with backend.new() as store:
-        yield store
 
 
 async def run(store: CosmosStore, *, pauses: int = 3) -> int | None:

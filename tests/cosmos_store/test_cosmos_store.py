@@ -6,7 +6,6 @@ import asyncio
 import itertools
 import logging
 import os
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -17,47 +16,15 @@ from cosmos.documents import CONTAINERS
 from cosmos_store import CosmosStore
 from errors import IdempotencyKeyReused, StoreMisconfigured, StoreUnavailable, ThreadNotFound, TurnInProgress
 from records import Owner, ReplayedTurn, Thread
+from tests.cosmos_store.conftest import FAULTS
 from tests.fakes.cosmos import KEY, FakeCosmos
 from tests.fakes.cosmos_identity import FakeIdentity, self_signed
 from tests.store_fixtures import ANN, DATABASE, CosmosBackend, answer, ask, begin, end, messages, states, talk
 
-FAULTS: dict[str, dict[str, Any]] = {
-    "dropped before": {"drop": "before"},
-    "dropped after": {"drop": "after"},
-    "408": {"status": 408},
-    "429": {"status": 429, "headers": {"x-ms-retry-after-ms": "1"}},
-    "449": {"status": 449},
-    "503": {"status": 503, "times": 2},  # the SDK itself sends again after the first
-    "session": {"status": 404, "headers": {"x-ms-substatus": "1002"}},
-    "429 in a batch": {"status": 429, "in_batch": True},
-    "449 in a batch": {"status": 449, "in_batch": True},
-}
 ENDED = [(1, "user", "completed"), (2, "assistant", "completed")]
 
 
 pytestmark = pytest.mark.skipif("COSMOS_TEST_ENDPOINT" in os.environ, reason="a real account has no faults to order")
-
-
-@pytest.fixture(autouse=True)
-def _short_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cosmos.container, "BACKOFF_SECONDS", 0.001)
-
-
-@pytest.fixture
-async def fake() -> AsyncIterator[FakeCosmos]:
-    async with FakeCosmos() as fake:
-        yield fake
-
-
-@pytest.fixture
-def backend(fake: FakeCosmos) -> CosmosBackend:
-    return CosmosBackend(fake.endpoint, KEY, DATABASE, fake)
-
-
-@pytest.fixture
-async def store(backend: CosmosBackend) -> AsyncIterator[CosmosStore]:
-    async with backend.new() as store:
-        yield store
 
 
 @pytest.fixture

@@ -5,42 +5,18 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-from collections.abc import AsyncIterator
 
 import pytest
 
-import cosmos.container
 from cosmos_store import CosmosStore
 from errors import StateChanged
 from records import Feedback, UserState, utcnow
-from tests.fakes.cosmos import KEY, FakeCosmos
-from tests.store_fixtures import ANN, DATABASE, CosmosBackend, messages, talk
-from tests.test_cosmos_store import FAULTS
+from tests.cosmos_store.conftest import FAULTS
+from tests.fakes.cosmos import FakeCosmos
+from tests.store_fixtures import ANN, CosmosBackend, messages, talk
 
 pytestmark = pytest.mark.skipif("COSMOS_TEST_ENDPOINT" in os.environ, reason="a real account has no faults to order")
 UP = Feedback(rating="up", comment="Kind", timestamp=utcnow())
-
-
-@pytest.fixture(autouse=True)
-def _short_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cosmos.container, "BACKOFF_SECONDS", 0.001)
-
-
-@pytest.fixture
-async def fake() -> AsyncIterator[FakeCosmos]:
-    async with FakeCosmos() as fake:
-        yield fake
-
-
-@pytest.fixture
-def backend(fake: FakeCosmos) -> CosmosBackend:
-    return CosmosBackend(fake.endpoint, KEY, DATABASE, fake)
-
-
-@pytest.fixture
-async def store(backend: CosmosBackend) -> AsyncIterator[CosmosStore]:
-    async with backend.new() as store:
-        yield store
 
 
 @pytest.mark.parametrize("fault", FAULTS)
