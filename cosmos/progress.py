@@ -11,7 +11,7 @@ from pydantic_core import from_json
 from cosmos.container import CosmosContainer, Refused, create, read, together
 from cosmos.documents import Document, Lease, ThreadDocument, TurnDocument, the_owners
 from cosmos.patch import changes, condition
-from errors import LeaseLost, StoreUnavailable, TurnEnded, TurnNotFound
+from errors import LeaseLost, StoreUnavailable, ThreadNotFound, TurnEnded, TurnNotFound
 from records import EventBatch, Message, Owner, StartedTurn, Turn, TurnEvent, TurnProgress, message_id
 
 # By id, which Cosmos DB indexes always: it ends with the number of the document's last event.
@@ -104,6 +104,9 @@ class CosmosProgress:
         message = None
         if document.reply_seq:
             found = await self._messages.read(document.thread_id, message_id(document.thread_id, document.reply_seq))
+            if found is None:
+                # They came in one batch: only a deletion takes one of them away.
+                raise ThreadNotFound(document.thread_id)
             message = Message.model_validate(found)
         return document.turn.model_copy(update={"message": message}), document.final_event_id
 

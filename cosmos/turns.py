@@ -130,8 +130,23 @@ class CosmosTurns:
         try:
             results = await self._messages.batch(thread.id, _clear_batch(thread, lease))
         except Refused:
+            await self._drop_late(thread, lease)
+        else:
+            self._refresh_row(ThreadDocument.model_validate(results[-1]))
+
+    async def _drop_late(self, thread: ThreadDocument, lease: Lease) -> None:
+        """Give an expired lease back whose turn has ended before.
+
+        A write that takes a lease may be so late that it was sent again, and that turn has ended, before it is carried out.
+        """
+        if await self._messages.read(thread.id, lease.turn_id) is None:
             return
-        self._refresh_row(ThreadDocument.model_validate(results[-1]))
+        try:
+            free = thread_changes(lease=None)
+            document = await self._messages.patch(thread.id, thread.id, free, condition(lease__turn_id=lease.turn_id))
+        except Refused:
+            return
+        self._refresh_row(ThreadDocument.model_validate(document))
 
     async def _thread_after_refusal(self, turn: StartedTurn, message: Message, refused: Refused) -> ThreadDocument | None:
         """Return the thread if an earlier attempt, whose answer was lost, had committed; ``None`` if it is worth another."""

@@ -272,6 +272,18 @@ async def test_a_message_list_that_a_commit_overtakes_is_read_again(
         assert await listing == ENDED
 
 
+async def test_a_lease_that_arrives_after_its_turn_has_ended_is_given_back(
+    store: CosmosStore, fake: FakeCosmos, thread: Thread
+) -> None:
+    turn = await begin(store, thread.id, ask())
+    late = {**fake.container("messages").documents(thread.id)[thread.id]["lease"], "until": 0.0}
+    reply = await end(store, turn)
+    fake.container("messages").documents(thread.id)[thread.id]["lease"] = late
+    await end(store, await begin(store, thread.id, ask()))
+    assert await states(store, thread.id) == [*ENDED, (3, "user", "completed"), (4, "assistant", "completed")]
+    assert (await store.get_progress(ANN, thread.id, turn.turn_id, after=None)).turn.message == reply
+
+
 # The list's rows
 
 
