@@ -16,21 +16,21 @@ param environmentType string
 
 @description('Whether data services are reached through private endpoints only; empty: in prod.')
 @allowed(['', 'true', 'false'])
-param usePrivateNetwork string
+param usePrivateNetwork string = ''
 
 @description('Whether the data is locked against deletion; empty: in prod.')
 @allowed(['', 'true', 'false'])
-param lockData string
+param lockData string = ''
 
 @description('Who deploys; in dev with the same rights on data and model as the app, to run it on their own machine.')
-param developerPrincipalId string
+param developerPrincipalId string = ''
 
 @allowed(['User', 'ServicePrincipal'])
 param developerPrincipalType string
 
 @description('An existing Azure OpenAI account instead of a new one, and its resource group (empty: ours). It must have the deployment.')
-param existingOpenAiName string
-param existingOpenAiResourceGroup string
+param existingOpenAiName string = ''
+param existingOpenAiResourceGroup string = ''
 param openAiDeployment string
 param openAiModel string
 param openAiModelVersion string
@@ -44,7 +44,7 @@ param cosmosDatabase string
 
 @description('Base64 of the JSON list API_KEYS; infra/hooks/preprovision.py makes it from that variable.')
 @secure()
-param apiKeysBase64 string
+param apiKeysBase64 string = ''
 
 @description('Whether to create an Azure Managed Redis for quotas that all instances share.')
 param deployRedis bool
@@ -52,7 +52,7 @@ param redisSku string
 
 @description('Address of an existing Redis, with its password.')
 @secure()
-param existingRedisUrl string
+param existingRedisUrl string = ''
 
 @description('Whether to create a bot for Teams and Web Chat; see docs/teams.md.')
 param deployBot bool
@@ -88,13 +88,13 @@ param logRetentionInDays int
 param logDailyCapInGB int
 
 @description('Address for alerts and for the budget; none: nobody is told.')
-param alertEmail string
+param alertEmail string = ''
 
 @description('Planned costs of a month, in the currency of the bill. 0: no budget.')
 param budgetAmount int
 
 @description('First day of the month in which the budget was made; infra/hooks/preprovision.py sets it once.')
-param budgetStartDate string
+param budgetStartDate string = ''
 
 param networkAddressPrefix string
 param appSubnetPrefix string

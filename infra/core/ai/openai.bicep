@@ -18,7 +18,7 @@ param publicNetworkAccess string
 param logAnalyticsWorkspaceId string
 
 resource account 'Microsoft.CognitiveServices/accounts@2025-06-01' = {
-  #checkov:skip=CKV_AZURE_134:public access follows the parameter, which prod switches off; without it Entra ID guards the account
+  // checkov:skip=CKV_AZURE_134:public access follows the parameter, which prod switches off; without it Entra ID guards the account
   name: name
   location: location
   tags: tags

@@ -30,8 +30,8 @@ var serverless = capacityMode == 'serverless'
 var dataContributorRole = '00000000-0000-0000-0000-000000000002'
 
 resource account 'Microsoft.DocumentDB/databaseAccounts@2025-04-15' = {
-  #checkov:skip=CKV_AZURE_99:public access follows the parameter, which prod switches off; without it Entra ID guards the account
-  #checkov:skip=CKV_AZURE_101:the same
+  // checkov:skip=CKV_AZURE_99:public access follows the parameter, which prod switches off; without it Entra ID guards the account
+  // checkov:skip=CKV_AZURE_101:the same
   name: name
   location: location
   tags: tags

@@ -47,7 +47,7 @@ param httpConcurrency int
 param logAnalyticsWorkspaceId string
 
 resource plan 'Microsoft.Web/serverfarms@2025-03-01' = {
-  #checkov:skip=CKV_AZURE_225:Flex Consumption places instances itself; zone redundancy costs two more always-ready ones
+  // checkov:skip=CKV_AZURE_225:Flex Consumption places instances itself; zone redundancy costs two more always-ready ones
   name: planName
   location: location
   tags: tags
@@ -62,10 +62,11 @@ resource plan 'Microsoft.Web/serverfarms@2025-03-01' = {
 }
 
 resource app 'Microsoft.Web/sites@2025-03-01' = {
-  #checkov:skip=CKV_AZURE_222:the API is what the public is to reach; its callers sign in
-  #checkov:skip=CKV_AZURE_17:callers sign in with an API key or a token, not with a certificate
-  #checkov:skip=CKV_AZURE_212:instances scale from alwaysReadyInstances on, also from none
-  #checkov:skip=CKV_AZURE_213:Flex Consumption has no health check path; it replaces instances itself
+  // checkov:skip=CKV_AZURE_222:the API is what the public is to reach; its callers sign in
+  // checkov:skip=CKV_AZURE_17:callers sign in with an API key or a token, not with a certificate
+  // checkov:skip=CKV_AZURE_212:instances scale from alwaysReadyInstances on, also from none
+  // checkov:skip=CKV_AZURE_78:Flex Consumption refuses ftpsState (ARM 51021); the publishing policy below turns FTP off
+  // checkov:skip=CKV_AZURE_213:Flex Consumption has no health check path; it replaces instances itself
   name: name
   location: location
   tags: union(tags, {
@@ -88,7 +89,6 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
     siteConfig: {
       minTlsVersion: '1.2'
       scmMinTlsVersion: '1.2'
-      ftpsState: 'Disabled'
       http20Enabled: true
     }
     functionAppConfig: {
@@ -131,13 +131,13 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
 }
 
 resource settings 'Microsoft.Web/sites/config@2025-03-01' = {
-  #checkov:skip=CKV_AZURE_13:these checks take every config for the one named web; this one is the list of variables
-  #checkov:skip=CKV_AZURE_63:the same
-  #checkov:skip=CKV_AZURE_65:the same
-  #checkov:skip=CKV_AZURE_66:the same
-  #checkov:skip=CKV_AZURE_80:the same
-  #checkov:skip=CKV_AZURE_88:the same
-  #checkov:skip=CKV_AZURE_222:the same
+  // checkov:skip=CKV_AZURE_13:these checks take every config for the one named web; this one is the list of variables
+  // checkov:skip=CKV_AZURE_63:the same
+  // checkov:skip=CKV_AZURE_65:the same
+  // checkov:skip=CKV_AZURE_66:the same
+  // checkov:skip=CKV_AZURE_80:the same
+  // checkov:skip=CKV_AZURE_88:the same
+  // checkov:skip=CKV_AZURE_222:the same
   parent: app
   name: 'appsettings'
   properties: union(extraAppSettings, {

@@ -22,10 +22,10 @@ param logAnalyticsWorkspaceId string
 var secretsUserRole = '4633458b-17de-408a-b874-0445c86b69e6'
 
 resource vault 'Microsoft.KeyVault/vaults@2024-11-01' = {
-  #checkov:skip=CKV_AZURE_109:a development environment without the private network deploys from any address; Entra ID guards it
-  #checkov:skip=CKV_AZURE_189:public access follows the parameter, which prod switches off
-  #checkov:skip=CKV_AZURE_110:purge protection follows the parameter, which prod switches on; dev must be removable in one go
-  #checkov:skip=CKV_AZURE_42:a vault is always recoverable now (soft delete cannot be off); only the purge follows the parameter
+  // checkov:skip=CKV_AZURE_109:a development environment without the private network deploys from any address; Entra ID guards it
+  // checkov:skip=CKV_AZURE_189:public access follows the parameter, which prod switches off
+  // checkov:skip=CKV_AZURE_110:purge protection follows the parameter, which prod switches on; dev must be removable in one go
+  // checkov:skip=CKV_AZURE_42:a vault is always recoverable now (soft delete cannot be off); only the purge follows the parameter
   name: name
   location: location
   tags: tags
@@ -49,8 +49,8 @@ resource vault 'Microsoft.KeyVault/vaults@2024-11-01' = {
 }
 
 resource apiKeysSecret 'Microsoft.KeyVault/vaults/secrets@2024-11-01' = if (!empty(apiKeys)) {
-  #checkov:skip=CKV_AZURE_41:each key in the list carries its own expiry
-  #checkov:skip=CKV_AZURE_114:contentType is set; the check looks for it where Bicep has none
+  // checkov:skip=CKV_AZURE_41:each key in the list carries its own expiry
+  // checkov:skip=CKV_AZURE_114:contentType is set; the check looks for it where Bicep has none
   parent: vault
   name: 'api-keys'
   tags: tags
@@ -61,8 +61,8 @@ resource apiKeysSecret 'Microsoft.KeyVault/vaults/secrets@2024-11-01' = if (!emp
 }
 
 resource redisUrlSecret 'Microsoft.KeyVault/vaults/secrets@2024-11-01' = if (!empty(redisUrl)) {
-  #checkov:skip=CKV_AZURE_41:the password in it is changed where Redis is
-  #checkov:skip=CKV_AZURE_114:contentType is set; the check looks for it where Bicep has none
+  // checkov:skip=CKV_AZURE_41:the password in it is changed where Redis is
+  // checkov:skip=CKV_AZURE_114:contentType is set; the check looks for it where Bicep has none
   parent: vault
   name: 'redis-url'
   tags: tags

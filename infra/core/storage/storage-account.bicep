@@ -19,10 +19,10 @@ var queueContributorRole = '974c5e8b-45b9-4653-ba55-5f855dd0fb88'
 var roles = empty(queueNames) ? [blobOwnerRole] : [blobOwnerRole, queueContributorRole]
 
 resource account 'Microsoft.Storage/storageAccounts@2025-01-01' = {
-  #checkov:skip=CKV_AZURE_206:locally redundant is enough: the package is built again by a deployment, locks live for seconds
-  #checkov:skip=CKV_AZURE_59:public access follows the parameter, which prod switches off; anonymous access is never allowed
-  #checkov:skip=CKV_AZURE_35:so does its firewall
-  #checkov:skip=CKV_AZURE_36:no Azure service but the app's own host reads here, and that by its identity
+  // checkov:skip=CKV_AZURE_206:locally redundant is enough: the package is built again by a deployment, locks live for seconds
+  // checkov:skip=CKV_AZURE_59:public access follows the parameter, which prod switches off; anonymous access is never allowed
+  // checkov:skip=CKV_AZURE_35:so does its firewall
+  // checkov:skip=CKV_AZURE_36:no Azure service but the app's own host reads here, and that by its identity
   name: name
   location: location
   tags: tags
