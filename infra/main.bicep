@@ -7,7 +7,16 @@ targetScope = 'subscription'
 @maxLength(32)
 param environmentName string
 
+@description('Region of everything. azd offers only those in which the default model has quota left.')
 @minLength(1)
+@metadata({
+  azd: {
+    type: 'location'
+    usageName: [
+      'OpenAI.GlobalStandard.gpt-5.4-mini,100'
+    ]
+  }
+})
 param location string
 
 @description('prod keeps what must not be lost (locks, purge protection, 30 days of backup) and closes the network; dev can be removed at once.')
@@ -18,9 +27,15 @@ param environmentType string
 @allowed(['', 'true', 'false'])
 param usePrivateNetwork string = ''
 
-@description('Whether the data is locked against deletion; empty: in prod.')
+@description('Leaves the data services open although the network is private: for the one deployment that gives a live app its endpoints.')
+param keepPublicAccess bool
+
+@description('Whether data and logs are locked against deletion; empty: in prod.')
 @allowed(['', 'true', 'false'])
 param lockData string = ''
+
+@description('Instances, data and package in three zones; only where the region has them, and only from the first deployment on.')
+param zoneRedundant bool
 
 @description('Who deploys; in dev with the same rights on data and model as the app, to run it on their own machine.')
 param developerPrincipalId string = ''
@@ -39,6 +54,9 @@ param openAiCapacity int
 
 @allowed(['serverless', 'autoscale'])
 param cosmosCapacityMode string
+
+@description('With autoscale; in steps of 1,000.')
+@minValue(1000)
 param cosmosMaxThroughput int
 param cosmosDatabase string
 
@@ -54,17 +72,20 @@ param redisSku string
 @secure()
 param existingRedisUrl string = ''
 
-@description('Whether to create a bot for Teams and Web Chat; see docs/teams.md.')
+@description('Whether to create a bot for Teams; see docs/teams.md.')
 param deployBot bool
 
 @minValue(0)
 @maxValue(100)
 param alwaysReadyInstances int
 
-@description('Bounds the costs of a flood: each instance runs httpConcurrency requests.')
-@minValue(1)
+@description('Of each function group (HTTP; the timer; each queue); each instance runs httpConcurrency requests. Azure takes no less than 40.')
+@minValue(40)
 @maxValue(1000)
 param maximumInstances int
+
+@description('Replaces instances one after the other, so that no stream is cut by an update (preview); takes two always-ready instances.')
+param rollingUpdates bool
 
 @description('''
 A process needs 100 to 180 MB under load, so that memory is not what counts. The core is: 2048 MB come with a whole one,
@@ -84,10 +105,12 @@ param httpConcurrency int
 
 @description('Share of the traces that are sent, 0 to 1. Metrics are always complete.')
 param tracesSamplerRatio string
+@minValue(30)
+@maxValue(730)
 param logRetentionInDays int
 param logDailyCapInGB int
 
-@description('Address for alerts and for the budget; none: nobody is told.')
+@description('Address for alerts and for the budget; none: there are no alert rules.')
 param alertEmail string = ''
 
 @description('Planned costs of a month, in the currency of the bill. 0: no budget.')
@@ -108,19 +131,19 @@ var token = toLower(uniqueString(subscription().id, environmentName, location))
 var isProd = environmentType == 'prod'
 var isPrivate = empty(usePrivateNetwork) ? isProd : bool(usePrivateNetwork)
 var isLocked = empty(lockData) ? isProd : bool(lockData)
-var publicNetworkAccess = isPrivate ? 'Disabled' : 'Enabled'
+var publicNetworkAccess = isPrivate && !keepPublicAccess ? 'Disabled' : 'Enabled'
 var newOpenAi = empty(existingOpenAiName)
-var dataUsers = concat([
-  {
-    id: identity.outputs.principalId
-    type: 'ServicePrincipal'
-  }
-], isProd || empty(developerPrincipalId) ? [] : [
-  {
-    id: developerPrincipalId
-    type: developerPrincipalType
-  }
-])
+// azd allows more characters in an environment's name than Azure does in a budget's.
+var budgetSuffix = replace(replace(replace(environmentName, '.', '-'), '(', '-'), ')', '-')
+var appUser = {
+  id: identity.outputs.principalId
+  type: 'ServicePrincipal'
+}
+var developer = {
+  id: developerPrincipalId
+  type: developerPrincipalType
+}
+var dataUsers = concat([appUser], isProd || empty(developerPrincipalId) ? [] : [developer])
 var tags = {
   'azd-env-name': environmentName
 }
@@ -162,6 +185,7 @@ module monitoring './core/monitor/monitoring.bicep' = {
     publisherPrincipalId: identity.outputs.principalId
     retentionInDays: logRetentionInDays
     dailyCapInGB: logDailyCapInGB
+    lock: isLocked
   }
 }
 
@@ -174,6 +198,7 @@ module storage './core/storage/storage-account.bicep' = {
     tags: tags
     appPrincipalId: identity.outputs.principalId
     queueNames: deployBot ? ['activities', 'activities-poison'] : []
+    zoneRedundant: zoneRedundant
     publicNetworkAccess: publicNetworkAccess
     logAnalyticsWorkspaceId: monitoring.outputs.logAnalyticsWorkspaceId
   }
@@ -191,6 +216,7 @@ module cosmos './core/database/cosmos-nosql.bicep' = {
     capacityMode: cosmosCapacityMode
     maxThroughput: cosmosMaxThroughput
     backupTier: isProd ? 'Continuous30Days' : 'Continuous7Days'
+    zoneRedundant: zoneRedundant
     lock: isLocked
     publicNetworkAccess: publicNetworkAccess
     logAnalyticsWorkspaceId: monitoring.outputs.logAnalyticsWorkspaceId
@@ -218,8 +244,9 @@ module openAiAccess './core/ai/openai-access.bicep' = {
   name: 'openai-access-${token}'
   scope: resourceGroup(newOpenAi || empty(existingOpenAiResourceGroup) ? group.name : existingOpenAiResourceGroup)
   params: {
-    accountName: newOpenAi ? openAi.outputs.name : existingOpenAiName
-    users: dataUsers
+    accountName: openAi.?outputs.name ?? existingOpenAiName
+    // On an account that is not ours the developer may have the role already, and Azure refuses a second assignment of it.
+    users: newOpenAi ? dataUsers : [appUser]
   }
 }
 
@@ -253,74 +280,25 @@ module redis './core/cache/managed-redis.bicep' = if (deployRedis) {
   }
 }
 
-module network './core/network/virtual-network.bicep' = if (isPrivate) {
+module network './core/network/private-network.bicep' = if (isPrivate) {
   name: 'network'
   scope: group
   params: {
-    name: '${abbreviations.virtualNetwork}${token}'
     location: location
     tags: tags
+    name: '${abbreviations.virtualNetwork}${token}'
     networkSecurityGroupName: '${abbreviations.networkSecurityGroup}${token}'
+    endpointPrefix: '${abbreviations.privateEndpoint}${token}-'
     addressPrefix: networkAddressPrefix
     appSubnetPrefix: appSubnetPrefix
     endpointSubnetPrefix: endpointSubnetPrefix
-  }
-}
-
-module privateEndpoints './core/network/private-endpoints.bicep' = if (isPrivate) {
-  name: 'private-endpoints'
-  scope: group
-  params: {
-    location: location
-    tags: tags
-    namePrefix: '${abbreviations.privateEndpoint}${token}-'
-    networkId: isPrivate ? network.outputs.id : ''
-    subnetId: isPrivate ? network.outputs.endpointSubnetId : ''
-    connections: concat([
-      {
-        name: 'cosmos'
-        resourceId: cosmos.outputs.id
-        groupId: 'Sql'
-        zone: 'privatelink.documents.azure.com'
-      }
-      {
-        name: 'openai'
-        resourceId: openAiAccess.outputs.id
-        groupId: 'account'
-        zone: 'privatelink.openai.azure.com'
-      }
-      {
-        name: 'key-vault'
-        resourceId: keyVault.outputs.id
-        groupId: 'vault'
-        zone: 'privatelink.vaultcore.azure.net'
-      }
-      {
-        name: 'blob'
-        resourceId: storage.outputs.id
-        groupId: 'blob'
-        zone: 'privatelink.blob.${environment().suffixes.storage}'
-      }
-      {
-        name: 'queue'
-        resourceId: storage.outputs.id
-        groupId: 'queue'
-        zone: 'privatelink.queue.${environment().suffixes.storage}'
-      }
-      {
-        name: 'table'
-        resourceId: storage.outputs.id
-        groupId: 'table'
-        zone: 'privatelink.table.${environment().suffixes.storage}'
-      }
-    ], deployRedis ? [
-      {
-        name: 'redis'
-        resourceId: redis.outputs.id
-        groupId: 'redisEnterprise'
-        zone: 'privatelink.redis.azure.net'
-      }
-    ] : [])
+    cosmosId: cosmos.outputs.id
+    openAiId: openAiAccess.outputs.id
+    openAiMayBeFoundry: !newOpenAi
+    keyVaultId: keyVault.outputs.id
+    storageId: storage.outputs.id
+    withQueues: deployBot
+    redisId: redis.?outputs.id ?? ''
   }
 }
 
@@ -336,7 +314,7 @@ module api './core/host/function-app.bicep' = {
     identityId: identity.outputs.id
     identityClientId: identity.outputs.clientId
     storageBlobEndpoint: storage.outputs.blobEndpoint
-    storageQueueEndpoint: storage.outputs.queueEndpoint
+    storageQueueEndpoint: deployBot ? storage.outputs.queueEndpoint : ''
     packageUri: storage.outputs.packageUri
     applicationInsightsConnectionString: monitoring.outputs.connectionString
     tracesSamplerRatio: tracesSamplerRatio
@@ -346,19 +324,19 @@ module api './core/host/function-app.bicep' = {
     openAiDeployment: openAiDeployment
     apiKeysSecretUri: keyVault.outputs.apiKeysUri
     redisUrlSecretUri: keyVault.outputs.redisUrlUri
-    redisUrl: deployRedis ? redis.outputs.url : ''
-    botIdentityId: deployBot ? botIdentity.outputs.id : ''
-    botAppId: deployBot ? botIdentity.outputs.clientId : ''
+    redisUrl: redis.?outputs.url ?? ''
+    botIdentityId: botIdentity.?outputs.id ?? ''
+    botAppId: botIdentity.?outputs.clientId ?? ''
     extraAppSettings: extraAppSettings
-    subnetId: isPrivate ? network.outputs.appSubnetId : ''
+    // Not before the endpoints are there: its first start must find every name resolved.
+    subnetId: network.?outputs.appSubnetId ?? ''
+    zoneRedundant: zoneRedundant
+    rollingUpdates: rollingUpdates
     alwaysReadyInstances: alwaysReadyInstances
     maximumInstances: maximumInstances
     instanceMemoryMB: instanceMemoryMB
     httpConcurrency: httpConcurrency
-    logAnalyticsWorkspaceId: monitoring.outputs.logAnalyticsWorkspaceId
   }
-  // Its first start must find every name resolved.
-  dependsOn: [privateEndpoints]
 }
 
 module bot './core/bot/bot-service.bicep' = if (deployBot) {
@@ -367,8 +345,8 @@ module bot './core/bot/bot-service.bicep' = if (deployBot) {
   params: {
     name: '${abbreviations.botService}${token}'
     tags: tags
-    identityId: deployBot ? botIdentity.outputs.id : ''
-    appId: deployBot ? botIdentity.outputs.clientId : ''
+    identityId: botIdentity.?outputs.id ?? ''
+    appId: botIdentity.?outputs.clientId ?? ''
     apiEndpoint: api.outputs.endpoint
     logAnalyticsWorkspaceId: monitoring.outputs.logAnalyticsWorkspaceId
   }
@@ -386,8 +364,7 @@ module operations './core/monitor/operations.bicep' = {
     applicationInsightsId: monitoring.outputs.applicationInsightsId
     cosmosAccountId: cosmos.outputs.id
     alertEmail: alertEmail
-    // Where nobody is told, nobody probes: it would keep an instance awake.
-    readyUrl: empty(alertEmail) ? '' : '${api.outputs.endpoint}/api/ready'
+    readyUrl: '${api.outputs.endpoint}/api/ready'
   }
 }
 
@@ -395,20 +372,20 @@ module budget './core/monitor/budget.bicep' = if (budgetAmount > 0 && !empty(ale
   name: 'budget'
   scope: group
   params: {
-    name: '${abbreviations.budget}${environmentName}'
+    name: '${abbreviations.budget}${budgetSuffix}'
     amount: budgetAmount
     alertEmail: alertEmail
     startDate: budgetStartDate
   }
 }
 
-// azd keeps these in the environment; infra/hooks reads them.
+// azd keeps these in the environment; infra/hooks reads them. None has the name of an input: azd down erases its outputs.
 output AZURE_RESOURCE_GROUP string = group.name
 output AZURE_KEY_VAULT_NAME string = keyVault.outputs.name
 output SERVICE_API_NAME string = api.outputs.name
 output BASE_URL string = api.outputs.endpoint
 output PRIVATE_NETWORK string = string(isPrivate)
 output COSMOS_ENDPOINT string = cosmos.outputs.endpoint
-output COSMOS_DATABASE string = cosmos.outputs.databaseName
+output API_COSMOS_DATABASE string = cosmos.outputs.databaseName
 output AZURE_OPENAI_ENDPOINT string = openAiAccess.outputs.endpoint
-output AZURE_OPENAI_MODEL string = openAiDeployment
+output API_OPENAI_DEPLOYMENT string = openAiDeployment

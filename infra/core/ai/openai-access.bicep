@@ -11,15 +11,17 @@ resource account 'Microsoft.CognitiveServices/accounts@2025-06-01' existing = {
   name: accountName
 }
 
-resource assignments 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for user in users: {
-  scope: account
-  name: guid(account.id, user.id, openAiUserRole)
-  properties: {
-    principalId: user.id
-    principalType: user.type
-    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', openAiUserRole)
+resource assignments 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
+  for user in users: {
+    scope: account
+    name: guid(account.id, user.id, openAiUserRole)
+    properties: {
+      principalId: user.id
+      principalType: user.type
+      roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', openAiUserRole)
+    }
   }
-}]
+]
 
 output id string = account.id
 output endpoint string = account.properties.endpoint

@@ -1,4 +1,4 @@
-// The bot: reachable from Teams and Web Chat, and signed in by an identity of its own, so that no secret exists.
+// The bot: reachable from Teams, and signed in by an identity of its own, so that no secret exists.
 
 param name string
 param tags object
@@ -26,6 +26,7 @@ resource bot 'Microsoft.BotService/botServices@2022-09-15' = {
     msaAppId: appId
     msaAppTenantId: tenant().tenantId
     msaAppMSIResourceId: identityId
+    // Web Chat and Direct Line sign in with secrets, which this switches off: browsers have the chat page.
     disableLocalAuth: true
     isStreamingSupported: false
     schemaTransformationVersion: '1.3'
@@ -39,16 +40,6 @@ resource teams 'Microsoft.BotService/botServices/channels@2022-09-15' = {
   properties: {
     channelName: 'MsTeamsChannel'
   }
-}
-
-resource webChat 'Microsoft.BotService/botServices/channels@2022-09-15' = {
-  parent: bot
-  name: 'WebChatChannel'
-  location: 'global'
-  properties: {
-    channelName: 'WebChatChannel'
-  }
-  dependsOn: [teams]
 }
 
 resource diagnostics 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {

@@ -20,6 +20,9 @@ param maxThroughput int
 @allowed(['Continuous7Days', 'Continuous30Days'])
 param backupTier string
 
+@description('Three copies in three zones. Azure takes it for a new account only.')
+param zoneRedundant bool
+
 @description('Whether nobody can delete the account before the lock is taken off.')
 param lock bool
 @allowed(['Enabled', 'Disabled'])
@@ -27,6 +30,8 @@ param publicNetworkAccess string
 param logAnalyticsWorkspaceId string
 
 var serverless = capacityMode == 'serverless'
+var capabilities = serverless ? [{ name: 'EnableServerless' }] : []
+var throughput = serverless ? {} : { autoscaleSettings: { maxThroughput: maxThroughput } }
 var dataContributorRole = '00000000-0000-0000-0000-000000000002'
 
 resource account 'Microsoft.DocumentDB/databaseAccounts@2025-04-15' = {
@@ -42,14 +47,10 @@ resource account 'Microsoft.DocumentDB/databaseAccounts@2025-04-15' = {
       {
         locationName: location
         failoverPriority: 0
-        isZoneRedundant: false
+        isZoneRedundant: zoneRedundant
       }
     ]
-    capabilities: serverless ? [
-      {
-        name: 'EnableServerless'
-      }
-    ] : []
+    capabilities: capabilities
     // What the store is written for: a conditional write returns the token that the next read needs.
     consistencyPolicy: {
       defaultConsistencyLevel: 'Session'
@@ -75,11 +76,7 @@ resource database 'Microsoft.DocumentDB/databaseAccounts/sqlDatabases@2025-04-15
     resource: {
       id: databaseName
     }
-    options: serverless ? {} : {
-      autoscaleSettings: {
-        maxThroughput: maxThroughput
-      }
-    }
+    options: throughput
   }
 }
 
@@ -144,23 +141,27 @@ resource threads 'Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers@
   }
 }
 
-resource assignments 'Microsoft.DocumentDB/databaseAccounts/sqlRoleAssignments@2025-04-15' = [for contributor in contributors: {
-  parent: account
-  name: guid(account.id, contributor.id, dataContributorRole)
-  properties: {
-    principalId: contributor.id
-    roleDefinitionId: '${account.id}/sqlRoleDefinitions/${dataContributorRole}'
-    // This database only.
-    scope: '${account.id}/dbs/${database.name}'
+// Azure refuses a second one while it works on the first.
+@batchSize(1)
+resource assignments 'Microsoft.DocumentDB/databaseAccounts/sqlRoleAssignments@2025-04-15' = [
+  for contributor in contributors: {
+    parent: account
+    name: guid(account.id, contributor.id, dataContributorRole)
+    properties: {
+      principalId: contributor.id
+      roleDefinitionId: '${account.id}/sqlRoleDefinitions/${dataContributorRole}'
+      // This database only.
+      scope: '${account.id}/dbs/${database.name}'
+    }
   }
-}]
+]
 
 resource deletionLock 'Microsoft.Authorization/locks@2020-05-01' = if (lock) {
   scope: account
   name: 'keep-the-threads'
   properties: {
     level: 'CanNotDelete'
-    notes: 'Holds every conversation. Take this lock off before azd down.'
+    notes: 'Holds every conversation. Take both locks off before azd down.'
   }
 }
 
@@ -172,10 +173,6 @@ resource diagnostics 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' 
     logAnalyticsDestinationType: 'Dedicated'
     // Not DataPlaneRequests: a line for each request, which the app's own telemetry tells already.
     logs: [
-      {
-        category: 'PartitionKeyRUConsumption'
-        enabled: true
-      }
       {
         category: 'ControlPlaneRequests'
         enabled: true

@@ -11,6 +11,8 @@ param identityId string
 param identityClientId string
 
 param storageBlobEndpoint string
+
+@description('With a bot, whose activities wait in a queue; none: the host asks for no queue.')
 param storageQueueEndpoint string
 
 @description('Address of the container that holds the deployed package.')
@@ -40,14 +42,31 @@ param extraAppSettings object
 
 @description('Subnet for outgoing connections; none: the internet.')
 param subnetId string
+
+@description('Instances in three zones.')
+param zoneRedundant bool
+
+@description('Replace instances one after the other; see main.bicep.')
+param rollingUpdates bool
 param alwaysReadyInstances int
 param maximumInstances int
 param instanceMemoryMB int
 param httpConcurrency int
-param logAnalyticsWorkspaceId string
+
+// Below two always-ready instances, a rolling update stops the only one, and zones have nothing to stand in for each other.
+var leastReady = rollingUpdates || (zoneRedundant && alwaysReadyInstances > 0) ? 2 : 0
+var readyInstances = max(alwaysReadyInstances, leastReady)
+var functionGroups = empty(botAppId) ? ['http'] : ['http', 'function:teams_activity']
+var readyGroups = readyInstances == 0 ? [] : functionGroups
+// As settings.py reads them.
+var origins = replace(toLower(extraAppSettings.CORS_ORIGINS), ' ', '')
+var corsOrigins = empty(origins) ? [] : split(origins, ',')
+var botIdentities = empty(botIdentityId) ? {} : { '${botIdentityId}': {} }
+// Left out, not empty: the host would take that for an address.
+var queueSettings = empty(storageQueueEndpoint) ? {} : { AzureWebJobsStorage__queueServiceUri: storageQueueEndpoint }
 
 resource plan 'Microsoft.Web/serverfarms@2025-03-01' = {
-  // checkov:skip=CKV_AZURE_225:Flex Consumption places instances itself; zone redundancy costs two more always-ready ones
+  // checkov:skip=CKV_AZURE_225:zone redundancy follows the parameter: not every region has zones
   name: planName
   location: location
   tags: tags
@@ -58,6 +77,7 @@ resource plan 'Microsoft.Web/serverfarms@2025-03-01' = {
   }
   properties: {
     reserved: true
+    zoneRedundant: zoneRedundant
   }
 }
 
@@ -75,11 +95,7 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
   kind: 'functionapp,linux'
   identity: {
     type: 'UserAssigned'
-    userAssignedIdentities: union({
-      '${identityId}': {}
-    }, empty(botIdentityId) ? {} : {
-      '${botIdentityId}': {}
-    })
+    userAssignedIdentities: union({ '${identityId}': {} }, botIdentities)
   }
   properties: {
     serverFarmId: plan.id
@@ -90,6 +106,10 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
       minTlsVersion: '1.2'
       scmMinTlsVersion: '1.2'
       http20Enabled: true
+      // The platform answers preflights itself, also where no origin is configured; the app never sees them.
+      cors: {
+        allowedOrigins: corsOrigins
+      }
     }
     functionAppConfig: {
       deployment: {
@@ -107,17 +127,12 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
         version: '3.13'
       }
       scaleAndConcurrency: {
-        alwaysReady: alwaysReadyInstances == 0 ? [] : concat([
-          {
-            name: 'http'
-            instanceCount: alwaysReadyInstances
+        alwaysReady: [
+          for functionGroup in readyGroups: {
+            name: functionGroup
+            instanceCount: readyInstances
           }
-        ], empty(botAppId) ? [] : [
-          {
-            name: 'function:teams_activity'
-            instanceCount: alwaysReadyInstances
-          }
-        ])
+        ]
         maximumInstanceCount: maximumInstances
         instanceMemoryMB: instanceMemoryMB
         triggers: {
@@ -125,6 +140,11 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
             perInstanceConcurrency: httpConcurrency
           }
         }
+      }
+      // Preview: the service takes it, this compiler's types do not have it yet.
+      #disable-next-line BCP037
+      siteUpdateStrategy: {
+        type: rollingUpdates ? 'RollingUpdate' : 'Recreate'
       }
     }
   }
@@ -140,11 +160,12 @@ resource settings 'Microsoft.Web/sites/config@2025-03-01' = {
   // checkov:skip=CKV_AZURE_222:the same
   parent: app
   name: 'appsettings'
-  properties: union(extraAppSettings, {
+  properties: union(extraAppSettings, queueSettings, {
     AzureWebJobsStorage__credential: 'managedidentity'
     AzureWebJobsStorage__clientId: identityClientId
     AzureWebJobsStorage__blobServiceUri: storageBlobEndpoint
-    AzureWebJobsStorage__queueServiceUri: storageQueueEndpoint
+    // A little above the largest body that api/json_route.py takes: the host reads bodies whole before the app hears of them.
+    FUNCTIONS_REQUEST_BODY_SIZE_LIMIT: '524288'
     // The chat page is at the root, where the host's own would be.
     AzureWebJobsDisableHomepage: 'true'
     // Which identity DefaultAzureCredential takes.
@@ -169,26 +190,19 @@ resource settings 'Microsoft.Web/sites/config@2025-03-01' = {
 }
 
 // Deployments sign in with Entra ID; user names and passwords are off.
-resource passwords 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2025-03-01' = [for protocol in ['ftp', 'scm']: {
+resource ftpPasswords 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2025-03-01' = {
   parent: app
-  name: protocol
+  name: 'ftp'
   properties: {
     allow: false
   }
-}]
+}
 
-resource diagnostics 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
-  scope: app
-  name: 'to-log-analytics'
+resource scmPasswords 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2025-03-01' = {
+  parent: app
+  name: 'scm'
   properties: {
-    workspaceId: logAnalyticsWorkspaceId
-    // No logs: telemetry.py has sent those lines already.
-    metrics: [
-      {
-        category: 'AllMetrics'
-        enabled: true
-      }
-    ]
+    allow: false
   }
 }
 

@@ -128,7 +128,7 @@ resource actionGroup 'Microsoft.Insights/actionGroups@2023-01-01' = {
   properties: {
     groupShortName: 'on-call'
     enabled: true
-    emailReceivers: empty(alertEmail) ? [] : [
+    emailReceivers: [
       {
         name: 'on-call'
         emailAddress: alertEmail
@@ -138,46 +138,48 @@ resource actionGroup 'Microsoft.Insights/actionGroups@2023-01-01' = {
   }
 }
 
-resource queryRules 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [for rule in rules: {
-  name: '${rule.name}-${environmentName}'
-  location: location
-  tags: tags
-  kind: 'LogAlert'
-  properties: {
-    displayName: 'Chat API ${environmentName}: ${rule.title}'
-    description: '${rule.todo} More in docs/operations.md#${rule.name}'
-    enabled: true
-    severity: rule.severity
-    scopes: [
-      logAnalyticsWorkspaceId
-    ]
-    evaluationFrequency: 'PT5M'
-    windowSize: rule.window
-    criteria: {
-      allOf: [
-        {
-          query: rule.query
-          metricMeasureColumn: 'Value'
-          timeAggregation: 'Maximum'
-          operator: 'GreaterThan'
-          threshold: rule.threshold
-          failingPeriods: {
-            numberOfEvaluationPeriods: 1
-            minFailingPeriodsToAlert: 1
+resource queryRules 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [
+  for rule in rules: {
+    name: '${rule.name}-${environmentName}'
+    location: location
+    tags: tags
+    kind: 'LogAlert'
+    properties: {
+      displayName: 'Chat API ${environmentName}: ${rule.title}'
+      description: '${rule.todo} More in docs/operations.md#${rule.name}'
+      enabled: true
+      severity: rule.severity
+      scopes: [
+        logAnalyticsWorkspaceId
+      ]
+      evaluationFrequency: 'PT5M'
+      windowSize: rule.window
+      criteria: {
+        allOf: [
+          {
+            query: rule.query
+            metricMeasureColumn: 'Value'
+            timeAggregation: 'Maximum'
+            operator: 'GreaterThan'
+            threshold: rule.threshold
+            failingPeriods: {
+              numberOfEvaluationPeriods: 1
+              minFailingPeriodsToAlert: 1
+            }
           }
-        }
-      ]
-    }
-    autoMitigate: true
-    // A new workspace learns some of the tables with their first rows; the tests check the queries.
-    skipQueryValidation: true
-    actions: {
-      actionGroups: [
-        actionGroup.id
-      ]
+        ]
+      }
+      autoMitigate: true
+      // A new workspace learns some of the tables with their first rows; the tests check the queries.
+      skipQueryValidation: true
+      actions: {
+        actionGroups: [
+          actionGroup.id
+        ]
+      }
     }
   }
-}]
+]
 
 // From the account's own metric: it counts every client, and is there also when the app cannot report.
 resource requestUnits 'Microsoft.Insights/metricAlerts@2018-03-01' = {

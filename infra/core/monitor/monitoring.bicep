@@ -16,6 +16,23 @@ param retentionInDays int
 @description('Gigabytes a day at most; what comes after them is dropped. -1: no cap.')
 param dailyCapInGB int
 
+@description('Whether nobody can delete the workspace before the lock is taken off.')
+param lock bool
+
+// Azure keeps these for 90 days whatever the workspace says.
+var telemetryTables = [
+  'AppAvailabilityResults'
+  'AppBrowserTimings'
+  'AppDependencies'
+  'AppEvents'
+  'AppExceptions'
+  'AppMetrics'
+  'AppPageViews'
+  'AppPerformanceCounters'
+  'AppRequests'
+  'AppSystemEvents'
+  'AppTraces'
+]
 var metricsPublisherRole = '3913510d-42f4-4e42-8a64-420c390055eb'
 
 resource workspace 'Microsoft.OperationalInsights/workspaces@2025-07-01' = {
@@ -46,7 +63,29 @@ resource applicationInsights 'Microsoft.Insights/components@2020-02-02' = {
     Application_Type: 'web'
     WorkspaceResourceId: workspace.id
     DisableLocalAuth: true
-    RetentionInDays: retentionInDays
+  }
+}
+
+@batchSize(1)
+resource tables 'Microsoft.OperationalInsights/workspaces/tables@2025-07-01' = [
+  for table in telemetryTables: {
+    parent: workspace
+    name: table
+    properties: {
+      plan: 'Analytics'
+      retentionInDays: retentionInDays
+      totalRetentionInDays: retentionInDays
+    }
+    dependsOn: [applicationInsights]
+  }
+]
+
+resource deletionLock 'Microsoft.Authorization/locks@2020-05-01' = if (lock) {
+  scope: workspace
+  name: 'keep-the-logs'
+  properties: {
+    level: 'CanNotDelete'
+    notes: 'azd down deletes the workspace first, before it finds that the threads are locked. Take both locks off before it.'
   }
 }
 

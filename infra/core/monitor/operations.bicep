@@ -15,16 +15,16 @@ param logAnalyticsWorkspaceId string
 @description('Resource id of the Application Insights component, under which the workbook is found and the ready probe runs.')
 param applicationInsightsId string
 
-@description('Where alerts are sent; empty: they are shown in the portal only.')
-param alertEmail string = ''
+@description('Where alerts are sent; empty: there are none, and no probe, which would keep an instance awake.')
+param alertEmail string
 
 @description('Resource id of the Cosmos DB account.')
 param cosmosAccountId string
 
-@description('Address of GET /api/ready, to be probed from outside every five minutes; empty: no probe. Not for a private app.')
-param readyUrl string = ''
+@description('Address of GET /api/ready, probed from outside every five minutes.')
+param readyUrl string
 
-module alerts 'alerts.bicep' = {
+module alerts 'alerts.bicep' = if (!empty(alertEmail)) {
   name: 'alerts'
   params: {
     location: location
@@ -36,7 +36,7 @@ module alerts 'alerts.bicep' = {
   }
 }
 
-module readyProbe 'ready-probe.bicep' = if (!empty(readyUrl)) {
+module readyProbe 'ready-probe.bicep' = if (!empty(alertEmail)) {
   name: 'ready-probe'
   params: {
     location: location

@@ -7,7 +7,7 @@ param networkSecurityGroupName string
 
 param addressPrefix string
 
-@description('At least /27: each instance of the app takes an address.')
+@description('At least /26, of which the app gets a number of addresses for all its instances.')
 param appSubnetPrefix string
 param endpointSubnetPrefix string
 

@@ -13,7 +13,7 @@ param apiKeys string
 @secure()
 param redisUrl string
 
-@description('Keeps a deleted vault for 90 days, whatever anybody wants. Off, it is kept for 7 days and azd down --purge ends it.')
+@description('Nobody can purge a deleted vault before its 90 days are over. Off, azd down --purge does. Once on, it stays on.')
 param purgeProtection bool
 @allowed(['Enabled', 'Disabled'])
 param publicNetworkAccess string
@@ -37,7 +37,8 @@ resource vault 'Microsoft.KeyVault/vaults@2024-11-01' = {
     }
     enableRbacAuthorization: true
     enableSoftDelete: true
-    softDeleteRetentionInDays: purgeProtection ? 90 : 7
+    // Never another number: Azure takes it for a new vault only, and a dev environment may become prod.
+    softDeleteRetentionInDays: 90
     // Azure takes true or nothing.
     enablePurgeProtection: purgeProtection ? true : null
     publicNetworkAccess: publicNetworkAccess
@@ -99,5 +100,5 @@ resource diagnostics 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' 
 output id string = vault.id
 output name string = vault.name
 // With their versions: the app starts again with a secret that was changed, instead of reading it within a day.
-output apiKeysUri string = empty(apiKeys) ? '' : apiKeysSecret.properties.secretUriWithVersion
-output redisUrlUri string = empty(redisUrl) ? '' : redisUrlSecret.properties.secretUriWithVersion
+output apiKeysUri string = apiKeysSecret.?properties.secretUriWithVersion ?? ''
+output redisUrlUri string = redisUrlSecret.?properties.secretUriWithVersion ?? ''

@@ -9,6 +9,9 @@ param appPrincipalId string
 
 @description('Names of the queues to create.')
 param queueNames array
+
+@description('Three copies in three zones instead of one.')
+param zoneRedundant bool
 @allowed(['Enabled', 'Disabled'])
 param publicNetworkAccess string
 param logAnalyticsWorkspaceId string
@@ -19,7 +22,7 @@ var queueContributorRole = '974c5e8b-45b9-4653-ba55-5f855dd0fb88'
 var roles = empty(queueNames) ? [blobOwnerRole] : [blobOwnerRole, queueContributorRole]
 
 resource account 'Microsoft.Storage/storageAccounts@2025-01-01' = {
-  // checkov:skip=CKV_AZURE_206:locally redundant is enough: the package is built again by a deployment, locks live for seconds
+  // checkov:skip=CKV_AZURE_206:one region is enough: the package is built again by a deployment, locks live for seconds
   // checkov:skip=CKV_AZURE_59:public access follows the parameter, which prod switches off; anonymous access is never allowed
   // checkov:skip=CKV_AZURE_35:so does its firewall
   // checkov:skip=CKV_AZURE_36:no Azure service but the app's own host reads here, and that by its identity
@@ -28,7 +31,7 @@ resource account 'Microsoft.Storage/storageAccounts@2025-01-01' = {
   tags: tags
   kind: 'StorageV2'
   sku: {
-    name: 'Standard_LRS'
+    name: zoneRedundant ? 'Standard_ZRS' : 'Standard_LRS'
   }
   properties: {
     accessTier: 'Hot'
@@ -70,20 +73,24 @@ resource queueService 'Microsoft.Storage/storageAccounts/queueServices@2025-01-0
   name: 'default'
 }
 
-resource queues 'Microsoft.Storage/storageAccounts/queueServices/queues@2025-01-01' = [for queueName in queueNames: {
-  parent: queueService
-  name: queueName
-}]
-
-resource assignments 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for role in roles: {
-  scope: account
-  name: guid(account.id, appPrincipalId, role)
-  properties: {
-    principalId: appPrincipalId
-    principalType: 'ServicePrincipal'
-    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', role)
+resource queues 'Microsoft.Storage/storageAccounts/queueServices/queues@2025-01-01' = [
+  for queueName in queueNames: {
+    parent: queueService
+    name: queueName
   }
-}]
+]
+
+resource assignments 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
+  for role in roles: {
+    scope: account
+    name: guid(account.id, appPrincipalId, role)
+    properties: {
+      principalId: appPrincipalId
+      principalType: 'ServicePrincipal'
+      roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', role)
+    }
+  }
+]
 
 resource blobDiagnostics 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
   scope: blobs
@@ -93,20 +100,6 @@ resource blobDiagnostics 'Microsoft.Insights/diagnosticSettings@2021-05-01-previ
     logs: [
       {
         category: 'StorageDelete'
-        enabled: true
-      }
-    ]
-  }
-}
-
-resource queueDiagnostics 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = if (!empty(queueNames)) {
-  scope: queueService
-  name: 'to-log-analytics'
-  properties: {
-    workspaceId: logAnalyticsWorkspaceId
-    logs: [
-      {
-        categoryGroup: 'allLogs'
         enabled: true
       }
     ]
