@@ -32,7 +32,6 @@ from errors import ChatError, StoreUnavailable, ThreadNotFound
 from records import (
     THREAD_ID_PATTERN,
     Erasure,
-    EventBatch,
     Feedback,
     Message,
     Metadata,
@@ -47,12 +46,12 @@ from records import (
     ThreadChanges,
     ThreadStatus,
     Turn,
-    TurnProgress,
     UserState,
     new_thread,
     utcnow,
 )
 from store import ThreadStore, decode_cursor, encode_cursor
+from turn_events import EventBatch, TurnProgress
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""The records: owners and their state, threads, messages, tool calls, turns and their events, and how their ids are made.
+"""The records: owners and their state, threads, messages, tool calls, turns, and how their ids are made.
 
 All are immutable. Threads, messages and turns are shown to API callers as they are.
 """
@@ -12,10 +12,19 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Generic, Literal, NamedTuple, Self, TypedDict, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, Self, TypedDict, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, SerializerFunctionWrapHandler, model_serializer
-from pydantic_core import to_json
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    JsonValue,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, to_json
 
 from errors import ChatError
 
@@ -23,9 +32,6 @@ T = TypeVar("T")
 Metadata = dict[str, JsonValue]
 ThreadStatus = Literal["active", "archived"]
 TurnStatus = Literal["running", "completed", "failed", "cancelled", "interrupted"]
-EventType = Literal[
-    "turn.started", "message.delta", "tool.started", "tool.completed", "message.completed", "turn.failed", "turn.cancelled"
-]
 ErasureStatus = Literal["running", "completed"]
 Order = Literal["asc", "desc"]
 Rating = Literal["up", "down"]
@@ -37,6 +43,11 @@ ERASURE_ID_PATTERN = r"^erasure_[0-9a-f]{32}$"
 MESSAGE_ID_PATTERN = r"^msg_[0-9a-f]{32}_[1-9][0-9]{0,8}$"
 PREVIEW_LENGTH = 120
 MAX_COMMENT = 2000
+
+
+def is_none(value: object) -> bool:
+    """Tell whether a field is left out of what callers see."""
+    return value is None
 
 
 class Owner(NamedTuple):
@@ -61,21 +72,25 @@ class Owned(NamedTuple):
 class Record(BaseModel):
     """An immutable record, shown to API callers as it is."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, json_schema_serialization_defaults_required=True)
 
 
-class SparseRecord(Record):
-    """A record of which the fields in ``left_out`` are not shown when they are ``None``."""
-
-    left_out: ClassVar[frozenset[str]]
+class ResultOrError(Record):
+    """A record that is shown with its ``error`` if it has one, and with its ``result`` (which may be ``null``) if not."""
 
     @model_serializer(mode="wrap")
-    def _without_what_is_missing(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _one_of_both(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         dumped: dict[str, Any] = handler(self)
-        for name in self.left_out:
-            if getattr(self, name) is None:
-                dumped.pop(name, None)
+        dumped.pop("result" if dumped.get("error") is not None else "error", None)
         return dumped
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Describe the fields: of a serializer, pydantic would only say that it makes an object."""
+        schema = handler({key: value for key, value in core_schema.items() if key != "serialization"})
+        found = handler.resolve_ref_schema(schema)
+        found["required"] = [name for name in found["required"] if name not in ("result", "error")]
+        return schema
 
 
 class Thread(Record):
@@ -91,7 +106,7 @@ class Thread(Record):
     last_message_preview: str | None = Field(description=f"The last message's first {PREVIEW_LENGTH} characters.")
 
 
-class ToolCall(Record):
+class ToolCall(ResultOrError):
     """One call of a tool: it has either ``result`` (JSON) or ``error`` (plain words)."""
 
     id: str
@@ -100,12 +115,6 @@ class ToolCall(Record):
     result: JsonValue = None
     error: str | None = None
     duration_ms: int
-
-    @model_serializer(mode="wrap")
-    def _result_or_error(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        dumped: dict[str, Any] = handler(self)
-        dumped.pop("result" if self.error is not None else "error", None)
-        return dumped
 
 
 class Problem(Record):
@@ -116,8 +125,8 @@ class Problem(Record):
     status: int
     detail: str
     retryable: bool
-    retry_after: int | None = Field(None, description="Seconds to wait before trying again.")
-    request_id: str | None = None
+    retry_after: int | None = Field(None, exclude_if=is_none, description="Seconds to wait before trying again.")
+    request_id: str | None = Field(None, exclude_if=is_none)
 
     @classmethod
     def of(cls, error: ChatError, request_id: str | None = None) -> Self:
@@ -151,7 +160,7 @@ class Feedback(Record):
     timestamp: datetime
 
 
-class Message(SparseRecord):
+class Message(Record):
     """One message of a thread. ``seq`` counts from 1 without gaps; ``problem`` is there when ``status`` is ``failed``."""
 
     id: str
@@ -165,24 +174,20 @@ class Message(SparseRecord):
     tool_calls: list[ToolCall] = []
     citations: list[Citation] = []
     metadata: Metadata = {}
-    problem: Problem | None = None
-    feedback: Feedback | None = None
-
-    left_out = frozenset({"problem", "feedback"})
+    problem: Problem | None = Field(None, exclude_if=is_none)
+    feedback: Feedback | None = Field(None, exclude_if=is_none)
 
 
-class Turn(SparseRecord):
+class Turn(Record):
     """One attempt to answer a message. It is ``interrupted`` once its process has died and its lease has expired."""
 
     id: str
     thread_id: str
     status: TurnStatus
-    message: Message | None = Field(None, description="The answer, as soon as there is one.")
-    problem: Problem | None = Field(None, description="Why there is none.")
+    message: Message | None = Field(None, exclude_if=is_none, description="The reply, as soon as there is one.")
+    problem: Problem | None = Field(None, exclude_if=is_none, description="Why there is none.")
     started_at: datetime
     ended_at: datetime | None = None
-
-    left_out = frozenset({"message", "problem"})
 
 
 class UserState(Record):
@@ -206,48 +211,6 @@ class Erasure(Record):
     threads: int = Field(description="Threads erased so far.")
     started_at: datetime
     ended_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class TurnEvent:
-    """Something that happened in a turn. ``id`` rises from 1; ``data`` holds the fields that belong to ``type``."""
-
-    id: int
-    type: EventType
-    turn_id: str
-    data: dict[str, Any]
-
-    def to_json(self) -> bytes:
-        """Return the event as callers see it: one JSON object, without line breaks."""
-        return to_json({"id": self.id, "type": self.type, "turn_id": self.turn_id, **self.data})
-
-    @classmethod
-    def from_json(cls, event: Mapping[str, Any]) -> Self:
-        """Read an event that :meth:`to_json` wrote."""
-        data = dict(event)
-        return cls(data.pop("id"), data.pop("type"), data.pop("turn_id"), data)
-
-
-@dataclass(frozen=True, slots=True)
-class EventBatch:
-    """Events of one turn that follow each other, and when they may be forgotten."""
-
-    thread_id: str
-    turn_id: str
-    events: Sequence[TurnEvent]
-    seconds_to_live: int
-
-
-@dataclass(frozen=True, slots=True)
-class TurnProgress:
-    """A turn, and its stored events behind the one that was asked for.
-
-    ``final_event_id`` is the number of the event that ended it; ``None`` while it runs and if its process died.
-    """
-
-    turn: Turn
-    events: Sequence[TurnEvent]
-    final_event_id: int | None
 
 
 class ThreadChanges(TypedDict, total=False):

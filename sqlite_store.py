@@ -18,7 +18,6 @@ from typing_extensions import override
 
 from records import (
     Erasure,
-    EventBatch,
     Feedback,
     Message,
     Metadata,
@@ -33,7 +32,6 @@ from records import (
     ThreadChanges,
     ThreadStatus,
     Turn,
-    TurnProgress,
     UserState,
     new_thread,
     utcnow,
@@ -42,6 +40,7 @@ from sqlite import erasure, turns, user_states
 from sqlite.database import SqliteDatabase
 from sqlite.rows import as_thread, insert_thread, not_before, set_feedback, thread_row
 from store import ThreadStore, decode_cursor, encode_cursor, sort_key
+from turn_events import EventBatch, TurnProgress
 
 
 class SqliteStore(ThreadStore):

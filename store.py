@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Protocol
 from errors import InvalidCursor
 from records import (
     Erasure,
-    EventBatch,
     Feedback,
     Message,
     Metadata,
@@ -32,10 +31,10 @@ from records import (
     ThreadChanges,
     ThreadStatus,
     Turn,
-    TurnProgress,
     UserState,
     timestamp,
 )
+from turn_events import EventBatch, TurnProgress
 
 if TYPE_CHECKING:
     from settings import Settings

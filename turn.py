@@ -25,12 +25,12 @@ from records import (
     ReplayedTurn,
     StartedTurn,
     Turn,
-    TurnEvent,
     TurnStatus,
     message_id,
     utcnow,
 )
 from store import ThreadStore
+from turn_events import TurnEvent, TurnFailed, TurnStarted
 from turns.event_keeper import EventKeeper
 from turns.follow import stored_batches
 from turns.history import estimate_tokens, fit_history
@@ -176,7 +176,7 @@ class Turns:
 
     async def _run(self, log: TurnLog, started: StartedTurn, stream: bool, request_id: str | None) -> int:
         """Run a turn to its end, whatever that is, and return the tokens that it has used."""
-        log.emit("turn.started")
+        log.emit(TurnStarted(id=log.next_id, turn_id=log.id))
         answer = Answer(log)
         try:
             return await self._run_to_its_end(log, answer, started, stream)
@@ -248,7 +248,7 @@ class Turns:
             logger.warning("end of turn %s not stored; its lease will expire", log.id, exc_info=True)
         finally:
             if not log.ended:
-                log.emit("turn.failed", problem=problem)
+                log.emit(TurnFailed(id=log.next_id, turn_id=log.id, problem=problem))
 
     async def _end_without_answer(
         self, log: TurnLog, started: StartedTurn, status: TurnStatus, problem: Problem, *, patience: float

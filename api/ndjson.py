@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from records import TurnEvent
+from turn_events import TurnEvent
 
 MEDIA_TYPE = "application/x-ndjson"
 

@@ -11,9 +11,12 @@ from pydantic.json_schema import models_json_schema
 from api.metadata import METADATA_VALUE, METADATA_VALUE_SCHEMA
 from api.problems import ReadinessProblem, ValidationProblem, add_error_responses
 from api.secured_route import SecuredRoute
+from api.streaming import TURN_EVENT
 from errors import Forbidden, IdentityUnavailable, RateLimited, Unauthenticated
 from records import Problem
+from turn_events import EVENT_ADAPTER
 
+REF_TEMPLATE = "#/components/schemas/{model}"
 DESCRIPTION = """\
 Chat with an agent that picks its tools at run time. Create a thread, send it messages, read the answers.
 
@@ -44,9 +47,12 @@ def _with_problems(document: dict[str, Any]) -> dict[str, Any]:
     schemas = document["components"]["schemas"]
     _, definitions = models_json_schema(
         [(Problem, "serialization"), (ReadinessProblem, "serialization"), (ValidationProblem, "serialization")],
-        ref_template="#/components/schemas/{model}",
+        ref_template=REF_TEMPLATE,
     )
     schemas.update(definitions["$defs"])
+    union = EVENT_ADAPTER.json_schema(mode="serialization", ref_template=REF_TEMPLATE)
+    schemas.update(union.pop("$defs"))
+    schemas[TURN_EVENT] = {**union, "title": TURN_EVENT, "description": "One event of a turn; `type` tells which."}
     schemas[METADATA_VALUE] = METADATA_VALUE_SCHEMA
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)

@@ -50,8 +50,7 @@ def problem_response(problem: Problem, headers: dict[str, str] | None = None) ->
     headers = dict(headers or {})
     if problem.retry_after is not None:
         headers["Retry-After"] = str(problem.retry_after)
-    content = problem.model_dump_json(exclude_none=True)
-    return Response(content, status_code=problem.status, headers=headers, media_type=MEDIA_TYPE)
+    return Response(problem.model_dump_json(), status_code=problem.status, headers=headers, media_type=MEDIA_TYPE)
 
 
 def error_response(error: ChatError, request_id: str | None) -> Response:

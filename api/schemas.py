@@ -15,10 +15,11 @@ from records import (
     Message,
     Problem,
     Rating,
-    SparseRecord,
+    Record,
     Thread,
     ThreadStatus,
     ToolCall,
+    is_none,
 )
 from settings import ModelKind
 
@@ -145,16 +146,14 @@ class Questions(Body):
     thread_id: OptionalThreadId = None
 
 
-class BatchResult(SparseRecord):
+class BatchResult(Record):
     """How one question was answered, or the problem that kept it from being answered."""
 
     thread_id: str | None
-    message_id: str | None = None
+    message_id: str | None = Field(None, exclude_if=is_none)
     tool_calls: list[ToolCall] = Field([])
     citations: list[Citation] = Field([])
-    problem: Problem | None = None
-
-    left_out = frozenset({"message_id", "problem"})
+    problem: Problem | None = Field(None, exclude_if=is_none)
 
 
 class BatchAnswers(BaseModel):

@@ -21,7 +21,8 @@ from api.schemas import BatchAnswers, BatchResult, Invocation, InvocationAnswer,
 from api.streaming import SILENCE_SECONDS, flowing_response
 from api.turn_errors import TURN_ERRORS
 from errors import ChatError, InvalidRequest, StoreUnavailable, ThreadNotFound, TurnInProgress
-from records import Message, NewMessage, Owner, Problem, TurnEvent, new_id
+from records import NewMessage, Owner, Problem, new_id
+from turn_events import MessageDelta, ToolCompleted, ToolStarted, TurnEvent, TurnFailed, TurnStarted
 from turns.turn_log import TurnLog
 
 QUESTIONS_AT_ONCE = 5
@@ -157,15 +158,14 @@ async def _simple_events(thread_id: str, log: TurnLog) -> AsyncIterator[bytes]:
 
 
 def _simple_event(event: TurnEvent) -> bytes:
-    data = event.data
-    if event.type == "message.delta":
-        return sse.encode_text("data", data["text"])
-    if event.type in ("tool.started", "tool.completed"):
-        name = "on_tool_start" if event.type == "tool.started" else "on_tool_end"
-        return sse.encode_json(name, {"name": data["tool"], **{key: data[key] for key in data if key != "tool"}})
-    if event.type == "turn.failed":
-        return sse.encode_json("error", data["problem"])
-    if event.type == "turn.started":
+    if isinstance(event, MessageDelta):
+        return sse.encode_text("data", event.text)
+    if isinstance(event, ToolStarted | ToolCompleted):
+        name = "on_tool_start" if isinstance(event, ToolStarted) else "on_tool_end"
+        fields = event.model_dump(exclude={"id", "type", "turn_id", "tool"})
+        return sse.encode_json(name, {"name": event.tool, **fields})
+    if isinstance(event, TurnFailed):
+        return sse.encode_json("error", event.problem)
+    if isinstance(event, TurnStarted):
         return b""
-    message: Message = data["message"]
-    return sse.encode_text("end", message.content)
+    return sse.encode_text("end", event.message.content)

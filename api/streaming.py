@@ -14,7 +14,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from api import ndjson, sse
 from observability import metrics
-from records import TurnEvent
+from turn_events import MessageDelta, TurnEvent
 
 Batches = AsyncIterator[Sequence[TurnEvent]]
 SILENCE_SECONDS = 15.0
@@ -25,6 +25,8 @@ ENCODERS: dict[str, tuple[Callable[[TurnEvent], bytes], bytes]] = {
     sse.MEDIA_TYPE: (sse.encode, sse.HEARTBEAT),
     ndjson.MEDIA_TYPE: (ndjson.encode, b""),
 }
+# In the OpenAPI document: what each event of a stream, or each line, is.
+TURN_EVENT = "TurnEvent"
 logger = logging.getLogger(__name__)
 
 
@@ -71,5 +73,11 @@ async def _encoded(batches: Batches, encode: Callable[[TurnEvent], bytes], heart
 
 def described(*media_types: str) -> dict[str, Any]:
     """Describe the formats of a stream for a route's OpenAPI ``responses``."""
-    example = TurnEvent(2, "message.delta", "turn_8d0b7c5e4f3a4c2d9e1f0a6b5c4d3e2f", {"text": "A 15% tip"})
-    return {each: {"example": ENCODERS[each][0](example).decode()} for each in media_types}
+    example = MessageDelta(id=2, turn_id="turn_8d0b7c5e4f3a4c2d9e1f0a6b5c4d3e2f", text="A 15% tip")
+    return {
+        each: {
+            "schema": {"$ref": f"#/components/schemas/{TURN_EVENT}"},
+            "example": ENCODERS[each][0](example).decode(),
+        }
+        for each in media_types
+    }

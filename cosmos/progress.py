@@ -12,7 +12,8 @@ from cosmos.container import CosmosContainer, Refused, create, read, together
 from cosmos.documents import Document, Lease, ThreadDocument, TurnDocument, the_owners
 from cosmos.patch import changes, condition
 from errors import LeaseLost, StoreUnavailable, ThreadNotFound, TurnEnded, TurnNotFound
-from records import EventBatch, Message, Owner, StartedTurn, Turn, TurnEvent, TurnProgress, message_id
+from records import Message, Owner, StartedTurn, Turn, message_id
+from turn_events import EventBatch, TurnEvent, TurnProgress, stored_events
 
 # By id, which Cosmos DB indexes always: it ends with the number of the document's last event.
 EVENTS = "SELECT c.events FROM c WHERE c.id > @after AND c.id <= @end ORDER BY c.id"
@@ -116,7 +117,7 @@ class CosmosProgress:
         rows = await self._messages.query(
             thread_id, EVENTS, after=_events_id(turn_id, after), end=_events_id(turn_id, MAX_EVENT_ID)
         )
-        events = [TurnEvent.from_json(event) for row in rows for event in row["events"]]
+        events = stored_events(event for row in rows for event in row["events"])
         return _without_repeats([event for event in events if event.id > after])
 
 

@@ -28,16 +28,15 @@ class ObservedTurn:
         if self.log and self.log.replayed:
             self._span.set_attribute("chat.turn.id", self.log.id)
             metrics.turns_replayed.add(1)
-        elif self.log and self.log.ended:
-            self._record(self.log)
+        elif self.log and self.log.result:
+            self._record(self.log, self.log.result)
 
-    def _record(self, log: TurnLog) -> None:
-        outcome = log.result
+    def _record(self, log: TurnLog, outcome: Message | Problem) -> None:
         status = _status(outcome)
         failure = {"error.type": outcome.type} if isinstance(outcome, Problem) else {}
         metrics.turns.add(1, {"chat.turn.status": status, **failure})
         metrics.turn_duration.record(time.perf_counter() - self._started, {"chat.turn.status": status})
-        self._span.set_attributes({"chat.turn.status": status, "chat.tool_calls": log.count("tool.completed")})
+        self._span.set_attributes({"chat.turn.status": status, "chat.tool_calls": log.tool_calls})
         if isinstance(outcome, Problem):
             spans.fail(self._span, outcome.type)
         else:

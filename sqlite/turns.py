@@ -11,7 +11,6 @@ from pydantic_core import from_json
 
 from errors import IdempotencyKeyReused, LeaseLost, TurnEnded, TurnInProgress, TurnInterrupted, TurnNotFound
 from records import (
-    EventBatch,
     Message,
     NewMessage,
     Owner,
@@ -19,8 +18,6 @@ from records import (
     ReplayedTurn,
     StartedTurn,
     Turn,
-    TurnEvent,
-    TurnProgress,
     TurnStatus,
     message_id,
     preview,
@@ -28,6 +25,7 @@ from records import (
 )
 from sqlite.rows import as_thread, find_message, moment, not_before, put_message, thread_row
 from store import sort_key
+from turn_events import EventBatch, TurnEvent, TurnProgress, stored_events
 
 MESSAGES = TypeAdapter(list[Message])
 NO_LEASE = "lease_turn_id = NULL, lease_started_at = NULL, lease_until = NULL, lease_seq = NULL, lease_cancel_requested = 0"
@@ -220,7 +218,7 @@ def _events(db: sqlite3.Connection, turn: Turn, after: int) -> list[TurnEvent]:
         "SELECT events FROM events WHERE thread_id = ? AND turn_id = ? AND last > ? AND expires_at > ? ORDER BY first",
         (turn.thread_id, turn.id, after, utcnow().timestamp()),
     )
-    events = [TurnEvent.from_json(event) for row in rows for event in from_json(row["events"])]
+    events = stored_events(event for row in rows for event in from_json(row["events"]))
     return [event for event in events if event.id > after]
 
 

@@ -11,13 +11,14 @@ from typing import Any, Literal
 from microsoft_agents.activity import Attachment
 
 from errors import TurnInterrupted
-from records import Citation, Message, Problem, TurnEvent
+from records import Citation, Message, Problem
 from teams.cards import MAX_CARDS, card_of
 from teams.clock import Clock
 from teams.ornaments import ornaments_of
 from teams.sending import NotSent, Reason, Sender, typing
 from teams.streamer import Mode, Streamer
 from teams.texts import Words, problem_text
+from turn_events import MessageDelta, ToolCompleted, ToolStarted, TurnEvent, TurnFailed, TurnStarted
 from turns.turn_log import TurnLog
 
 # Teams shows that somebody is typing for about as long.
@@ -114,22 +115,22 @@ class Rendering:
             await self._clock.wait(arrived, max(0.0, min(waits, default=TYPING_SECONDS)))
 
     async def _take(self, event: TurnEvent) -> None:
-        data = event.data
-        if event.type == "message.delta":
-            self._told += data["text"]
-            self._streamer.write(data["text"])
-        elif event.type == "tool.started":
-            self._calls[data["call_id"]] = data["arguments"]
-            self._streamer.inform(self._informative(data["tool"], data["arguments"]))
-        elif event.type == "tool.completed" and "result" in data:
-            await self._take_result(data)
-        elif event.type == "turn.failed":
-            self._result = data["problem"]
-        elif event.type in ("message.completed", "turn.cancelled"):
-            self._result = data["message"]
+        if isinstance(event, MessageDelta):
+            self._told += event.text
+            self._streamer.write(event.text)
+        elif isinstance(event, ToolStarted):
+            self._calls[event.call_id] = event.arguments
+            self._streamer.inform(self._informative(event.tool, event.arguments))
+        elif isinstance(event, ToolCompleted):
+            if event.error is None:
+                await self._take_result(event)
+        elif isinstance(event, TurnFailed):
+            self._result = event.problem
+        elif not isinstance(event, TurnStarted):
+            self._result = event.message
 
-    async def _take_result(self, data: dict[str, Any]) -> None:
-        card = card_of(data["tool"], self._calls.get(data["call_id"], {}), data["result"], self._look.words)
+    async def _take_result(self, event: ToolCompleted) -> None:
+        card = card_of(event.tool, self._calls.get(event.call_id, {}), event.result, self._look.words)
         if card is None or len(self._cards) >= MAX_CARDS:
             return
         if self._look.cards == "with_answer":

@@ -9,9 +9,10 @@ import pytest
 import time_machine
 
 from errors import ErasureNotFound, LeaseLost, ThreadNotFound
-from records import Erasure, EventBatch, Feedback, Owned, Owner, Thread, TurnEvent, TurnStatus, UserState, new_id, utcnow
+from records import Erasure, Feedback, Owned, Owner, Thread, TurnStatus, UserState, new_id, utcnow
 from store import RECEIPT_DAYS, ThreadStore
 from tests.store_fixtures import ANN, Backend, ask, begin, end, messages, talk
+from turn_events import EventBatch, MessageDelta
 
 BOB = Owner("acme", "bob")
 NEVER = "erasure_" + "0" * 32
@@ -84,7 +85,7 @@ async def test_nothing_of_an_erased_owner_stays(backend: Backend) -> None:
             thread = await store.create_thread(ann, title=f"Zanzibar {n}", metadata={"k": "Kilimanjaro"})
             for key in (None, "Quetzalcoatl"):
                 turn = await begin(store, thread.id, ask("Where is Xanadu?", key=key), owner=ann)
-                events = [TurnEvent(1, "message.delta", turn.turn_id, {"text": "Ouagadougou"})]
+                events = [MessageDelta(id=1, turn_id=turn.turn_id, text="Ouagadougou")]
                 await store.save_events([EventBatch(thread.id, turn.turn_id, events, 3600)])
                 reply = await end(store, turn, content="In Ulaanbaatar")
                 assert reply

@@ -9,9 +9,10 @@ import pytest
 import time_machine
 
 from errors import LeaseLost, ThreadNotFound, TurnEnded, TurnInterrupted, TurnNotFound
-from records import EventBatch, Owner, Problem, Thread, Turn, TurnEvent, TurnProgress, new_id, utcnow
+from records import Owner, Problem, Thread, Turn, new_id, utcnow
 from store import ThreadStore
 from tests.store_fixtures import ANN, Backend, ask, begin, end, talk
+from turn_events import EventBatch, MessageDelta, ToolCompleted, ToolStarted, TurnEvent, TurnProgress, TurnStarted
 
 BOB = Owner("acme", "bob")
 
@@ -28,7 +29,7 @@ async def turn_of(store: ThreadStore, thread: Thread, turn_id: str) -> Turn:
 
 
 def piece(turn_id: str, id: int, text: str = "…") -> TurnEvent:
-    return TurnEvent(id, "message.delta", turn_id, {"text": text})
+    return MessageDelta(id=id, turn_id=turn_id, text=text)
 
 
 def batch(thread: Thread, turn_id: str, ids: Sequence[int], *, seconds: int = 3600) -> EventBatch:
@@ -182,10 +183,10 @@ async def test_a_turn_without_its_lease_learns_that_it_was_lost(store: ThreadSto
 async def test_events_come_back_as_they_were(store: ThreadStore, thread: Thread) -> None:
     turn_id = (await begin(store, thread.id)).turn_id
     result = {"größe": [1, 2.5, None, True, {"日本": "👋\n\u2028"}]}
-    events = [
-        TurnEvent(1, "turn.started", turn_id, {}),
-        TurnEvent(2, "tool.started", turn_id, {"call_id": "call_1", "tool": "t", "arguments": {"id": 1, "type": "x"}}),
-        TurnEvent(3, "tool.completed", turn_id, {"call_id": "call_1", "tool": "t", "result": result, "duration_ms": 3}),
+    events: list[TurnEvent] = [
+        TurnStarted(id=1, turn_id=turn_id),
+        ToolStarted(id=2, turn_id=turn_id, call_id="call_1", tool="t", arguments={"id": 1, "type": "x"}),
+        ToolCompleted(id=3, turn_id=turn_id, call_id="call_1", tool="t", result=result, duration_ms=3),
         piece(turn_id, 4, "Hello\r\n\0"),
     ]
     await store.save_events([EventBatch(thread.id, turn_id, events, 3600)])

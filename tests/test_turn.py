@@ -15,12 +15,13 @@ from agent import ChatAgent
 from errors import ModelThrottled, StoreUnavailable, ThreadNotFound, TurnInProgress, TurnInterrupted
 from quotas import Quotas
 from quotas.backend import Counters, QuotaBackend
-from records import Message, NewMessage, Owner, StartedTurn, Thread, ToolCall, TurnEvent, message_id, new_id, utcnow
+from records import Message, NewMessage, Owner, Problem, StartedTurn, Thread, ToolCall, message_id, new_id, utcnow
 from settings import Settings
 from sqlite_store import SqliteStore
 from tests.fakes.agent import Script, ScriptedAgent, say_hello
 from tool_calls import RunObserver
 from turn import Turns
+from turn_events import MessageCompleted, MessageDelta, ToolCompleted, ToolStarted, TurnEvent, TurnFailed, TurnStarted
 from turns.history import estimate_tokens, fit_history
 from turns.turn_log import TurnLog
 
@@ -48,6 +49,12 @@ def turns_of(store: SqliteStore, agent: ScriptedAgent, **settings: Any) -> Turns
 
 async def start(turns: Turns, thread: Thread, content: str = "hi", key: str | None = None) -> TurnLog:
     return await turns.start(OWNER, thread.id, NewMessage(new_id("turn"), content, {}, key), stream=False, request_id="req_1")
+
+
+def problem_of(events: list[TurnEvent]) -> Problem:
+    final = events[-1]
+    assert isinstance(final, TurnFailed)
+    return final.problem
 
 
 async def events_of(turn: TurnLog) -> list[TurnEvent]:
@@ -89,15 +96,15 @@ async def test_a_turn_emits_its_events_and_stores_both_messages(store: SqliteSto
     turn = await start(turns, thread)
     events = await events_of(turn)
     question, answer = await messages_of(store, thread)
-    assert [(event.id, event.type, event.data) for event in events] == [
-        (1, "turn.started", {}),
-        (2, "tool.started", {"call_id": "call_1", "tool": "calculate", "arguments": {"expression": "1+1"}}),
-        (3, "tool.completed", {"call_id": "call_1", "tool": "calculate", "result": 2, "duration_ms": 3}),
-        (4, "message.delta", {"text": "Hello"}),
-        (5, "message.delta", {"text": " there"}),
-        (6, "message.completed", {"message": answer}),
+    id = turn.id
+    assert events == [
+        TurnStarted(id=1, turn_id=id),
+        ToolStarted(id=2, turn_id=id, call_id="call_1", tool="calculate", arguments={"expression": "1+1"}),
+        ToolCompleted(id=3, turn_id=id, call_id="call_1", tool="calculate", result=2, duration_ms=3),
+        MessageDelta(id=4, turn_id=id, text="Hello"),
+        MessageDelta(id=5, turn_id=id, text=" there"),
+        MessageCompleted(id=6, turn_id=id, message=answer),
     ]
-    assert {event.turn_id for event in events} == {turn.id}
     assert (question.content, question.status, question.turn_id) == ("hi", "completed", turn.id)
     assert (answer.content, answer.tool_calls, answer.turn_id) == ("Hello there", [call], turn.id)
     assert answer.metadata == {"model": "scripted", "usage": {"input_tokens": 3, "output_tokens": 5}}
@@ -160,8 +167,8 @@ async def test_a_failed_turn_keeps_the_message_and_frees_the_thread(
     agent = ScriptedAgent(fail, say_hello)
     turns = turns_of(store, agent)
     events = await events_of(await start(turns, thread, key="k"))
-    problem = events[-1].data["problem"]
-    assert (events[-1].type, problem.type, problem.request_id) == ("turn.failed", type, "req_1")
+    problem = problem_of(events)
+    assert (problem.type, problem.request_id) == (type, "req_1")
     assert problem.retry_after == (7 if type == "model_throttled" else None)
     assert "secret" not in problem.model_dump_json()
     [message] = await messages_of(store, thread)
@@ -180,7 +187,7 @@ async def test_a_turn_past_its_deadline_fails(store: SqliteStore, thread: Thread
     gate = Gate()
     turns = turns_of(store, ScriptedAgent(gate), turn_timeout_seconds=0.05)
     events = await events_of(await start(turns, thread))
-    assert events[-1].data["problem"].type == "turn_timeout"
+    assert problem_of(events).type == "turn_timeout"
     assert gate.cancelled
     assert (await messages_of(store, thread))[0].status == "failed"
 
@@ -260,7 +267,7 @@ async def test_a_turn_that_lost_its_lease_stops_and_stores_nothing(watched: Watc
     await watched.delete_thread(OWNER, thread.id)
     events = asyncio.create_task(events_of(turn))
     gate.opened.set()
-    assert (await events)[-1].data["problem"].type == "turn_interrupted"
+    assert problem_of(await events).type == "turn_interrupted"
     with pytest.raises(ThreadNotFound):
         await watched.get_thread(OWNER, thread.id)
 
@@ -273,7 +280,7 @@ async def test_a_turn_whose_thread_is_deleted_is_cancelled(watched: WatchedStore
     turn = await start(turns, thread)
     await gate.reached.wait()
     await watched.delete_thread(OWNER, thread.id)
-    assert (await events_of(turn))[-1].data["problem"].type == "turn_interrupted"
+    assert problem_of(await events_of(turn)).type == "turn_interrupted"
     assert gate.cancelled
 
 
@@ -286,7 +293,7 @@ async def test_a_commit_that_fails_for_good_is_told_and_the_message_kept(
     watched.commit_errors = [StoreUnavailable(), StoreUnavailable()]
     with time_machine.travel(utcnow(), tick=True) as clock:
         events = await events_of(await start(turns, thread, key="k"))
-        assert events[-1].data["problem"].type == "store_unavailable"
+        assert problem_of(events).type == "store_unavailable"
         clock.shift(timedelta(seconds=31))
         assert [(m.content, m.status) for m in await messages_of(watched, thread)] == [("hi", "interrupted")]
         assert (await events_of(await start(turns, thread, key="k")))[-1].type == "message.completed"
@@ -299,7 +306,8 @@ async def test_a_commit_whose_answer_was_lost_ends_as_it_is_stored(watched: Watc
     turns = turns_of(watched, ScriptedAgent(say_hello))
     turn = await start(turns, thread)
     final = (await events_of(turn))[-1]
-    assert (final.type, final.data["message"]) == ("message.completed", (await messages_of(watched, thread))[1])
+    assert isinstance(final, MessageCompleted)
+    assert final.message == (await messages_of(watched, thread))[1]
     assert (await watched.get_progress(OWNER, thread.id, turn.id, after=None)).final_event_id == final.id
 
 
@@ -334,7 +342,7 @@ async def test_a_turn_whose_end_cannot_be_stored_at_all_still_ends_for_its_reade
     watched.commit_errors = [RuntimeError("no"), RuntimeError("no")]
     turns = turns_of(watched, ScriptedAgent(say_hello))
     async with asyncio.timeout(5):
-        assert (await events_of(await start(turns, thread)))[-1].data["problem"].type == "internal_error"
+        assert problem_of(await events_of(await start(turns, thread))).type == "internal_error"
 
 
 async def test_stopping_lets_turns_finish_and_refuses_new_ones(store: SqliteStore, thread: Thread) -> None:
@@ -357,7 +365,7 @@ async def test_stopping_interrupts_what_does_not_finish(store: SqliteStore, thre
     turn = await start(turns, thread)
     await gate.reached.wait()
     await turns.close(grace_seconds=0)
-    assert (await events_of(turn))[-1].data["problem"].type == "turn_interrupted"
+    assert problem_of(await events_of(turn)).type == "turn_interrupted"
     assert [(m.content, m.status) for m in await messages_of(store, thread)] == [("hi", "interrupted")]
     assert (await events_of(await start(turns_of(store, ScriptedAgent(say_hello)), thread)))[-1].type == "message.completed"
 

@@ -5,10 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from records import Message, ReplayedTurn, TurnEvent, message_id, utcnow
+from records import Message, Problem, ReplayedTurn, message_id, utcnow
+from turn_events import MessageDelta, TurnEvent, TurnFailed, TurnStarted
 from turns.turn_log import TurnLog, replay
 
 THREAD_ID = "thread_" + "0" * 32
+
+
+def say(log: TurnLog, text: str) -> None:
+    log.emit(MessageDelta(id=log.next_id, turn_id=log.id, text=text))
+
+
+def fail(log: TurnLog) -> None:
+    problem = Problem(type="x", title="X", status=500, detail="X.", retryable=False)
+    log.emit(TurnFailed(id=log.next_id, turn_id=log.id, problem=problem))
 
 
 async def batch_ids(log: TurnLog, after: int = 0) -> list[list[int]]:
@@ -17,24 +27,24 @@ async def batch_ids(log: TurnLog, after: int = 0) -> list[list[int]]:
 
 async def test_a_reader_gets_all_there_is_at_once_and_then_what_comes() -> None:
     log = TurnLog("turn_1")
-    log.emit("turn.started")
-    log.emit("message.delta", text="a")
+    log.emit(TurnStarted(id=1, turn_id=log.id))
+    say(log, "a")
     batches = log.batches()
     assert [event.id for event in await anext(batches)] == [1, 2]
     waiting = asyncio.ensure_future(anext(batches))
     await asyncio.sleep(0)
     assert not waiting.done()
-    log.emit("message.delta", text="b")
-    assert [event.data for event in await waiting] == [{"text": "b"}]
-    log.emit("turn.failed", problem=None)
+    say(log, "b")
+    assert await waiting == [MessageDelta(id=3, turn_id=log.id, text="b")]
+    fail(log)
     assert [[event.type for event in batch] async for batch in batches] == [["turn.failed"]]
 
 
 async def test_a_reader_may_begin_anywhere() -> None:
     log = TurnLog("turn_1")
     for _ in range(3):
-        log.emit("message.delta", text="…")
-    log.emit("message.completed", message=None)
+        say(log, "…")
+    fail(log)
     assert await batch_ids(log) == [[1, 2, 3, 4]]
     assert await batch_ids(log, 3) == [[4]]
     assert await batch_ids(log, 4) == []
@@ -49,12 +59,12 @@ async def test_readers_do_not_disturb_each_other() -> None:
 
     readers = [asyncio.create_task(read()) for _ in range(10)]
     for number in range(100):
-        log.emit("message.delta", text=str(number))
+        say(log, str(number))
         if number % 7 == 0:
             await asyncio.sleep(0)
         if number == 50:
             readers[0].cancel()
-    log.emit("turn.failed", problem=None)
+    fail(log)
     seen = await asyncio.gather(*readers[1:])
     assert seen == [list(range(1, 102))] * 9
 
@@ -64,7 +74,7 @@ async def test_silence_is_an_empty_batch() -> None:
     batches = log.batches(silence=0.001)
     assert await anext(batches) == ()
     assert await anext(batches) == ()
-    log.emit("message.delta", text="a")
+    say(log, "a")
     batch: Sequence[TurnEvent] = await anext(batches)
     assert [event.id for event in batch] == [1]
 

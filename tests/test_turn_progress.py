@@ -16,7 +16,7 @@ from agent import ChatAgent
 from errors import StoreUnavailable, ThreadNotFound, TurnEnded, TurnNotFound
 from quotas import Quotas
 from quotas.backend import Counters, QuotaBackend
-from records import EventBatch, NewMessage, Owner, Thread, Turn, TurnEvent, new_id, utcnow
+from records import NewMessage, Owner, Thread, Turn, new_id, utcnow
 from settings import Settings
 from sqlite_store import SqliteStore
 from store import ThreadStore
@@ -24,6 +24,7 @@ from tests.fakes.agent import Script, ScriptedAgent
 from tests.store_fixtures import begin
 from tool_calls import RunObserver
 from turn import Turns
+from turn_events import EventBatch, MessageCompleted, TurnCancelled, TurnEvent, TurnFailed, TurnStarted
 from turns.turn_log import TurnLog
 
 ANN = Owner("acme", "ann")
@@ -175,21 +176,22 @@ async def test_the_final_event_is_there_when_the_others_are_forgotten(path: Path
     with time_machine.travel(utcnow() + timedelta(hours=2), tick=True):
         async with process(path, steps) as (_, later):
             [final] = await follow(later, thread, log.id)
-            assert (final.id, final.type, final.data) == (5, "message.completed", {"message": message})
+            assert final == MessageCompleted(id=5, turn_id=log.id, message=message)
 
 
 async def test_a_turn_whose_process_died_ends_as_interrupted(path: Path) -> None:
     async with process(path, Steps()) as (store, turns):
         thread = await new_thread(store)
         dead = await begin(store, thread.id)
-        await store.save_events([EventBatch(thread.id, dead.turn_id, [TurnEvent(1, "turn.started", dead.turn_id, {})], 3600)])
+        await store.save_events([EventBatch(thread.id, dead.turn_id, [TurnStarted(id=1, turn_id=dead.turn_id)], 3600)])
         with time_machine.travel(utcnow(), tick=True) as clock:
             batches = await turns.follow(ANN, thread.id, dead.turn_id, after=0, silence=60)
             assert batches is not None
             assert [event.type for event in await anext(batches)] == ["turn.started"]
             clock.shift(31)
             [final] = [event async for batch in batches for event in batch]
-            assert (final.id, final.type, final.data["problem"].type) == (2, "turn.failed", "turn_interrupted")
+            assert isinstance(final, TurnFailed)
+            assert (final.id, final.problem.type) == (2, "turn_interrupted")
             assert await status_of(turns, thread, dead.turn_id) == "interrupted"
 
 
@@ -226,7 +228,8 @@ async def test_a_thread_deleted_under_a_reader_ends_the_stream(path: Path) -> No
         assert batches is not None
         await store.delete_thread(ANN, thread.id)
         events = [event async for batch in batches for event in batch]
-        assert (events[-1].type, events[-1].data["problem"].type) == ("turn.failed", "thread_not_found")
+        assert isinstance(events[-1], TurnFailed)
+        assert events[-1].problem.type == "thread_not_found"
         assert (await log.outcome()).type == "turn_interrupted"  # type: ignore[union-attr]  # a problem
 
 
@@ -299,7 +302,7 @@ async def test_events_that_cannot_be_saved_are_given_up(path: Path, monkeypatch:
             for _ in range(5):
                 await store.saves.acquire()
         [final] = await follow(others, thread, log.id)
-        assert (final.id, final.data) == (5, {"message": message})
+        assert final == MessageCompleted(id=5, turn_id=log.id, message=message)
 
 
 async def test_keeping_events_can_be_switched_off(path: Path) -> None:
@@ -340,7 +343,8 @@ async def test_a_cancelled_turn_stops_and_keeps_what_it_said(path: Path, same_pr
         assert turn.message is not None
         assert (turn.message.content, turn.message.status, turn.message.role) == ("0 1 ", "cancelled", "assistant")
         final = list(log.behind(0))[-1]
-        assert (final.type, final.data) == ("turn.cancelled", {"message": turn.message})
+        assert isinstance(final, TurnCancelled)
+        assert final.message == turn.message
         page = await store.list_messages(ANN, thread.id, limit=10, after=None, before=None, order="asc")
         assert [(m.role, m.status) for m in page.items] == [("user", "cancelled"), ("assistant", "cancelled")]
         with pytest.raises(TurnEnded):

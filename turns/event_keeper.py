@@ -8,9 +8,9 @@ from contextlib import suppress
 from contextvars import Context
 from dataclasses import dataclass
 
-from records import EventBatch
 from store import ThreadStore
-from turns.turn_log import FINAL_TYPES, TurnLog
+from turn_events import EventBatch, FinalEvent
+from turns.turn_log import TurnLog
 
 SAVE_SECONDS = 1.0
 # Then the turn's last events are given up: its messages and its end are in the store anyway.
@@ -29,7 +29,7 @@ class Watched:
 
     def batch(self, seconds_to_live: int) -> EventBatch | None:
         """Return what is not stored yet; the final event is left out, as it follows from the turn's record."""
-        events = [event for event in self.log.behind(self.saved) if event.type not in FINAL_TYPES]
+        events = [event for event in self.log.behind(self.saved) if not isinstance(event, FinalEvent)]
         return EventBatch(self.thread_id, self.log.id, events, seconds_to_live) if events else None
 
 

@@ -8,8 +8,9 @@ import time
 from collections.abc import AsyncIterator, Sequence
 
 from errors import ChatError, StoreUnavailable, TurnInterrupted
-from records import Owner, Problem, Turn, TurnEvent, TurnProgress, utcnow
+from records import Owner, Problem, Turn, utcnow
 from store import ThreadStore
+from turn_events import FinalEvent, TurnEvent, TurnFailed, TurnProgress, end_with
 
 POLL_SECONDS = 0.5
 # How long after a turn's end its last events may still be on their way to the store.
@@ -45,21 +46,19 @@ async def stored_batches(
             logger.warning("turn %s cannot be followed right now", turn.id, exc_info=True)
             progress = TurnProgress(turn, [], None)
         except ChatError as error:
-            yield (TurnEvent(position + 1, "turn.failed", turn.id, {"problem": Problem.of(error)}),)
+            yield (TurnFailed(id=position + 1, turn_id=turn.id, problem=Problem.of(error)),)
             return
 
 
-def final_event(progress: TurnProgress, position: int) -> TurnEvent | None:
+def final_event(progress: TurnProgress, position: int) -> FinalEvent | None:
     """Return the event that ended a turn, for a reader who has seen the events up to ``position``; ``None`` if that was it."""
     turn, id = progress.turn, progress.final_event_id
     if id is not None and position >= id:
         return None
     id = id or position + 1
-    if turn.status == "completed":
-        return TurnEvent(id, "message.completed", turn.id, {"message": turn.message})
-    if turn.status == "cancelled":
-        return TurnEvent(id, "turn.cancelled", turn.id, {"message": turn.message})
-    return TurnEvent(id, "turn.failed", turn.id, {"problem": turn.problem or Problem.of(TurnInterrupted())})
+    if turn.message:
+        return end_with(turn.message, id=id)
+    return TurnFailed(id=id, turn_id=turn.id, problem=turn.problem or Problem.of(TurnInterrupted()))
 
 
 def _is_lagging(progress: TurnProgress, position: int) -> bool:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
 
 from pydantic import JsonValue
 
 from citations import cited
-from records import Citation, EventType, Message, Problem, ReplayedTurn, ToolCall, TurnEvent
-
-FINAL_TYPES: frozenset[EventType] = frozenset(("message.completed", "turn.failed", "turn.cancelled"))
+from records import Citation, Message, Problem, ReplayedTurn, ToolCall
+from turn_events import FinalEvent, MessageDelta, ToolCompleted, ToolStarted, TurnEvent, TurnFailed, end_with
 
 
 class TurnLog:
@@ -24,10 +22,11 @@ class TurnLog:
     def __init__(self, turn_id: str, *, replayed: bool = False) -> None:
         self.id = turn_id
         self.replayed = replayed
-        self.ended = False
+        self.tool_calls = 0
         # On the clock of time.perf_counter.
         self.first_text_at: float | None = None
         self._events: list[TurnEvent] = []
+        self._final: FinalEvent | None = None
         self._waiting: set[asyncio.Future[bool]] = set()
 
     @property
@@ -36,22 +35,30 @@ class TurnLog:
         return len(self._events) + 1
 
     @property
+    def ended(self) -> bool:
+        """Whether the log is complete."""
+        return self._final is not None
+
+    @property
     def final_id(self) -> int | None:
         """The number of the last event, once the turn has ended."""
-        return len(self._events) if self.ended else None
+        return self._final.id if self._final else None
 
-    def emit(self, type: EventType, **data: Any) -> None:
-        """Append an event and wake the readers; one of the final types ends the log."""
-        self._events.append(TurnEvent(self.next_id, type, self.id, data))
-        self.ended = type in FINAL_TYPES
-        if type == "message.delta" and self.first_text_at is None:
-            self.first_text_at = time.perf_counter()
+    def emit(self, event: TurnEvent) -> None:
+        """Append an event, whose id is :attr:`next_id`, and wake the readers; a final one ends the log."""
+        self._events.append(event)
+        if isinstance(event, MessageDelta):
+            self.first_text_at = self.first_text_at or time.perf_counter()
+        elif isinstance(event, ToolCompleted):
+            self.tool_calls += 1
+        elif isinstance(event, FinalEvent):
+            self._final = event
         for changed in self._waiting:
             _set(changed, True)
 
     def end(self, message: Message) -> None:
-        """Append the final event of a turn that has an answer, whole or partial."""
-        self.emit("turn.cancelled" if message.status == "cancelled" else "message.completed", message=message)
+        """Append the final event of a turn that has a reply, whole or partial."""
+        self.emit(end_with(message, id=self.next_id))
 
     def behind(self, after: int) -> Sequence[TurnEvent]:
         """Return the events behind number ``after`` that there are."""
@@ -75,20 +82,16 @@ class TurnLog:
 
     async def outcome(self) -> Message | Problem:
         """Wait for the end of the turn; return its :attr:`result`."""
-        while not self.ended:
+        while self.result is None:
             await self._changed(None)
         return self.result
 
     @property
-    def result(self) -> Message | Problem:
-        """How the turn has ended: the answer, whole or partial, or why there is none."""
-        data = self._events[-1].data
-        found: Message | Problem = data.get("message") or data["problem"]
-        return found
-
-    def count(self, type: EventType) -> int:
-        """Return how many events of a type there are."""
-        return sum(event.type == type for event in self._events)
+    def result(self) -> Message | Problem | None:
+        """How the turn has ended: the reply, whole or partial, or why there is none; ``None`` while it runs."""
+        if self._final is None:
+            return None
+        return self._final.problem if isinstance(self._final, TurnFailed) else self._final.message
 
     async def _changed(self, silence: float | None) -> bool:
         """Wait for the next event; return whether it came within ``silence`` seconds."""
@@ -128,12 +131,12 @@ class Answer:
     def text(self, piece: str) -> None:
         """Take the next piece of the answer's text."""
         self._pieces.append(piece)
-        self._log.emit("message.delta", text=piece)
+        self._log.emit(MessageDelta(id=self._log.next_id, turn_id=self._log.id, text=piece))
 
     def tool_started(self, call_id: str, tool: str, arguments: dict[str, JsonValue]) -> None:
         """Take note of a tool call that the model asked for."""
         self._calls[call_id] = None
-        self._log.emit("tool.started", call_id=call_id, tool=tool, arguments=arguments)
+        self._log.emit(ToolStarted(id=self._log.next_id, turn_id=self._log.id, call_id=call_id, tool=tool, arguments=arguments))
 
     def source_found(self, source: Citation) -> None:
         """Take note of something that the answer may cite."""
@@ -142,8 +145,17 @@ class Answer:
     def tool_completed(self, call: ToolCall) -> None:
         """Take a tool call's result or error."""
         self._calls[call.id] = call
-        outcome = {"result": call.result} if call.error is None else {"error": call.error}
-        self._log.emit("tool.completed", call_id=call.id, tool=call.tool, **outcome, duration_ms=call.duration_ms)
+        self._log.emit(
+            ToolCompleted(
+                id=self._log.next_id,
+                turn_id=self._log.id,
+                call_id=call.id,
+                tool=call.tool,
+                result=call.result,
+                error=call.error,
+                duration_ms=call.duration_ms,
+            )
+        )
 
     @property
     def content(self) -> str:

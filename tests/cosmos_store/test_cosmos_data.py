@@ -13,10 +13,11 @@ import time_machine
 
 from cosmos_store import CosmosStore
 from errors import StoreUnavailable, ThreadNotFound
-from records import EventBatch, Owned, Thread, TurnEvent, UserState, utcnow
+from records import Owned, Thread, UserState, utcnow
 from tests.cosmos_store.conftest import FAULTS
 from tests.fakes.cosmos import FakeCosmos
 from tests.store_fixtures import ANN, CosmosBackend, ask, begin, end, talk
+from turn_events import EventBatch, TurnStarted
 
 pytestmark = pytest.mark.skipif("COSMOS_TEST_ENDPOINT" in os.environ, reason="a real account has no faults to order")
 
@@ -145,7 +146,7 @@ async def test_events_that_come_while_their_thread_is_deleted_do_not_stay(store:
     last = fake.fail("delete", "messages", hold=True)
     deletion = asyncio.create_task(store.delete_thread(ANN, thread.id))
     await last.reached.wait()
-    batch = EventBatch(thread.id, turn.turn_id, [TurnEvent(1, "turn.started", turn.turn_id, {})], 3600)
+    batch = EventBatch(thread.id, turn.turn_id, [TurnStarted(id=1, turn_id=turn.turn_id)], 3600)
     await store.save_events([batch])
     last.released.set()
     await deletion

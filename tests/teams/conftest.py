@@ -20,6 +20,7 @@ from teams.streamer import Mode
 from teams.texts import words_for
 from tests.fakes import activities
 from tests.fakes.connector import FakeClock, FakeConnector
+from turn_events import MessageDelta, ToolCompleted, ToolStarted, TurnFailed
 from turns.turn_log import TurnLog
 
 THREAD = f"thread_{'1' * 32}"
@@ -55,18 +56,25 @@ class Turn:
 
     def say(self, seconds: float, text: str) -> Turn:
         self.said += text
-        self.clock.at(seconds, lambda: self.log.emit("message.delta", text=text))
+        self.clock.at(seconds, lambda: self.log.emit(MessageDelta(id=self.log.next_id, turn_id=self.log.id, text=text)))
         return self
 
     def call(self, seconds: float, tool: str, arguments: dict[str, Any]) -> Turn:
-        self.clock.at(seconds, lambda: self.log.emit("tool.started", call_id=f"call_{tool}", tool=tool, arguments=arguments))
+        def emit() -> None:
+            made = ToolStarted(id=self.log.next_id, turn_id=self.log.id, call_id=f"call_{tool}", tool=tool, arguments=arguments)
+            self.log.emit(made)
+
+        self.clock.at(seconds, emit)
         return self
 
     def result(self, seconds: float, tool: str, result: Any) -> Turn:
-        self.clock.at(
-            seconds,
-            lambda: self.log.emit("tool.completed", call_id=f"call_{tool}", tool=tool, result=result, duration_ms=1),
-        )
+        def emit() -> None:
+            made = ToolCompleted(
+                id=self.log.next_id, turn_id=self.log.id, call_id=f"call_{tool}", tool=tool, result=result, duration_ms=1
+            )
+            self.log.emit(made)
+
+        self.clock.at(seconds, emit)
         return self
 
     def end(self, seconds: float, *, citations: list[Citation] | None = None) -> Turn:
@@ -75,7 +83,7 @@ class Turn:
 
     def fail(self, seconds: float, type: str = "model_unavailable") -> Turn:
         problem = Problem(type=type, title="x", status=503, detail="not for users", retryable=True)
-        self.clock.at(seconds, lambda: self.log.emit("turn.failed", problem=problem))
+        self.clock.at(seconds, lambda: self.log.emit(TurnFailed(id=self.log.next_id, turn_id=self.log.id, problem=problem)))
         return self
 
     async def cancel(self) -> None:
