@@ -1,7 +1,7 @@
 # Two commands are all a newcomer needs: `make run` and `make test`. Each sets up what it needs, once.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types api-key doctor playground teams-package bench load soak chaos chaos-short fuzz fuzz-short lock clean
+.PHONY: help run test check lint types api-key doctor playground teams-package snapshots bench load soak chaos chaos-short fuzz fuzz-short lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -38,6 +38,9 @@ teams-package: $(VENV)/run-ready ## zip the Teams app: make teams-package BOT_AP
 
 doctor: $(VENV)/run-ready ## try what the app needs with the settings of the environment; say what is wrong and what mends it
 	@$(BIN)/python -m doctor
+
+snapshots: $(VENV)/dev-ready ## write tests/infra/snapshots anew, after a change to infra/ (needs the Bicep CLI: BICEP=<path>)
+	@$(BIN)/python -m tests.infra.snapshots
 
 bench: $(VENV)/dev-ready ## measure a turn's overhead, throughput, memory and cold start
 	@$(BIN)/python -m tests.bench

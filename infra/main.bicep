@@ -314,7 +314,7 @@ module api './core/host/function-app.bicep' = {
     identityId: identity.outputs.id
     identityClientId: identity.outputs.clientId
     storageBlobEndpoint: storage.outputs.blobEndpoint
-    storageQueueEndpoint: deployBot ? storage.outputs.queueEndpoint : ''
+    storageQueueEndpoint: storage.outputs.queueEndpoint
     packageUri: storage.outputs.packageUri
     applicationInsightsConnectionString: monitoring.outputs.connectionString
     tracesSamplerRatio: tracesSamplerRatio
@@ -325,6 +325,7 @@ module api './core/host/function-app.bicep' = {
     apiKeysSecretUri: keyVault.outputs.apiKeysUri
     redisUrlSecretUri: keyVault.outputs.redisUrlUri
     redisUrl: redis.?outputs.url ?? ''
+    withBot: deployBot
     botIdentityId: botIdentity.?outputs.id ?? ''
     botAppId: botIdentity.?outputs.clientId ?? ''
     extraAppSettings: extraAppSettings

@@ -12,7 +12,7 @@ param identityClientId string
 
 param storageBlobEndpoint string
 
-@description('With a bot, whose activities wait in a queue; none: the host asks for no queue.')
+@description('Where a bot\'s activities wait; without a bot the host is told of no queues.')
 param storageQueueEndpoint string
 
 @description('Address of the container that holds the deployed package.')
@@ -33,7 +33,9 @@ param redisUrlSecretUri string
 @description('Address of a Redis that takes the identity; a secret goes before it.')
 param redisUrl string
 
-@description('The bot\'s own identity, and its client id; none: no bot.')
+param withBot bool
+
+@description('The bot\'s own identity, and its client id.')
 param botIdentityId string
 param botAppId string
 
@@ -56,14 +58,14 @@ param httpConcurrency int
 // Below two always-ready instances, a rolling update stops the only one, and zones have nothing to stand in for each other.
 var leastReady = rollingUpdates || (zoneRedundant && alwaysReadyInstances > 0) ? 2 : 0
 var readyInstances = max(alwaysReadyInstances, leastReady)
-var functionGroups = empty(botAppId) ? ['http'] : ['http', 'function:teams_activity']
+var functionGroups = withBot ? ['http', 'function:teams_activity'] : ['http']
 var readyGroups = readyInstances == 0 ? [] : functionGroups
 // As settings.py reads them.
 var origins = replace(toLower(extraAppSettings.CORS_ORIGINS), ' ', '')
 var corsOrigins = empty(origins) ? [] : split(origins, ',')
-var botIdentities = empty(botIdentityId) ? {} : { '${botIdentityId}': {} }
+var botIdentities = withBot ? { '${botIdentityId}': {} } : {}
 // Left out, not empty: the host would take that for an address.
-var queueSettings = empty(storageQueueEndpoint) ? {} : { AzureWebJobsStorage__queueServiceUri: storageQueueEndpoint }
+var queueSettings = withBot ? { AzureWebJobsStorage__queueServiceUri: storageQueueEndpoint } : {}
 
 resource plan 'Microsoft.Web/serverfarms@2025-03-01' = {
   // checkov:skip=CKV_AZURE_225:zone redundancy follows the parameter: not every region has zones
@@ -182,8 +184,8 @@ resource settings 'Microsoft.Web/sites/config@2025-03-01' = {
     AZURE_OPENAI_ENDPOINT: openAiEndpoint
     AZURE_OPENAI_MODEL: openAiDeployment
     BOT_APP_ID: botAppId
-    BOT_TENANT_ID: empty(botAppId) ? '' : tenant().tenantId
-    BOT_QUEUE_URL: empty(botAppId) ? '' : '${storageQueueEndpoint}activities'
+    BOT_TENANT_ID: withBot ? tenant().tenantId : ''
+    BOT_QUEUE_URL: withBot ? '${storageQueueEndpoint}activities' : ''
     API_KEYS: empty(apiKeysSecretUri) ? '' : '@Microsoft.KeyVault(SecretUri=${apiKeysSecretUri})'
     REDIS_URL: empty(redisUrlSecretUri) ? redisUrl : '@Microsoft.KeyVault(SecretUri=${redisUrlSecretUri})'
   })
