@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+from dataclasses import dataclass
 from typing import Any
 
 SECONDS = 120
@@ -15,18 +16,18 @@ class CommandError(Exception):
     """A command is missing, failed, took too long, or did not answer in JSON; the text says which."""
 
 
-def run(program: str, *arguments: str) -> str:
+def run(program: str, *arguments: str, seconds: float = SECONDS) -> str:
     """Run a program and return what it prints.
 
-    :raises CommandError: if it cannot be run, fails, or takes longer than two minutes.
+    :raises CommandError: if it cannot be run, fails, or takes longer than ``seconds``.
     """
     path = shutil.which(program)
     if path is None:
         raise CommandError(f"{program} is not installed")
     try:
-        done = subprocess.run([path, *arguments], capture_output=True, text=True, timeout=SECONDS)  # noqa: S603 - no shell
+        done = subprocess.run([path, *arguments], capture_output=True, text=True, timeout=seconds)  # noqa: S603 - no shell
     except subprocess.TimeoutExpired as error:
-        raise CommandError(f"{program} {' '.join(arguments[:3])} did not answer within {SECONDS} s") from error
+        raise CommandError(f"{program} {' '.join(arguments[:3])} did not answer within {seconds:g} s") from error
     if done.returncode:
         raise CommandError(f"{program} {' '.join(arguments[:3])}: {done.stderr.strip()[-500:]}")
     return done.stdout
@@ -42,6 +43,40 @@ def ask(program: str, *arguments: str) -> Any:
         return json.loads(text)
     except ValueError as error:
         raise CommandError(f"{program} {' '.join(arguments[:3])} did not answer in JSON") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Azure:
+    """The Azure CLI on one subscription, whichever is its default."""
+
+    subscription: str
+
+    def ask(self, *arguments: str) -> Any:
+        """Return a command's JSON.
+
+        :raises CommandError: as :func:`ask`.
+        """
+        return ask("az", *arguments, "--subscription", self.subscription)
+
+    def run(self, *arguments: str, seconds: float = SECONDS) -> None:
+        """Run a command whose output does not matter.
+
+        :raises CommandError: as :func:`run`.
+        """
+        run("az", *arguments, "--subscription", self.subscription, seconds=seconds)
+
+    def get(self, path: str, api_version: str) -> Any:
+        """Return what Azure Resource Manager answers for a path below the subscription; ``None`` if there is nothing.
+
+        :raises CommandError: as :func:`ask`.
+        """
+        url = f"https://management.azure.com/subscriptions/{self.subscription}{path}?api-version={api_version}"
+        try:
+            return ask("az", "rest", "--method", "get", "--url", url)
+        except CommandError as error:
+            if "NotFound" in str(error):
+                return None
+            raise
 
 
 def environment() -> dict[str, str]:

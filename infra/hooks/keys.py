@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
@@ -39,7 +40,9 @@ def updated(values: Mapping[str, str], *, in_pipeline: bool) -> tuple[dict[str, 
     if not values.get("ENTRA_TENANT_IDS") and all(key.tenant == TEST_TENANT for key in keys):
         if in_pipeline:
             raise KeysError("API_KEYS is empty, and a first key is not made here: it would stand in the pipeline's log")
-        shown, first = make_key(FIRST_KEY, values["AZURE_ENV_NAME"], ["chat", "admin"], None)
+        # azd takes brackets in a name, a tenant has none.
+        tenant = re.sub(r"[^\w.-]", "-", values["AZURE_ENV_NAME"], flags=re.ASCII)
+        shown, first = make_key(FIRST_KEY, tenant, ["chat", "admin"], None)
         keys.append(first)
     changes = {}
     tomorrow = datetime.now(UTC) + timedelta(days=1)

@@ -17,6 +17,21 @@ def resolve(values: Mapping[str, str]) -> dict[str, Any]:
     return {name: _filled(item["value"], values) for name, item in document.items()}
 
 
+def is_private(parameters: Mapping[str, Any]) -> bool:
+    """Tell whether data services are reached through private endpoints; as ``main.bicep`` has it."""
+    return bool((parameters["usePrivateNetwork"] or str(parameters["environmentType"] == "prod").lower()) == "true")
+
+
+def is_locked(parameters: Mapping[str, Any]) -> bool:
+    """Tell whether data and logs are locked; as ``main.bicep`` has it."""
+    return bool((parameters["lockData"] or str(parameters["environmentType"] == "prod").lower()) == "true")
+
+
+def budget_name(environment_name: str) -> str:
+    """Return the name of the budget; as ``main.bicep`` has it."""
+    return "budget-" + re.sub(r"[.()]", "-", environment_name)
+
+
 def _filled(value: Any, values: Mapping[str, str]) -> Any:
     if isinstance(value, dict):
         return {key: _filled(each, values) for key, each in value.items()}

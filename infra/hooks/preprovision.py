@@ -3,57 +3,53 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import ValidationError
+from infra.hooks import azure_checks, choices, entra, keys, model_checks
+from infra.hooks.commands import Azure, CommandError, environment, remember
+from infra.hooks.parameters import budget_name, is_private, resolve
+from infra.hooks.problem import DeploymentProblem
 
-from infra.hooks import azure_checks, keys
-from infra.hooks.azure_checks import Problem
-from infra.hooks.commands import CommandError, environment, remember
-from infra.hooks.parameters import resolve
-from settings import Settings
+CONSUMPTION_API = "2024-08-01"
 
 
-def problems(values: Mapping[str, str], parameters: dict[str, Any]) -> Iterator[Problem]:
+def problems(azure: Azure, values: Mapping[str, str], parameters: dict[str, Any]) -> Iterator[DeploymentProblem]:
     """Yield all that is wrong.
 
     :raises CommandError: if Azure cannot be asked.
     """
-    yield from wrong_settings(parameters, values)
-    subscription, location = values["AZURE_SUBSCRIPTION_ID"], parameters["location"]
-    private = parameters["usePrivateNetwork"] or str(parameters["environmentType"] == "prod").lower()
+    yield from choices.wrong_choices(parameters)
+    yield from choices.wrong_settings(parameters, values)
     redis, bot = parameters["deployRedis"] == "true", parameters["deployBot"] == "true"
-    yield from azure_checks.providers(subscription, network=private == "true", redis=redis, bot=bot)
-    yield from azure_checks.region(location)
-    if account := parameters["existingOpenAiName"]:
-        group = parameters["existingOpenAiResourceGroup"] or f"rg-{parameters['environmentName']}"
-        yield from azure_checks.existing_model(subscription, account, group, parameters["openAiDeployment"])
-    else:
-        yield from azure_checks.model(subscription, parameters, deployed=bool(values.get("SERVICE_API_NAME")))
+    yield from azure_checks.providers(azure, network=is_private(parameters), redis=redis, bot=bot)
+    yield from azure_checks.region(azure, parameters["location"])
+    yield from (model_checks.existing if parameters["existingOpenAiName"] else model_checks.model)(azure, parameters)
 
 
-def wrong_settings(parameters: dict[str, Any], values: Mapping[str, str]) -> Iterator[Problem]:
-    """Settings that the app would refuse at its start."""
-    deployed = {
-        "website_site_name": "app",
-        "cosmos_endpoint": "https://cosmos.example.com",
-        "azure_openai_endpoint": "https://openai.example.com",
-        "azure_openai_model": parameters["openAiDeployment"],
-        "api_keys": values.get("API_KEYS", "[]"),
-        **{name.lower(): value for name, value in parameters["extraAppSettings"].items() if value},
-    }
-    try:
-        Settings.model_validate(deployed)
-    except ValidationError as error:
-        for item in error.errors():
-            name = ".".join(map(str, item["loc"])).upper()
-            text = f"{name}: {item['msg']}" if name else item["msg"].removeprefix("Value error, ")
-            yield Problem(text, f"azd env set {text.partition(':')[0].partition('.')[0]} <another value>")
+def budget_start(azure: Azure, parameters: dict[str, Any]) -> dict[str, str]:
+    """Return the first month of the budget: that of the one that Azure has, which never changes, else the current one."""
+    if not int(parameters["budgetAmount"]) or not parameters["alertEmail"]:
+        return {}
+    path = f"/resourceGroups/rg-{parameters['environmentName']}/providers/Microsoft.Consumption/budgets"
+    name = budget_name(parameters["environmentName"])
+    found = azure.get(f"{path}/{name}", CONSUMPTION_API)
+    start = found["properties"]["timePeriod"]["startDate"][:10] if found else f"{datetime.now(UTC):%Y-%m}-01"
+    return {"BUDGET_START_DATE": start}
 
 
-def tell(found: list[Problem]) -> int:
+def public_access(values: Mapping[str, str], parameters: dict[str, Any]) -> dict[str, str]:
+    """Return whether data services stay open for now: a live app must get its endpoints before they close.
+
+    ``PRIVATE_NETWORK`` is what the last provisioning said of itself.
+    """
+    endpoints_missing = values.get("PRIVATE_NETWORK", "").lower() != "true"
+    keep = bool(values.get("SERVICE_API_NAME")) and is_private(parameters) and endpoints_missing
+    return {"KEEP_PUBLIC_ACCESS": str(keep).lower()}
+
+
+def tell(found: Iterable[DeploymentProblem]) -> int:
     """Print what is wrong and return the exit code."""
     for problem in found:
         print(f"- {problem.text}\n    {problem.command}", file=sys.stderr)
@@ -64,17 +60,22 @@ def main() -> int:
     """Check, prepare, and return the exit code."""
     try:
         values = environment()
-        if unusable := list(azure_checks.signed_in()):
+        if unusable := [*choices.unnamed(values), *azure_checks.signed_in()]:
             return tell(unusable)
-        changes, shown = keys.updated(values, in_pipeline=azure_checks.as_service_principal())
-        if values.get("BUDGET_AMOUNT", "0") != "0" and not values.get("BUDGET_START_DATE"):
-            # Azure wants the first of the month in which a budget is made, and never another one for the same budget.
-            changes["BUDGET_START_DATE"] = f"{datetime.now(UTC):%Y-%m}-01"
-        values |= changes
-        if found := list(problems(values, resolve(values))):
+        azure = Azure(values["AZURE_SUBSCRIPTION_ID"])
+        in_pipeline = azure_checks.as_service_principal()
+        changes = entra.application(azure, values) if values.get("ENTRA_AUTH", "").lower() == "true" else {}
+        made, shown = keys.updated({**values, **changes}, in_pipeline=in_pipeline)
+        changes |= made
+        parameters = resolve({**values, **changes})
+        changes |= budget_start(azure, parameters) | public_access(values, parameters)
+        if found := list(problems(azure, {**values, **changes}, resolve({**values, **changes}))):
             return tell(found)
+        if not parameters["existingOpenAiName"] and (warning := model_checks.retirement(azure, parameters)):
+            print(f"WARNING: {warning}")
         for name, value in changes.items():
-            remember(name, value)
+            if values.get(name) != value:
+                remember(name, value)
     except (CommandError, keys.KeysError) as error:
         print(f"The deployment cannot be prepared: {error}", file=sys.stderr)
         return 1
