@@ -71,6 +71,7 @@ class Settings(BaseSettings):
     )
     entra_tenant_ids: Annotated[tuple[Guid, ...], NoDecode] = Field((), description="tenants whose users may call")
     entra_audience: str | None = Field(None, description="the API's client id, or its application id URI")
+    entra_client_id: Guid | None = Field(None, description="client id of the chat page's sign-in; not set: it has none")
     entra_required_permission: str | None = Field(None, description="scope or role that every token must have")
     entra_authority: str = Field("https://login.microsoftonline.com", description="issuer of the tokens")
 
@@ -113,6 +114,17 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", min_length=1, description="address that the local server listens on")
     port: int = Field(7071, ge=0, le=65535, description="its port")
     website_site_name: str | None = Field(None, description="set by Azure: the embedded defaults are refused then")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _references_are_resolved(cls, values: Any) -> Any:
+        for name, value in values.items() if isinstance(values, dict) else ():
+            if isinstance(value, str) and value.startswith("@Microsoft.KeyVault("):
+                raise ValueError(
+                    f"{name.upper()}: its Key Vault reference could not be resolved. Is the secret there, has the app's "
+                    "identity the role Key Vault Secrets User, and can the app reach the vault?"
+                )
+        return values
 
     @field_validator(
         "azure_openai_endpoint", "openai_base_url", "cosmos_endpoint", "otel_exporter_otlp_endpoint", "bot_queue_url"
@@ -182,6 +194,8 @@ class Settings(BaseSettings):
             raise ValueError("AZURE_OPENAI_ENDPOINT: must be set on Azure: the offline model is for one machine only")
         if bool(self.entra_tenant_ids) != bool(self.entra_audience):
             raise ValueError("ENTRA_AUDIENCE: must be set together with ENTRA_TENANT_IDS")
+        if self.entra_client_id and not self.entra_tenant_ids:
+            raise ValueError("ENTRA_TENANT_IDS: must be set with ENTRA_CLIENT_ID: whose users could sign in?")
         if self.website_site_name and not self.has_identity:
             raise ValueError("API_KEYS: must be set on Azure, or ENTRA_TENANT_IDS: nobody could sign in")
         if bool(self.bot_app_id) != bool(self.bot_tenant_id):

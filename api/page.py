@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cache
+from urllib.parse import urlsplit
+
 from fastapi import APIRouter, Response
 
 from api.assets import SECURITY_POLICY, WEB, AssetFolder, IfNoneMatch
+from api.deps import ServicesDep
 
 PAGE = "index.html"
 FILES = frozenset(
@@ -13,6 +18,7 @@ FILES = frozenset(
         "composer.js",
         "conversation.js",
         "dom.js",
+        "entra.js",
         "feedback.js",
         "icon.svg",
         "markdown.js",
@@ -37,19 +43,34 @@ FILES = frozenset(
         "words.js",
     }
 )
-VENDORED_FILES = frozenset({"marked.esm.js", "purify.es.mjs"})
+VENDORED_FILES = frozenset({"marked.esm.js", "msal-browser.min.js", "purify.es.mjs"})
 # Text becomes elements in one place only: the sanitiser, which makes the one policy (https://www.w3.org/TR/trusted-types/).
-HEADERS = {"Content-Security-Policy": f"{SECURITY_POLICY}; require-trusted-types-for 'script'; trusted-types dompurify"}
-page = AssetFolder(WEB, frozenset({PAGE}), HEADERS)
+TRUSTED_TYPES = "require-trusted-types-for 'script'; trusted-types dompurify"
+HEADERS = {"Content-Security-Policy": f"{SECURITY_POLICY}; {TRUSTED_TYPES}"}
 files = AssetFolder(WEB, FILES, HEADERS)
 vendored_files = AssetFolder(WEB / "vendor", VENDORED_FILES, HEADERS)
 router = APIRouter(include_in_schema=False)
 
 
+@cache
+def page(authority: str | None) -> AssetFolder:
+    """Return the page's own folder; with an authority, the page may fetch tokens from there."""
+    return AssetFolder(WEB, frozenset({PAGE}), page_headers(authority))
+
+
+def page_headers(authority: str | None) -> Mapping[str, str]:
+    """Return the headers of the page itself, whose policy is the one that counts for all its modules."""
+    if authority is None:
+        return HEADERS
+    parts = urlsplit(authority)
+    return {"Content-Security-Policy": f"{SECURITY_POLICY} {parts.scheme}://{parts.netloc}; {TRUSTED_TYPES}"}
+
+
 @router.get("/")
-async def get_page(if_none_match: IfNoneMatch = None) -> Response:
+async def get_page(services: ServicesDep, if_none_match: IfNoneMatch = None) -> Response:
     """Return the page."""
-    return await page.serve(PAGE, if_none_match)
+    settings = services.settings
+    return await page(settings.entra_authority if settings.entra_client_id else None).serve(PAGE, if_none_match)
 
 
 @router.get("/web/{file}")

@@ -163,6 +163,14 @@ class BatchAnswers(BaseModel):
     results: list[BatchResult]
 
 
+class SignIn(Record):
+    """How users of the chat page, or of a client like it, get an access token: authorization code with PKCE."""
+
+    authority: str = Field(description="Whose `/oauth2/v2.0/authorize` and `/token` to use.")
+    client_id: str
+    scope: str
+
+
 class Health(BaseModel):
     """The process is up."""
 

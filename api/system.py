@@ -5,13 +5,16 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic_core import to_json
+from starlette.exceptions import HTTPException
 
 from api.deps import CallerDep, ServicesDep
-from api.problems import error_responses
-from api.schemas import Health, Info, PartyUsage, Ready, UsageReport
+from api.problems import error_responses, http_error_responses
+from api.schemas import Health, Info, PartyUsage, Ready, SignIn, UsageReport
 from api.secured_route import SecuredRoute
 from errors import NotReady
 
+# What infra/hooks/entra.py lets the registration expose.
+DEFAULT_SCOPE = "access_as_user"
 router = APIRouter(prefix="/api", tags=["system"])
 secured_router = APIRouter(prefix="/api", tags=["system"], route_class=SecuredRoute)
 
@@ -28,6 +31,22 @@ async def get_ready(services: ServicesDep) -> Ready:
     if failing := await services.readiness.failing():
         raise NotReady(failing)
     return Ready(parts=services.readiness.parts)
+
+
+@router.get("/sign-in", summary="How do users sign in?", responses={**error_responses(), **http_error_responses(404)})
+async def get_sign_in(services: ServicesDep, response: Response) -> SignIn:
+    """Say where a client gets access tokens for its user from; 404 where users of Entra ID have no sign-in of their own."""
+    settings = services.settings
+    if settings.entra_client_id is None or settings.entra_audience is None:
+        raise HTTPException(404)
+    response.headers["Cache-Control"] = "max-age=300"
+    tenants = settings.entra_tenant_ids
+    resource = settings.entra_audience if ":" in settings.entra_audience else f"api://{settings.entra_audience}"
+    return SignIn(
+        authority=f"{settings.entra_authority.rstrip('/')}/{tenants[0] if len(tenants) == 1 else 'organizations'}",
+        client_id=settings.entra_client_id,
+        scope=f"{resource}/{settings.entra_required_permission or DEFAULT_SCOPE}",
+    )
 
 
 @secured_router.get("/info", summary="Which version and model answer?", responses=error_responses())

@@ -18,6 +18,8 @@ from pydantic_core import to_json
 from observability import safe_logging
 from settings import Settings
 
+# Of api.observe, which this module must not import.
+REQUEST_LOGGER = "api.observe"
 STANDARD_FIELDS = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName", *safe_logging.EXCEPTION_FIELDS}
 
 
@@ -26,6 +28,8 @@ def install(settings: Settings) -> None:
     safe_logging.install()
     root = logging.getLogger()
     root.setLevel(settings.log_level)
+    # Alerts and the workbook count requests by these lines, whatever else is logged.
+    logging.getLogger(REQUEST_LOGGER).setLevel(min(root.level, logging.INFO))
     if not root.handlers:
         root.addHandler(logging.StreamHandler())
     for handler in root.handlers:

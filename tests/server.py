@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import httpx2
 import uvicorn
@@ -18,9 +19,16 @@ from settings import Settings
 class Server(uvicorn.Server):
     """uvicorn that tells when it has started."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, certificate: Path | None = None) -> None:
         super().__init__(
-            uvicorn.Config(app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=1)
+            uvicorn.Config(
+                app,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=1,
+                ssl_certfile=certificate,
+            )
         )
         self.ready = asyncio.Event()
 
@@ -30,16 +38,16 @@ class Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def serve(app: ASGIApp) -> AsyncIterator[str]:
-    """Serve an ASGI app on a free port and yield its address."""
-    server = Server(app)
+async def serve(app: ASGIApp, certificate: Path | None = None) -> AsyncIterator[str]:
+    """Serve an ASGI app on a free port and yield its address; with a certificate (and its key, in one file) over TLS."""
+    server = Server(app, certificate)
     # The protocol is named because asyncio leaves Nagle's algorithm on otherwise: 40 ms a request.
     with socket.socket(proto=socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
         task = asyncio.create_task(server._serve([listener]))
         await server.ready.wait()
         try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+            yield f"{'https' if certificate else 'http'}://127.0.0.1:{listener.getsockname()[1]}"
         finally:
             server.should_exit = True
             await task

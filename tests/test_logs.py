@@ -6,10 +6,12 @@ import json
 import logging
 import sys
 from collections.abc import Iterator
+from typing import Literal
 
 import pytest
 from opentelemetry import trace
 
+from api import observe
 from observability import log_context, logs, safe_logging, spans
 from settings import Settings
 from tests.collected import Collected
@@ -27,6 +29,7 @@ def restored() -> Iterator[None]:
     log_context._fields.reset(fields)
     logging.setLogRecordFactory(before[0])
     root.setLevel(before[1])
+    logging.getLogger(logs.REQUEST_LOGGER).setLevel(logging.NOTSET)
     root.handlers = [handler for handler, _ in before[2]]
     for handler, formatter in before[2]:
         handler.setFormatter(formatter)
@@ -36,6 +39,14 @@ def a_record(message: str, *args: object, extra: dict[str, object] | None = None
     safe_logging.install()
     error = sys.exc_info() if failed else None
     return logger.makeRecord("some.library", logging.WARNING, "f.py", 1, message, args, error, extra=extra)
+
+
+@pytest.mark.parametrize(("level", "kept"), [("ERROR", "INFO"), ("DEBUG", "DEBUG")])
+def test_request_lines_stay_whatever_else_is_left_out(level: Literal["ERROR", "DEBUG"], kept: str) -> None:
+    logs.install(Settings(log_level=level))
+    assert observe.logger.name == logs.REQUEST_LOGGER
+    assert logging.getLevelName(observe.logger.getEffectiveLevel()) == kept
+    assert logger.isEnabledFor(logging.INFO) is (level == "DEBUG")
 
 
 def test_a_line_on_azure_is_one_json_object() -> None:

@@ -67,6 +67,10 @@ def test_a_local_server_needs_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"API_KEYS": '[{"name": "a b", "tenant": "contoso", "sha256": "' + "0" * 64 + '"}]'}, "API_KEYS.0.NAME"),
         ({"ENTRA_TENANT_IDS": TENANT}, "ENTRA_AUDIENCE"),
         ({"ENTRA_AUDIENCE": "api://chat"}, "ENTRA_AUDIENCE"),
+        ({"ENTRA_CLIENT_ID": TENANT}, "ENTRA_TENANT_IDS"),
+        ({"ENTRA_CLIENT_ID": "chat", "ENTRA_TENANT_IDS": TENANT, "ENTRA_AUDIENCE": "api://chat"}, "ENTRA_CLIENT_ID"),
+        ({"API_KEYS": "@Microsoft.KeyVault(SecretUri=https://v.vault.azure.net/secrets/k/1)"}, "API_KEYS"),
+        ({"REDIS_URL": "@Microsoft.KeyVault(SecretUri=https://v.vault.azure.net/secrets/r/1)"}, "REDIS_URL"),
         ({"ENTRA_TENANT_IDS": "common", "ENTRA_AUDIENCE": "api://chat"}, "ENTRA_TENANT_IDS.0"),
         ({"ENTRA_AUTHORITY": "http://login.microsoftonline.com"}, "ENTRA_AUTHORITY"),
         ({"TURN_TIMEOUT_SECONDS": "0"}, "TURN_TIMEOUT_SECONDS"),
@@ -92,6 +96,11 @@ def test_a_local_server_needs_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_cannot_work_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], named: str) -> None:
     with pytest.raises(SettingsError, match=rf"^{named}: "):
         load(monkeypatch, environment)
+
+
+def test_a_reference_that_the_platform_could_not_resolve_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsError, match=r"^API_KEYS: its Key Vault reference could not be resolved"):
+        load(monkeypatch, {"API_KEYS": "@Microsoft.KeyVault(SecretUri=https://v.vault.azure.net/secrets/k/1)"})
 
 
 def test_tenants_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ export class NetworkError extends Error {
  */
 export async function request(method, path, options = {}) {
   for (;;) {
-    const credentials = credentialHeaders();
+    const credentials = await credentialHeaders();
     const response = await send(method, path, credentials, options);
     if (response.ok) return response;
     if (response.status !== 401 || options.keepalive) throw new ApiError(await readProblem(response));

@@ -1,17 +1,27 @@
-/** Who the page calls the API as: an API key or a token that the user typed in, kept for this tab's session only. */
+/** Who the page calls the API as: an API key or a token that the user typed in, or a user of Entra ID. */
+
+import * as entra from "./entra.js";
+import { keep, recall } from "./storage.js";
 
 const STORED = "chat.credentials";
+const REFUSED = "That was not accepted. Check it and try again.";
 const dialog = document.getElementById("signin");
 const form = document.getElementById("signin-form");
+const errorLine = document.getElementById("signin-error");
+const microsoft = document.getElementById("signin-microsoft");
 const signOutButton = document.getElementById("sign-out");
 let waiting = null;
+let renewed = null;
 
 /** Return the headers that tell the API who is calling. */
-export function credentialHeaders() {
-  const given = read();
-  if (!given) return {};
-  if (given.secret.split(".").length === 3) return { Authorization: `Bearer ${given.secret}` };
-  return given.user ? { "X-API-Key": given.secret, "X-User-Id": given.user } : { "X-API-Key": given.secret };
+export async function credentialHeaders() {
+  const given = typedIn();
+  if (given) {
+    if (given.secret.split(".").length === 3) return bearer(given.secret);
+    return given.user ? { "X-API-Key": given.secret, "X-User-Id": given.user } : { "X-API-Key": given.secret };
+  }
+  const token = await entra.accessToken();
+  return token ? bearer(token) : {};
 }
 
 /**
@@ -19,32 +29,51 @@ export function credentialHeaders() {
  *
  * @param {Record<string, string>} refused the headers that the API did not accept
  */
-export function signIn(refused) {
+export async function signIn(refused) {
   // Somebody else's question may have been answered meanwhile.
-  if (JSON.stringify(credentialHeaders()) !== JSON.stringify(refused)) return Promise.resolve();
-  waiting ??= ask(Object.keys(refused).length > 0).finally(() => (waiting = null));
-  return waiting;
+  if (JSON.stringify(await credentialHeaders()) !== JSON.stringify(refused)) return;
+  waiting ??= renewOrAsk(refused).finally(() => (waiting = null));
+  await waiting;
 }
 
-function read() {
+/** Get a new token in place of one that has expired or was revoked; ask the user where that does not help. */
+async function renewOrAsk(refused) {
+  if (refused.Authorization && refused.Authorization !== renewed && !typedIn() && entra.isInUse()) {
+    const token = await entra.accessToken({ renew: true });
+    if (token) {
+      renewed = `Bearer ${token}`;
+      return;
+    }
+  }
+  await ask(Object.keys(refused).length > 0);
+}
+
+function bearer(token) {
+  return { Authorization: `Bearer ${token}` };
+}
+
+function typedIn() {
   try {
-    return JSON.parse(sessionStorage.getItem(STORED));
+    return JSON.parse(recall(STORED, "sessionStorage"));
   } catch {
     return null;
   }
 }
 
-function ask(wereRefused) {
-  document.getElementById("signin-error").textContent = wereRefused ? "That was not accepted. Check it and try again." : "";
+async function ask(wereRefused) {
+  const offered = await entra.offer();
+  errorLine.textContent = entra.takeFailure() || (wereRefused ? REFUSED : "");
+  document.getElementById("signin-entra").hidden = !offered;
+  microsoft.onclick = () => signInWithMicrosoft(offered, wereRefused);
   if (!dialog.open) dialog.showModal();
-  form.elements.secret.focus();
-  return new Promise((resolve) => {
+  (offered ? microsoft : form.elements.secret).focus();
+  await new Promise((resolve) => {
     form.addEventListener(
       "submit",
       (event) => {
         event.preventDefault();
         const secret = form.elements.secret.value.trim().replace(/^Bearer /i, "");
-        sessionStorage.setItem(STORED, JSON.stringify({ secret, user: form.elements.user.value.trim() }));
+        keep(STORED, JSON.stringify({ secret, user: form.elements.user.value.trim() }), "sessionStorage");
         form.reset();
         dialog.close();
         showSignOut();
@@ -55,14 +84,25 @@ function ask(wereRefused) {
   });
 }
 
+async function signInWithMicrosoft(offered, another) {
+  microsoft.disabled = true;
+  try {
+    await entra.begin(offered, { another });
+  } catch {
+    errorLine.textContent = "Signing in could not be started. Check your connection and try again.";
+    microsoft.disabled = false;
+  }
+}
+
 function showSignOut() {
-  signOutButton.hidden = read() === null;
+  signOutButton.hidden = typedIn() === null && !entra.isInUse();
 }
 
 // Without credentials there is nothing behind the dialog to go back to.
 dialog.addEventListener("cancel", (event) => event.preventDefault());
 signOutButton.addEventListener("click", () => {
-  sessionStorage.removeItem(STORED);
+  if (typedIn() === null) return entra.end();
+  keep(STORED, null, "sessionStorage");
   location.replace(location.pathname);
 });
 showSignOut();

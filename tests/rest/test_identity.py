@@ -37,6 +37,7 @@ PUBLIC = {
     "/web/vendor/{file}",
     "/api/health",
     "/api/ready",
+    "/api/sign-in",
     "/api/openapi.json",
     "/api/docs",
     "/api/docs/{file}",

@@ -59,7 +59,7 @@ async def test_all_that_the_page_and_its_modules_name_is_served(api: httpx2.Asyn
         answer = await api.get(path)
         assert answer.status_code == 200, path
         served.add(path)
-        named = re.findall(r'(?:src|href)="(web/[^"]+)"' if path == "/" else r'from "(\./[^"]+)"', answer.text)
+        named = re.findall(r'(?:src|href)="(web/[^"]+)"' if path == "/" else r'(?:from |import\()"(\./[^"]+)"', answer.text)
         waiting += [found for name in named if (found := answer.url.join(name).path) not in served]
     assert served == {"/", *(f"/web/{name}" for name in page.FILES), *(f"/web/vendor/{name}" for name in page.VENDORED_FILES)}
 
@@ -90,9 +90,11 @@ def test_page_is_light() -> None:
 
 
 def test_vendored_files_are_those_of_the_noted_versions() -> None:
-    first, _, *sums = (WEB / "vendor" / "VERSIONS.txt").read_text().splitlines()
-    noted = re.match(r"marked (\S+) \(MIT\) and dompurify (\S+) \(MPL-2.0 OR Apache-2.0\)", first)
+    first, _, _, *sums = (WEB / "vendor" / "VERSIONS.txt").read_text().splitlines()
+    pattern = r"marked (\S+) \(MIT\), dompurify (\S+) \(MPL-2.0 OR Apache-2.0\) and @azure/msal-browser (\S+) \(MIT\),"
+    noted = re.match(pattern, first)
     assert noted
+    assert f"@azure/msal-browser v{noted[3]} " in (WEB / "vendor" / "msal-browser.min.js").read_text()
     assert f"marked v{noted[1]} " in (WEB / "vendor" / "marked.esm.js").read_text()
     assert f"DOMPurify {noted[2]} " in (WEB / "vendor" / "purify.es.mjs").read_text()
     digests = {name: digest for digest, name in map(str.split, sums)}
