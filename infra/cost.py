@@ -27,7 +27,12 @@ class Usage:
     log_kilobytes: float = 12.0  # of telemetry
     instance_gigabytes: float = 2.0
     always_ready_instances: float = 0.0
-    private_endpoints: float = 0.0  # 6 with the private network, 7 with Redis
+    private_endpoints: float = 0.0  # 4 with the private network, 2 more with the bot, 1 with Redis
+    dns_zones: float = 0.0  # one for each of them; 2 more with an account that is not ours
+    log_alerts: float = 0.0  # 9 with ALERT_EMAIL, looked at every five minutes
+    metric_alerts: float = 0.0  # 1 with ALERT_EMAIL
+    probes: float = 0.0  # of GET /api/ready in a month; 26,280 with ALERT_EMAIL: every five minutes from three places
+    backup_gigabytes: float = 0.0  # kept for 30 days; the 7 days of dev cost nothing
     autoscale_units: float = 0.0  # RU/s at most; 0: serverless
 
 
@@ -38,13 +43,18 @@ class Prices:
     million_request_units: float = 0.25
     autoscale_100_units_hour: float = 0.012
     gigabyte_month: float = 0.25
-    million_input_tokens: float = 0.25
-    million_cached_tokens: float = 0.025
-    million_output_tokens: float = 2.0
+    million_input_tokens: float = 0.75
+    million_cached_tokens: float = 0.075
+    million_output_tokens: float = 4.5
     gigabyte_second: float = 0.000026
     million_executions: float = 0.40
     ready_gigabyte_second: float = 0.000004
     private_endpoint_hour: float = 0.01
+    dns_zone_month: float = 0.5
+    log_alert_month: float = 1.5
+    metric_alert_month: float = 0.1
+    thousand_probes: float = 0.6
+    backup_gigabyte_month: float = 0.2
     log_gigabyte: float = 2.3
     redis_hour: float = 0.0  # of the chosen size, if there is one
 
@@ -73,6 +83,10 @@ def at_rest(usage: Usage, prices: Prices) -> dict[str, float]:
         "Cosmos DB throughput": least / 100 * prices.autoscale_100_units_hour * HOURS_A_MONTH,
         "always-ready instances": ready * prices.ready_gigabyte_second,
         "private endpoints": usage.private_endpoints * prices.private_endpoint_hour * HOURS_A_MONTH,
+        "private DNS zones": usage.dns_zones * prices.dns_zone_month,
+        "alert rules": usage.log_alerts * prices.log_alert_month + usage.metric_alerts * prices.metric_alert_month,
+        "probes of readiness": usage.probes / 1e3 * prices.thousand_probes,
+        "backup for 30 days": usage.backup_gigabytes * prices.backup_gigabyte_month,
         "Redis": prices.redis_hour * HOURS_A_MONTH,
     }
 

@@ -218,3 +218,20 @@ def test_azd_deploys_this_app_with_hooks_for_both_shells() -> None:
         assert all(f"infra.hooks.{name}" in hook[shell]["run"] for shell in hook)
         # The shell reads it; nothing runs.
         subprocess.run(["sh", "-n", "-c", hook["posix"]["run"]], check=True, timeout=10)
+
+
+def test_the_costs_count_what_is_deployed(snapshot: Callable[[str], dict[str, Any]]) -> None:
+    resources = snapshot("everything")["predictedResources"]
+    [probe] = checks.of(resources, "Microsoft.Insights/webtests")
+    probes = 730 * 3600 / probe["properties"]["Frequency"] * len(probe["properties"]["Locations"])
+    assert len(checks.of(resources, "Microsoft.Network/privateEndpoints")) == 4 + 2 + 1
+    assert len(checks.of(resources, "Microsoft.Insights/scheduledQueryRules")) == 9
+    assert len(checks.of(resources, "Microsoft.Insights/metricAlerts")) == 1
+    assert probes == 26_280
+    text = (INFRA / "cost.py").read_text()
+    assert all(figure in text for figure in ("# 4 with the private network, 2 more with the bot, 1", "# 9 with", "26,280"))
+
+
+def test_a_pipeline_may_hand_out_the_roles_that_are_assigned_and_no_others() -> None:
+    condition = (ROOT / "docs/delivery.md").read_text().partition('roles="')[2].partition('"')[0]
+    assert sorted(re.findall(r"[0-9a-f-]{36}", condition)) == sorted(role for roles in checks.ROLES.values() for role in roles)

@@ -8,6 +8,10 @@ import pytest
 
 from infra.cost import Prices, Usage, at_rest, main, per_thousand_turns
 
+PROD = (
+    "--private-endpoints 4 --dns-zones 4 --log-alerts 9 --metric-alerts 1 --probes 26280 --backup-gigabytes 10 "
+    "--always-ready-instances 1"
+)
 DOCUMENT = Path(__file__).parents[2] / "docs/deployment.md"
 
 
@@ -29,13 +33,28 @@ def test_autoscale_is_paid_by_the_hour_and_not_by_request() -> None:
 
 def test_a_serverless_service_without_extras_costs_nothing_at_rest() -> None:
     assert sum(at_rest(Usage(), Prices()).values()) == 0
-    extras = at_rest(Usage(always_ready_instances=1, private_endpoints=6), Prices(redis_hour=0.1))
+    extras = at_rest(
+        Usage(
+            always_ready_instances=1,
+            private_endpoints=6,
+            dns_zones=6,
+            log_alerts=9,
+            metric_alerts=1,
+            probes=26_280,
+            backup_gigabytes=10,
+        ),
+        Prices(redis_hour=0.1),
+    )
     assert extras["private endpoints"] == pytest.approx(43.8)
+    assert extras["private DNS zones"] == pytest.approx(3.0)
+    assert extras["alert rules"] == pytest.approx(13.6)
+    assert extras["probes of readiness"] == pytest.approx(15.768)
+    assert extras["backup for 30 days"] == pytest.approx(2.0)
     assert extras["Redis"] == pytest.approx(73)
     assert extras["always-ready instances"] == pytest.approx(2 * 730 * 3600 * 0.000004)
 
 
-@pytest.mark.parametrize("arguments", ["", "--private-endpoints 6 --always-ready-instances 1"])
+@pytest.mark.parametrize("arguments", ["", PROD])
 def test_the_documentation_shows_what_the_program_prints(capsys: pytest.CaptureFixture[str], arguments: str) -> None:
     main(arguments.split())
     command = f"$ python -m infra.cost {arguments}".rstrip()
