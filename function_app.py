@@ -18,8 +18,8 @@ import azure.functions as func
 # Turns HTTP streaming on in the worker.
 from azurefunctions.extensions.http.fastapi import web  # type: ignore[import-untyped]  # it comes without types
 
+import functions_worker
 from api.app import create_app
-from api.observe import RECORD_NOTHING
 from functions_bridge import FunctionsBridge, http_functions
 from observability import logs
 from settings import load_settings
@@ -27,8 +27,7 @@ from settings import load_settings
 # Together with a sweep's own limit, less than the host's functionTimeout.
 ERASING_SECONDS = 240.0
 
-# The web server that the worker will make: the host has recorded its requests already.
-web.FastAPI = partial(web.FastAPI, telemetry=RECORD_NOTHING)
+functions_worker.install(web)
 settings = load_settings()
 logs.install(settings)
 api = create_app(settings)

@@ -1,9 +1,10 @@
 """The bridge from the Azure Functions worker to the app: starts the app, and streams requests in and responses out.
 
-The worker runs a web server of its own. It calls a function's handler, ends the invocation when the handler returns, and then
-sends what was returned. So the handler starts the app in a task and returns as soon as the response has begun; the rest follows
-through a short queue while the server sends. The task is made in the handler, because trace context and invocation id are not
-there any more when the response is sent.
+The worker runs a web server of its own. It calls a function's handler, ends its side of the invocation when the handler
+returns, and then sends what was returned. (For the host the invocation lasts until all of that is sent: ``functionTimeout``
+bounds every stream and every export.) So the handler starts the app in a task and returns as soon as the response has
+begun; the rest follows through a short queue while the server sends. The task is made in the handler, because trace context
+and invocation id are not there any more when the response is sent.
 
 The worker runs no lifespan of ours. The bridge starts the app with the first request or timer, and closes it when the worker's
 server shuts down, which it does on SIGTERM and SIGINT. A worker that is killed closes nothing: its turns' leases expire.
@@ -47,15 +48,18 @@ SCOPE_KEYS = (
 )
 # The host tries functions in the order of their names (not: literal paths first), so the one for all other paths comes last.
 CATCH_ALL = "zz_everything_else"
+# What the library knows of the methods that the extension's web server hands on. The host answers all others itself: the
+# worker's server would tell the caller, but not the invocation.
+METHODS = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"]
 logger = logging.getLogger(__name__)
 
 
 class HttpFunction(NamedTuple):
-    """An HTTP-triggered function as the host knows it; ``methods`` is ``None`` for all."""
+    """An HTTP-triggered function as the host knows it."""
 
     name: str
     route: str
-    methods: list[str] | None
+    methods: list[str]
 
 
 def http_functions(app: FastAPI) -> Iterator[HttpFunction]:
@@ -66,8 +70,8 @@ def http_functions(app: FastAPI) -> Iterator[HttpFunction]:
     """
     for route in iter_route_contexts(app.routes):
         if path := str(route.path).removeprefix("/"):
-            yield HttpFunction(str(route.name), path, sorted(route.methods or ()) or None)
-    yield HttpFunction(CATCH_ALL, "{*path}", None)
+            yield HttpFunction(str(route.name), path, sorted(route.methods or METHODS))
+    yield HttpFunction(CATCH_ALL, "{*path}", METHODS)
 
 
 class FunctionsBridge:

@@ -10,9 +10,10 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.problems import error_response
-from errors import InternalError
+from errors import InternalError, InvalidRequest
 from observability import log_context
 
+VISIBLE_ASCII = re.compile(rb"[\t\x20-\x7e]*")
 SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 # For what has no headers of its own, such as the pages' policies: an answer of the API is data, for this caller only.
 SECURITY_HEADERS = {
@@ -60,6 +61,9 @@ class RequestMiddleware:
                     headers.setdefault(name, value)
             await send(message)
 
+        if refused := _not_ascii(scope):
+            await error_response(InvalidRequest(refused), request_id)(scope, receive, send_with_id)
+            return
         try:
             await self._app(scope, receive, send_with_id)
         except Exception:
@@ -67,3 +71,16 @@ class RequestMiddleware:
             if started:
                 raise
             await error_response(InternalError(), request_id)(scope, receive, send_with_id)
+
+
+def _not_ascii(scope: Scope) -> list[tuple[str, str]]:
+    """Return what is wrong with the headers whose values are not visible ASCII.
+
+    The Functions host does not forward such a request, and what encodes them before it would make another user of
+    ``X-User-Id: José`` there than here. A cookie is somebody else's: this API reads none.
+    """
+    return [
+        (f"header.{name.decode('latin-1')}", "must be visible ASCII characters: percent-encode others")
+        for name, value in scope["headers"]
+        if name != b"cookie" and not VISIBLE_ASCII.fullmatch(value)
+    ]

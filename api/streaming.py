@@ -23,7 +23,7 @@ SEND_SECONDS = 60.0
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 ENCODERS: dict[str, tuple[Callable[[TurnEvent], bytes], bytes]] = {
     sse.MEDIA_TYPE: (sse.encode, sse.HEARTBEAT),
-    ndjson.MEDIA_TYPE: (ndjson.encode, b""),
+    ndjson.MEDIA_TYPE: (ndjson.encode, ndjson.HEARTBEAT),
 }
 # In the OpenAPI document: what each event of a stream, or each line, is.
 TURN_EVENT = "TurnEvent"
@@ -67,8 +67,7 @@ def flowing_response(
 
 async def _encoded(batches: Batches, encode: Callable[[TurnEvent], bytes], heartbeat: bytes) -> AsyncIterator[bytes]:
     async for batch in batches:
-        if chunk := b"".join(map(encode, batch)) or heartbeat:
-            yield chunk
+        yield b"".join(map(encode, batch)) or heartbeat
 
 
 def described(*media_types: str) -> dict[str, Any]:

@@ -85,6 +85,6 @@ async def open_identity(settings: Settings) -> AsyncIterator[Identity]:
 
 
 def _checked_user(user: str) -> str:
-    if not 1 <= len(user) <= MAX_USER_LENGTH or not user.isprintable():
-        raise InvalidRequest([("header.X-User-Id", f"must be 1 to {MAX_USER_LENGTH} printable characters")])
+    if not 1 <= len(user) <= MAX_USER_LENGTH or not (user.isascii() and user.isprintable()):
+        raise InvalidRequest([("header.X-User-Id", f"must be 1 to {MAX_USER_LENGTH} visible ASCII characters")])
     return user

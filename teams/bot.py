@@ -104,8 +104,15 @@ class Bot:
         await self._work(incoming, request_id, may_try_again=True)
 
     async def give_up(self, payload: str) -> None:
-        """Tell the user that an activity could not be answered, however often it was tried."""
-        incoming, request_id = self._unpack(payload)
+        """Tell the user that an activity could not be answered, however often it was tried.
+
+        What is no activity of ours is dropped: the host would bring it back every ten minutes, for ever.
+        """
+        try:
+            incoming, request_id = self._unpack(payload)
+        except InvalidActivity:
+            logger.error("dropping a message of the poison queue that is no activity (%d characters)", len(payload))
+            return
         logger.error("an activity could not be answered (request %s)", request_id)
         if incoming.activity.type == "message":
             text = words_for(incoming.activity.locale)["lost"].format(request_id=request_id)

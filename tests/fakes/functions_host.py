@@ -1,16 +1,20 @@
 """The Azure Functions host, for HTTP, timers and queues: drives the real Python runtime (azure_functions_runtime) in here.
 
 It sends the runtime the messages of the host's protocol, and forwards each HTTP request to the web server that the runtime
-starts, marked with the id of its invocation.
+starts, marked with the id of its invocation. Where the real host is unkind, so is this one: read in azure-functions-host
+4.1037. It forwards no header that is not ASCII, answers preflights itself, reads a body of known length before anything else,
+and a test in which an invocation does not end fails.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import importlib.util
 import json
 import logging
+import os
 import re
 import socket
 import sys
@@ -23,14 +27,19 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 from unittest import mock
 
 import httpx2
 import pytest
 import uvicorn
 
+from observability.logs import REQUEST_LOGGER
+
 DEADLINE = 20.0
+BODY_LIMIT = 104_857_600
+# A new worker is told its app at once; one that has waited for an app has its environment replaced.
+Start = Literal["init", "reload"]
 needs_runtime = pytest.mark.skipif(
     importlib.util.find_spec("azure_functions_runtime") is None,
     reason="azure-functions-runtime is the worker of Python 3.13 and later",
@@ -109,17 +118,41 @@ class FunctionsHost(httpx2.AsyncBaseTransport):
         self._http = httpx2.AsyncHTTPTransport(limits=httpx2.Limits(max_connections=None))
         self._runtime = importlib.import_module("azure_functions_runtime.handle_event")
         self._tasks: set[asyncio.Task[None]] = set()
+        # As siteConfig.cors has them.
+        self.allowed_origins: tuple[str, ...] = ()
+        self.body_limit = BODY_LIMIT
+
+    @property
+    def open_invocations(self) -> int:
+        """How many invocations have not ended."""
+        return len(self._tasks)
+
+    async def all_ended(self) -> None:
+        """Wait until no invocation is open."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=DEADLINE)
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        origin = request.headers.get("origin", "")
+        allowed = {"access-control-allow-origin": origin} if origin in self.allowed_origins else {}
+        if request.method == "OPTIONS" and origin and "access-control-request-method" in request.headers:
+            return _of_the_host(204, **allowed)
         for function in self.functions:
             params = function.match(request.method, request.url.path)
             if params is not None:
-                return await self._invoke(function, params, request)
-        return httpx2.Response(404, headers={"x-answered-by": "host"})
+                response = await self._invoke(function, params, request)
+                response.headers.update(allowed)
+                return response
+        return _of_the_host(404)
 
     async def aclose(self) -> None:
+        """Close the connections; an invocation that does not end would have cost the worker its life.
+
+        :raises AssertionError: if there is one.
+        """
         await self._http.aclose()
-        await asyncio.gather(*self._tasks)
+        await self.all_ended()
+        assert not self._tasks, f"{len(self._tasks)} invocations do not end"
 
     async def fire(self, name: str) -> Any:
         """Call a timer-triggered function as the host does when it is due; return the result."""
@@ -145,11 +178,18 @@ class FunctionsHost(httpx2.AsyncBaseTransport):
         await asyncio.wait_for(self._server.ended.wait(), DEADLINE)
 
     async def _invoke(self, function: IndexedFunction, params: dict[str, str], request: httpx2.Request) -> httpx2.Response:
+        if "content-length" in request.headers:
+            if int(request.headers["content-length"]) > self.body_limit:
+                return _of_the_host(413)
+            await request.aread()
         invocation = str(uuid.uuid4())
         traceparent = self._begin_span(request.headers.get("traceparent"))
         task = asyncio.create_task(self._run(function, params, invocation, traceparent))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        if not all(value.isascii() for _, value in request.headers.raw):
+            # Ten tries, in the real one; the invocation is on its way already.
+            return _of_the_host(502)
         url = request.url.copy_with(scheme="http", host=self._worker.host, port=self._worker.port)
         headers = [*request.headers.raw, (b"x-ms-invocation-id", invocation.encode())]
         return await self._http.handle_async_request(
@@ -170,22 +210,43 @@ class FunctionsHost(httpx2.AsyncBaseTransport):
         self.invocations.append((function.name, response.result))
 
 
+def _of_the_host(status: int, **headers: str) -> httpx2.Response:
+    return httpx2.Response(status, headers={"x-answered-by": "host", **headers})
+
+
 @contextmanager
 def _own_logging() -> Iterator[None]:
     """Undo what a function app does to the process's log lines."""
     root = logging.getLogger()
+    requests = logging.getLogger(REQUEST_LOGGER)
     level, handlers = root.level, [(handler, handler.formatter) for handler in root.handlers]
     try:
         yield
     finally:
         root.setLevel(level)
+        requests.setLevel(logging.NOTSET)
         root.handlers = [handler for handler, _ in handlers]
         for handler, formatter in handlers:
             handler.setFormatter(formatter)
 
 
+@contextmanager
+def _without(*packages: str) -> Iterator[None]:
+    """Hide packages that are not deployed (requirements.txt): uvicorn takes what it finds."""
+    there = {name: sys.modules.get(name) for name in packages}
+    sys.modules.update(dict.fromkeys(packages))  # type: ignore[arg-type]  # None: not to be imported
+    try:
+        yield
+    finally:
+        for name, module in there.items():
+            if module is None:
+                del sys.modules[name]
+            else:
+                sys.modules[name] = module
+
+
 @asynccontextmanager
-async def start_host(folder: Path, script: str) -> AsyncIterator[FunctionsHost]:
+async def start_host(folder: Path, script: str, start: Start = "init") -> AsyncIterator[FunctionsHost]:
     """Load the function app ``script`` in ``folder`` afresh, as a new worker would, and stop its server at the end."""
     runtime = importlib.import_module("azure_functions_runtime.handle_event")
     stem = script.removesuffix(".py")
@@ -195,9 +256,14 @@ async def start_host(folder: Path, script: str) -> AsyncIterator[FunctionsHost]:
         _own_logging(),
         mock.patch.object(uvicorn, "Server", partial(WorkerServer, started=server)),
         mock.patch.dict("os.environ", {"PYTHON_SCRIPT_FILE_NAME": script}),
-        mock.patch.object(sys, "path", [str(folder), *sys.path]),
+        mock.patch.object(sys, "path", _search_path(folder, start)),
+        _without("httptools", "uvloop"),
+        contextlib.chdir(Path.cwd()),
     ):
-        started = await runtime.worker_init_request(_init(folder))
+        if start == "init":
+            started = await runtime.worker_init_request(_init(folder))
+        else:
+            started = await runtime.function_environment_reload_request(_reload(folder))
         assert started.result.status == "Success", started.result.exception
         indexed = await runtime.functions_metadata_request(_event())
         await asyncio.wait_for(server, DEADLINE)
@@ -263,6 +329,17 @@ def _event(**content: Any) -> SimpleNamespace:
 
 def _init(folder: Path) -> SimpleNamespace:
     return _event(worker_init_request=SimpleNamespace(capabilities={}, function_app_directory=str(folder)))
+
+
+def _reload(folder: Path) -> SimpleNamespace:
+    reload = SimpleNamespace(environment_variables=dict(os.environ), function_app_directory=str(folder))
+    return _event(function_environment_reload_request=reload)
+
+
+def _search_path(folder: Path, start: Start) -> list[str]:
+    """Return where modules are looked for: a reload appends the app's folder behind the packages itself."""
+    packages = [path for path in sys.path if path != str(folder)]
+    return [str(folder), *packages] if start == "init" else packages
 
 
 def _invocation(function_id: str, input_data: list[OneOf], invocation: str, traceparent: str) -> SimpleNamespace:

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import get_args
 
 import httpx2
 import pytest
 
 from observability import safe_logging
-from tests.fakes.functions_host import FunctionsHost, start_host
+from tests.fakes.functions_host import FunctionsHost, Start, start_host
 
 HERE = Path(__file__).parent
+
+
+@pytest.fixture(params=get_args(Start))
+def start(request: pytest.FixtureRequest) -> Start:
+    """Each way in which a worker may be started."""
+    found: Start = request.param
+    return found
 
 
 @pytest.fixture
@@ -30,12 +38,12 @@ async def sample_client(sample: FunctionsHost) -> AsyncIterator[httpx2.AsyncClie
 
 
 @pytest.fixture
-async def api(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[FunctionsHost]:
+async def api(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, start: Start) -> AsyncIterator[FunctionsHost]:
     """The real function app in the runtime, with the embedded defaults."""
     for name in ("AZURE_OPENAI_ENDPOINT", "OPENAI_API_KEY", "OPENAI_BASE_URL", "COSMOS_ENDPOINT", "WEBSITE_SITE_NAME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DATA_DIR", str(tmp_path))
-    async with start_host(HERE.parent.parent, "function_app.py") as host:
+    async with start_host(HERE.parent.parent, "function_app.py", start) as host:
         yield host
 
 

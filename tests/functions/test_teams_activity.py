@@ -148,6 +148,8 @@ async def test_what_nobody_put_there_is_a_failure(host: FunctionsHost, channel: 
     forged = json.dumps({"activity": activities.message("https://evil.example/"), "request_id": "x"})
     for payload in ("", "{", "[]", forged):
         assert (await host.deliver("teams_activity", payload)).status == "Failure"
+        # The poison queue has no poison queue: there it is dropped.
+        assert (await host.deliver("teams_activity_lost", payload)).status == "Success"
     assert channel.sent == []
 
 

@@ -215,3 +215,13 @@ async def test_a_sane_request_id_is_kept(api: httpx2.AsyncClient, given: str) ->
 async def test_any_other_request_id_is_replaced(api: httpx2.AsyncClient, given: str) -> None:
     response = await api.get("/api/health", headers={"X-Request-ID": given})
     assert response.headers["x-request-id"].startswith("req_")
+
+
+@pytest.mark.parametrize("value", ["José", "日本"])
+async def test_a_header_that_is_not_ascii_is_refused(api: httpx2.AsyncClient, value: str) -> None:
+    response = await api.get("/api/threads", headers=[(b"X-User-Id", value.encode())])
+    assert_names(response, "header.x-user-id")
+
+
+async def test_a_cookie_of_somebody_elses_is_nobodys_business(api: httpx2.AsyncClient) -> None:
+    assert (await api.get("/api/threads", headers=[(b"Cookie", "name=José".encode())])).status_code == 200

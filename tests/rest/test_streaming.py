@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -214,17 +215,22 @@ async def test_a_turn_that_fails_on_the_way_says_so_and_ends_cleanly(tmp_path: P
             assert events[-1]["problem"]["request_id"] == "mine"
 
 
-async def test_silence_is_filled_with_heartbeats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("headers", "start"), [(SSE, ":"), (NDJSON, "")])
+async def test_silence_is_filled_with_heartbeats(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, headers: dict[str, str], start: str
+) -> None:
     monkeypatch.setattr("api.messages.SILENCE_SECONDS", 0.01)
     steps = Steps()
     async with FakeModel(Reply(text="Hello", wait=steps)) as model, api_with(model, tmp_path) as (api, path):
-        async with api.stream("POST", path, json=QUESTION, headers=SSE) as response:
+        async with api.stream("POST", path, json=QUESTION, headers=headers) as response:
             heartbeats, lines = 0, response.aiter_lines()
             while heartbeats < 3:
-                heartbeats += (await anext(lines)).startswith(":")
+                line = await anext(lines)
+                # In NDJSON an empty line, which ends an event in server-sent events.
+                heartbeats += line.startswith(start) if start else not line
             steps.step()
-            rest = [line async for line in lines if line.startswith("event:")]
-        assert rest == ["event: message.delta", "event: message.completed"]
+            rest = [found[0] async for line in lines if (found := re.findall(r'"type":"(message\.[a-z]+)"', line))]
+        assert rest == ["message.delta", "message.completed"]
 
 
 async def test_a_reader_who_leaves_does_not_stop_the_turn(tmp_path: Path) -> None:
