@@ -14,6 +14,16 @@ from settings import Settings
 
 NAME_MAX_LENGTH = 32
 APP_SUBNET_MAX_PREFIX = 26
+NUMBERS = {
+    "openAiCapacity": "OPENAI_CAPACITY",
+    "cosmosMaxThroughput": "COSMOS_MAX_THROUGHPUT",
+    "alwaysReadyInstances": "ALWAYS_READY_INSTANCES",
+    "maximumInstances": "MAXIMUM_INSTANCES",
+    "instanceMemoryMB": "INSTANCE_MEMORY_MB",
+    "httpConcurrency": "HTTP_CONCURRENCY",
+    "logRetentionInDays": "LOG_RETENTION_DAYS",
+    "budgetAmount": "BUDGET_AMOUNT",
+}
 
 
 def unnamed(values: Mapping[str, str]) -> Iterator[DeploymentProblem]:
@@ -21,6 +31,13 @@ def unnamed(values: Mapping[str, str]) -> Iterator[DeploymentProblem]:
     for name in ("AZURE_ENV_NAME", "AZURE_SUBSCRIPTION_ID", "AZURE_LOCATION"):
         if not values.get(name):
             yield DeploymentProblem(f"{name} is not set: azd up asks for it", f"azd up, or azd env set {name} <value>")
+
+
+def not_numbers(parameters: dict[str, Any]) -> Iterator[DeploymentProblem]:
+    """Values that are to be whole numbers and are none: azd would ask for them instead."""
+    for parameter, name in NUMBERS.items():
+        if not parameters[parameter].isdecimal():
+            yield _refused(name, parameters[parameter], "it is a whole number")
 
 
 def wrong_choices(parameters: dict[str, Any]) -> Iterator[DeploymentProblem]:

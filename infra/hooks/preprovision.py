@@ -62,6 +62,8 @@ def main() -> int:
         values = environment()
         if unusable := [*choices.unnamed(values), *azure_checks.signed_in()]:
             return tell(unusable)
+        if unreadable := list(choices.not_numbers(resolve(values))):
+            return tell(unreadable)
         azure = Azure(values["AZURE_SUBSCRIPTION_ID"])
         in_pipeline = azure_checks.as_service_principal()
         changes = entra.application(azure, values) if values.get("ENTRA_AUTH", "").lower() == "true" else {}

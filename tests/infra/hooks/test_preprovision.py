@@ -138,6 +138,8 @@ def test_the_providers_are_those_of_the_infrastructure() -> None:
         ("AZURE_ENV_NAME", "demo.", "no period at its end"),
         ("AZURE_ENV_NAME", "x" * 33, "at most 32 characters"),
         ("MAXIMUM_INSTANCES", "10", "takes 40 to 1,000"),
+        ("MAXIMUM_INSTANCES", "many", "it is a whole number"),
+        ("BUDGET_AMOUNT", "9.99", "it is a whole number"),
         ("LOG_RETENTION_DAYS", "7", "30 to 730"),
         ("APP_SUBNET_PREFIX", "10.20.0.0/27", "/26 or larger"),
         ("APP_SUBNET_PREFIX", "10.21.0.0/26", "not a part of 10.20.0.0/24"),
