@@ -55,6 +55,9 @@ def wrong_choices(parameters: dict[str, Any]) -> Iterator[DeploymentProblem]:
         yield _refused("MAXIMUM_INSTANCES", parameters["maximumInstances"], "Flex Consumption takes 40 to 1,000")
     if int(parameters["logRetentionInDays"]) not in range(30, 731):
         yield _refused("LOG_RETENTION_DAYS", parameters["logRetentionInDays"], "it is 30 to 730")
+    origins = parameters["extraAppSettings"]["CORS_ORIGINS"]
+    if origins and not all(origin.strip() for origin in origins.split(",")):
+        yield _refused("CORS_ORIGINS", origins, "the platform takes no empty origin")
     yield from _wrong_subnets(parameters)
     if int(parameters["budgetAmount"]) and not parameters["alertEmail"]:
         yield DeploymentProblem("A budget needs somebody to write to", "azd env set ALERT_EMAIL <address>")

@@ -16,7 +16,7 @@ WARN_DAYS = 90
 
 
 def model(azure: Azure, parameters: dict[str, Any]) -> Iterator[DeploymentProblem]:
-    """The model can be deployed in the region, or is there already, and the quota is enough."""
+    """The model can be deployed in the region, or is there already, and the quota is enough; a warning if it ends soon."""
     location, name, version = parameters["location"], parameters["openAiModel"], parameters["openAiModelVersion"]
     listed = azure.ask("cognitiveservices", "model", "list", "--location", location)
     offers = [each["model"] for each in listed if each["kind"] == "OpenAI"]
@@ -35,20 +35,8 @@ def model(azure: Azure, parameters: dict[str, Any]) -> Iterator[DeploymentProble
     elif versions[version].get("lifecycleStatus") in CLOSED and not deployed:
         yield _closed(versions[version], offers)
     else:
+        _warn_of_retirement(versions[version])
         yield from _sku(azure, parameters, versions[version], deployed)
-
-
-def retirement(azure: Azure, parameters: dict[str, Any]) -> str | None:
-    """Return a warning if the model answers for less than 90 days more."""
-    name, version = parameters["openAiModel"], parameters["openAiModelVersion"]
-    listed = azure.ask("cognitiveservices", "model", "list", "--location", parameters["location"])
-    for each in (each["model"] for each in listed if each["kind"] == "OpenAI"):
-        ends = (each.get("deprecation") or {}).get("inference")
-        if (each["name"], each["version"]) == (name, version) and ends:
-            day = datetime.fromisoformat(ends.replace("Z", "+00:00"))
-            if (day if day.tzinfo else day.replace(tzinfo=UTC)) - datetime.now(UTC) < timedelta(days=WARN_DAYS):
-                return f"{name} {version} is retired on {day:%Y-%m-%d}: plan for another model (OPENAI_MODEL_NAME)"
-    return None
 
 
 def existing(azure: Azure, parameters: dict[str, Any]) -> Iterator[DeploymentProblem]:
@@ -68,6 +56,15 @@ def existing(azure: Azure, parameters: dict[str, Any]) -> Iterator[DeploymentPro
             f"{account} has no deployment {deployment}, but: {', '.join(names) or 'none'}",
             "azd env set AZURE_OPENAI_MODEL <one of these>",
         )
+
+
+def _warn_of_retirement(offer: dict[str, Any]) -> None:
+    ends = (offer.get("deprecation") or {}).get("inference")
+    if not ends:
+        return
+    day = datetime.fromisoformat(ends.replace("Z", "+00:00"))
+    if (day if day.tzinfo else day.replace(tzinfo=UTC)) - datetime.now(UTC) < timedelta(days=WARN_DAYS):
+        print(f"WARNING: {offer['name']} {offer['version']} is retired on {day:%Y-%m-%d}: plan for another (OPENAI_MODEL_NAME)")
 
 
 def _chats(offer: dict[str, Any]) -> bool:

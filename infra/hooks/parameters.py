@@ -19,17 +19,17 @@ def resolve(values: Mapping[str, str]) -> dict[str, Any]:
 
 def is_private(parameters: Mapping[str, Any]) -> bool:
     """Tell whether data services are reached through private endpoints; as ``main.bicep`` has it."""
-    return bool((parameters["usePrivateNetwork"] or str(parameters["environmentType"] == "prod").lower()) == "true")
+    return _in_prod_unless_said(parameters, "usePrivateNetwork")
 
 
 def is_locked(parameters: Mapping[str, Any]) -> bool:
     """Tell whether data and logs are locked; as ``main.bicep`` has it."""
-    return bool((parameters["lockData"] or str(parameters["environmentType"] == "prod").lower()) == "true")
+    return _in_prod_unless_said(parameters, "lockData")
 
 
-def budget_name(environment_name: str) -> str:
-    """Return the name of the budget; as ``main.bicep`` has it."""
-    return "budget-" + re.sub(r"[.()]", "-", environment_name)
+def _in_prod_unless_said(parameters: Mapping[str, Any], name: str) -> bool:
+    said = parameters[name]
+    return bool(said == "true" if said else parameters["environmentType"] == "prod")
 
 
 def _filled(value: Any, values: Mapping[str, str]) -> Any:

@@ -7,12 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from infra.hooks import azure_checks, choices, entra, keys, model_checks
+from infra.hooks import azure_checks, budget, choices, entra, keys, model_checks
 from infra.hooks.commands import Azure, CommandError, environment, remember
-from infra.hooks.parameters import budget_name, is_private, resolve
+from infra.hooks.parameters import is_private, resolve
 from infra.hooks.problem import DeploymentProblem
-
-CONSUMPTION_API = "2024-08-01"
 
 
 def problems(azure: Azure, values: Mapping[str, str], parameters: dict[str, Any]) -> Iterator[DeploymentProblem]:
@@ -30,11 +28,9 @@ def problems(azure: Azure, values: Mapping[str, str], parameters: dict[str, Any]
 
 def budget_start(azure: Azure, parameters: dict[str, Any]) -> dict[str, str]:
     """Return the first month of the budget: that of the one that Azure has, which never changes, else the current one."""
-    if not int(parameters["budgetAmount"]) or not parameters["alertEmail"]:
+    if not budget.is_wanted(parameters):
         return {}
-    path = f"/resourceGroups/rg-{parameters['environmentName']}/providers/Microsoft.Consumption/budgets"
-    name = budget_name(parameters["environmentName"])
-    found = azure.get(f"{path}/{name}", CONSUMPTION_API)
+    found = budget.get(azure, parameters)
     start = found["properties"]["timePeriod"]["startDate"][:10] if found else f"{datetime.now(UTC):%Y-%m}-01"
     return {"BUDGET_START_DATE": start}
 
@@ -73,8 +69,6 @@ def main() -> int:
         changes |= budget_start(azure, parameters) | public_access(values, parameters)
         if found := list(problems(azure, {**values, **changes}, resolve({**values, **changes}))):
             return tell(found)
-        if not parameters["existingOpenAiName"] and (warning := model_checks.retirement(azure, parameters)):
-            print(f"WARNING: {warning}")
         for name, value in changes.items():
             if values.get(name) != value:
                 remember(name, value)

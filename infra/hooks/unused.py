@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from infra.hooks import budget
 from infra.hooks.commands import Azure
-from infra.hooks.parameters import budget_name, is_locked, is_private
+from infra.hooks.parameters import is_locked, is_private
 
 LOCKS = ("keep-the-threads", "keep-the-logs")
 DATA_ROLE = "00000000-0000-0000-0000-000000000002"
 MODEL_ROLE = "5e0bd9bd-7b93-4f28-af87-19fc36ad61bd"
-CONSUMPTION_API = "2024-08-01"
 NETWORK = r"microsoft\.network/.*"
 ENDPOINTS = r"microsoft\.network/(privateendpoints|privatednszones(/virtualnetworklinks)?)"
 ALERTS = r"microsoft\.insights/(webtests|scheduledqueryrules|metricalerts|actiongroups)"
@@ -45,7 +45,7 @@ def unused(azure: Azure, parameters: dict[str, Any]) -> Iterator[Unused]:
     ]
     yield from _locks(azure, parameters, group)
     yield from _resources(parameters, resources)
-    yield from _budget(azure, parameters, group)
+    yield from _budget(azure, parameters)
     if parameters["environmentType"] == "prod":
         yield from _developers(azure, group, resources)
 
@@ -86,14 +86,11 @@ def _rank(type: str) -> int:
     return ORDER.index(last) if last in ORDER else -1
 
 
-def _budget(azure: Azure, parameters: dict[str, Any], group: str) -> Iterator[Unused]:
-    if int(parameters["budgetAmount"]) and parameters["alertEmail"]:
-        return
-    name = budget_name(parameters["environmentName"])
-    path = f"/resourceGroups/{group}/providers/Microsoft.Consumption/budgets/{name}"
-    if azure.get(path, CONSUMPTION_API):
-        url = f"https://management.azure.com/subscriptions/{azure.subscription}{path}?api-version={CONSUMPTION_API}"
-        yield Unused(f"budget {name}", ("rest", "--method", "delete", "--url", url))
+def _budget(azure: Azure, parameters: dict[str, Any]) -> Iterator[Unused]:
+    if not budget.is_wanted(parameters) and budget.get(azure, parameters):
+        path = budget.path(parameters)
+        url = f"https://management.azure.com/subscriptions/{azure.subscription}{path}?api-version={budget.API_VERSION}"
+        yield Unused(f"budget {path.rpartition('/')[2]}", ("rest", "--method", "delete", "--url", url))
 
 
 def _developers(azure: Azure, group: str, resources: list[dict[str, Any]]) -> Iterator[Unused]:

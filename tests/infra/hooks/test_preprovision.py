@@ -147,6 +147,7 @@ def test_the_providers_are_those_of_the_infrastructure() -> None:
         ("NETWORK_ADDRESS_PREFIX", "10.20", "it is a network such as"),
         ("BUDGET_AMOUNT", "50", "azd env set ALERT_EMAIL"),
         ("TURN_TIMEOUT_SECONDS", "0", "azd env set TURN_TIMEOUT_SECONDS"),
+        ("CORS_ORIGINS", "https://a.example.com,", "no empty origin"),
         ("CORS_ORIGINS", "example.com", "azd env set CORS_ORIGINS"),
     ],
 )
