@@ -37,9 +37,11 @@ def install(web: Any) -> None:
     """
     web.FastAPI = partial(web.FastAPI, telemetry=RECORD_NOTHING, openapi_url=None, docs_url=None, redoc_url=None)
     web.WebServer.serve = _serve
-    # Only the worker of Python 3.13 and later has it; it is loaded before us.
     if worker := sys.modules.get(COORDINATOR_MODULE):
         BoundedCoordinator(worker.http_coordinator, seconds=REQUEST_SECONDS).install()
+    elif sys.version_info >= (3, 13):
+        # Workers of older versions of Python have another one; a newer worker may have moved it.
+        logger.warning("%s is not loaded: invocations wait for their requests without a deadline", COORDINATOR_MODULE)
 
 
 async def _serve(server: Any) -> None:
