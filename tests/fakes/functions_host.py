@@ -14,7 +14,6 @@ import importlib
 import importlib.util
 import json
 import logging
-import os
 import re
 import socket
 import sys
@@ -35,6 +34,7 @@ import pytest
 import uvicorn
 
 from observability.logs import REQUEST_LOGGER
+from tests.fakes.functions_protocol import OneOf, event, init, invoke, reload
 
 DEADLINE = 20.0
 BODY_LIMIT = 104_857_600
@@ -159,17 +159,17 @@ class FunctionsHost(httpx2.AsyncBaseTransport):
         timer = self.triggered[name]
         due = {"Schedule": {"AdjustForDST": True}, "ScheduleStatus": None, "IsPastDue": False}
         data = OneOf("data", name=timer.trigger["name"], data=OneOf("json", json=json.dumps(due)))
-        request = _invocation(timer.id, [data], str(uuid.uuid4()), self._begin_span(None))
-        response = await self._runtime.invocation_request(_event(invocation_request=request))
+        request = invoke(timer.id, [data], str(uuid.uuid4()), self._begin_span(None))
+        response = await self._runtime.invocation_request(event(invocation_request=request))
         return response.result
 
     async def deliver(self, name: str, body: str, *, attempt: int = 1) -> Any:
         """Call a queue-triggered function with a message's body as the host does; return the result."""
         function = self.triggered[name]
         data = OneOf("data", name=function.trigger["name"], data=OneOf("string", string=body))
-        request = _invocation(function.id, [data], str(uuid.uuid4()), self._begin_span(None))
+        request = invoke(function.id, [data], str(uuid.uuid4()), self._begin_span(None))
         request.trigger_metadata = {"DequeueCount": OneOf("json", json=str(attempt))}
-        response = await self._runtime.invocation_request(_event(invocation_request=request))
+        response = await self._runtime.invocation_request(event(invocation_request=request))
         return response.result
 
     async def stop_worker(self) -> None:
@@ -205,8 +205,8 @@ class FunctionsHost(httpx2.AsyncBaseTransport):
     async def _run(self, function: IndexedFunction, params: dict[str, str], invocation: str, traceparent: str) -> None:
         INVOCATION.set(invocation)
         http = SimpleNamespace(method="", url="", headers={}, params=params, query={}, body=OneOf())
-        request = _invocation(function.id, [OneOf("data", name="req", data=OneOf("http", http=http))], invocation, traceparent)
-        response = await self._runtime.invocation_request(_event(invocation_request=request))
+        request = invoke(function.id, [OneOf("data", name="req", data=OneOf("http", http=http))], invocation, traceparent)
+        response = await self._runtime.invocation_request(event(invocation_request=request))
         self.invocations.append((function.name, response.result))
 
 
@@ -261,16 +261,16 @@ async def start_host(folder: Path, script: str, start: Start = "init") -> AsyncI
         contextlib.chdir(Path.cwd()),
     ):
         if start == "init":
-            started = await runtime.worker_init_request(_init(folder))
+            started = await runtime.worker_init_request(init(folder))
         else:
-            started = await runtime.function_environment_reload_request(_reload(folder))
+            started = await runtime.function_environment_reload_request(reload(folder))
         assert started.result.status == "Success", started.result.exception
-        indexed = await runtime.functions_metadata_request(_event())
+        indexed = await runtime.functions_metadata_request(event())
         await asyncio.wait_for(server, DEADLINE)
     functions = [_indexed(metadata) for metadata in indexed.function_metadata_results]
     for function in functions:
         load = SimpleNamespace(function_id=function.id, metadata=SimpleNamespace(name=function.name))
-        assert (await runtime.function_load_request(_event(function_load_request=load))).result.status == "Success"
+        assert (await runtime.function_load_request(event(function_load_request=load))).result.status == "Success"
     host = FunctionsHost(sys.modules.pop(stem), functions, started.capabilities["HttpUri"], server.result())
     try:
         yield host
@@ -287,67 +287,7 @@ def _indexed(metadata: Any) -> IndexedFunction | TriggeredFunction:
     return IndexedFunction(metadata.function_id, metadata.name, trigger["route"], methods, trigger["authLevel"])
 
 
-class OneOf(SimpleNamespace):
-    """A protobuf message of whose fields at most one is set."""
-
-    def __init__(self, which: str | None = None, **fields: Any) -> None:
-        super().__init__(**fields)
-        self._which = which
-
-    def WhichOneof(self, group: str) -> str | None:  # noqa: N802 - protobuf's name
-        return self._which
-
-
-class _Message(SimpleNamespace):
-    """A protobuf message that the runtime makes."""
-
-
-class _StatusResult(_Message):
-    Success = "Success"
-    Failure = "Failure"
-
-
-class _BindingInfo(_Message):
-    undefined = 0
-    out = 1
-    inout = 2
-
-
-class _Protos:
-    """The protobuf module of the worker that the runtime runs in."""
-
-    StatusResult = _StatusResult
-    BindingInfo = _BindingInfo
-
-    def __getattr__(self, name: str) -> type[_Message]:
-        return _Message
-
-
-def _event(**content: Any) -> SimpleNamespace:
-    return SimpleNamespace(request=SimpleNamespace(**content), properties={"host": "127.0.0.1", "protos": _Protos()})
-
-
-def _init(folder: Path) -> SimpleNamespace:
-    return _event(worker_init_request=SimpleNamespace(capabilities={}, function_app_directory=str(folder)))
-
-
-def _reload(folder: Path) -> SimpleNamespace:
-    reload = SimpleNamespace(environment_variables=dict(os.environ), function_app_directory=str(folder))
-    return _event(function_environment_reload_request=reload)
-
-
 def _search_path(folder: Path, start: Start) -> list[str]:
     """Return where modules are looked for: a reload appends the app's folder behind the packages itself."""
     packages = [path for path in sys.path if path != str(folder)]
     return [str(folder), *packages] if start == "init" else packages
-
-
-def _invocation(function_id: str, input_data: list[OneOf], invocation: str, traceparent: str) -> SimpleNamespace:
-    return SimpleNamespace(
-        invocation_id=invocation,
-        function_id=function_id,
-        input_data=input_data,
-        trigger_metadata={},
-        trace_context=SimpleNamespace(trace_parent=traceparent, trace_state="", attributes={}),
-        retry_context=SimpleNamespace(retry_count=0, max_retry_count=0, exception=None),
-    )
