@@ -1,9 +1,10 @@
 """What the Azure Functions worker lacks for a service that strangers can reach; installed once, before the worker indexes us.
 
 Read in azure-functions-runtime 1.3.0 and azurefunctions-extensions-http-fastapi 1.0.1. The host sends a request in two ways,
-over HTTP to the worker's web server and as an invocation, and the worker brings them together by the invocation's id. It waits
-for the request without a deadline, and keeps what it knows of each request for ever. At ``functionTimeout`` the host kills the
-process, with every turn in it, for one invocation that waits.
+over HTTP to the worker's web server and as an invocation, and the worker brings them together by the invocation's id. Each
+waits for the other without a deadline, and what is known of a request is kept for ever. They miss each other where the host
+refuses a request, and where it keeps a caller's own ``x-ms-invocation-id``, as some versions do. At ``functionTimeout``
+the host kills the process, with every turn in it, for one invocation that waits.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 
 class RequestNotForwarded(Exception):
-    """An invocation's request has not reached the worker's web server, or came too late."""
+    """An invocation and its request have not come together in time."""
 
 
 def install(web: Any) -> None:
@@ -45,12 +46,18 @@ def install(web: Any) -> None:
 
 
 async def _serve(server: Any) -> None:
-    """Do what the extension's ``WebServer.serve`` does, without the header that names the server."""
-    await uvicorn.Server(uvicorn.Config(server.web_app, host=server.hostname, port=server.port, server_header=False)).serve()
+    """Do what the extension's ``WebServer.serve`` does, but neither name the server nor print a line a request.
+
+    The host logs requests, and so do we; the server's errors go where the app's lines go.
+    """
+    config = uvicorn.Config(
+        server.web_app, host=server.hostname, port=server.port, server_header=False, access_log=False, log_config=None
+    )
+    await uvicorn.Server(config).serve()
 
 
 class BoundedCoordinator:
-    """Bounds how long an invocation waits for its request, and drops what is known of a request once it is answered.
+    """Bounds how long an invocation and its request wait for each other, and forgets both once the request is answered.
 
     It replaces three methods of the worker's one coordinator, which everybody refers to by its name.
     """
@@ -60,6 +67,7 @@ class BoundedCoordinator:
         self._seconds = seconds
         self._references: dict[str, Any] = coordinator._context_references
         self._orphans: deque[str] = deque(maxlen=MAX_ORPHANS)
+        self._deadlines: dict[str, asyncio.Timeout] = {}
         self._get_request = type(coordinator).get_http_request_async.__get__(coordinator)
         self._set_response = type(coordinator).set_http_response.__get__(coordinator)
         self._get_response = type(coordinator).await_http_response_async.__get__(coordinator)
@@ -77,11 +85,14 @@ class BoundedCoordinator:
         """
         try:
             async with asyncio.timeout(self._seconds):
-                return await self._get_request(invocation_id)
+                request = await self._get_request(invocation_id)
         except TimeoutError as error:
             self._orphans.append(invocation_id)
             logger.warning("request of an invocation was not forwarded within %g s", self._seconds)
             raise RequestNotForwarded from error
+        if deadline := self._deadlines.get(invocation_id):
+            deadline.reschedule(None)
+        return request
 
     def set_http_response(self, invocation_id: str, response: Any) -> None:
         """Hand the response, or the exception, to whoever waits for it; nobody does in an orphan's case."""
@@ -93,11 +104,16 @@ class BoundedCoordinator:
     async def await_http_response_async(self, invocation_id: str) -> Any:
         """Return the response to a request, and forget about both.
 
-        :raises RequestNotForwarded: if its invocation has been given up already.
+        :raises RequestNotForwarded: if its invocation has been given up already, or none comes in time.
         """
         try:
             if invocation_id in self._orphans:
                 raise RequestNotForwarded
-            return await self._get_response(invocation_id)
+            async with asyncio.timeout(self._seconds) as self._deadlines[invocation_id]:
+                return await self._get_response(invocation_id)
+        except TimeoutError as error:
+            logger.warning("no invocation has come for a request within %g s", self._seconds)
+            raise RequestNotForwarded from error
         finally:
+            self._deadlines.pop(invocation_id, None)
             self._references.pop(invocation_id, None)

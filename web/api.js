@@ -47,8 +47,12 @@ async function send(method, path, credentials, { body, headers = {}, signal, kee
   }
 }
 
+/** Who stands before the API answers without a problem document. */
 async function readProblem(response) {
-  const unknown = { type: "unknown", title: "Unexpected answer", status: response.status, retryable: response.status >= 500 };
+  const { status } = response;
+  const retryable = status >= 500 || status === 429;
+  const title = retryable ? "The service cannot answer right now. Wait a little, then try again." : "Unexpected answer";
+  const unknown = { type: "unknown", title, status, retryable };
   try {
     return { ...unknown, ...(await response.json()) };
   } catch {

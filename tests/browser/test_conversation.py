@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 
+import pytest
 from playwright.async_api import Route, expect
 
 from tests.browser.conftest import Chat, Gate, OpenChat
@@ -123,6 +124,28 @@ async def test_a_failed_turn_says_why_and_is_retried_once(open_chat: OpenChat) -
         sent = [key for key in keys if key]
         assert len(sent) == 2
         assert len(set(sent)) == 1
+
+
+@pytest.mark.parametrize("status", [429, 502, 503])
+async def test_an_answer_of_the_platforms_own_is_explained_and_retried(open_chat: OpenChat, status: int) -> None:
+    async with FakeModel(Reply(text="Here I am.")) as model:
+        chat = await open_chat(model)
+        keys: list[str | None] = []
+
+        async def refuse(route: Route) -> None:
+            if route.request.method != "POST":
+                return await route.fallback()
+            keys.append(route.request.headers["idempotency-key"])
+            if len(keys) > 1:
+                return await route.fallback()
+            return await route.fulfill(status=status, content_type="text/html", body="<h1>Service Unavailable</h1>")
+
+        await chat.page.route("**/messages", refuse)
+        await chat.send("Hello?")
+        await expect(chat.page.locator(".notice")).to_contain_text("The service cannot answer right now")
+        await chat.retry()
+        await expect(chat.page.locator(".assistant .prose")).to_have_text("Here I am.")
+        assert len(set(keys)) == 1
 
 
 async def test_a_stream_that_breaks_is_taken_up_again(open_chat: OpenChat) -> None:

@@ -191,9 +191,11 @@ class FunctionsHost(httpx2.AsyncBaseTransport):
             # Ten tries, in the real one; the invocation is on its way already.
             return _of_the_host(502)
         url = request.url.copy_with(scheme="http", host=self._worker.host, port=self._worker.port)
-        headers = [*request.headers.raw, (b"x-ms-invocation-id", invocation.encode())]
+        headers = request.headers.copy()
+        # Not a caller's own (fixed in later versions): this request and its invocation miss each other.
+        headers.setdefault("x-ms-invocation-id", invocation)
         return await self._http.handle_async_request(
-            httpx2.Request(request.method, url, headers=headers, stream=request.stream, extensions=request.extensions)
+            httpx2.Request(request.method, url, headers=headers.raw, stream=request.stream, extensions=request.extensions)
         )
 
     def _begin_span(self, caller: str | None) -> str:

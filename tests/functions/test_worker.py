@@ -62,6 +62,31 @@ async def test_a_request_that_is_not_forwarded_is_one_failed_invocation(
 
 
 @needs_runtime
+async def test_a_callers_own_invocation_id_costs_its_request_and_nothing_else(
+    api: FunctionsHost, api_client: httpx2.AsyncClient, coordinator: Any
+) -> None:
+    BoundedCoordinator(coordinator, seconds=0.05).install()
+    answer = await api_client.get("/api/health", headers={"X-MS-Invocation-Id": "mine"})
+    assert answer.status_code == 500
+    assert (await api_client.get("/api/health")).status_code == 200
+    await api.all_ended()
+    assert sorted(result.status for _, result in api.invocations) == ["Failure", "Success"]
+    assert coordinator._context_references == {}
+
+
+@needs_runtime
+async def test_an_answer_may_take_longer_than_a_request_may(coordinator: Any) -> None:
+    BoundedCoordinator(coordinator, seconds=0.01).install()
+    coordinator.set_http_request("slow", "request")
+    response = asyncio.create_task(coordinator.await_http_response_async("slow"))
+    await asyncio.sleep(0)
+    assert await coordinator.get_http_request_async("slow") == "request"
+    assert not (await asyncio.wait([response], timeout=0.05))[0]
+    coordinator.set_http_response("slow", "response")
+    assert await response == "response"
+
+
+@needs_runtime
 async def test_a_request_that_comes_after_its_invocation_was_given_up_is_refused(coordinator: Any) -> None:
     bounded = BoundedCoordinator(coordinator, seconds=0.01)
     bounded.install()
@@ -80,9 +105,20 @@ async def test_nothing_is_kept_of_requests_that_were_answered(
 ) -> None:
     for _ in range(3):
         await asyncio.gather(*(api_client.get("/api/health") for _ in range(20)))
+    await api.all_ended()
     assert coordinator._context_references == {}
     gc.collect()
     assert not [each for each in gc.get_objects() if type(each).__name__ == "AsyncContextReference"]
+
+
+@needs_runtime
+async def test_the_workers_server_prints_no_line_a_request(
+    api: FunctionsHost, api_client: httpx2.AsyncClient, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert (await api_client.get("/api/health")).status_code == 200
+    await api.all_ended()
+    told = "".join(capfd.readouterr())
+    assert "HTTP/1.1" not in told
 
 
 @needs_runtime
