@@ -43,26 +43,26 @@ snapshots: $(VENV)/dev-ready ## write tests/infra/snapshots anew, after a change
 	@$(BIN)/python -m tests.infra.snapshots
 
 bench: $(VENV)/dev-ready ## measure a turn's overhead, throughput, memory and cold start
-	@$(BIN)/python -m tests.bench
+	@$(BIN)/python -m tests.programs.bench
 
 load: $(VENV)/run-ready $(VENV)/load-ready ## Locust against a server here, or at BASE_URL (LOAD_USERS, LOAD_SECONDS)
-	@$(BIN)/python -m tests.load $(VENV)/load/bin/locust
+	@$(BIN)/python -m tests.programs.load $(VENV)/load/bin/locust
 
 soak: $(VENV)/dev-ready ## a minute of 32 clients on each store, then 200 streams: no error, no growth of memory
-	@$(BIN)/python -m tests.bench.soak
+	@$(BIN)/python -m tests.programs.bench.soak
 
 chaos: $(VENV)/dev-ready ## half an hour of faults on both stores; nothing may be lost (SEED=n repeats a run)
-	@$(BIN)/python -m tests.chaos --seconds 900 $(if $(SEED),--seed $(SEED))
+	@$(BIN)/python -m tests.programs.chaos --seconds 900 $(if $(SEED),--seed $(SEED))
 	@$(BIN)/python -m pytest -q -n auto tests/teams/test_nothing_is_lost.py
 
 chaos-short: $(VENV)/dev-ready
-	@$(BIN)/python -m tests.chaos --seconds 35 --seed 20261121
+	@$(BIN)/python -m tests.programs.chaos --seconds 35 --seed 20261121
 
 fuzz: $(VENV)/dev-ready ## thousands of made-up requests from the OpenAPI document, signed in and not
-	@$(BIN)/python -m tests.fuzz --examples 200
+	@$(BIN)/python -m tests.programs.fuzz --examples 200
 
 fuzz-short: $(VENV)/dev-ready
-	@$(BIN)/python -m tests.fuzz --examples 12 --seed 1
+	@$(BIN)/python -m tests.programs.fuzz --examples 12 --seed 1
 
 lock: $(VENV)/dev-ready ## compile the pinned requirements anew from requirements/*.in
 	@$(LOCK) --upgrade requirements/app.in -o requirements.txt

@@ -18,18 +18,9 @@ from typing import Self, TypeVar
 
 from typing_extensions import override
 
-from cosmos.connection import connect
-from cosmos.container import CosmosContainer, Refused, together
-from cosmos.deletion import CosmosDeletion
-from cosmos.documents import MESSAGES, THREADS, ThreadDocument, new_thread_document, row_document, the_owners
-from cosmos.erasure import CosmosErasures
-from cosmos.feedback import CosmosFeedback
-from cosmos.patch import condition, less_than, row_changes, thread_changes
-from cosmos.progress import CosmosProgress
-from cosmos.turns import CosmosTurns, Request
-from cosmos.user_states import CosmosUserStates
 from errors import ChatError, StoreUnavailable, ThreadNotFound
-from records import (
+from events import EventBatch, TurnProgress
+from models import (
     THREAD_ID_PATTERN,
     Erasure,
     Feedback,
@@ -50,8 +41,17 @@ from records import (
     new_thread,
     utcnow,
 )
-from store import ThreadStore, decode_cursor, encode_cursor
-from turn_events import EventBatch, TurnProgress
+from stores.contract import ThreadStore, decode_cursor, encode_cursor
+from stores.cosmos.connection import connect
+from stores.cosmos.container import CosmosContainer, Refused, together
+from stores.cosmos.deletion import CosmosDeletion
+from stores.cosmos.documents import MESSAGES, THREADS, ThreadDocument, new_thread_document, row_document, the_owners
+from stores.cosmos.erasure import CosmosErasures
+from stores.cosmos.feedback import CosmosFeedback
+from stores.cosmos.patch import condition, less_than, row_changes, thread_changes
+from stores.cosmos.progress import CosmosProgress
+from stores.cosmos.turns import CosmosTurns, Request
+from stores.cosmos.user_states import CosmosUserStates
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)

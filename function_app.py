@@ -18,9 +18,9 @@ import azure.functions as func
 # Turns HTTP streaming on in the worker.
 from azurefunctions.extensions.http.fastapi import web  # type: ignore[import-untyped]  # it comes without types
 
-import functions_worker
+from api import functions_worker as functions_worker
 from api.app import create_app
-from functions_bridge import FunctionsBridge, http_functions
+from api.functions_bridge import FunctionsBridge, http_functions
 from observability import logs
 from settings import load_settings
 

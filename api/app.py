@@ -12,28 +12,28 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
-from api import bot as bot_routes
-from api import data, docs, feedback, messages, page, simple, system, threads, turns
+from api import activities as bot_routes
+from api import data_rights, docs, feedback, invoke, messages, page, system, threads, turns
 from api.deps import Services
 from api.middleware import RequestMiddleware
-from api.observe import RECORD_NOTHING, ObserveMiddleware
 from api.openapi import install_openapi
 from api.problems import install_error_handlers
-from background import Background
+from api.request_log import RECORD_NOTHING, ObserveMiddleware
 from data_rights.eraser import Eraser
 from data_rights.retention import HourlyRetention, Retention
-from identity import open_identity
+from identity.authenticator import open_identity
 from observability import safe_logging
-from quotas import Quotas
+from observability.setup import open_telemetry
 from quotas.backend import QuotaBackend, open_quota_backend
-from readiness import MODEL_FRESH_SECONDS, Part, Readiness
+from quotas.quotas import Quotas
+from services.lazy import Background
+from services.readiness import MODEL_FRESH_SECONDS, Part, Readiness
 from settings import Settings
-from store import ThreadStore, open_store
-from telemetry import open_telemetry
-from turn import Turns
+from stores.contract import ThreadStore, open_store
+from turns.service import Turns
 
 if TYPE_CHECKING:
-    from agent import ChatAgent
+    from agent.agent import ChatAgent
     from teams.bot import Bot
 
 GRACE_SECONDS = 10.0
@@ -61,8 +61,8 @@ ROUTERS = (
     messages.router,
     feedback.router,
     turns.router,
-    simple.router,
-    data.router,
+    invoke.router,
+    data_rights.router,
     system.router,
     system.secured_router,
     docs.router,
@@ -118,7 +118,7 @@ def _middleware(settings: Settings) -> list[Middleware]:
 
 
 def _load_agent(settings: Settings) -> AbstractAsyncContextManager[ChatAgent]:
-    agent, tools = importlib.import_module("agent"), importlib.import_module("tools")
+    agent, tools = importlib.import_module("agent.agent"), importlib.import_module("tools")
 
     @asynccontextmanager
     async def opening() -> AsyncIterator[ChatAgent]:

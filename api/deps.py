@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Path, Request
 
-from background import Background
 from data_rights.eraser import Eraser
 from data_rights.retention import Retention
 from errors import Forbidden
-from identity import Caller, Identity
-from quotas import Quotas
-from readiness import Readiness
-from records import MESSAGE_ID_PATTERN, THREAD_ID_PATTERN, Owner
+from identity.authenticator import Caller, Identity
+from models import MESSAGE_ID_PATTERN, THREAD_ID_PATTERN, Owner
+from quotas.quotas import Quotas
+from services.lazy import Background
+from services.readiness import Readiness
 from settings import Settings
-from store import ThreadStore
-from turn import Turns
+from stores.contract import ThreadStore
+from turns.service import Turns
 
 if TYPE_CHECKING:
     from teams.bot import Bot

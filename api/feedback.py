@@ -10,8 +10,8 @@ from api.json_route import JsonRoute
 from api.problems import error_responses, http_error_responses
 from api.schemas import FeedbackUpdate
 from errors import InvalidRequest, MessageNotFound, NotAnAnswer, StoreUnavailable, ThreadNotFound
-from feedback import give_feedback, withdraw_feedback
-from records import Message
+from models import Message
+from turns.feedback import give_feedback, withdraw_feedback
 
 router = APIRouter(prefix="/api/threads/{thread_id}/messages/{message_id}/feedback", tags=["messages"], route_class=JsonRoute)
 ERRORS = error_responses(ThreadNotFound, MessageNotFound, NotAnAnswer, InvalidRequest, StoreUnavailable)

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import Response
 
 from api import ndjson, sse
-from api.accept import AcceptHeader, choose, wants_async
+from api.content_negotiation import AcceptHeader, choose, wants_async
 from api.deps import OwnerDep, ServicesDep, ThreadId
 from api.examples import MESSAGE_EXAMPLE, TURN_EXAMPLE
 from api.json_route import JsonRoute
@@ -17,8 +17,8 @@ from api.schemas import MessageCreate, MessageList
 from api.streaming import SILENCE_SECONDS, described, events_response
 from api.turn_errors import TURN_ERRORS
 from errors import IdempotencyKeyReused, InvalidCursor, InvalidRequest, NotAcceptable, StoreUnavailable, ThreadNotFound
-from records import MESSAGE_ID_PATTERN, Message, NewMessage, Order, Problem, message_seq, new_id
-from turns.turn_log import TurnLog
+from models import MESSAGE_ID_PATTERN, Message, NewMessage, Order, Problem, message_seq, new_id
+from turns.event_log import TurnLog
 
 router = APIRouter(prefix="/api/threads/{thread_id}/messages", tags=["messages"], route_class=JsonRoute)
 REPLAYED_HEADER = {

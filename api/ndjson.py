@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from turn_events import TurnEvent
+from events import TurnEvent
 
 MEDIA_TYPE = "application/x-ndjson"
 # An empty line, which readers skip: what stands in between ends a connection on which nothing comes.

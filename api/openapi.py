@@ -8,13 +8,13 @@ from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 from pydantic.json_schema import models_json_schema
 
-from api.metadata import METADATA_VALUE, METADATA_VALUE_SCHEMA
+from api.fields import METADATA_VALUE, METADATA_VALUE_SCHEMA
 from api.problems import ReadinessProblem, ValidationProblem, add_error_responses
 from api.secured_route import SecuredRoute
 from api.streaming import TURN_EVENT
 from errors import Forbidden, IdentityUnavailable, RateLimited, Unauthenticated
-from records import Problem
-from turn_events import EVENT_ADAPTER
+from events import EVENT_ADAPTER
+from models import Problem
 
 REF_TEMPLATE = "#/components/schemas/{model}"
 DESCRIPTION = """\

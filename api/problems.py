@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from errors import ChatError, Forbidden, InternalError, InvalidRequest, NotReady, Unauthenticated
-from records import Problem, Record
+from models import Problem, Record
 
 MEDIA_TYPE = "application/problem+json"
 # What the framework itself answers with: type and title for each status; any other is an internal error.

@@ -1,4 +1,4 @@
-"""What callers send and get. Threads and messages themselves are the records of ``records.py``."""
+"""What callers send and get. Threads and messages themselves are the records of ``models.py``."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from api.metadata import NOT_BLANK_WITHOUT_NUL, SmallMetadata, not_blank, without_nul
-from quotas import Usage
-from records import (
+from api.fields import NOT_BLANK_WITHOUT_NUL, SmallMetadata, not_blank, without_nul
+from models import (
     MAX_COMMENT,
     THREAD_ID_PATTERN,
     Citation,
@@ -21,6 +20,7 @@ from records import (
     ToolCall,
     is_none,
 )
+from quotas.quotas import Usage
 from settings import ModelKind
 
 CONTENT_MAX_LENGTH = 32_000

@@ -12,12 +12,12 @@ from fastapi.responses import Response
 from fastapi.routing import APIRoute
 
 from api.deps import Services
-from api.observe import bind_path_ids
 from api.problems import request_id
+from api.request_log import bind_path_ids
 from errors import ChatError, Forbidden, RateLimited, Unauthenticated
-from identity import Caller, Credentials
+from identity.authenticator import Caller, Credentials
 from observability import log_context
-from quotas import MINUTE, RequestsUsedUp, Window
+from quotas.quotas import MINUTE, RequestsUsedUp, Window
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 logger = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from turn_events import TurnEvent
+from events import TurnEvent
 
 MEDIA_TYPE = "text/event-stream"
 HEARTBEAT = b": still here\n\n"

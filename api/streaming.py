@@ -13,8 +13,8 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
 from api import ndjson, sse
+from events import MessageDelta, TurnEvent
 from observability import metrics
-from turn_events import MessageDelta, TurnEvent
 
 Batches = AsyncIterator[Sequence[TurnEvent]]
 SILENCE_SECONDS = 15.0

@@ -8,14 +8,14 @@ from fastapi import APIRouter, Header, Path, Query
 from fastapi.responses import Response
 
 from api import ndjson, sse
-from api.accept import AcceptHeader, choose
+from api.content_negotiation import AcceptHeader, choose
 from api.deps import OwnerDep, ServicesDep, ThreadId
 from api.examples import MESSAGE_EXAMPLE, TURN_EXAMPLE
 from api.problems import error_responses
 from api.secured_route import SecuredRoute
 from api.streaming import SILENCE_SECONDS, described, events_response
 from errors import InvalidRequest, NotAcceptable, StoreUnavailable, ThreadNotFound, TurnEnded, TurnNotFound
-from records import TURN_ID_PATTERN, Turn
+from models import TURN_ID_PATTERN, Turn
 
 MAX_EVENT_ID = 999_999_999
 FORMATS = (sse.MEDIA_TYPE, ndjson.MEDIA_TYPE)

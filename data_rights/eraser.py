@@ -9,8 +9,8 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Self
 
-from records import Erasure, Owned, Owner, utcnow
-from store import ThreadStore
+from models import Erasure, Owned, Owner, utcnow
+from stores.contract import ThreadStore
 
 Forget = Callable[[Owner], Awaitable[None]]
 """Deletes what is kept about an owner outside of the thread store. Called at least once an erasure; again is safe."""

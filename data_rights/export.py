@@ -10,8 +10,8 @@ from typing import Any
 from pydantic_core import to_json
 
 from errors import ChatError, InternalError, ThreadNotFound
-from records import Owner, Problem, message_seq, utcnow
-from store import ThreadStore
+from models import Owner, Problem, message_seq, utcnow
+from stores.contract import ThreadStore
 
 THREADS_AT_ONCE = 100
 MESSAGES_AT_ONCE = 100

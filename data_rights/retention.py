@@ -11,8 +11,8 @@ from types import TracebackType
 from typing import Self
 
 from errors import ThreadNotFound
-from records import Owned, utcnow
-from store import ThreadStore
+from models import Owned, utcnow
+from stores.contract import ThreadStore
 
 SWEEP_EVERY_SECONDS = 3600.0
 # Then it stops, and goes on with the next sweep: on Azure, a function that takes too long costs the process its life.

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 import jwt
 from azure.core.credentials_async import AsyncSupportsTokenInfo, AsyncTokenProvider
 
+from agent.llm.openai_client import AZURE_SCOPE
 from doctor.findings import Finding
-from openai_model import AZURE_SCOPE
 from settings import Settings
 
 COSMOS_SCOPE = "https://cosmos.azure.com/.default"

@@ -12,11 +12,11 @@ from azure.core.exceptions import AzureError, ClientAuthenticationError
 from azure.cosmos.aio import ContainerProxy, DatabaseProxy
 from azure.cosmos.exceptions import CosmosHttpResponseError
 
-from cosmos.connection import new_client
-from cosmos.documents import CONTAINERS, ContainerDefinition, Document
 from doctor.azure import account_options
 from doctor.findings import Finding
 from settings import Settings
+from stores.cosmos.connection import new_client
+from stores.cosmos.documents import CONTAINERS, ContainerDefinition, Document
 
 DATA_CONTRIBUTOR = "00000000-0000-0000-0000-000000000002"
 DOCUMENT_SECONDS = 60

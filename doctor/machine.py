@@ -9,12 +9,12 @@ from shlex import quote
 
 import httpx2
 
+from agent.llm.openai_client import OPENAI_URL
 from doctor.findings import Finding
-from openai_model import OPENAI_URL
+from models import utcnow
 from quotas.backend import open_quota_backend
-from records import utcnow
 from settings import Settings
-from store import open_store
+from stores.contract import open_store
 from tools import open_tools
 from tools.knowledge_base import FOLDER, read_articles
 

@@ -8,9 +8,9 @@ from shlex import quote
 import httpx2
 import openai
 
+from agent.llm.openai_client import PATH, OpenAIClient, open_openai_client
 from doctor.azure import account_name, account_options
 from doctor.findings import Finding
-from openai_model import PATH, OpenAIClient, open_openai_client
 from settings import Settings
 
 

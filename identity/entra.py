@@ -16,8 +16,8 @@ import httpx2
 import jwt
 
 from errors import Forbidden, IdentityUnavailable, Unauthenticated
-from identity import Caller
-from records import Owner
+from identity.authenticator import Caller
+from models import Owner
 from settings import Settings
 
 LEEWAY_SECONDS = 60

@@ -1,1 +1,1 @@
-"""What is seen of the app from outside: spans, metrics and log lines. `telemetry.py` sends them."""
+"""What is seen of the app from outside: spans, metrics and log lines. `observability/setup.py` sends them."""

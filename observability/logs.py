@@ -18,8 +18,8 @@ from pydantic_core import to_json
 from observability import safe_logging
 from settings import Settings
 
-# Of api.observe, which this module must not import.
-REQUEST_LOGGER = "api.observe"
+# Of api.request_log, which this module must not import.
+REQUEST_LOGGER = "api.request_log"
 STANDARD_FIELDS = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName", *safe_logging.EXCEPTION_FIELDS}
 
 

@@ -1,4 +1,4 @@
-"""The metrics, each made once and named as in docs/telemetry.md. Without a collector (see telemetry.py) they cost nothing.
+"""The metrics, each made once and named as in docs/telemetry.md. Without a collector (see setup.py) they cost nothing.
 
 Names follow the OpenTelemetry semantic conventions where these have one; the rest begins with ``chat.``. Durations are in
 seconds. The framework adds its own, among them ``gen_ai.client.token.usage``.

@@ -1,4 +1,4 @@
-"""Spans of our own, on the OpenTelemetry API alone. Nothing is recorded unless somebody collects it: see telemetry.py.
+"""Spans of our own, on the OpenTelemetry API alone. Nothing is recorded unless somebody collects it: see setup.py.
 
 A span never holds an exception's text, which may quote a prompt, a request or a key: only ``error.type``.
 """

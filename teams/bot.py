@@ -20,17 +20,17 @@ from microsoft_agents.hosting.core import TurnContext
 
 from errors import InvalidActivity
 from settings import Settings
-from store import ThreadStore
-from teams.answering import MAX_TEXT, Answering
+from stores.contract import ThreadStore
+from teams.activity import Incoming, check_origin, is_mentioned, parse_activity, understand
 from teams.clock import Clock
 from teams.connector import Adapter, open_adapter
 from teams.conversations import Conversations
-from teams.incoming import Incoming, check_origin, is_mentioned, parse_activity, understand
+from teams.handler import MAX_TEXT, Answering
+from teams.messages import words_for
 from teams.queue import MAX_BYTES, ActivityQueue, open_queue
-from teams.sending import NotSent, Sender, typing
-from teams.texts import words_for
+from teams.sender import NotSent, Sender, typing
 from teams.tokens import BotTokens, open_bot_tokens
-from turn import Turns
+from turns.service import Turns
 
 ACCEPT_SECONDS = 8.0
 CLOSE_SECONDS = 5.0
@@ -98,7 +98,7 @@ class Bot:
     async def work(self, payload: str) -> None:
         """Work on an activity from the queue.
 
-        :raises teams.answering.TryAgain: if it should be delivered again.
+        :raises teams.handler.TryAgain: if it should be delivered again.
         """
         incoming, request_id = self._unpack(payload)
         await self._work(incoming, request_id, may_try_again=True)

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ConfigDict
 
 from errors import StateChanged, StoreUnavailable, ThreadNotFound
-from records import Owner, Units, UserState
-from store import ThreadStore
-from teams.incoming import Incoming
+from models import Owner, Units, UserState
+from stores.contract import ThreadStore
+from teams.activity import Incoming
 
 MAX_CONVERSATIONS = 50
 MAX_ACTIVITIES = 40

@@ -14,7 +14,7 @@ from typing import Any
 from microsoft_agents.activity import Activity, Attachment, Entity, StreamInfo
 
 from teams.clock import Clock
-from teams.sending import NotSent, Reason, Sender, pause
+from teams.sender import NotSent, Reason, Sender, pause
 
 PACE_SECONDS = 1.5
 # Teams ends a stream after two minutes.

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from store import ThreadStore
-from tests.collected import Collected, collecting
-from tests.store_fixtures import Backend, SqliteBackend, cosmos_backend
+from stores.contract import ThreadStore
+from tests.support.collected import Collected, collecting
+from tests.support.stores import Backend, SqliteBackend, cosmos_backend
 
 
 @pytest.fixture(params=["sqlite", "cosmos"])

@@ -12,7 +12,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from citations import Source
+from agent.citations import Source
 from errors import ToolError
 
 FOLDER = Path(__file__).parents[1] / "knowledge"

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, TypedDict
 from pydantic import Field
 
 from errors import ToolError
-from records import Units
+from models import Units
 from settings import Settings
 
 GEOCODING_URL = "https://geocoding-api.open-meteo.com/v1/search"

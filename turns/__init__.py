@@ -1,1 +1,1 @@
-"""The parts of a turn; `turn.py` puts them together."""
+"""The parts of a turn; `turns/service.py` puts them together."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pydantic_core import to_json
 
-from records import Message
+from models import Message
 
 
 def fit_history(history: Sequence[Message], max_tokens: int) -> Sequence[Message]:

@@ -8,8 +8,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from errors import ChatError, LeaseLost
-from records import StartedTurn
-from store import ThreadStore
+from models import StartedTurn
+from stores.contract import ThreadStore
 
 RENEWALS_PER_LEASE = 3
 # How often the store is asked whether the turn was cancelled through another process.

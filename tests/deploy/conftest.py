@@ -16,7 +16,7 @@ import pytest
 from identity.api_keys import make_key
 from settings import Settings
 from tests.deploy.waiting import NotUp, until_ready
-from tests.server import serve_api
+from tests.support.server import serve_api
 
 REQUEST_SECONDS = 150.0
 

@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from tests.deploy.waiting import START_SECONDS
-from tests.rest.events import SSE, sse_events
+from tests.support.events import SSE, sse_events
 
 # Beside the wait for a start: three turns with a real model.
 pytestmark = pytest.mark.timeout(START_SECONDS + 400)

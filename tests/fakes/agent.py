@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from agent import RunResult
-from records import Message
-from tool_calls import RunObserver
+from agent.agent import RunResult
+from agent.tool_calls import RunObserver
+from models import Message
 
 Script = Callable[[RunObserver], Awaitable[None]]
 

@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 from teams.tokens import ISSUER
 from tests.fakes.activities import APP_ID
 from tests.fakes.entra import KEY
-from tests.server import serve
+from tests.support.server import serve
 
 
 class FakeBotService:

@@ -15,7 +15,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 from starlette.types import Receive, Scope, Send
 
-from tests.server import serve
+from tests.support.server import serve
 
 TENANT = "8a1c8b5e-0000-4000-8000-000000000001"
 OTHER_TENANT = "8a1c8b5e-0000-4000-8000-000000000002"

@@ -29,7 +29,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route
 
 from tests.fakes.entra import KEY, TENANT, USER, FakeEntra
-from tests.server import serve
+from tests.support.server import serve
 
 CLIENT = "33333333-3333-4333-8333-333333333333"
 SCOPE = f"api://{CLIENT}/access_as_user"

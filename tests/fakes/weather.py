@@ -11,7 +11,7 @@ from urllib.parse import parse_qs
 
 from starlette.types import Receive, Scope, Send
 
-from tests.server import serve
+from tests.support.server import serve
 
 PLACES = {"seattle": {"name": "Seattle", "country": "United States", "latitude": 47.6, "longitude": -122.3}}
 CURRENT = {

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from functions_bridge import FunctionsBridge, http_functions
+from api.functions_bridge import FunctionsBridge, http_functions
 from tests.fakes.functions_host import INVOCATION
 
 

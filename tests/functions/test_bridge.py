@@ -120,7 +120,7 @@ async def test_failure_before_the_response_is_a_problem(
     assert (problem["type"], problem["status"]) == ("internal_error", 500)
     assert problem["request_id"]
     assert "secret" not in answer.text
-    assert [record for record in caplog.records if record.name == "functions_bridge" and record.exc_text]
+    assert [record for record in caplog.records if record.name == "api.functions_bridge" and record.exc_text]
     await until(lambda: len(sample.invocations) == 1)
     assert sample.invocations[0][1].status == "Success"
 

@@ -13,14 +13,14 @@ import pytest
 import time_machine
 
 from api.app import create_app
-from functions_bridge import METHODS
-from identity import LOCAL_OWNER
-from records import Owner, Thread, utcnow
+from api.functions_bridge import METHODS
+from identity.authenticator import LOCAL_OWNER
+from models import Owner, Thread, utcnow
 from settings import Settings
-from sqlite_store import SqliteStore
+from stores.sqlite.store import SqliteStore
 from tests.fakes.functions_host import FunctionsHost, needs_runtime, start_host
-from tests.rest.events import SSE, all_events, sse_events
-from tests.server import serve_api
+from tests.support.events import SSE, all_events, sse_events
+from tests.support.server import serve_api
 
 pytestmark = needs_runtime
 NAMES = [

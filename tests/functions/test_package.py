@@ -11,15 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from api.functions_bridge import START_SECONDS
 from data_rights import retention
-from functions_bridge import START_SECONDS
 from settings import Settings
 
 ROOT = Path(__file__).parent.parent.parent
 SHIPPED = {"function_app.py", "host.json", "requirements.txt", "web/docs/index.html", "web/docs/swagger-ui-bundle.js"}
 KEPT = {
     "tests",
-    "loadtest",
     "Dockerfile",
     "docs",
     "scripts",

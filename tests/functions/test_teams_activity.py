@@ -14,9 +14,9 @@ import pytest
 from azure.storage.queue.aio import QueueClient
 
 import teams.connector
-from records import Owner
+from models import Owner
 from settings import Settings
-from sqlite_store import SqliteStore
+from stores.sqlite.store import SqliteStore
 from tests.fakes import activities
 from tests.fakes.activities import APP_ID, TENANT, USER
 from tests.fakes.azurite import azurite_queue, needs_azurite
@@ -118,9 +118,9 @@ async def test_an_answer_that_was_not_delivered_is_delivered_by_the_next_attempt
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("teams.sending.ATTEMPTS", 2)
-    monkeypatch.setattr("teams.sending.pause", lambda *_: 0.0)
-    monkeypatch.setattr("teams.answering.REPLAY_SECONDS", 0.0)
+    monkeypatch.setattr("teams.sender.ATTEMPTS", 2)
+    monkeypatch.setattr("teams.sender.pause", lambda *_: 0.0)
+    monkeypatch.setattr("teams.handler.REPLAY_SECONDS", 0.0)
     assert await accept(host, bot_service, activities.message(channel.url, "What is a 15% tip on $85?")) == 202
     await channel.until(lambda: channel.kinds == ["typing"])
     payload = await take(queue)

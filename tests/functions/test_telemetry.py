@@ -12,9 +12,9 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind
 
-from tests.collected import Collected
 from tests.fakes.functions_host import FunctionsHost, needs_runtime, start_host
-from tests.rest.events import SSE
+from tests.support.collected import Collected
+from tests.support.events import SSE
 
 pytestmark = needs_runtime
 ROOT = Path(__file__).parents[2]

@@ -12,7 +12,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from functions_worker import BoundedCoordinator, RequestNotForwarded
+from api.functions_worker import BoundedCoordinator, RequestNotForwarded
 from tests.fakes.functions_host import FunctionsHost, needs_runtime
 
 ROOT = Path(__file__).parents[2]

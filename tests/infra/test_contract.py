@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from cosmos.documents import CONTAINERS
 from settings import Settings
+from stores.cosmos.documents import CONTAINERS
 from tests.infra import checks
 from tests.infra.conftest import Resources
 

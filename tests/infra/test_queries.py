@@ -11,8 +11,9 @@ from tests.infra.telemetry_names import METRICS
 
 FILES = sorted(QUERIES.rglob("*.kql"))
 TEXTS = {str(path.relative_to(QUERIES)): path.read_text() for path in FILES}
-APP = (path for path in ROOT.glob("*/*.py") if path.parent.name not in ("infra", "loadtest", "scripts", "tests"))
-SOURCE = "\n".join(path.read_text() for path in sorted((*ROOT.glob("*.py"), *APP)))
+APART = {".venv", ".venv-checkov", "node_modules", "infra", "scripts", "tests"}
+APP = (path for path in ROOT.rglob("*.py") if not APART & set(path.parts))
+SOURCE = "\n".join(path.read_text() for path in sorted(APP))
 
 
 @needs_kusto

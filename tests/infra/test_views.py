@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts import build_views
+from infra.views import build as build_views
 from tests.infra.kql import QUERIES, Analysis, analyse, name_faults, needs_kusto
 from tests.infra.views_checks import (
     QUERY,
@@ -41,7 +41,7 @@ def of_dashboard() -> dict[str, Analysis]:
     ("path", "build"), [(build_views.WORKBOOK, build_views.workbook), (build_views.DASHBOARD, build_views.dashboard)]
 )
 def test_what_is_committed_is_what_the_queries_make(path: Path, build: Callable[[], Json]) -> None:
-    assert path.read_text() == build_views.rendered(build()), "run `python scripts/build_views.py`"
+    assert path.read_text() == build_views.rendered(build()), "run `python infra/views/build.py`"
 
 
 @needs_kusto

@@ -11,17 +11,17 @@ import pytest
 from microsoft_agents.activity import Activity
 from microsoft_agents.hosting.core import TurnContext
 
-from records import Citation, Message, Problem, message_id, new_id, utcnow
+from events import MessageDelta, ToolCompleted, ToolStarted, TurnFailed
+from models import Citation, Message, Problem, message_id, new_id, utcnow
 from settings import Settings
 from teams.connector import Adapter, open_adapter
-from teams.rendering import Look, Outcome, Rendering
-from teams.sending import Sender
+from teams.messages import words_for
+from teams.renderer import Look, Outcome, Rendering
+from teams.sender import Sender
 from teams.streamer import Mode
-from teams.texts import words_for
 from tests.fakes import activities
 from tests.fakes.connector import FakeClock, FakeConnector
-from turn_events import MessageDelta, ToolCompleted, ToolStarted, TurnFailed
-from turns.turn_log import TurnLog
+from turns.event_log import TurnLog
 
 THREAD = f"thread_{'1' * 32}"
 

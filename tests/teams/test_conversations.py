@@ -12,15 +12,15 @@ import httpx2
 import pytest
 
 import teams.bot
-from identity import LOCAL_OWNER
-from records import utcnow
+from identity.authenticator import LOCAL_OWNER
+from models import utcnow
 from settings import Settings
-from sqlite_store import SqliteStore
-from teams.texts import ENGLISH, FRENCH, GERMAN, LANGUAGES, SPANISH
+from stores.sqlite.store import SqliteStore
+from teams.messages import ENGLISH, FRENCH, GERMAN, LANGUAGES, SPANISH
 from tests.fakes import activities
 from tests.fakes.connector import FakeClock, FakeConnector
 from tests.fakes.model import FakeModel, Reply
-from tests.server import serve_api
+from tests.support.server import serve_api
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from records import Message
+from models import Message
 from teams.connector import Adapter
 from teams.streamer import Mode
 from tests.fakes import activities

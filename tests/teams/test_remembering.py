@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from records import Owner
+from models import Owner
 from settings import Settings
-from store import ThreadStore
+from stores.contract import ThreadStore
+from teams.activity import Incoming, parse_activity, understand
 from teams.conversations import MAX_ACTIVITIES, MAX_CONVERSATIONS, Conversations
-from teams.incoming import Incoming, parse_activity, understand
 from tests.fakes import activities
 
 SETTINGS = Settings(bot_app_id=activities.APP_ID, bot_tenant_id=activities.TENANT)

@@ -20,7 +20,7 @@ from tests.fakes.activities import APP_ID, TENANT
 from tests.fakes.bot_service import FakeBotService, fake_bot_service
 from tests.fakes.connector import FakeConnector
 from tests.fakes.entra import OTHER_TENANT, STRANGE_KEY
-from tests.server import serve_api
+from tests.support.server import serve_api
 
 OTHER_APP = "8a1c8b5e-0000-4000-8000-0000000000ff"
 OURS = "the bot's own token"

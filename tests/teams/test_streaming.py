@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from records import Citation, Message, Problem
+from models import Citation, Message, Problem
 from teams.streamer import MAX_TEXT, PACE_SECONDS, Mode
 from tests.fakes import activities
 from tests.fakes.connector import (

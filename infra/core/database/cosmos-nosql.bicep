@@ -1,4 +1,4 @@
-// The threads: an account without keys, its database, and the two containers that cosmos/documents.py defines.
+// The threads: an account without keys, its database, and the two containers that stores/cosmos/documents.py defines.
 
 param name string
 param location string

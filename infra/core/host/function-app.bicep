@@ -174,7 +174,7 @@ resource settings 'Microsoft.Web/sites/config@2025-03-01' = {
     AZURE_CLIENT_ID: identityClientId
     APPLICATIONINSIGHTS_CONNECTION_STRING: applicationInsightsConnectionString
     APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${identityClientId};Authorization=AAD'
-    // telemetry.py configures the exporter; the host only has to pass the context on.
+    // observability/setup.py configures the exporter; the host only has to pass the context on.
     PYTHON_ENABLE_OPENTELEMETRY: 'true'
     OTEL_TRACES_SAMPLER: 'microsoft.fixed_percentage'
     OTEL_TRACES_SAMPLER_ARG: tracesSamplerRatio

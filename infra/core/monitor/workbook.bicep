@@ -1,4 +1,4 @@
-// The operator's workbook. workbook.json is built from infra/queries by scripts/build_views.py.
+// The operator's workbook. workbook.json is built from infra/queries by infra/views/build.py.
 
 param location string
 param tags object

@@ -1,0 +1,222 @@
+"""The agent: one per process, shared by all turns, without any state of a thread."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from agent_framework import SKIP_PARSING, Agent, AgentResponse, Content, FunctionTool
+from agent_framework.observability import disable_instrumentation, enable_instrumentation
+from pydantic_core import to_json
+
+from agent.tool_calls import RUN_KEY, Run, RunObserver, ToolCallMiddleware, jsonable_arguments
+from errors import ContentFiltered, ModelError, ModelUnavailable
+from models import Message, ToolCall
+from observability import metrics, spans
+from settings import Settings
+
+INSTRUCTIONS = Path(__file__).parents[1] / "instructions.md"
+ErrorTranslator = Callable[[BaseException, Settings], ModelError | None]
+# What a message's metadata may choose for the tools' parameters of the same name.
+PREFERENCES = ("units",)
+Ping = Callable[[Any], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """Which model answered, and the tokens that it read and wrote in all its calls."""
+
+    model: str
+    input_tokens: int
+    output_tokens: int
+
+
+class ChatAgent:
+    """Answers a message with the help of a model and tools; any number of runs at once."""
+
+    def __init__(
+        self, agent: Agent[Any], settings: Settings, translate: ErrorTranslator, ping: Callable[[], Awaitable[None]]
+    ) -> None:
+        self._agent = agent
+        self._ping = ping
+        self._settings = settings
+        self._translate = translate
+
+    async def run(self, history: Sequence[Message], message: Message, *, observer: RunObserver, stream: bool) -> RunResult:
+        """Answer ``message``, which follows ``history``; the observer is told the text and the tool calls.
+
+        :raises ModelError: as the model's service fails.
+        """
+        run = Run(observer, {name: message.metadata[name] for name in PREFERENCES if name in message.metadata})
+        # Options go past the framework, which copies and re-types every message and every piece of text several times.
+        options: Any = {"history": as_history(history), "on_text": run.text if stream else None}
+        try:
+            response = await (self._stream if stream else self._complete)(message.content, options, run)
+        except Exception as error:
+            if translated := self._translate(error, self._settings):
+                raise translated from error
+            raise
+        if response.finish_reason is None:
+            # A stream that was cut off may look like one that has ended.
+            raise ModelUnavailable
+        if response.finish_reason == "content_filter":
+            raise ContentFiltered
+        usage = response.usage_details or {}
+        return RunResult(
+            model=_model_of(response) or self._settings.model_name,
+            input_tokens=usage.get("input_token_count") or 0,
+            output_tokens=usage.get("output_token_count") or 0,
+        )
+
+    async def ping(self) -> None:
+        """Find out whether the model's service answers, without letting it write anything.
+
+        :raises ModelError: as it fails.
+        """
+        try:
+            await self._ping()
+        except Exception as error:
+            if translated := self._translate(error, self._settings):
+                raise translated from error
+            raise
+
+    async def _complete(self, content: str, options: Any, run: Run) -> AgentResponse[Any]:
+        response = await self._agent.run(content, options=options, function_invocation_kwargs={RUN_KEY: run})
+        reporter = Reporter(run)
+        for message in response.messages:
+            reporter.report(message.contents)
+        return response
+
+    async def _stream(self, content: str, options: Any, run: Run) -> AgentResponse[Any]:
+        reporter = Reporter(run)
+        kwargs = {RUN_KEY: run}
+        async with self._agent.run(content, options=options, stream=True, function_invocation_kwargs=kwargs) as stream:
+            async for update in stream:
+                reporter.report(update.contents)
+            return await stream.get_final_response()
+
+
+@asynccontextmanager
+async def open_agent(settings: Settings, tools: Sequence[Callable[..., Any]]) -> AsyncIterator[ChatAgent]:
+    """Build the agent with the model that the settings ask for; its clients are closed afterwards."""
+    if spans.are_collected():
+        enable_instrumentation(force=True)
+    else:
+        # Spans that nobody collects cost a tenth of a turn.
+        disable_instrumentation()
+    middleware = ToolCallMiddleware(timeout_seconds=settings.tool_timeout_seconds, max_calls=settings.turn_max_tool_calls)
+    opening, translate, ping = _model(settings, middleware)
+    async with opening as client:
+        agent = Agent(
+            client=client,
+            name="chat",
+            instructions=INSTRUCTIONS.read_text(encoding="utf-8"),
+            tools=[as_function_tool(tool) for tool in tools],
+        )
+        yield ChatAgent(agent, settings, translate, partial(ping, client))
+
+
+def _model(
+    settings: Settings, middleware: ToolCallMiddleware
+) -> tuple[AbstractAsyncContextManager[Any], ErrorTranslator, Ping]:
+    # The framework makes one more call, without tools, when its iterations are used up.
+    configuration: Any = {"max_iterations": settings.turn_max_model_calls - 1}
+    if settings.model_kind == "offline":
+        from agent.llm.offline import OfflineChatClient, ping_offline_model
+
+        client = OfflineChatClient(middleware=[middleware], function_invocation_configuration=configuration)
+        return nullcontext(client), lambda *_: None, ping_offline_model
+    from agent.llm.openai_client import model_error, open_openai_model, ping_openai_model
+
+    return open_openai_model(settings, middleware=middleware, configuration=configuration), model_error, ping_openai_model
+
+
+def as_function_tool(tool: Callable[..., Any]) -> FunctionTool:
+    """Describe a plain function to the model: its name, its docstring and its typed parameters."""
+    return FunctionTool(name=tool.__name__, description=inspect.getdoc(tool) or "", func=tool, result_parser=SKIP_PARSING)
+
+
+def as_history(messages: Sequence[Message]) -> list[dict[str, Any]]:
+    """Show stored messages to the model, in the form of the chat completions protocol.
+
+    A tool call always comes with its result or its error.
+    """
+    history: list[dict[str, Any]] = []
+    for message in messages:
+        if message.tool_calls:
+            # Ids of our own: servers may use the same one again in a later turn.
+            calls = [(f"call_{message.seq}_{number}", call) for number, call in enumerate(message.tool_calls)]
+            history.append({"role": "assistant", "content": None, "tool_calls": [_asked(*call) for call in calls]})
+            history += [{"role": "tool", "tool_call_id": id, "content": _outcome(call)} for id, call in calls]
+        if message.content:
+            history.append({"role": message.role, "content": message.content})
+    return history
+
+
+def _asked(id: str, call: ToolCall) -> dict[str, Any]:
+    return {"id": id, "type": "function", "function": {"name": call.tool, "arguments": to_json(call.arguments).decode()}}
+
+
+def _outcome(call: ToolCall) -> str:
+    return to_json(call.result if call.error is None else {"error": call.error}).decode()
+
+
+class Reporter:
+    """Reads what the framework returns for text, and for calls that it refused by itself: those of unknown tools."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._calls: dict[str, tuple[str, list[str]]] = {}
+        self._seen = 0
+
+    def report(self, contents: Sequence[Content]) -> None:
+        """Tell the run what a message, or a streamed piece of one, contains."""
+        for content in contents:
+            if content.type == "text" and content.text:
+                self._report_text(content.text)
+            elif content.type == "function_call":
+                self._run.end_paragraph()
+                self._remember(content)
+            elif content.type == "function_result" and content.exception:
+                self._report_refused(content)
+
+    def _report_text(self, text: str) -> None:
+        """Tell the run the part of a text that the model's client has not told it itself."""
+        self._seen += len(text)
+        if (untold := self._seen - self._run.told) > 0:
+            self._run.text(text[-untold:])
+
+    def _remember(self, content: Content) -> None:
+        """Keep a call's name and arguments, which may come in pieces, under all its ids."""
+        keys = [key for key in (content.id, content.call_id) if key]
+        call = next((self._calls[key] for key in keys if key in self._calls and not content.name), None)
+        name, pieces = call or (content.name or "", [])
+        arguments = content.arguments
+        pieces.append(arguments if isinstance(arguments, str) else to_json(arguments or {}).decode())
+        self._calls.update(dict.fromkeys(keys, (name, pieces)))
+
+    def _report_refused(self, result: Content) -> None:
+        key = result.id or result.call_id or ""
+        if self._run.is_handled(key):
+            return
+        name, pieces = self._calls.get(key, ("", []))
+        call = Content.from_function_call(key, name, arguments="".join(pieces))
+        arguments = jsonable_arguments(call.parse_arguments() or {})
+        id = self._run.begin_call(key, result.call_id or "", name, arguments)
+        error = f"there is no tool {name}"
+        # The model has made the name up.
+        metrics.tool_calls.add(1, {"gen_ai.tool.name": "_OTHER", "chat.tool.outcome": "error"})
+        self._run.end_call(ToolCall(id=id, tool=name, arguments=arguments, error=error, duration_ms=0))
+
+
+def _model_of(response: AgentResponse[Any]) -> str | None:
+    raw: Any = response.raw_representation
+    if isinstance(raw, list):
+        raw = raw[-1] if raw else None
+    model = getattr(raw, "model", None)
+    return model if isinstance(model, str) else None

@@ -1,0 +1,1 @@
+"""The chat models: OpenAI's protocol, and one that needs none."""

@@ -1,0 +1,245 @@
+"""Azure OpenAI or any OpenAI-compatible server as the agent's model, and its failures as our errors.
+
+Both speak the same chat completions protocol; Azure under ``/openai/v1/``, which takes a key or an Entra ID token as bearer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import cached_property
+from typing import Any
+
+import httpx2
+import openai
+from agent_framework import FunctionInvocationConfiguration, FunctionMiddleware
+from agent_framework.openai import OpenAIChatCompletionClient
+from openai import AsyncStream
+from openai.resources.chat import AsyncChat
+from openai.resources.chat.completions import AsyncCompletions
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
+from pydantic import ValidationError
+from pydantic_core import to_json
+
+from agent.llm.openai_stream import OnText, TextStream, parse_chunk
+from errors import (
+    ContentFiltered,
+    ContextOverflow,
+    ModelError,
+    ModelMisconfigured,
+    ModelThrottled,
+    ModelTimeout,
+    ModelUnavailable,
+)
+from settings import Settings
+
+PATH = "/chat/completions"
+OPENAI_URL = "https://api.openai.com/v1"
+AZURE_SCOPE = "https://cognitiveservices.azure.com/.default"
+MAX_RETRIES = 2
+# A longer Retry-After is the caller's to wait: the turn holds the thread's lease meanwhile.
+MAX_RETRY_AFTER_SECONDS = 5.0
+CONNECT_TIMEOUT_SECONDS = 5.0
+PING_SECONDS = 5.0
+OVERFLOW_CODES = ("context_length_exceeded", "string_above_max_length", "context_window_exceeded", "exceed_context_size_error")
+FILTER_CODES = ("content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation")
+logger = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def open_openai_model(
+    settings: Settings, *, middleware: FunctionMiddleware, configuration: FunctionInvocationConfiguration
+) -> AsyncIterator[OpenAIChatCompletionClient]:
+    """Yield the framework's chat client on one HTTP client, which is closed afterwards."""
+    async with open_openai_client(settings) as client:
+        yield OpenAIChatCompletionClient(
+            model=settings.model_name,
+            async_client=client,
+            middleware=[middleware],
+            function_invocation_configuration=configuration,
+        )
+
+
+@asynccontextmanager
+async def open_openai_client(settings: Settings) -> AsyncIterator[OpenAIClient]:
+    """Yield a client of the service that the settings name, with their key or, on Azure, the process's identity."""
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(
+            OpenAIClient(
+                api_key=await _api_key(settings, stack),
+                base_url=_base_url(settings),
+                timeout=httpx2.Timeout(settings.model_timeout_seconds, connect=CONNECT_TIMEOUT_SECONDS),
+                max_retries=MAX_RETRIES,
+                # Half a millisecond a request less than the default.
+                http_client=openai.DefaultAioHttpClient(),
+            )
+        )
+        # The SDK fills these from the environment, which only settings.py may read.
+        client.organization = client.project = client.webhook_secret = None
+        yield client
+
+
+async def ping_openai_model(client: OpenAIChatCompletionClient) -> None:
+    """Ask for the list of models, which costs nothing and needs the address and the credentials to be right.
+
+    Raises what :func:`model_error` translates.
+    """
+    async with asyncio.timeout(PING_SECONDS):
+        await client.client.get("/models", cast_to=httpx2.Response, options={"max_retries": 0})
+
+
+class OpenAIClient(openai.AsyncOpenAI):
+    """The SDK's client without its largest cost, and without long waits."""
+
+    @cached_property
+    def chat(self) -> AsyncChat:
+        """Return the resource that the framework calls."""
+        return _Chat(self)
+
+    def _process_response_data(self, *, data: object, cast_to: type[Any], response: httpx2.Response) -> Any:
+        if cast_to is ChatCompletionChunk:
+            return parse_chunk(data)
+        return super()._process_response_data(data=data, cast_to=cast_to, response=response)
+
+    def _should_retry(self, response: httpx2.Response) -> bool:
+        wait = self._parse_retry_after_header(response.headers)
+        return super()._should_retry(response) and (wait is None or wait <= MAX_RETRY_AFTER_SECONDS)
+
+
+class _Chat(AsyncChat):
+    @cached_property
+    def completions(self) -> AsyncCompletions:
+        return _Completions(self._client)
+
+
+class _Completions(AsyncCompletions):
+    async def create(  # type: ignore[override]  # called by the framework only, which passes these
+        self,
+        *,
+        messages: list[Any],
+        history: Sequence[Any] = (),
+        on_text: OnText | None = None,
+        stream: bool = False,
+        **options: Any,
+    ) -> ChatCompletion | AsyncStream[ChatCompletionChunk]:
+        """Send a request as it is; the whole call has one deadline, retries included.
+
+        The SDK's own method re-types every message and option, at about 0.1 ms each. ``history`` are messages in the
+        protocol's form, which go behind the instructions: see :func:`agent.as_history`. ``on_text`` is told a stream's text.
+        """
+        head = 1 if messages and messages[0]["role"] in ("system", "developer") else 0
+        body = {**options, "messages": [*messages[:head], *history, *messages[head:]], "stream": stream}
+        timeout = self._client.timeout
+        post = self._client.post
+        async with asyncio.timeout(timeout.read if isinstance(timeout, httpx2.Timeout) else None):
+            if stream:
+                chunks = await post(PATH, content=to_json(body), cast_to=ChatCompletion, stream=True, stream_cls=TextStream)
+                chunks.on_text = on_text
+                return chunks
+            return _as_completion(await post(PATH, content=to_json(body), cast_to=httpx2.Response))
+
+
+def _as_completion(response: httpx2.Response) -> ChatCompletion:
+    """Parse an answer: strictly, which is quick, or as the SDK does, which takes whatever a server leaves out or adds."""
+    try:
+        return ChatCompletion.model_validate_json(response.content)
+    except ValidationError:
+        return ChatCompletion.construct(**response.json())
+
+
+def _base_url(settings: Settings) -> str:
+    if settings.azure_openai_endpoint:
+        return f"{settings.azure_openai_endpoint.rstrip('/')}/openai/v1/"
+    return settings.openai_base_url or OPENAI_URL
+
+
+async def _api_key(settings: Settings, stack: AsyncExitStack) -> str | Callable[[], Awaitable[str]]:
+    key = settings.azure_openai_api_key if settings.model_kind == "azure" else settings.openai_api_key
+    if key:
+        return key.get_secret_value()
+    if settings.model_kind == "openai":
+        return "not-needed"
+    from azure.identity.aio import DefaultAzureCredential, get_bearer_token_provider
+
+    credential = await stack.enter_async_context(DefaultAzureCredential())
+    return get_bearer_token_provider(credential, AZURE_SCOPE)
+
+
+def model_error(error: BaseException, settings: Settings) -> ModelError | None:
+    """Return what a failed run means to the caller, or ``None`` if it was not the model that failed.
+
+    Decided by exception types, status codes and error codes, never by texts.
+    """
+    for cause in _causes(error):
+        if isinstance(cause, openai.APIStatusError):
+            return _status_error(cause, settings)
+        if isinstance(cause, httpx2.ConnectTimeout) or isinstance(cause.__cause__, httpx2.ConnectTimeout):
+            # Also what the SDK's aiohttp transport makes of a refused or dropped connection.
+            return ModelUnavailable()
+        if isinstance(cause, (openai.APITimeoutError, httpx2.TimeoutException, TimeoutError)):
+            return ModelTimeout()
+        if isinstance(cause, openai.APIError):
+            return _coded_error(cause) or ModelUnavailable()
+        if isinstance(cause, (openai.OpenAIError, httpx2.HTTPError, ValueError)):
+            return ModelUnavailable()
+        if settings.model_kind == "azure" and _is_credential_error(cause):
+            logger.error("no token for Azure OpenAI: check the identity and its role, or set AZURE_OPENAI_API_KEY")
+            return ModelMisconfigured()
+    return None
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and what is behind it, from the outside in: the SDK's errors say more than those of its transport."""
+    cause: BaseException | None = error
+    while cause:
+        yield cause
+        cause = cause.__cause__ or cause.__context__
+
+
+def _coded_error(error: openai.APIError) -> ModelError | None:
+    body: Any = error.body if isinstance(error.body, dict) else {}
+    codes = {error.code, error.type, body.get("type"), (body.get("innererror") or {}).get("code")}
+    if codes & set(FILTER_CODES):
+        return ContentFiltered()
+    if codes & set(OVERFLOW_CODES):
+        return ContextOverflow()
+    return None
+
+
+def _status_error(error: openai.APIStatusError, settings: Settings) -> ModelError:
+    if coded := _coded_error(error):
+        return coded
+    if error.status_code == 429:
+        return ModelThrottled(retry_after=_retry_after(error.response))
+    if error.status_code in (408, 409) or error.status_code >= 500:
+        return ModelUnavailable()
+    names = _settings_behind(error.status_code, settings)
+    logger.error("the model refused the request with status %s, code %s: check %s", error.status_code, error.code, names)
+    return ModelMisconfigured()
+
+
+def _settings_behind(status: int, settings: Settings) -> str:
+    prefix = "AZURE_OPENAI_" if settings.model_kind == "azure" else "OPENAI_"
+    address = "ENDPOINT" if settings.model_kind == "azure" else "BASE_URL"
+    if status in (401, 403):
+        return f"{prefix}API_KEY (or the identity's role)"
+    return f"{prefix}MODEL and {prefix}{address}"
+
+
+def _retry_after(response: httpx2.Response) -> float:
+    for header, divisor in (("retry-after-ms", 1000), ("retry-after", 1)):
+        try:
+            seconds = float(response.headers.get(header, "")) / divisor
+        except ValueError:
+            continue
+        if 0 <= seconds < 3600:
+            return seconds
+    return MAX_RETRY_AFTER_SECONDS
+
+
+def _is_credential_error(error: BaseException) -> bool:
+    from azure.core.exceptions import ClientAuthenticationError
+
+    return isinstance(error, ClientAuthenticationError)

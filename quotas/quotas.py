@@ -1,0 +1,203 @@
+"""Quotas of an owner and of its tenant: requests a minute, turns at once, tokens a day. Each is off at 0."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+from limits import RateLimitItemPerMinute
+
+from errors import RateLimited
+from models import Owner, utcnow
+from observability import metrics
+from quotas.backend import Counters, QuotaBackend
+from settings import Settings
+
+Party = Literal["owner", "tenant"]
+MINUTE = 60
+DAY = 24 * 3600
+FAILED_ATTEMPTS_PER_MINUTE = RateLimitItemPerMinute(20)
+# A turn whose process died gives its place back after the turn's deadline and this.
+SLOT_GRACE_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """The limits of one party and the key under which it is counted; 0 is no limit."""
+
+    party: Party
+    key: str
+    requests_per_minute: int
+    turns_at_once: int
+    tokens_per_day: int
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What is left of a party's requests, and the seconds until there are more."""
+
+    party: Party
+    limit: int
+    remaining: int
+    reset_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a party has used: requests in the last minute, turns that run, tokens today (UTC)."""
+
+    quota: Quota
+    requests_last_minute: int
+    turns_now: int
+    tokens_today: int
+
+
+class Quotas:
+    """Counts and refuses; one per process."""
+
+    def __init__(self, settings: Settings, backend: QuotaBackend) -> None:
+        self._settings = settings
+        self._backend = backend
+        self._own = QuotaBackend(Counters.in_memory())
+
+    async def count_request(self, owner: Owner) -> list[Window]:
+        """Count a request and return what is left.
+
+        :raises RateLimited: if there is no more; ``windows`` of the error says what is left.
+        """
+        limited = [quota for quota in self._quotas(owner) if quota.requests_per_minute]
+        windows = await asyncio.gather(*map(self._count_request, limited))
+        for window in windows:
+            if window.remaining < 0:
+                _count_hit("requests_per_minute", window.party)
+                left = [Window(each.party, each.limit, max(0, each.remaining), each.reset_seconds) for each in windows]
+                raise RequestsUsedUp(left, retry_after=window.reset_seconds)
+        return list(windows)
+
+    async def begin_turn(self, owner: Owner, turn_id: str) -> None:
+        """Take a place for a turn, which :meth:`end_turn` gives back.
+
+        :raises RateLimited: if no place is free, or the day's tokens are used up; nothing is taken then.
+        """
+        quotas = list(self._quotas(owner))
+        for quota in quotas:
+            if quota.tokens_per_day and await self._tokens(quota) >= quota.tokens_per_day:
+                _count_hit("tokens_per_day", quota.party)
+                raise RateLimited(f"{quota.tokens_per_day} tokens a day of this {quota.party}", retry_after=_until_tomorrow())
+        taken: list[Quota] = []
+        for quota in quotas:
+            if not await self._enter(quota, turn_id):
+                _count_hit("turns_at_once", quota.party)
+                await self._leave(taken, turn_id)
+                raise RateLimited(f"{quota.turns_at_once} turns at once of this {quota.party}", retry_after=1)
+            taken.append(quota)
+
+    async def end_turn(self, owner: Owner, turn_id: str, *, tokens: int) -> None:
+        """Give the turn's place back and count the tokens that its model calls have used."""
+        quotas = list(self._quotas(owner))
+        await self._leave(quotas, turn_id)
+        if tokens:
+            await asyncio.gather(*(self._add_tokens(quota, tokens) for quota in quotas))
+
+    async def usage(self, owner: Owner) -> list[Usage]:
+        """Return what the owner and its tenant have used."""
+        return list(await asyncio.gather(*map(self._usage, self._quotas(owner))))
+
+    async def forget(self, owner: Owner) -> None:
+        """Forget what the owner has used; its tenant's counts stay."""
+        quota = next(self._quotas(owner))
+        item = RateLimitItemPerMinute(quota.requests_per_minute or 1)
+
+        async def forget(counters: Counters) -> None:
+            await counters.storage.clear(_tokens_key(quota))
+            await counters.windows.clear(item, quota.key)
+
+        await self._backend.run(forget)
+
+    async def allow_failed_attempt(self, address: str) -> bool:
+        """Count a failed sign-in; return ``False`` if its address has had too many."""
+        return await self._own.run(lambda counters: counters.windows.hit(FAILED_ATTEMPTS_PER_MINUTE, "failed", address))
+
+    def _quotas(self, owner: Owner) -> Iterator[Quota]:
+        own = self._settings
+        yield Quota(
+            "owner",
+            f"owner:{owner.hash}",
+            own.limit_requests_per_minute,
+            own.limit_turns_at_once,
+            own.limit_tokens_per_day,
+        )
+        yield Quota(
+            "tenant",
+            f"tenant:{owner.tenant}",
+            own.tenant_limit_requests_per_minute,
+            own.tenant_limit_turns_at_once,
+            own.tenant_limit_tokens_per_day,
+        )
+
+    async def _count_request(self, quota: Quota) -> Window:
+        item = RateLimitItemPerMinute(quota.requests_per_minute)
+
+        async def count(counters: Counters) -> Window:
+            allowed = await counters.windows.hit(item, quota.key)
+            stats = await counters.windows.get_window_stats(item, quota.key)
+            seconds = max(1, round(stats.reset_time - time.time()))
+            return Window(quota.party, quota.requests_per_minute, stats.remaining if allowed else -1, seconds)
+
+        return await self._backend.run(count)
+
+    async def _enter(self, quota: Quota, turn_id: str) -> bool:
+        seconds = self._settings.turn_timeout_seconds + SLOT_GRACE_SECONDS
+        return await self._backend.run(
+            lambda counters: counters.slots.enter(_turns_key(quota), turn_id, limit=quota.turns_at_once, seconds=seconds)
+        )
+
+    async def _leave(self, quotas: list[Quota], turn_id: str) -> None:
+        for quota in quotas:
+            await self._backend.run(lambda counters, quota=quota: counters.slots.leave(_turns_key(quota), turn_id))  # type: ignore[misc]
+
+    async def _tokens(self, quota: Quota) -> int:
+        return await self._backend.run(lambda counters: counters.storage.get(_tokens_key(quota)))
+
+    async def _add_tokens(self, quota: Quota, tokens: int) -> None:
+        await self._backend.run(lambda counters: counters.storage.incr(_tokens_key(quota), DAY, tokens))
+
+    async def _usage(self, quota: Quota) -> Usage:
+        async def read(counters: Counters) -> Usage:
+            requests = 0
+            if quota.requests_per_minute:
+                item = RateLimitItemPerMinute(quota.requests_per_minute)
+                requests = item.amount - (await counters.windows.get_window_stats(item, quota.key)).remaining
+            running = await counters.slots.count(_turns_key(quota))
+            return Usage(quota, requests, running, await counters.storage.get(_tokens_key(quota)))
+
+        return await self._backend.run(read)
+
+
+class RequestsUsedUp(RateLimited):
+    """The requests of a minute are used up; ``windows`` is what is left of each limit."""
+
+    def __init__(self, windows: list[Window], *, retry_after: float) -> None:
+        super().__init__("requests a minute", retry_after=retry_after)
+        self.windows = windows
+
+
+def _count_hit(limit: str, party: Party) -> None:
+    metrics.limits_hit.add(1, {"chat.limit": limit, "chat.limit.scope": party})
+
+
+def _turns_key(quota: Quota) -> str:
+    return f"chat/turns/{quota.key}"
+
+
+def _tokens_key(quota: Quota) -> str:
+    return f"chat/tokens/{quota.key}/{utcnow():%Y-%m-%d}"
+
+
+def _until_tomorrow() -> float:
+    now = datetime.now(UTC)
+    return DAY - (now.hour * 3600 + now.minute * 60 + now.second)

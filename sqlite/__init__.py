@@ -1,1 +1,0 @@
-"""The parts of the store on SQLite; `sqlite_store.py` puts them together."""

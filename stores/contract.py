@@ -1,0 +1,271 @@
+"""The thread store's contract: its protocol, and how to open one.
+
+Two stores keep it: ``cosmos_store.CosmosStore`` (production) and ``sqlite_store.SqliteStore`` (embedded). What each method
+promises stands here; ``tests/stores/contract/test_threads.py`` holds both to it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from typing import TYPE_CHECKING, Protocol
+
+from errors import InvalidCursor
+from events import EventBatch, TurnProgress
+from models import (
+    Erasure,
+    Feedback,
+    Message,
+    Metadata,
+    NewMessage,
+    Order,
+    Owned,
+    Owner,
+    Page,
+    ReplayedTurn,
+    StartedTurn,
+    Thread,
+    ThreadChanges,
+    ThreadStatus,
+    Turn,
+    UserState,
+    timestamp,
+)
+
+if TYPE_CHECKING:
+    from settings import Settings
+
+RECEIPT_DAYS = 30
+
+
+class ThreadStore(AbstractAsyncContextManager["ThreadStore"], Protocol):
+    """Threads and messages, safe with many processes at work on the same data.
+
+    Use it as an async context manager: entering connects and checks, leaving waits for background writes and closes.
+
+    Every method takes the owner; a thread of another owner is treated as one that does not exist. Every method may raise
+    :class:`~errors.StoreUnavailable` (asked again later, it works) and :class:`~errors.StoreMisconfigured`; the methods
+    below name only what else they raise. Reads see this process's own completed writes.
+    """
+
+    async def ping(self) -> None:
+        """Read something; that this works is all that is learned. Takes no owner."""
+
+    async def create_thread(self, owner: Owner, *, title: str | None, metadata: Metadata) -> Thread:
+        """Create an empty thread and return it; from then on it is listed."""
+
+    async def get_thread(self, owner: Owner, thread_id: str) -> Thread:
+        """Return the thread.
+
+        :raises ThreadNotFound: if the owner has no such thread.
+        """
+
+    async def list_threads(self, owner: Owner, *, status: ThreadStatus | None, limit: int, cursor: str | None) -> Page[Thread]:
+        """Return the owner's threads, latest activity first, at most ``limit``.
+
+        Following the cursors shows every thread that did not change meanwhile exactly once; one that changed has moved to
+        the front and may be missed, never doubled after its change. A thread's row may lag behind its last turn for the
+        moment that a background write takes, and after a crash until somebody looks at the thread.
+
+        :raises InvalidCursor: if ``cursor`` is not one that this method returned.
+        """
+
+    async def update_thread(self, owner: Owner, thread_id: str, changes: ThreadChanges) -> Thread:
+        """Apply ``changes`` at once and return the thread; works while a turn runs.
+
+        :raises ThreadNotFound: if the owner has no such thread.
+        """
+
+    async def list_thread_ids(self, owner: Owner, *, limit: int, after: str | None) -> list[str]:
+        """Return ids of the owner's threads in their own order, at most ``limit``, behind the id ``after``.
+
+        Going on behind the last one shows every thread that is there all the while, whatever changes in it.
+        """
+
+    async def delete_thread(self, owner: Owner, thread_id: str, *, idle_since: datetime | None = None) -> bool:
+        """Delete the thread and all its messages, and return whether that was done.
+
+        The thread is gone for every other method at once, and a turn that runs in it loses its lease. A call that was
+        stopped half-way is completed by calling again. With ``idle_since``, a thread stays as it is if anything happened in
+        it since then or a turn runs; that is checked in the write that makes it gone.
+
+        :raises ThreadNotFound: if the owner has no such thread and there is nothing left of one.
+        """
+
+    async def list_messages(
+        self, owner: Owner, thread_id: str, *, limit: int, after: int | None, before: int | None, order: Order
+    ) -> Page[Message]:
+        """Return messages with ``after < seq < before`` in the order of ``seq``, at most ``limit``.
+
+        A user's message is there from the moment its turn has begun: ``running`` while the lease lives, ``interrupted``
+        once it has expired. ``next_cursor`` is the last message's id.
+
+        :raises ThreadNotFound: if the owner has no such thread.
+        """
+
+    async def list_turns(self, owner: Owner, thread_id: str, *, limit: int, after: str | None) -> list[Turn]:
+        """Return turns that have ended, in the order of their ids, at most ``limit``, behind the id ``after``.
+
+        They come without their messages. One whose process died is among them once another turn has begun.
+
+        :raises ThreadNotFound: if the owner has no such thread.
+        """
+
+    async def begin_turn(
+        self, owner: Owner, thread_id: str, new: NewMessage, *, lease_seconds: float, history_limit: int
+    ) -> StartedTurn | ReplayedTurn:
+        """Take the thread's lease and store the user's message, in one atomic write, and read the latest history.
+
+        An expired lease of a turn that never ended is cleared first; its message stays as ``interrupted``. An
+        Idempotency-Key that was used before in this thread, with the same fingerprint, gives the answer if its turn
+        completed (or was cancelled), and else starts a new attempt for the message that is already there. Keys live as long
+        as their thread.
+
+        :raises ThreadNotFound: if the owner has no such thread.
+        :raises TurnInProgress: if another turn, or one of the same key, holds the lease.
+        :raises IdempotencyKeyReused: if the key came before with another fingerprint.
+        """
+
+    async def renew_lease(self, turn: StartedTurn, *, lease_seconds: float) -> None:
+        """Let the lease live for ``lease_seconds`` from now.
+
+        :raises LeaseLost: if the turn does not hold it any more.
+        """
+
+    async def commit_turn(self, turn: StartedTurn, *, message: Message, reply: Message | None, final_event_id: int) -> None:
+        """End the turn: store the user's message in its final state and the reply, if any, and give the lease back.
+
+        The message's state is the turn's; ``final_event_id`` is the number of the event that will end it. Atomic: everything is
+        there afterwards, or nothing. Calling again after a failure whose outcome is unknown is safe.
+
+        :raises LeaseLost: if the turn does not hold the lease any more; nothing was stored then.
+        """
+
+    async def request_cancel(self, owner: Owner, thread_id: str, turn_id: str) -> None:
+        """Ask a running turn, in whichever process, to stop.
+
+        :raises ThreadNotFound: if the owner has no such thread.
+        :raises TurnNotFound: if the thread has no such turn.
+        :raises TurnEnded: if it does not run any more.
+        """
+
+    async def is_cancel_requested(self, turn: StartedTurn) -> bool:
+        """Tell whether somebody asked the turn to stop.
+
+        :raises LeaseLost: if the turn does not hold the lease any more.
+        """
+
+    async def save_events(self, batches: Sequence[EventBatch]) -> None:
+        """Store events, for :meth:`get_progress` to return until they may be forgotten.
+
+        Storing a batch again, also with more events behind the same first one, is safe. After an error some of the batches
+        may be stored. Events of a thread that is gone are never shown.
+        """
+
+    async def get_progress(self, owner: Owner, thread_id: str, turn_id: str, *, after: int | None) -> TurnProgress:
+        """Return a turn's state and its stored events behind number ``after``, in their order; none if that is ``None``.
+
+        Turns live as long as their thread, each attempt as a turn of its own. A turn whose lease has expired is ended as
+        interrupted first: how a turn has ended never changes. Stored events may lag behind the turn's state.
+
+        :raises ThreadNotFound: if the owner has no such thread.
+        :raises TurnNotFound: if the thread has no such turn.
+        """
+
+    async def set_feedback(self, owner: Owner, thread_id: str, message_id: str, feedback: Feedback | None) -> Message:
+        """Put feedback on an answer in place of what is there, or take it back with ``None``, and return the message.
+
+        Nothing else changes: neither a turn that runs in the thread, nor the thread's counters, nor its place in lists.
+
+        :raises ThreadNotFound: if the owner has no such thread.
+        :raises MessageNotFound: if the thread has no such message.
+        :raises NotAnAnswer: if it is one of the user's.
+        """
+
+    async def get_user_state(self, owner: Owner) -> UserState:
+        """Return the owner's state; an empty one without ``etag`` if nothing is stored."""
+
+    async def put_user_state(self, owner: Owner, state: UserState) -> UserState:
+        """Store the owner's state in place of the version ``state.etag``, and return it with its new ``etag``.
+
+        :raises StateChanged: if that is not the stored version; without ``etag``, if there is one.
+        """
+
+    async def begin_erasure(self, owner: Owner) -> Erasure:
+        """Return the owner's erasure that is running, or begin one.
+
+        It will not end before every thread is gone that existed when this was called.
+        """
+
+    async def get_erasure(self, owner: Owner, erasure_id: str) -> Erasure:
+        """Return an erasure as it stands; a completed one stays for ``RECEIPT_DAYS``.
+
+        :raises ErasureNotFound: if the owner has no such erasure.
+        """
+
+    async def erase_threads(self, owner: Owner, erasure_id: str, *, limit: int) -> bool:
+        """Delete at most ``limit`` of the owner's threads for a running erasure, and return whether there were any.
+
+        When there are none left, the owner's state has gone too. Each thread is counted once in the erasure, by whichever
+        process and after whatever crash. What a creation or a deletion that was stopped has left counts as a thread too. Also
+        says that somebody works on the erasure.
+        """
+
+    async def complete_erasure(self, owner: Owner, erasure_id: str) -> bool:
+        """End the erasure if nothing of the owner is left; return whether it has ended, now or before.
+
+        ``False`` asks for another round of :meth:`erase_threads`, and then this again after a moment.
+        """
+
+    async def abandoned_erasures(self, *, silent_since: datetime) -> list[Owned]:
+        """Return running erasures, of whichever owner, on which nobody has worked since a moment."""
+
+    async def idle_threads(self, *, since: datetime, limit: int) -> list[Owned]:
+        """Return threads, of whichever owner, in which nothing happened since a moment, at most ``limit``, in no order.
+
+        Also those whose deletion was stopped half-way. Some may have become active meanwhile: delete them with
+        ``idle_since``.
+        """
+
+
+def open_store(settings: Settings) -> ThreadStore:
+    """Make the store that the settings ask for: Cosmos DB if ``COSMOS_ENDPOINT`` is set, else SQLite in ``DATA_DIR``."""
+    if settings.cosmos_endpoint:
+        from cosmos_store import CosmosStore
+
+        return CosmosStore(
+            settings.cosmos_endpoint,
+            database=settings.cosmos_database,
+            key=settings.cosmos_key.get_secret_value() if settings.cosmos_key else None,
+        )
+    from stores.sqlite.store import SqliteStore
+
+    return SqliteStore(settings.data_dir / "chat.db")
+
+
+def sort_key(updated_at: datetime, thread_id: str) -> str:
+    """Return the text by which threads are listed: last activity, then id, so that no two are equal."""
+    return f"{timestamp(updated_at)}/{thread_id}"
+
+
+def encode_cursor(key: str) -> str:
+    """Make the opaque cursor that continues a list of threads behind the row with this sort key."""
+    return base64.urlsafe_b64encode(key.encode()).decode().rstrip("=")
+
+
+def decode_cursor(cursor: str) -> str:
+    """Return the sort key in a cursor.
+
+    :raises InvalidCursor: if it holds none.
+    """
+    try:
+        key = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode("ascii")
+    except (binascii.Error, ValueError) as error:
+        raise InvalidCursor from error
+    if not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z/thread_[0-9a-f]{32}", key):
+        raise InvalidCursor
+    return key

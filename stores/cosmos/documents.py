@@ -1,0 +1,294 @@
+"""The documents of the Cosmos DB store: their containers, their fields, and how records become documents and back.
+
+``messages`` holds, per thread, one ``thread`` document, one ``message`` document per message, one ``turn`` document per turn
+that has ended, one ``key`` document per Idempotency-Key, and for a while ``events`` documents. ``threads`` holds one row per
+thread, for listing, the owner's erasures, and one ``user_state`` document. A message that is being answered is not a document
+yet: it stands in its thread's lease.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from errors import ThreadNotFound, TurnInterrupted
+from models import (
+    Message,
+    Metadata,
+    NewMessage,
+    Owner,
+    Problem,
+    Record,
+    StartedTurn,
+    Thread,
+    ThreadStatus,
+    Turn,
+    TurnStatus,
+    message_id,
+    utcnow,
+)
+from stores.contract import sort_key
+
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerDefinition:
+    """A container as it must exist: its id, its partition key's path, and the only paths that are indexed.
+
+    ``default_ttl`` of -1 lets documents that carry a ``ttl`` expire, and no others.
+    """
+
+    id: str
+    partition_key: str
+    indexed: tuple[str, ...]
+    default_ttl: int | None = None
+
+    @property
+    def indexing_policy(self) -> Document:
+        """The policy as Cosmos DB takes it: each further indexed path would make every write dearer."""
+        return {
+            "indexingMode": "consistent",
+            "automatic": True,
+            "includedPaths": [{"path": path} for path in self.indexed],
+            "excludedPaths": [{"path": "/*"}],
+        }
+
+
+# Only thread documents have an owner's hash and the mark: they cost the other documents nothing.
+MESSAGES = ContainerDefinition(
+    "messages", "/thread_id", ("/thread_id/?", "/type/?", "/seq/?", "/owner_hash/?", "/deleting/?"), default_ttl=-1
+)
+THREADS = ContainerDefinition("threads", "/owner_id", ("/owner_id/?", "/sort/?", "/status/?", "/deleting/?"), default_ttl=-1)
+CONTAINERS = (MESSAGES, THREADS)
+
+
+class PendingMessage(Record):
+    """What a new message brings along; its place and state follow from the lease."""
+
+    content: str
+    metadata: Metadata
+    timestamp: datetime
+
+
+class Lease(Record):
+    """A turn's hold on its thread until ``until`` (epoch seconds).
+
+    Either ``message`` is a new message, or ``seq`` is the place of an existing one that is answered again.
+    """
+
+    turn_id: str
+    started_at: datetime
+    until: float
+    message: PendingMessage | None
+    seq: int | None
+    key_id: str | None
+    cancel_requested: bool = False
+
+    def seconds_left(self) -> float:
+        """Return how long it still lives; zero or less once it has expired."""
+        return self.until - utcnow().timestamp()
+
+    @property
+    def ended_at(self) -> datetime:
+        """When it expires, or has expired."""
+        return datetime.fromtimestamp(self.until, UTC)
+
+    @property
+    def message_status(self) -> TurnStatus:
+        """The state of the message that is being answered."""
+        return "running" if self.seconds_left() > 0 else "interrupted"
+
+
+class ThreadDocument(Record):
+    """A thread's document: the truth about the thread. ``rev`` grows with every change that its row must show."""
+
+    id: str
+    thread_id: str
+    type: Literal["thread"]
+    owner_hash: str
+    tenant: str
+    user: str
+    title: str | None
+    status: ThreadStatus
+    metadata: Metadata
+    created_at: datetime
+    updated_at: datetime
+    last_seq: int
+    last_message_preview: str | None
+    rev: int
+    deleting: bool
+    lease: Lease | None
+
+    @property
+    def thread(self) -> Thread:
+        """The thread as callers see it."""
+        return Thread(**self.model_dump(include=_THREAD_FIELDS), message_count=self.last_seq + (self.pending is not None))
+
+    @property
+    def pending(self) -> Message | None:
+        """The message that stands in the lease."""
+        if self.lease is None or self.lease.message is None:
+            return None
+        return Message(
+            id=message_id(self.id, self.last_seq + 1),
+            thread_id=self.id,
+            seq=self.last_seq + 1,
+            role="user",
+            content=self.lease.message.content,
+            timestamp=self.lease.message.timestamp,
+            status=self.lease.message_status,
+            turn_id=self.lease.turn_id,
+            metadata=self.lease.message.metadata,
+        )
+
+    def as_shown(self, message: Message) -> Message:
+        """Return a stored message as callers see it: running or interrupted if the lease is answering it again."""
+        if self.lease is None or self.lease.seq != message.seq:
+            return message
+        return answering_again(message, self.lease)
+
+    def not_before(self) -> datetime:
+        """Return the time now, or the later one that another process's clock has left."""
+        return max(utcnow(), self.updated_at)
+
+
+class KeyDocument(Record):
+    """An Idempotency-Key's document: ``seq`` is its message's place once that is a document, ``reply_seq`` its answer's."""
+
+    id: str
+    thread_id: str
+    type: Literal["key"]
+    fingerprint: str
+    turn_id: str
+    status: TurnStatus
+    seq: int | None
+    reply_seq: int | None
+
+
+class TurnDocument(Record):
+    """The document of a turn that has ended; ``reply_seq`` is its answer's place."""
+
+    id: str
+    thread_id: str
+    type: Literal["turn"]
+    status: TurnStatus
+    reply_seq: int | None
+    problem: Problem | None
+    started_at: datetime
+    ended_at: datetime
+    final_event_id: int | None
+
+    @property
+    def turn(self) -> Turn:
+        """The turn as callers see it, without its message."""
+        return Turn(**self.model_dump(include=_TURN_FIELDS))
+
+
+_TURN_FIELDS = set(Turn.model_fields) - {"message"}
+_THREAD_FIELDS = set(Thread.model_fields) - {"message_count"}
+
+
+def answering_again(message: Message, lease: Lease) -> Message:
+    """Return an existing message as the lease's turn sees it."""
+    return message.model_copy(update={"status": lease.message_status, "turn_id": lease.turn_id, "problem": None})
+
+
+def new_thread_document(owner: Owner, thread: Thread) -> Document:
+    """Return the document of a new, empty thread."""
+    document = ThreadDocument(
+        **thread.model_dump(include=_THREAD_FIELDS),
+        thread_id=thread.id,
+        type="thread",
+        owner_hash=owner.hash,
+        tenant=owner.tenant,
+        user=owner.user,
+        last_seq=0,
+        rev=1,
+        deleting=False,
+        lease=None,
+    )
+    return document.model_dump(mode="json")
+
+
+def the_owners(owner: Owner, thread_id: str, found: Document | None) -> ThreadDocument:
+    """Return the thread in its document, as it was read.
+
+    :raises ThreadNotFound: if there is none, or it is another owner's, or about to be deleted.
+    """
+    document = ThreadDocument.model_validate(found) if found else None
+    if document is None or document.owner_hash != owner.hash or document.deleting:
+        raise ThreadNotFound(thread_id)
+    return document
+
+
+def new_key_document(thread_id: str, id: str, new: NewMessage) -> Document:
+    """Return the document of an Idempotency-Key whose first turn begins."""
+    document = KeyDocument(
+        id=id,
+        thread_id=thread_id,
+        type="key",
+        fingerprint=new.fingerprint,
+        turn_id=new.turn_id,
+        status="running",
+        seq=None,
+        reply_seq=None,
+    )
+    return document.model_dump(mode="json")
+
+
+def turn_document(
+    turn: StartedTurn, status: TurnStatus, reply: Message | None, problem: Problem | None, final_event_id: int
+) -> Document:
+    """Return the document of a turn that ends now."""
+    document = TurnDocument(
+        id=turn.turn_id,
+        thread_id=turn.thread.id,
+        type="turn",
+        status=status,
+        reply_seq=reply.seq if reply else None,
+        problem=problem,
+        started_at=turn.started_at,
+        ended_at=utcnow(),
+        final_event_id=final_event_id,
+    )
+    return document.model_dump(mode="json")
+
+
+def interrupted_turn_document(thread_id: str, lease: Lease) -> Document:
+    """Return the document of a turn whose lease has expired."""
+    document = TurnDocument(
+        id=lease.turn_id,
+        thread_id=thread_id,
+        type="turn",
+        status="interrupted",
+        reply_seq=None,
+        problem=Problem.of(TurnInterrupted()),
+        started_at=lease.started_at,
+        ended_at=lease.ended_at,
+        final_event_id=None,
+    )
+    return document.model_dump(mode="json")
+
+
+def key_id(idempotency_key: str) -> str:
+    """Return the id of an Idempotency-Key's document: a hash, as a caller's text may hold what an id must not."""
+    return f"key_{hashlib.sha256(idempotency_key.encode()).hexdigest()}"
+
+
+def message_document(message: Message) -> Document:
+    """Return a message's document."""
+    return {**message.model_dump(mode="json"), "type": "message"}
+
+
+def row_document(document: ThreadDocument) -> Document:
+    """Return the thread's row in the container ``threads``."""
+    return {
+        **document.thread.model_dump(mode="json"),
+        "owner_id": document.owner_hash,
+        "rev": document.rev,
+        "sort": sort_key(document.updated_at, document.id),
+        "deleting": False,
+    }

@@ -1,0 +1,172 @@
+"""Erasures in Cosmos DB: documents beside the rows of the owner's threads, in the same partition.
+
+The running one has a fixed id, so that there is never more than one. It counts a thread in the batch that takes the thread's
+row away. Its end is a batch too: it goes and the receipt comes, if nothing has changed since nothing was found to be left.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from errors import ErasureNotFound, StoreUnavailable
+from models import Erasure, Owned, Owner, Record, new_id, utcnow
+from stores.contract import RECEIPT_DAYS
+from stores.cosmos.container import CosmosContainer, Operation, Refused, create, delete_unchanged, patch
+from stores.cosmos.deletion import CosmosDeletion
+from stores.cosmos.documents import Document, ThreadDocument, row_document
+from stores.cosmos.patch import changes, condition
+from stores.cosmos.user_states import USER_STATE_ID
+
+RUNNING_ID = "erasure"
+ROUNDS = 8
+MAX_ROWS = 100
+ROWS = "SELECT TOP @limit c.id FROM c WHERE c.deleting IN (true, false)"
+# Whether they have a row or not; only thread documents have an owner.
+DOCUMENTS = "SELECT * FROM c WHERE c.owner_hash = @owner"
+RUNNING = "SELECT * FROM c WHERE c.id = @id"
+# After so long, nobody is going to write the row of a new thread any more.
+CREATION = timedelta(minutes=1)
+
+
+class RunningErasure(Record):
+    """The document of a running erasure; ``requests`` grows with everybody who asks for it."""
+
+    id: Literal["erasure"] = "erasure"
+    owner_id: str
+    erasure_id: str
+    tenant: str
+    user: str
+    threads: int
+    started_at: datetime
+    heartbeat: float
+    requests: int
+
+    @property
+    def erasure(self) -> Erasure:
+        """The erasure as callers see it."""
+        return Erasure(id=self.erasure_id, status="running", threads=self.threads, started_at=self.started_at)
+
+
+class CosmosErasures:
+    """Begins, drives and ends erasures."""
+
+    def __init__(self, messages: CosmosContainer, threads: CosmosContainer, deletion: CosmosDeletion) -> None:
+        self._messages = messages
+        self._threads = threads
+        self._deletion = deletion
+
+    async def begin(self, owner: Owner) -> Erasure:
+        """Do what :meth:`store.ThreadStore.begin_erasure` promises."""
+        new = RunningErasure(
+            owner_id=owner.hash,
+            erasure_id=new_id("erasure"),
+            tenant=owner.tenant,
+            user=owner.user,
+            threads=0,
+            started_at=utcnow(),
+            heartbeat=utcnow().timestamp(),
+            requests=0,
+        )
+        for _ in range(ROUNDS):
+            await self._threads.create(owner.hash, new.model_dump(mode="json"))
+            try:
+                # Whichever it is: one that was about to end must look once more.
+                asked = [{"op": "incr", "path": "/requests", "value": 1}]
+                found = await self._threads.patch(owner.hash, RUNNING_ID, asked)
+            except Refused:
+                continue
+            return RunningErasure.model_validate(found).erasure
+        raise StoreUnavailable
+
+    async def get(self, owner: Owner, erasure_id: str) -> Erasure:
+        """Do what :meth:`store.ThreadStore.get_erasure` promises."""
+        running = await self._threads.read(owner.hash, RUNNING_ID)
+        if running and running["erasure_id"] == erasure_id:
+            return RunningErasure.model_validate(running).erasure
+        receipt = await self._threads.read(owner.hash, erasure_id) if erasure_id != RUNNING_ID else None
+        if receipt is None or receipt.get("type") != "erasure":
+            raise ErasureNotFound(erasure_id)
+        return Erasure.model_validate(receipt)
+
+    async def erase(self, owner: Owner, erasure_id: str, limit: int) -> bool:
+        """Do what :meth:`store.ThreadStore.erase_threads` promises."""
+        if await self._heartbeat(owner, erasure_id) is None:
+            return False
+        rows = await self._threads.query(owner.hash, ROWS, limit=limit)
+        for row in rows:
+            await self._deletion.erase(owner, row["id"], _count(erasure_id))
+        if rows:
+            return True
+        await self._threads.delete(owner.hash, USER_STATE_ID)
+        return await self._erase_rowless(owner, limit)
+
+    async def complete(self, owner: Owner, erasure_id: str) -> bool:
+        """Do what :meth:`store.ThreadStore.complete_erasure` promises."""
+        # This write also makes what follows see all that other processes have stored before it.
+        found = await self._heartbeat(owner, erasure_id)
+        if found is None:
+            return True
+        if await self._threads.query(owner.hash, ROWS, limit=1) or await self._documents(owner, 1):
+            return False
+        if await self._threads.read(owner.hash, USER_STATE_ID):
+            return False
+        end = [delete_unchanged(RUNNING_ID, found["_etag"]), create(_receipt(RunningErasure.model_validate(found)))]
+        try:
+            await self._threads.batch(owner.hash, end)
+        except Refused:
+            return False
+        return True
+
+    async def abandoned(self, silent_since: datetime) -> list[Owned]:
+        """Do what :meth:`store.ThreadStore.abandoned_erasures` promises."""
+        rows = await self._threads.query_everywhere(RUNNING, limit=MAX_ROWS, id=RUNNING_ID)
+        running = [RunningErasure.model_validate(row) for row in rows]
+        silent = [each for each in running if each.heartbeat < silent_since.timestamp()]
+        return [Owned(Owner(each.tenant, each.user), each.erasure_id) for each in silent]
+
+    async def _heartbeat(self, owner: Owner, erasure_id: str) -> Document | None:
+        """Say that somebody works on the erasure and return its document; ``None`` if it does not run any more."""
+        now = changes(heartbeat=utcnow().timestamp())
+        try:
+            return await self._threads.patch(owner.hash, RUNNING_ID, now, condition(erasure_id=erasure_id))
+        except Refused:
+            return None
+
+    async def _documents(self, owner: Owner, limit: int) -> list[ThreadDocument]:
+        rows = await self._messages.query_everywhere(DOCUMENTS, limit=limit, owner=owner.hash)
+        return [ThreadDocument.model_validate(row) for row in rows]
+
+    async def _erase_rowless(self, owner: Owner, limit: int) -> bool:
+        """Deal with documents of threads that are on no list, and return whether there was anything to do.
+
+        One that is marked was stopped at the end of its deletion, and was counted. One that is not lost its process before
+        its row was written: it gets a hidden one, and then is a thread like any other. One that is new is left in peace: its
+        row is still coming, and must not come after the thread has gone.
+        """
+        documents = await self._documents(owner, limit)
+        worked = False
+        for document in documents:
+            if document.deleting:
+                await self._deletion.finish(document.id)
+            elif document.created_at <= utcnow() - CREATION:
+                await self._threads.create(owner.hash, {**row_document(document), "deleting": True})
+            else:
+                continue
+            worked = True
+        return worked
+
+
+def _count(erasure_id: str) -> Operation:
+    counted: list[Document] = [
+        {"op": "incr", "path": "/threads", "value": 1},
+        *changes(heartbeat=utcnow().timestamp()),
+    ]
+    return patch(RUNNING_ID, counted, condition(erasure_id=erasure_id))
+
+
+def _receipt(running: RunningErasure) -> Document:
+    receipt: dict[str, Any] = running.erasure.model_copy(update={"status": "completed", "ended_at": utcnow()}).model_dump(
+        mode="json"
+    )
+    return {**receipt, "owner_id": running.owner_id, "type": "erasure", "ttl": RECEIPT_DAYS * 24 * 3600}

@@ -1,0 +1,144 @@
+"""Turns in Cosmos DB as others see them: how far one is, its events, and the wish to cancel it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+
+from pydantic_core import from_json
+
+from errors import LeaseLost, StoreUnavailable, ThreadNotFound, TurnEnded, TurnNotFound
+from events import EventBatch, TurnEvent, TurnProgress, stored_events
+from models import Message, Owner, StartedTurn, Turn, message_id
+from stores.cosmos.container import CosmosContainer, Refused, create, read, together
+from stores.cosmos.documents import Document, Lease, ThreadDocument, TurnDocument, the_owners
+from stores.cosmos.patch import changes, condition
+
+# By id, which Cosmos DB indexes always: it ends with the number of the document's last event.
+EVENTS = "SELECT c.events FROM c WHERE c.id > @after AND c.id <= @end ORDER BY c.id"
+TURNS = "SELECT TOP @limit * FROM c WHERE c.type = 'turn' AND c.id > @after ORDER BY c.id"
+MAX_EVENT_ID = 999_999_999
+LOOKS = 8
+logger = logging.getLogger(__name__)
+
+
+class CosmosProgress:
+    """Reads and writes what belongs to a turn besides its messages; ``end_expired`` ends the turn of an expired lease."""
+
+    def __init__(self, messages: CosmosContainer, end_expired: Callable[[ThreadDocument, Lease], Awaitable[None]]) -> None:
+        self._messages = messages
+        self._end_expired = end_expired
+
+    async def request_cancel(self, owner: Owner, thread_id: str, turn_id: str) -> None:
+        """Do what :meth:`store.ThreadStore.request_cancel` promises."""
+        holds = condition(owner_hash=owner.hash, deleting=False, lease__turn_id=turn_id)
+        try:
+            found = await self._messages.patch(thread_id, thread_id, changes(lease__cancel_requested=True), holds)
+        except Refused as refused:
+            await self.get(owner, thread_id, turn_id, None)
+            raise TurnEnded from refused
+        lease = ThreadDocument.model_validate(found).lease
+        if lease is None or lease.seconds_left() <= 0:
+            raise TurnEnded
+
+    async def is_cancel_requested(self, turn: StartedTurn) -> bool:
+        """Do what :meth:`store.ThreadStore.is_cancel_requested` promises."""
+        found = await self._messages.read(turn.thread.id, turn.thread.id)
+        lease = ThreadDocument.model_validate(found).lease if found else None
+        if lease is None or lease.turn_id != turn.turn_id:
+            raise LeaseLost
+        return lease.cancel_requested
+
+    async def save_events(self, batches: Sequence[EventBatch]) -> None:
+        """Do what :meth:`store.ThreadStore.save_events` promises."""
+        for outcome in await asyncio.gather(*map(self._save, batches), return_exceptions=True):
+            if outcome is not None:
+                raise outcome
+
+    async def list_turns(self, owner: Owner, thread_id: str, limit: int, after: str | None) -> list[Turn]:
+        """Do what :meth:`store.ThreadStore.list_turns` promises."""
+        thread, rows = await together(
+            self._messages.read(thread_id, thread_id),
+            self._messages.query(thread_id, TURNS, limit=limit, after=after or ""),
+        )
+        the_owners(owner, thread_id, thread)
+        return [TurnDocument.model_validate(row).turn for row in rows]
+
+    async def get(self, owner: Owner, thread_id: str, turn_id: str, after: int | None) -> TurnProgress:
+        """Do what :meth:`store.ThreadStore.get_progress` promises."""
+        for _ in range(LOOKS):
+            progress = await self._look(owner, thread_id, turn_id, after)
+            if progress:
+                return progress
+        raise StoreUnavailable
+
+    async def _look(self, owner: Owner, thread_id: str, turn_id: str, after: int | None) -> TurnProgress | None:
+        """Read how a turn stands; ``None`` if it had expired and was ended: look again."""
+        (found, ended), events = await together(
+            together(self._messages.read(thread_id, thread_id), self._messages.read(thread_id, turn_id)),
+            self._events(thread_id, turn_id, after),
+        )
+        thread = the_owners(owner, thread_id, found)
+        lease = thread.lease if thread.lease and thread.lease.turn_id == turn_id else None
+        if ended is None and lease is None:
+            # It may have ended between the two reads, or on a replica that lags: once more, in the newer one's session.
+            ended = await self._messages.read(thread_id, turn_id)
+        if ended:
+            turn, final_event_id = await self._ended(TurnDocument.model_validate(ended))
+            return TurnProgress(turn, events, final_event_id)
+        if lease is None:
+            raise TurnNotFound(turn_id)
+        if lease.seconds_left() <= 0:
+            await self._end_expired(thread, lease)
+            return None
+        return TurnProgress(Turn(id=turn_id, thread_id=thread_id, status="running", started_at=lease.started_at), events, None)
+
+    async def _save(self, batch: EventBatch) -> None:
+        """Store events, if their thread is there: they must not outlive it."""
+        try:
+            await self._messages.batch(batch.thread_id, [read(batch.thread_id), create(_events_document(batch))])
+        except Refused:
+            logger.debug("events of turn %s are stored already, or its thread is gone", batch.turn_id)
+
+    async def _ended(self, document: TurnDocument) -> tuple[Turn, int | None]:
+        message = None
+        if document.reply_seq:
+            found = await self._messages.read(document.thread_id, message_id(document.thread_id, document.reply_seq))
+            if found is None:
+                # They came in one batch: only a deletion takes one of them away.
+                raise ThreadNotFound(document.thread_id)
+            message = Message.model_validate(found)
+        return document.turn.model_copy(update={"message": message}), document.final_event_id
+
+    async def _events(self, thread_id: str, turn_id: str, after: int | None) -> list[TurnEvent]:
+        if after is None:
+            return []
+        rows = await self._messages.query(
+            thread_id, EVENTS, after=_events_id(turn_id, after), end=_events_id(turn_id, MAX_EVENT_ID)
+        )
+        events = stored_events(event for row in rows for event in row["events"])
+        return _without_repeats([event for event in events if event.id > after])
+
+
+def _events_document(batch: EventBatch) -> Document:
+    return {
+        "id": _events_id(batch.turn_id, batch.events[-1].id),
+        "thread_id": batch.thread_id,
+        "type": "events",
+        "ttl": batch.seconds_to_live,
+        "events": [from_json(event.to_json()) for event in batch.events],
+    }
+
+
+def _events_id(turn_id: str, last: int) -> str:
+    return f"events_{turn_id}_{last:09}"
+
+
+def _without_repeats(events: list[TurnEvent]) -> list[TurnEvent]:
+    """Drop events that an earlier document has too: one that was written although its writer heard of a failure."""
+    kept: list[TurnEvent] = []
+    for event in events:
+        if not kept or event.id > kept[-1].id:
+            kept.append(event)
+    return kept

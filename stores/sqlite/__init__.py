@@ -1,0 +1,1 @@
+"""The parts of the store on SQLite; `stores/sqlite/store.py` puts them together."""

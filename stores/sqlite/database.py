@@ -1,0 +1,216 @@
+"""One SQLite file: its schema, and transactions on it that never block the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+
+from errors import StoreMisconfigured, StoreUnavailable
+from stores.telemetry import store_operation
+
+R = TypeVar("R")
+Work = Callable[[sqlite3.Connection], R]
+logger = logging.getLogger(__name__)
+
+# One script per schema version, never changed once released: a database is brought up to date by those it has not seen.
+MIGRATIONS = (
+    """
+    CREATE TABLE threads (
+        id TEXT PRIMARY KEY,
+        owner TEXT NOT NULL,
+        tenant TEXT NOT NULL,
+        user TEXT NOT NULL,
+        title TEXT,
+        status TEXT NOT NULL,
+        metadata TEXT NOT NULL,
+        created_at REAL NOT NULL,
+        updated_at REAL NOT NULL,
+        sort TEXT NOT NULL,
+        last_seq INTEGER NOT NULL,
+        last_message_preview TEXT,
+        lease_turn_id TEXT,
+        lease_until REAL,
+        lease_seq INTEGER
+    ) WITHOUT ROWID;
+    CREATE INDEX threads_by_activity ON threads (owner, sort);
+    CREATE TABLE messages (
+        thread_id TEXT NOT NULL REFERENCES threads ON DELETE CASCADE,
+        seq INTEGER NOT NULL,
+        record TEXT NOT NULL,
+        PRIMARY KEY (thread_id, seq)
+    ) WITHOUT ROWID;
+    CREATE TABLE idempotency_keys (
+        thread_id TEXT NOT NULL REFERENCES threads ON DELETE CASCADE,
+        key TEXT NOT NULL,
+        fingerprint TEXT NOT NULL,
+        seq INTEGER NOT NULL,
+        reply_seq INTEGER,
+        PRIMARY KEY (thread_id, key)
+    ) WITHOUT ROWID;
+    """,
+    """
+    ALTER TABLE threads ADD COLUMN lease_started_at REAL;
+    ALTER TABLE threads ADD COLUMN lease_cancel_requested INTEGER NOT NULL DEFAULT 0;
+    UPDATE threads SET lease_started_at = lease_until;
+    CREATE TABLE turns (
+        thread_id TEXT NOT NULL REFERENCES threads ON DELETE CASCADE,
+        id TEXT NOT NULL,
+        status TEXT NOT NULL,
+        reply_seq INTEGER,
+        problem TEXT,
+        started_at REAL NOT NULL,
+        ended_at REAL NOT NULL,
+        final_event_id INTEGER,
+        PRIMARY KEY (thread_id, id)
+    ) WITHOUT ROWID;
+    CREATE TABLE events (
+        thread_id TEXT NOT NULL REFERENCES threads ON DELETE CASCADE,
+        turn_id TEXT NOT NULL,
+        first INTEGER NOT NULL,
+        last INTEGER NOT NULL,
+        expires_at REAL NOT NULL,
+        events TEXT NOT NULL,
+        PRIMARY KEY (thread_id, turn_id, first)
+    ) WITHOUT ROWID;
+    CREATE INDEX events_by_expiry ON events (expires_at);
+    """,
+    """
+    CREATE INDEX threads_by_owner ON threads (owner, id);
+    CREATE TABLE erasures (
+        id TEXT PRIMARY KEY,
+        owner TEXT NOT NULL,
+        tenant TEXT,
+        user TEXT,
+        status TEXT NOT NULL,
+        threads INTEGER NOT NULL,
+        started_at REAL NOT NULL,
+        heartbeat REAL NOT NULL,
+        ended_at REAL
+    ) WITHOUT ROWID;
+    CREATE UNIQUE INDEX erasures_running ON erasures (owner) WHERE status = 'running';
+    """,
+    """
+    CREATE TABLE user_states (
+        owner TEXT PRIMARY KEY,
+        etag TEXT NOT NULL,
+        record TEXT NOT NULL
+    ) WITHOUT ROWID;
+    """,
+)
+LOCK_TIMEOUT_SECONDS = 5.0
+LOG_TIMEOUT_SECONDS = 0.2
+PASSING_ERRORS = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_NOMEM", "SQLITE_INTERRUPT")
+
+
+class SqliteDatabase:
+    """A SQLite file with one connection, used by one thread of its own.
+
+    Its methods raise :class:`~errors.StoreUnavailable` when the file is locked or full and
+    :class:`~errors.StoreMisconfigured` when it cannot be used at all.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite")
+        self._connection: sqlite3.Connection
+
+    async def open(self) -> None:
+        """Connect, make the folder and the file if they are missing, and bring the schema up to date."""
+        try:
+            await self._call("open", self._open)
+        except BaseException:
+            # Whoever opens may be cancelled while the thread goes on and connects.
+            self._executor.submit(self._disconnect)
+            self._executor.shutdown(wait=False)
+            raise
+
+    async def close(self) -> None:
+        """Wait for the transactions that have been started, then disconnect."""
+        await self._call("close", self._disconnect)
+        self._executor.shutdown(wait=False)
+
+    async def read(self, work: Work[R]) -> R:
+        """Run ``work`` in a transaction that sees one moment of the database."""
+        return await self._call("read", lambda: _transaction(self._connection, "BEGIN", work))
+
+    async def write(self, work: Work[R]) -> R:
+        """Run ``work`` in a transaction that holds the write lock; an exception undoes all of it."""
+        return await self._call("write", lambda: _transaction(self._connection, "BEGIN IMMEDIATE", work))
+
+    async def empty_log(self) -> bool:
+        """Move the write-ahead log into the file and empty it; return whether nobody was in the way.
+
+        A transaction in another process is in the way, and hardly waited for: everybody here would have to wait too.
+        """
+        return await self._call("empty_log", lambda: _empty_log(self._connection))
+
+    def _open(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._connection = db = sqlite3.connect(self._path, isolation_level=None, timeout=LOCK_TIMEOUT_SECONDS)
+        try:
+            db.row_factory = sqlite3.Row
+            db.execute("PRAGMA journal_mode = WAL")
+            # FULL: a commit survives a power cut, not only a crash of this process.
+            db.execute("PRAGMA synchronous = FULL")
+            db.execute("PRAGMA foreign_keys = ON")
+            # What is deleted is overwritten: it must not stay readable in the file.
+            db.execute("PRAGMA secure_delete = ON")
+            _transaction(db, "BEGIN IMMEDIATE", _migrate)
+        except BaseException:
+            db.close()
+            raise
+
+    def _disconnect(self) -> None:
+        with suppress(AttributeError):  # never connected
+            self._connection.close()
+
+    async def _call(self, name: str, work: Callable[[], R]) -> R:
+        with store_operation("sqlite", name, self._path.name):
+            return await self._run(work)
+
+    async def _run(self, work: Callable[[], R]) -> R:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+        except (sqlite3.Error, OSError) as error:
+            name = getattr(error, "sqlite_errorname", type(error).__name__)
+            if name.startswith(PASSING_ERRORS):
+                raise StoreUnavailable from error
+            logger.exception("SQLite file %s cannot be used: %s", self._path, name)
+            raise StoreMisconfigured from error
+
+
+def _empty_log(db: sqlite3.Connection) -> bool:
+    db.execute(f"PRAGMA busy_timeout = {LOG_TIMEOUT_SECONDS * 1000:.0f}")
+    try:
+        busy, _, _ = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    finally:
+        db.execute(f"PRAGMA busy_timeout = {LOCK_TIMEOUT_SECONDS * 1000:.0f}")
+    return not busy
+
+
+def _transaction(db: sqlite3.Connection, begin: str, work: Work[R]) -> R:
+    db.execute(begin)
+    try:
+        result = work(db)
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+    return result
+
+
+def _migrate(db: sqlite3.Connection) -> None:
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if version > len(MIGRATIONS):
+        raise sqlite3.NotSupportedError(f"schema version {version} is newer than this program's {len(MIGRATIONS)}")
+    for script in MIGRATIONS[version:]:
+        for statement in script.split(";"):
+            db.execute(statement)
+    db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")

@@ -1,0 +1,107 @@
+"""Erasures and idle threads in SQLite. Each function is part of one transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+from datetime import datetime, timedelta
+from typing import Any
+
+from errors import ErasureNotFound, ThreadNotFound
+from models import Erasure, Owned, Owner, new_id, utcnow
+from stores.contract import RECEIPT_DAYS
+from stores.sqlite.rows import moment
+
+IDLE = "updated_at < :since AND (lease_until IS NULL OR lease_until < min(:since, :now))"
+
+
+def delete_thread(db: sqlite3.Connection, owner: Owner, thread_id: str, idle_since: datetime | None) -> bool:
+    """Do what :meth:`store.ThreadStore.delete_thread` promises; what belongs to the thread goes with its row."""
+    mine = "id = :id AND owner = :owner"
+    values = {"id": thread_id, "owner": owner.hash, **_times(idle_since)}
+    # Neither condition holds any value.
+    if db.execute(f"DELETE FROM threads WHERE {mine}" + (f" AND {IDLE}" if idle_since else ""), values).rowcount:  # noqa: S608
+        return True
+    if db.execute(f"SELECT 1 FROM threads WHERE {mine}", values).fetchone():  # noqa: S608
+        return False
+    raise ThreadNotFound(thread_id)
+
+
+def idle_threads(db: sqlite3.Connection, since: datetime, limit: int) -> list[Owned]:
+    """Do what :meth:`store.ThreadStore.idle_threads` promises; a deletion here is never half done."""
+    sql = f"SELECT id, tenant, user FROM threads WHERE {IDLE} LIMIT :limit"  # noqa: S608 - holds no value
+    return [_owned(row) for row in db.execute(sql, {"limit": limit, **_times(since)})]
+
+
+def begin_erasure(db: sqlite3.Connection, owner: Owner) -> Erasure:
+    """Do what :meth:`store.ThreadStore.begin_erasure` promises; receipts that have expired go."""
+    now = utcnow().timestamp()
+    db.execute("DELETE FROM erasures WHERE ended_at <= ?", (_receipts_since(),))
+    db.execute(
+        "INSERT INTO erasures (id, owner, tenant, user, status, threads, started_at, heartbeat) "
+        "VALUES (?, ?, ?, ?, 'running', 0, ?, ?) ON CONFLICT DO NOTHING",
+        (new_id("erasure"), owner.hash, owner.tenant, owner.user, now, now),
+    )
+    running = "SELECT * FROM erasures WHERE owner = ? AND status = 'running'"
+    return _as_erasure(db.execute(running, (owner.hash,)).fetchone())
+
+
+def get_erasure(db: sqlite3.Connection, owner: Owner, erasure_id: str) -> Erasure:
+    """Do what :meth:`store.ThreadStore.get_erasure` promises."""
+    sql = "SELECT * FROM erasures WHERE id = ? AND owner = ? AND (ended_at IS NULL OR ended_at > ?)"
+    row = db.execute(sql, (erasure_id, owner.hash, _receipts_since())).fetchone()
+    if row is None:
+        raise ErasureNotFound(erasure_id)
+    return _as_erasure(row)
+
+
+def erase_threads(db: sqlite3.Connection, owner: Owner, erasure_id: str, limit: int) -> bool:
+    """Do what :meth:`store.ThreadStore.erase_threads` promises."""
+    some = "SELECT id FROM threads WHERE owner = ? LIMIT ?"
+    running = "UPDATE erasures SET heartbeat = ? WHERE id = ? AND owner = ? AND status = 'running'"
+    if not db.execute(running, (utcnow().timestamp(), erasure_id, owner.hash)).rowcount:
+        return False
+    db.execute("DELETE FROM user_states WHERE owner = ?", (owner.hash,))
+    erased = db.execute(f"DELETE FROM threads WHERE id IN ({some})", (owner.hash, limit)).rowcount  # noqa: S608 - ours
+    db.execute("UPDATE erasures SET threads = threads + ? WHERE id = ?", (erased, erasure_id))
+    return erased > 0
+
+
+def complete_erasure(db: sqlite3.Connection, owner: Owner, erasure_id: str) -> bool:
+    """Do what :meth:`store.ThreadStore.complete_erasure` promises."""
+    left = "SELECT 1 FROM threads WHERE owner = :owner UNION ALL SELECT 1 FROM user_states WHERE owner = :owner"
+    if db.execute(left, {"owner": owner.hash}).fetchone():
+        return False
+    db.execute(
+        "UPDATE erasures SET status = 'completed', ended_at = ?, tenant = NULL, user = NULL "
+        "WHERE id = ? AND owner = ? AND status = 'running'",
+        (utcnow().timestamp(), erasure_id, owner.hash),
+    )
+    return True
+
+
+def abandoned_erasures(db: sqlite3.Connection, silent_since: datetime) -> list[Owned]:
+    """Do what :meth:`store.ThreadStore.abandoned_erasures` promises."""
+    sql = "SELECT id, tenant, user FROM erasures WHERE status = 'running' AND heartbeat < ?"
+    return [_owned(row) for row in db.execute(sql, (silent_since.timestamp(),))]
+
+
+def _times(since: datetime | None) -> dict[str, float]:
+    return {"since": since.timestamp(), "now": utcnow().timestamp()} if since else {}
+
+
+def _receipts_since() -> float:
+    return (utcnow() - timedelta(days=RECEIPT_DAYS)).timestamp()
+
+
+def _owned(row: Any) -> Owned:
+    return Owned(Owner(row["tenant"], row["user"]), row["id"])
+
+
+def _as_erasure(row: Any) -> Erasure:
+    return Erasure(
+        id=row["id"],
+        status=row["status"],
+        threads=row["threads"],
+        started_at=moment(row["started_at"]),
+        ended_at=None if row["ended_at"] is None else moment(row["ended_at"]),
+    )

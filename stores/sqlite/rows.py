@@ -1,0 +1,96 @@
+"""The rows of the SQLite store: how records become rows and back, and how one thread or message is found."""
+
+from __future__ import annotations
+
+import sqlite3
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic_core import from_json, to_json
+
+from errors import MessageNotFound, NotAnAnswer, ThreadNotFound
+from models import Feedback, Message, Owner, Thread, message_seq, utcnow
+from stores.contract import sort_key
+
+
+def thread_row(db: sqlite3.Connection, owner: Owner, thread_id: str) -> Any:
+    """Return a thread's row.
+
+    :raises ThreadNotFound: if the owner has no such thread.
+    """
+    row = db.execute("SELECT * FROM threads WHERE id = ? AND owner = ?", (thread_id, owner.hash)).fetchone()
+    if row is None:
+        raise ThreadNotFound(thread_id)
+    return row
+
+
+def as_thread(row: Any) -> Thread:
+    """Return the thread in a row."""
+    return Thread(
+        id=row["id"],
+        title=row["title"],
+        status=row["status"],
+        metadata=from_json(row["metadata"]),
+        created_at=moment(row["created_at"]),
+        updated_at=moment(row["updated_at"]),
+        message_count=row["last_seq"],
+        last_message_preview=row["last_message_preview"],
+    )
+
+
+def insert_thread(db: sqlite3.Connection, owner: Owner, thread: Thread) -> None:
+    """Store a new, empty thread."""
+    db.execute(
+        "INSERT INTO threads (id, owner, tenant, user, title, status, metadata, created_at, updated_at, sort, last_seq) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
+        (
+            thread.id,
+            owner.hash,
+            owner.tenant,
+            owner.user,
+            thread.title,
+            thread.status,
+            to_json(thread.metadata).decode(),
+            thread.created_at.timestamp(),
+            thread.updated_at.timestamp(),
+            sort_key(thread.updated_at, thread.id),
+        ),
+    )
+
+
+def find_message(db: sqlite3.Connection, thread_id: str, seq: int) -> Message | None:
+    """Return the thread's message at a place, if there is one."""
+    row = db.execute("SELECT record FROM messages WHERE thread_id = ? AND seq = ?", (thread_id, seq)).fetchone()
+    return Message.model_validate_json(row["record"]) if row else None
+
+
+def put_message(db: sqlite3.Connection, message: Message) -> None:
+    """Store a message at its place."""
+    db.execute(
+        "INSERT INTO messages VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET record = excluded.record",
+        (message.thread_id, message.seq, message.model_dump_json()),
+    )
+
+
+def set_feedback(db: sqlite3.Connection, owner: Owner, thread_id: str, message_id: str, feedback: Feedback | None) -> Message:
+    """Do what :meth:`store.ThreadStore.set_feedback` promises, as part of one transaction."""
+    thread_row(db, owner, thread_id)
+    seq = message_seq(thread_id, message_id)
+    message = find_message(db, thread_id, seq) if seq else None
+    if message is None:
+        raise MessageNotFound(message_id)
+    if message.role != "assistant":
+        raise NotAnAnswer(message_id)
+    message = message.model_copy(update={"feedback": feedback})
+    put_message(db, message)
+    return message
+
+
+def moment(seconds: float) -> datetime:
+    """Return the time that is stored as seconds since the epoch."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def not_before(seconds: float) -> datetime:
+    """Return the time now, or the later one that another process's clock has left."""
+    return max(utcnow(), moment(seconds))

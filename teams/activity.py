@@ -1,0 +1,157 @@
+"""An activity that came in: parsed, checked, and seen as what it means here."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+from microsoft_agents.activity import Activity, ChannelId, DeliveryModes
+from pydantic_core import to_json
+
+from errors import InvalidActivity
+from identity.authenticator import LOCAL_OWNER
+from models import Owner
+from settings import Settings
+from teams.tokens import is_service_url
+
+MAX_AUTHOR = 64
+# The SDK logs what it cannot parse, contents included, and each refusal of a channel, with the conversation's id; what is
+# worth a line is logged here.
+logging.getLogger("microsoft_agents").setLevel(logging.CRITICAL)
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """An activity, and what follows from it alone.
+
+    ``owner`` owns the conversation's threads: a Teams user's own chat is the user's; groups and the other channels, which
+    let anybody say who they are, are owned by the conversation itself. ``key`` is the same for a redelivered activity;
+    ``conversation_key`` names the conversation. Both are hashes: the ids hold characters that keys must not.
+    """
+
+    activity: Activity
+    owner: Owner
+    key: str
+    conversation_key: str
+
+    @property
+    def is_personal(self) -> bool:
+        """Whether it comes from a chat of one person with the bot."""
+        return not is_group(self.activity)
+
+    @property
+    def channel(self) -> str:
+        """The channel without its sub-channel: ``msteams``, ``webchat``, …"""
+        return str(ChannelId(self.activity.channel_id).channel) if self.activity.channel_id else ""
+
+    @property
+    def author(self) -> str | None:
+        """The sender's name on one line, for conversations with several people in them."""
+        name = " ".join((getattr(self.activity.from_property, "name", None) or "").replace(":", " ").split())
+        return name[:MAX_AUTHOR] or None
+
+    @property
+    def expects_replies(self) -> bool:
+        """Whether the answer must come in the response of the request."""
+        return self.activity.delivery_mode == DeliveryModes.expect_replies
+
+
+def parse_activity(body: Any) -> Activity:
+    """Read an activity from JSON.
+
+    :raises InvalidActivity: if it is none, or lacks what every activity that is worked on has.
+    """
+    if not isinstance(body, dict):
+        raise InvalidActivity("not a JSON object")
+    try:
+        activity = Activity.model_validate(body)
+    except Exception as error:  # the SDK's validators raise anything, Exception itself included
+        raise InvalidActivity(f"not an activity: {type(error).__name__}") from error
+    if not activity.conversation or not activity.conversation.id:
+        raise InvalidActivity("no conversation.id")
+    if not activity.channel_id or not activity.service_url or not activity.recipient or not activity.from_property:
+        raise InvalidActivity("no channelId, serviceUrl, recipient or from")
+    if not activity.id and activity.type == "message":
+        raise InvalidActivity("a message without id")
+    return activity
+
+
+def check_origin(activity: Activity, service_url: str | None, settings: Settings) -> None:
+    """Refuse an activity that does not come from where its token says, or asks for answers to be sent elsewhere.
+
+    ``service_url`` is the token's; ``None`` on this machine, where there are no tokens.
+
+    :raises InvalidActivity: naming what is wrong.
+    """
+    if service_url is not None and activity.service_url.rstrip("/") != service_url.rstrip("/"):
+        raise InvalidActivity("the service URL is not the token's")
+    if not is_service_url(activity.service_url, settings):
+        raise InvalidActivity("the service URL is not one of a channel")
+    tenants = {tenant.lower() for tenant in tenant_ids(activity)}
+    if settings.bot_tenant_id and (tenants - {settings.bot_tenant_id} or (_is_teams(activity) and not tenants)):
+        raise InvalidActivity("the tenant is not ours")
+
+
+def understand(activity: Activity, settings: Settings) -> Incoming:
+    """Say whose conversation an activity belongs to, and how it and its conversation are called here."""
+    tenant = next(iter(sorted(tenant_ids(activity))), "").lower()
+    channel = str(ChannelId(activity.channel_id).channel)
+    conversation_key = _hash(tenant, channel, activity.conversation.id)
+    id = activity.id or hashlib.sha256(activity.model_dump_json().encode()).hexdigest()
+    user = (activity.from_property.aad_object_id or "").lower()
+    if _is_teams(activity) and not is_group(activity) and settings.teams_local:
+        owner = LOCAL_OWNER
+    elif _is_teams(activity) and not is_group(activity) and tenant and user:
+        owner = Owner(tenant, user)
+    else:
+        # A colon is in no tenant of an API key or of Entra ID: nobody else can be this owner.
+        owner = Owner(f"bot:{tenant or channel}", conversation_key)
+    return Incoming(activity, owner, _hash(conversation_key, id), conversation_key)
+
+
+def is_group(activity: Activity) -> bool:
+    """Whether several people may be in the conversation."""
+    kind = activity.conversation.conversation_type
+    return bool(activity.conversation.is_group) or kind in ("groupChat", "channel")
+
+
+def tenant_ids(activity: Activity) -> set[str]:
+    """Return the tenants that an activity names; more than one is a contradiction."""
+    data = activity.channel_data if isinstance(activity.channel_data, dict) else {}
+    tenant = data.get("tenant")
+    named = [activity.conversation.tenant_id, tenant.get("id") if isinstance(tenant, dict) else None]
+    return {each for each in named if isinstance(each, str) and each}
+
+
+def recipient_id(activity: Activity) -> str:
+    """Return what the bot is called in the activity's channel."""
+    return activity.recipient.id if activity.recipient else ""
+
+
+def message_text(activity: Activity) -> str:
+    """Return what was said, without the mention of the bot."""
+    text = activity.text or ""
+    for entity in activity.entities or []:
+        if entity.type == "mention" and _mentions(entity, recipient_id(activity)):
+            text = text.replace(getattr(entity, "text", None) or "", " ")
+    return text.strip()
+
+
+def is_mentioned(activity: Activity) -> bool:
+    """Whether the bot is addressed."""
+    return any(entity.type == "mention" and _mentions(entity, recipient_id(activity)) for entity in activity.entities or [])
+
+
+def _mentions(entity: Any, id: str) -> bool:
+    mentioned = getattr(entity, "mentioned", None)
+    return mentioned is not None and mentioned.id == id
+
+
+def _is_teams(activity: Activity) -> bool:
+    return str(ChannelId(activity.channel_id).channel) == "msteams"
+
+
+def _hash(*parts: str) -> str:
+    return hashlib.sha256(to_json(parts)).hexdigest()

@@ -1,0 +1,247 @@
+"""What an activity asks for, and doing it: a turn, a command, a welcome, feedback."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+
+from microsoft_agents.activity import Activity, InvokeResponse
+from microsoft_agents.hosting.core import TurnContext
+
+from errors import (
+    Busy,
+    ChatError,
+    MessageNotFound,
+    NotAnAnswer,
+    StoreUnavailable,
+    ThreadNotFound,
+    TurnInProgress,
+    TurnInterrupted,
+)
+from models import MAX_COMMENT, Feedback, Message, NewMessage, Problem, Rating, Units, new_id, utcnow
+from settings import Settings
+from stores.contract import ThreadStore
+from teams.activity import Incoming, is_mentioned, message_text, recipient_id
+from teams.clock import Clock
+from teams.conversations import Claim, Conversations
+from teams.messages import problem_text, words_for
+from teams.renderer import Look, Rendering
+from teams.sender import NotSent, Reason, Sender, typing
+from teams.streamer import Mode
+from turns.event_log import TurnLog
+from turns.feedback import give_feedback
+from turns.service import Turns
+
+# As the API has it.
+MAX_TEXT = 32_000
+# How long a message waits for the one before it, or for the lease of a process that has died.
+PATIENCE_SECONDS = 90.0
+# A turn that was found completed may be on its way to the user by another process.
+REPLAY_SECONDS = 5.0
+UNITS: dict[str, Units] = {"/units metric": "metric", "/units imperial": "imperial"}
+logger = logging.getLogger(__name__)
+
+
+class TryAgain(Exception):
+    """Nothing was told to the user: whoever keeps the activity should deliver it again."""
+
+
+class Answering:
+    """Works on one activity, in the SDK's context of it."""
+
+    def __init__(
+        self,
+        store: ThreadStore,
+        turns: Turns,
+        conversations: Conversations,
+        settings: Settings,
+        clock: Clock,
+        *,
+        may_try_again: bool,
+        accepted: Callable[[], None],
+    ) -> None:
+        self._store = store
+        self._turns = turns
+        self._conversations = conversations
+        self._settings = settings
+        self._clock = clock
+        self._may_try_again = may_try_again
+        self._accepted = accepted
+
+    async def answer(self, incoming: Incoming, context: TurnContext, request_id: str) -> None:
+        """Do what an activity asks for; other kinds of activities ask for nothing.
+
+        :raises TryAgain: if it could not be done now, and somebody keeps it.
+        """
+        activity, sender = incoming.activity, Sender(context, self._clock)
+        try:
+            if activity.type == "message":
+                await self._answer_message(incoming, sender, request_id)
+            elif activity.type == "conversationUpdate" and _was_added(activity):
+                await self._say_once(incoming, sender, words_for(activity.locale)["welcome"])
+            elif activity.type == "invoke":
+                await self._answer_invoke(incoming, context)
+        except ChatError as error:
+            logger.warning("activity of request %s failed: %s", request_id, error.type, exc_info=error)
+            if self._may_try_again and isinstance(error, StoreUnavailable | Busy | TurnInterrupted):
+                raise TryAgain from error
+            await _tell(sender, problem_text(words_for(activity.locale), error.type, request_id))
+        except NotSent as error:
+            logger.warning("request %s: nothing reaches the conversation (%s)", request_id, error.reason.name)
+            if self._may_try_again and error.reason is Reason.BUSY:
+                raise TryAgain from error
+
+    async def _answer_message(self, incoming: Incoming, sender: Sender, request_id: str) -> None:
+        activity, words = incoming.activity, words_for(incoming.activity.locale)
+        if not incoming.is_personal and incoming.channel == "msteams" and not is_mentioned(activity):
+            return
+        text = message_text(activity)
+        command = text.lower()
+        if command == "/new":
+            if await self._conversations.begin_anew(incoming):
+                await sender.insist(Activity(type="message", text=words["new"]))
+        elif command in UNITS:
+            await self._conversations.choose_units(incoming.owner, UNITS[command])
+            await self._say_once(incoming, sender, words[UNITS[command]])
+        elif command == "/help":
+            await self._say_once(incoming, sender, words["help"])
+        elif not text:
+            await self._say_once(incoming, sender, words["empty"])
+        elif len(text) > MAX_TEXT:
+            await self._say_once(incoming, sender, words["too_long"].format(limit=MAX_TEXT))
+        else:
+            await self._turn(incoming, text, sender, request_id)
+
+    async def _say_once(self, incoming: Incoming, sender: Sender, text: str) -> None:
+        if not await self._conversations.is_done(incoming):
+            sent_id = await sender.insist(Activity(type="message", text=text))
+            await self._conversations.note_done(incoming, None, sent_id)
+
+    async def _turn(self, incoming: Incoming, text: str, sender: Sender, request_id: str) -> None:
+        metadata: dict[str, Any] = {"channel": incoming.channel}
+        if not incoming.is_personal and incoming.author:
+            metadata["author"] = incoming.author
+            text = f"{incoming.author}: {text}"
+        if await self._conversations.is_done(incoming):
+            return
+        sign = asyncio.create_task(typing(sender))
+        try:
+            started = await self._start(incoming, text, metadata, sender, request_id)
+            self._accepted()
+        finally:
+            # Before anything else is sent: an answer that is there must not be followed by a sign of typing.
+            await sign
+        if started is None:
+            return
+        claim, log = started
+
+        async def cancel() -> None:
+            try:
+                await self._turns.cancel(incoming.owner, claim.thread_id, log.id)
+            except ChatError:
+                logger.info("a turn that was to be stopped had ended already")
+
+        outcome = await Rendering(sender, self._clock, self._look(incoming, request_id), cancel).show(log)
+        message_id = outcome.result.id if isinstance(outcome.result, Message) else None
+        if isinstance(outcome.result, Problem) and outcome.result.type == TurnInterrupted.type and self._may_try_again:
+            raise TryAgain
+        await self._conversations.note_done(incoming, message_id, outcome.activity_id)
+
+    async def _start(
+        self, incoming: Incoming, text: str, metadata: dict[str, Any], sender: Sender, request_id: str
+    ) -> tuple[Claim, TurnLog] | None:
+        """Start the turn as soon as the conversation is free; ``None`` if the activity was answered before."""
+        until = self._clock.now() + PATIENCE_SECONDS
+        while True:
+            claim = await self._conversations.claim(incoming)
+            if claim.is_done:
+                return None
+            chosen = {"units": claim.units} if claim.units else {}
+            new = NewMessage(new_id("turn"), text, metadata | chosen, f"bot-{incoming.key}")
+            try:
+                log = await self._turns.start(incoming.owner, claim.thread_id, new, stream=True, request_id=request_id)
+            except TurnInProgress as error:
+                if self._clock.now() >= until:
+                    raise
+                await typing(sender)
+                await self._clock.sleep(min(2.0, error.retry_after or 1.0))
+                continue
+            except ThreadNotFound:
+                # Deleted just now, through the API: the conversation goes on in a fresh thread.
+                await self._conversations.forget(incoming)
+                continue
+            if log.replayed and not incoming.expects_replies:
+                await self._clock.sleep(REPLAY_SECONDS)
+                claim = await self._conversations.claim(incoming)
+                if claim.is_done:
+                    return None
+            return claim, log
+
+    def _look(self, incoming: Incoming, request_id: str) -> Look:
+        teams = incoming.channel == "msteams"
+        mode = Mode.ONCE
+        if teams and not incoming.expects_replies:
+            mode = Mode.STREAM if incoming.is_personal else Mode.UPDATE
+        return Look(
+            words=words_for(incoming.activity.locale),
+            mode=mode,
+            cards=self._settings.bot_cards,
+            sensitivity=self._settings.bot_sensitivity_label,
+            feedback=teams,
+            request_id=request_id,
+            repeats_interrupted=self._may_try_again,
+        )
+
+    async def _answer_invoke(self, incoming: Incoming, context: TurnContext) -> None:
+        status = HTTPStatus.NOT_IMPLEMENTED
+        if incoming.activity.name == "message/submitAction":
+            feedback = read_feedback(incoming.activity.value)
+            status = HTTPStatus.OK if feedback and await self._rate(incoming, feedback) else HTTPStatus.BAD_REQUEST
+        response = InvokeResponse(status=int(status), body={})
+        await context.send_activity(Activity(type="invokeResponse", value=response))
+
+    async def _rate(self, incoming: Incoming, feedback: Feedback) -> bool:
+        answer = await self._conversations.answer_to_rate(incoming)
+        if answer is None or answer.message_id is None:
+            return False
+        try:
+            await give_feedback(
+                self._store, incoming.owner, answer.thread_id, answer.message_id, feedback.rating, feedback.comment
+            )
+        except (ThreadNotFound, MessageNotFound, NotAnAnswer):
+            return False
+        await self._conversations.note_feedback(incoming.owner, feedback.timestamp)
+        return True
+
+
+def read_feedback(value: Any) -> Feedback | None:
+    """Read what thumbs send: the text is JSON in Teams, and plain in the Playground; ``None`` if it is something else."""
+    action = value.get("actionValue") if isinstance(value, dict) and value.get("actionName") == "feedback" else None
+    reactions: dict[Any, Rating] = {"like": "up", "dislike": "down"}
+    if not isinstance(action, dict) or action.get("reaction") not in reactions:
+        return None
+    comment = action.get("feedback")
+    if isinstance(comment, str):
+        try:
+            parsed = json.loads(comment)
+        except ValueError:
+            parsed = None
+        if isinstance(parsed, dict):
+            comment = parsed.get("feedbackText")
+    comment = comment.strip()[:MAX_COMMENT] if isinstance(comment, str) else None
+    return Feedback(rating=reactions[action["reaction"]], comment=comment or None, timestamp=utcnow())
+
+
+def _was_added(activity: Activity) -> bool:
+    return any(member.id == recipient_id(activity) for member in activity.members_added or [])
+
+
+async def _tell(sender: Sender, text: str) -> None:
+    try:
+        await sender.insist(Activity(type="message", text=text))
+    except NotSent:
+        logger.warning("the user could not be told that an activity failed")

@@ -1,0 +1,172 @@
+"""A turn's events, rendered into a conversation: the sibling of server-sent events and NDJSON."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from microsoft_agents.activity import Attachment
+
+from errors import TurnInterrupted
+from events import MessageDelta, ToolCompleted, ToolStarted, TurnEvent, TurnFailed, TurnStarted
+from models import Citation, Message, Problem
+from teams.annotations import ornaments_of
+from teams.cards import MAX_CARDS, card_of
+from teams.clock import Clock
+from teams.messages import Words, problem_text
+from teams.sender import NotSent, Reason, Sender, typing
+from teams.streamer import Mode, Streamer
+from turns.event_log import TurnLog
+
+# Teams shows that somebody is typing for about as long.
+TYPING_SECONDS = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How answers look in a conversation.
+
+    With ``repeats_interrupted`` an interrupted turn will be begun again, and nothing is said about it.
+    """
+
+    words: Words
+    mode: Mode
+    cards: Literal["with_answer", "before_answer"]
+    sensitivity: str | None
+    feedback: bool
+    request_id: str
+    repeats_interrupted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a turn ended, and the id of the activity that told so (empty if none was sent)."""
+
+    result: Message | Problem
+    activity_id: str
+
+
+class Rendering:
+    """Shows one turn; ``cancel`` is called when the user presses Stop."""
+
+    def __init__(self, sender: Sender, clock: Clock, look: Look, cancel: Callable[[], Awaitable[None]]) -> None:
+        self._sender = sender
+        self._clock = clock
+        self._look = look
+        self._cancel = cancel
+        self._streamer = Streamer(sender, clock, look.mode)
+        self._cards: list[Attachment] = []
+        self._calls: dict[str, dict[str, Any]] = {}
+        self._told = ""
+        self._result: Message | Problem | None = None
+
+    async def show(self, log: TurnLog) -> Outcome:
+        """Follow a turn to its end, showing what can be shown on the way, and then all of it.
+
+        A channel that takes nothing any more does not end the turn: the answer is in its thread.
+
+        :raises NotSent: after the turn's end, if it could not be told although the conversation is still there.
+        """
+        inbox: list[TurnEvent] = []
+        arrived = asyncio.Event()
+
+        async def read() -> None:
+            async for batch in log.batches():
+                inbox.extend(batch)
+                arrived.set()
+
+        reading = asyncio.create_task(read())
+        try:
+            result = await self._show_until_end(inbox, arrived)
+            return Outcome(result, await self._close(result))
+        except NotSent as error:
+            outcome = Outcome(await log.outcome(), "")
+            if error.reason is not Reason.GONE:
+                raise
+            return outcome
+        finally:
+            reading.cancel()
+            with suppress(asyncio.CancelledError):
+                await reading
+
+    async def _show_until_end(self, inbox: list[TurnEvent], arrived: asyncio.Event) -> Message | Problem:
+        typing_at = self._clock.now() + TYPING_SECONDS
+        while True:
+            events, inbox[:] = inbox[:], []
+            arrived.clear()
+            for event in events:
+                await self._take(event)
+            if self._result is not None:
+                return self._result
+            now, due_in = self._clock.now(), self._streamer.due_in
+            if due_in == 0:
+                await self._streamer.show()
+                if self._streamer.stopped:
+                    await self._cancel()
+                continue
+            shows_nothing = not self._streamer.is_visible and not self._streamer.stopped
+            if shows_nothing and now >= typing_at:
+                typing_at = now + TYPING_SECONDS
+                await typing(self._sender)
+            waits = [seconds for seconds in (due_in, typing_at - now if shows_nothing else None) if seconds is not None]
+            await self._clock.wait(arrived, max(0.0, min(waits, default=TYPING_SECONDS)))
+
+    async def _take(self, event: TurnEvent) -> None:
+        if isinstance(event, MessageDelta):
+            self._told += event.text
+            self._streamer.write(event.text)
+        elif isinstance(event, ToolStarted):
+            self._calls[event.call_id] = event.arguments
+            self._streamer.inform(self._informative(event.tool, event.arguments))
+        elif isinstance(event, ToolCompleted):
+            if event.error is None:
+                await self._take_result(event)
+        elif isinstance(event, TurnFailed):
+            self._result = event.problem
+        elif not isinstance(event, TurnStarted):
+            self._result = event.message
+
+    async def _take_result(self, event: ToolCompleted) -> None:
+        card = card_of(event.tool, self._calls.get(event.call_id, {}), event.result, self._look.words)
+        if card is None or len(self._cards) >= MAX_CARDS:
+            return
+        if self._look.cards == "with_answer":
+            self._cards.append(card.attachment)
+            return
+        # The card is a message of its own; the answer goes on in the next.
+        if not self._streamer.text:
+            self._streamer.write(card.title)
+        await self._streamer.close(self._ornaments([], [card.attachment], feedback=False))
+
+    async def _close(self, result: Message | Problem) -> str:
+        if isinstance(result, Problem):
+            if result.type == TurnInterrupted.type and self._look.repeats_interrupted:
+                return ""
+            if self._streamer.text:
+                self._streamer.write("\n\n")
+            self._streamer.write(problem_text(self._look.words, result.type, self._look.request_id))
+            return await self._streamer.close()
+        if result.content.startswith(self._told):
+            self._streamer.write(result.content[len(self._told) :])
+        if not self._streamer.text and not self._cards and self._look.cards == "with_answer":
+            self._streamer.write(self._look.words["stopped"])
+        return await self._streamer.close(self._ornaments(result.citations, self._replayed_cards(result), feedback=True))
+
+    def _replayed_cards(self, message: Message) -> list[Attachment]:
+        """Return the cards; those of a turn that ended before are made of the message."""
+        if self._told or self._calls or self._look.cards == "before_answer":
+            return self._cards
+        calls = [call for call in message.tool_calls if call.error is None]
+        cards = [card_of(call.tool, call.arguments, call.result, self._look.words) for call in calls]
+        return [card.attachment for card in cards if card][:MAX_CARDS]
+
+    def _ornaments(self, citations: list[Citation], cards: list[Attachment], *, feedback: bool) -> Any:
+        wanted = feedback and self._look.feedback
+        return ornaments_of(citations, cards, sensitivity=self._look.sensitivity, feedback=wanted)
+
+    def _informative(self, tool: str, arguments: dict[str, Any]) -> str:
+        location = " ".join(str(arguments.get("location", "")).split())[:100]
+        return self._look.words.get(tool, self._look.words["working"]).format(location=location)

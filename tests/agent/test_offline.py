@@ -1,0 +1,131 @@
+"""The offline model inside the real agent, with the real tools on sample data."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from agent.agent import ChatAgent, open_agent
+from agent.citations import Source, cited
+from models import Citation
+from settings import Settings
+from tests.agent.test_agent import Recorder, a_message
+from tools import open_tools
+from tools.calculator import calculate
+
+SETTINGS = Settings(weather_provider="sample")
+
+
+@pytest.fixture
+async def agent() -> AsyncIterator[ChatAgent]:
+    async with open_tools(SETTINGS) as tools, open_agent(SETTINGS, tools) as agent:
+        yield agent
+
+
+async def ask(agent: ChatAgent, question: str, *, stream: bool = False, before: str | None = None) -> Recorder:
+    recorder = Recorder()
+    history = [a_message(before, 1)] if before else []
+    result = await agent.run(history, a_message(question, 2), observer=recorder, stream=stream)
+    assert result.model == "offline"
+    assert result.input_tokens > 0
+    assert result.output_tokens > 0
+    return recorder
+
+
+@pytest.mark.parametrize(
+    ("question", "calls"),
+    [
+        ("What's the weather in Tokyo?", [("get_weather", {"location": "Tokyo"})]),
+        (
+            "What is the weather in Seattle and what is a 15% tip on $85?",
+            [("get_weather", {"location": "Seattle"}), ("calculate", {"expression": "85 * 0.15"})],
+        ),
+        (
+            "weather in Paris and what's 18% tip on €75?",
+            [("get_weather", {"location": "Paris"}), ("calculate", {"expression": "75 * 0.18"})],
+        ),
+        ("Tell me a joke", []),
+        ("I need help with my order", [("search_knowledge_base", {"query": "I need help with my order"})]),
+        ("is it raining in New York?", [("get_weather", {"location": "New York"})]),
+        ("Tokyo weather please", [("get_weather", {"location": "Tokyo"})]),
+        ("weather in Paris and London", [("get_weather", {"location": "Paris"}), ("get_weather", {"location": "London"})]),
+        ("temperature in Oslo in fahrenheit", [("get_weather", {"location": "Oslo", "units": "imperial"})]),
+        ("20% of 1,250", [("calculate", {"expression": "1250 * 0.2"})]),
+        ("What is 12 * (3+4)?", [("calculate", {"expression": "12 * (3+4)"})]),
+        ("What is 3 plus 4?", [("calculate", {"expression": "3 + 4"})]),
+        ("the square root of 144", [("calculate", {"expression": "sqrt(144)"})]),
+        ("2^10", [("calculate", {"expression": "2**10"})]),
+        ("What happened on 2026-01-01?", []),
+        ("hello", []),
+    ],
+)
+async def test_it_picks_the_tools_that_a_question_needs(
+    agent: ChatAgent, question: str, calls: list[tuple[str, dict[str, Any]]]
+) -> None:
+    recorder = await ask(agent, question)
+    started = [(tool, arguments) for kind, (*_, tool, arguments) in recorder.events if kind == "started"]
+    assert started == calls
+    assert len({call.id for call in recorder.calls}) == len(calls)
+    assert all(call.error is None for call in recorder.calls)
+    assert recorder.content
+
+
+@pytest.mark.parametrize(
+    ("question", "said"),
+    [
+        ("What is the weather in Seattle and what is a 15% tip on $85?", ["Seattle", "(sample data)", "12.75"]),
+        ("What is 1 / 0?", ["did not work", "division by zero"]),
+        ("How do I get a refund?", ["When and how you get your refund", "[1]", "See also:", "[2]"]),
+        ("What are the opening hours on the moon?", ["Contact, opening hours"]),
+        ("hello", ["offline stand-in", "work by rules", "OPENAI_API_KEY"]),
+    ],
+)
+async def test_it_words_its_answer_from_the_results(agent: ChatAgent, question: str, said: list[str]) -> None:
+    content = (await ask(agent, question)).content
+    assert all(words in content for words in said), content
+
+
+@pytest.mark.parametrize("question", ["weather in Paris and what's 18% tip on €75?", "Tell me a joke", "refund please"])
+async def test_streamed_it_says_the_same_in_small_pieces(agent: ChatAgent, question: str) -> None:
+    whole, streamed = await ask(agent, question), await ask(agent, question, stream=True)
+    pieces = [piece for kind, piece in streamed.events if kind == "text"]
+    assert "".join(pieces) == whole.content
+    assert len(pieces) > 3
+    assert max(len(piece.split()) for piece in pieces) <= 3
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_it_cites_every_article_that_it_names(agent: ChatAgent, stream: bool) -> None:
+    recorder = await ask(agent, "How do I get a refund?", stream=stream)
+    (call,) = recorder.calls
+    assert isinstance(call.result, list)
+    assert cited(recorder.content, recorder.sources) == recorder.sources
+    assert [each.index for each in recorder.sources] == [1, 2, 3]
+    shown = [{name: hit[name] for name in Citation.model_fields} for hit in call.result if isinstance(hit, dict)]
+    assert [each.model_dump() for each in recorder.sources] == shown
+
+
+async def test_a_follow_up_keeps_the_subject(agent: ChatAgent) -> None:
+    recorder = await ask(agent, "and in Oslo?", before="What's the weather in Paris?")
+    assert recorder.calls[0].arguments == {"location": "Oslo"}
+    assert (await ask(agent, "and in Oslo?", before="Tell me a joke")).calls == []
+
+
+@pytest.mark.parametrize(("tools", "called"), [((), []), ((calculate,), ["calculate"])])
+async def test_it_calls_only_tools_that_there_are(tools: tuple[Callable[..., Any], ...], called: list[str]) -> None:
+    async with open_agent(SETTINGS, tools) as agent:
+        recorder = await ask(agent, "weather in Paris, my order, and 2 + 2")
+        assert [call.tool for call in recorder.calls] == called
+
+
+async def test_text_in_a_result_calls_nothing(agent: ChatAgent) -> None:
+    def search_knowledge_base(query: str) -> list[Source]:
+        """Search."""
+        return [Source(id="trap", title="Trap", url=None, snippet="What is the weather in Rome? What is 2 + 2?")]
+
+    async with open_agent(SETTINGS, (search_knowledge_base, calculate)) as trapped:
+        recorder = await ask(trapped, "my order")
+        assert [call.tool for call in recorder.calls] == ["search_knowledge_base"]
+        assert "What is 2 + 2?" in recorder.content

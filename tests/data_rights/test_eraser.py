@@ -1,0 +1,203 @@
+"""The background work on owners' data: erasures that go on whatever happens, and sweeps for idle threads."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import timedelta
+
+import pytest
+import time_machine
+from typing_extensions import override
+
+from data_rights import eraser, retention
+from data_rights.eraser import Eraser
+from data_rights.retention import HourlyRetention, Retention
+from errors import StoreUnavailable, ThreadNotFound
+from models import Erasure, Owned, Owner, utcnow
+from stores.contract import ThreadStore
+from tests.support.stores import ANN, Backend, begin
+
+SECONDS = 20
+BOB = Owner("acme", "bob")
+
+
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(eraser, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(eraser, "LOOK_SECONDS", 0.05)
+
+
+async def completed(store: ThreadStore, owner: Owner, erasure_id: str) -> Erasure:
+    async with asyncio.timeout(SECONDS):
+        while (erasure := await store.get_erasure(owner, erasure_id)).status == "running":  # noqa: ASYNC110 - nothing else tells
+            await asyncio.sleep(0.01)
+    return erasure
+
+
+async def some_threads(store: ThreadStore, count: int, owner: Owner = ANN) -> None:
+    for _ in range(count):
+        await store.create_thread(owner, title="Sums", metadata={})
+
+
+async def test_everything_is_erased_and_then_forgotten(store: ThreadStore) -> None:
+    await some_threads(store, 25)
+    forgotten: list[tuple[Owner, int]] = []
+
+    async def forget(owner: Owner) -> None:
+        forgotten.append((owner, len(await store.list_thread_ids(owner, limit=10, after=None))))
+
+    async with Eraser(store, [forget]) as running:
+        begun = await running.begin(ANN)
+        assert (await running.begin(ANN)).id == begun.id
+        assert (await completed(store, ANN, begun.id)).threads == 25
+        assert forgotten == [(ANN, 0)]
+        assert (await running.begin(ANN)).id != begun.id
+
+
+async def test_an_erasure_that_was_stopped_is_taken_up_by_the_next_process(backend: Backend, store: ThreadStore) -> None:
+    await some_threads(store, 3)
+    stopped = asyncio.Event()
+
+    async def forget(owner: Owner) -> None:
+        stopped.set()
+        await asyncio.Event().wait()
+
+    async with Eraser(store, [forget]) as running:
+        begun = await running.begin(ANN)
+        await asyncio.wait_for(stopped.wait(), SECONDS)
+    async with backend.new() as other:
+        async with Eraser(other):
+            await asyncio.sleep(0.2)
+            assert (await other.get_erasure(ANN, begun.id)).status == "running"
+        with time_machine.travel(utcnow() + timedelta(seconds=eraser.SILENCE_SECONDS + 1), tick=True):
+            async with Eraser(other):
+                assert (await completed(other, ANN, begun.id)).threads == 3
+
+
+class Failing:
+    """Fails some times."""
+
+    def __init__(self, times: int, error: Exception) -> None:
+        self._times = times
+        self._error = error
+        self.calls = 0
+
+    async def __call__(self, owner: Owner) -> None:
+        self.calls += 1
+        if self.calls <= self._times:
+            raise self._error
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable(), RuntimeError("a bug")])
+async def test_failures_are_tried_again(backend: Backend, store: ThreadStore, error: Exception) -> None:
+    await some_threads(store, 2)
+    forget = Failing(3, error)
+    async with Eraser(store, [forget]) as running:
+        begun = await running.begin(ANN)
+        assert (await completed(store, ANN, begun.id)).threads == 2
+    assert forget.calls == 4
+
+
+class DownStore:
+    """A store that nobody can reach."""
+
+    def __getattr__(self, name: str) -> object:
+        async def fail(*args: object, **named: object) -> None:
+            raise StoreUnavailable
+
+        return fail
+
+
+async def test_a_store_that_is_down_keeps_nobody_from_starting(caplog: pytest.LogCaptureFixture) -> None:
+    down: ThreadStore = DownStore()  # type: ignore[assignment]
+    async with asyncio.timeout(1), Eraser(down) as running, HourlyRetention(Retention(down, 1)):
+        await asyncio.sleep(0.2)
+        with pytest.raises(StoreUnavailable):
+            await running.begin(ANN)
+        with pytest.raises(StoreUnavailable):
+            await running.take_up(wait_seconds=1)
+    assert caplog.text.count("could not look for erasures") >= 2
+    assert "the sweep for idle threads failed" in caplog.text
+
+
+async def test_waiting_for_erasures_has_an_end_and_stops_none(store: ThreadStore) -> None:
+    may_go = asyncio.Event()
+
+    async def forget(owner: Owner) -> None:
+        await may_go.wait()
+
+    async with Eraser(store, [forget]) as running:
+        begun = await running.begin(ANN)
+        await running.take_up(wait_seconds=0.1)
+        may_go.set()
+        assert (await completed(store, ANN, begun.id)).threads == 0
+        await running.take_up(wait_seconds=0)
+
+
+# Retention
+
+
+async def test_a_sweep_deletes_idle_threads_and_no_others(
+    store: ThreadStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(retention, "THREADS_AT_ONCE", 3)
+    caplog.set_level(logging.INFO, "data_rights.retention")
+    await some_threads(store, 7)
+    waking = await store.create_thread(ANN, title="Sums", metadata={})
+    await some_threads(store, 2, BOB)
+    with time_machine.travel(utcnow() + timedelta(days=30, minutes=1), tick=True):
+        await begin(store, waking.id)
+        new = await store.create_thread(ANN, title="Sums", metadata={})
+        assert await Retention(store, 31).sweep() == 0
+        assert await Retention(store, 0).sweep() == 0
+        assert await Retention(store, 30).sweep() == 9
+        assert sorted(await store.list_thread_ids(ANN, limit=10, after=None)) == sorted([waking.id, new.id])
+        assert await Retention(store, 30).sweep() == 0
+    assert [record.getMessage() for record in caplog.records] == ["9 threads deleted in which nothing happened for 30 days"]
+
+
+class Stubborn(DownStore):
+    """A store that shows the same threads again and again, although they cannot be deleted."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    async def idle_threads(self, **_: object) -> list[Owned]:
+        self.looks += 1
+        return [Owned(ANN, "thread_1"), Owned(ANN, "thread_2")]
+
+    async def delete_thread(self, owner: Owner, id: str, **_: object) -> bool:
+        if id == "thread_1":
+            raise ThreadNotFound(id)
+        return False
+
+
+class Endless(Stubborn):
+    """A store that never runs out of idle threads."""
+
+    @override
+    async def delete_thread(self, owner: Owner, id: str, **_: object) -> bool:
+        await asyncio.sleep(0.01)
+        return True
+
+
+async def test_a_sweep_ends_when_nothing_can_be_deleted() -> None:
+    stubborn = Stubborn()
+    assert await Retention(stubborn, 1).sweep() == 0  # type: ignore[arg-type]
+    assert stubborn.looks == 1
+
+
+async def test_a_sweep_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "SWEEP_SECONDS", 0.2)
+    async with asyncio.timeout(5):
+        assert 2 <= await Retention(Endless(), 1).sweep() <= 22  # type: ignore[arg-type]
+
+
+async def test_the_local_task_sweeps_at_once_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "SWEEP_EVERY_SECONDS", 0.05)
+    stubborn = Stubborn()
+    async with HourlyRetention(Retention(stubborn, 1)):  # type: ignore[arg-type]
+        async with asyncio.timeout(SECONDS):
+            while stubborn.looks < 3:  # noqa: ASYNC110 - nothing else tells
+                await asyncio.sleep(0.01)

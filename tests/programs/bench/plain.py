@@ -1,0 +1,67 @@
+"""The yardstick: what one would write in an afternoon with FastAPI, the OpenAI SDK and SQLite, and the tool loop by hand.
+
+No lease, no atomic commit, no idempotency, no framework, the latest 40 messages. How fast it is tells how fast this machine and
+these versions of the libraries are. Run as ``python -m tests.programs.bench.plain MODEL_URL PORT FILE``.
+"""
+
+import asyncio
+import sqlite3
+import sys
+import threading
+from typing import Any
+
+import openai
+import uvicorn
+from fastapi import FastAPI
+from pydantic import BaseModel
+
+TOOLS: list[Any] = [
+    {
+        "type": "function",
+        "function": {"name": name, "description": name, "parameters": {"type": "object", "properties": {}}},
+    }
+    for name in ("get_weather", "calculate")
+]
+LATEST = (
+    "SELECT role, content FROM (SELECT rowid, role, content FROM messages WHERE thread = ? ORDER BY rowid DESC LIMIT 40) "
+    "ORDER BY rowid"
+)
+
+
+class Body(BaseModel):
+    content: str
+
+
+def create_app(model_url: str, file: str) -> FastAPI:
+    app = FastAPI()
+    client = openai.AsyncOpenAI(api_key="none", base_url=f"{model_url}/v1")
+    lock = threading.Lock()
+    db = sqlite3.connect(file, check_same_thread=False, isolation_level=None)
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = FULL")
+    db.execute("CREATE TABLE messages (thread TEXT, role TEXT, content TEXT)")
+    db.execute("CREATE INDEX by_thread ON messages (thread)")
+
+    def store(thread: str, role: str, content: str | None) -> list[tuple[str, str]]:
+        with lock:
+            db.execute("INSERT INTO messages VALUES (?, ?, ?)", (thread, role, content))
+            return db.execute(LATEST, (thread,)).fetchall() if role == "user" else []
+
+    @app.post("/{thread}")
+    async def send(thread: str, body: Body) -> dict[str, str | None]:
+        rows = await asyncio.to_thread(store, thread, "user", body.content)
+        messages: list[Any] = [{"role": role, "content": content} for role, content in rows]
+        while True:
+            answer = (await client.chat.completions.create(model="fake", messages=messages, tools=TOOLS)).choices[0].message
+            if not answer.tool_calls:
+                break
+            messages.append(answer.model_dump(exclude_none=True))
+            messages += [{"role": "tool", "tool_call_id": call.id, "content": "1"} for call in answer.tool_calls]
+        await asyncio.to_thread(store, thread, "assistant", answer.content)
+        return {"content": answer.content}
+
+    return app
+
+
+if __name__ == "__main__":
+    uvicorn.run(create_app(sys.argv[1], sys.argv[3]), port=int(sys.argv[2]), log_level="error", access_log=False)

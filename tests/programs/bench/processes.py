@@ -1,0 +1,114 @@
+"""Starts the programs that are measured, and reads what they use."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from tests.programs.bench.load import Client
+
+ROOT = Path(__file__).parents[3]
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@asynccontextmanager
+async def program(*command: str, port: int, **environment: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Run a program until it listens on ``port``, and end it afterwards."""
+    process = await asyncio.create_subprocess_exec(
+        *command, cwd=ROOT, env={**os.environ, **environment}, stdout=asyncio.subprocess.DEVNULL
+    )
+    try:
+        await until_listening(port)
+        yield process
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.wait()
+
+
+async def until_listening(port: int) -> None:
+    """Return as soon as somebody listens on ``port``."""
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            async with Client(f"http://127.0.0.1:{port}"):
+                return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(0.002)
+
+
+@asynccontextmanager
+async def fake_model() -> AsyncIterator[str]:
+    """Run the model fake, which answers at once; yield its address."""
+    port = free_port()
+    async with program(sys.executable, "-m", "tests.fakes.model", "--port", str(port), port=port):
+        yield f"http://127.0.0.1:{port}"
+
+
+@asynccontextmanager
+async def collector() -> AsyncIterator[str]:
+    """Run the telemetry collector, which takes everything; yield its address."""
+    port = free_port()
+    async with program(sys.executable, "-m", "tests.fakes.otlp", str(port), port=port):
+        yield f"http://127.0.0.1:{port}"
+
+
+@asynccontextmanager
+async def forwarder(model_url: str) -> AsyncIterator[str]:
+    """Run the bare forwarder; yield its address."""
+    port = free_port()
+    async with program(sys.executable, "-m", "tests.programs.bench.forwarder", model_url, str(port), port=port):
+        yield f"http://127.0.0.1:{port}"
+
+
+@asynccontextmanager
+async def plain(model_url: str, file: Path) -> AsyncIterator[str]:
+    """Run the plain server; yield its address."""
+    port = free_port()
+    async with program(sys.executable, "-m", "tests.programs.bench.plain", model_url, str(port), str(file), port=port):
+        yield f"http://127.0.0.1:{port}"
+
+
+def api_environment(port: int, data_dir: Path, model_url: str) -> dict[str, str]:
+    """Return the settings with which the API is measured: SQLite, the model fake, sample weather."""
+    return {
+        "PORT": str(port),
+        "DATA_DIR": str(data_dir),
+        "OPENAI_BASE_URL": f"{model_url}/v1",
+        "OPENAI_MODEL": "fake",
+        "WEATHER_PROVIDER": "sample",
+        # Not a line a request between the figures.
+        "LOG_LEVEL": "WARNING",
+    }
+
+
+@asynccontextmanager
+async def api(data_dir: Path, model_url: str, **environment: str) -> AsyncIterator[tuple[str, asyncio.subprocess.Process]]:
+    """Run the API, with more settings; yield its address and its process."""
+    port = free_port()
+    environment = api_environment(port, data_dir, model_url) | environment
+    async with program(sys.executable, "local.py", port=port, **environment) as process:
+        yield f"http://127.0.0.1:{port}", process
+
+
+def rss_mb(process: asyncio.subprocess.Process) -> float:
+    """Return the memory that a process holds, in MB."""
+    for line in Path(f"/proc/{process.pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) / 1024
+    raise RuntimeError("no VmRSS")

@@ -1,0 +1,185 @@
+"""Quotas, counted in memory and on a real Redis."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+import time_machine
+
+from errors import RateLimited
+from models import Owner, utcnow
+from quotas.backend import open_quota_backend
+from quotas.quotas import Quotas, RequestsUsedUp
+from settings import Settings
+from tests.fakes.redis import RedisServer, needs_redis
+
+ANN, BOB, EVE = Owner("acme", "ann"), Owner("acme", "bob"), Owner("other", "eve")
+
+
+class NewQuotas(Protocol):
+    async def __call__(self, **limits: int) -> Quotas: ...
+
+
+@pytest.fixture
+async def redis(tmp_path: Path) -> AsyncIterator[RedisServer]:
+    async with RedisServer(tmp_path) as server:
+        yield server
+
+
+async def quotas_on(stack: AsyncExitStack, url: str | None, **limits: Any) -> Quotas:
+    settings = Settings.model_validate({"redis_url": url, **limits})
+    return Quotas(settings, await stack.enter_async_context(open_quota_backend(settings)))
+
+
+@pytest.fixture(params=["memory", pytest.param("redis", marks=needs_redis)])
+async def new_quotas(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[NewQuotas]:
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(RedisServer(tmp_path)) if request.param == "redis" else None
+        url = server.url if server else None
+
+        async def make(**limits: int) -> Quotas:
+            return await quotas_on(stack, url, **limits)
+
+        yield make
+
+
+async def test_nothing_is_limited_by_default(new_quotas: NewQuotas) -> None:
+    quotas = await new_quotas()
+    for number in range(50):
+        assert await quotas.count_request(ANN) == []
+        await quotas.begin_turn(ANN, f"turn_{number}")
+
+
+async def test_requests_a_minute(new_quotas: NewQuotas) -> None:
+    quotas = await new_quotas(limit_requests_per_minute=3, tenant_limit_requests_per_minute=5)
+    for left in (2, 1, 0):
+        owner, tenant = await quotas.count_request(ANN)
+        assert (owner.party, owner.limit, owner.remaining) == ("owner", 3, left)
+        assert (tenant.party, tenant.limit, tenant.remaining) == ("tenant", 5, left + 2)
+        assert 0 < owner.reset_seconds <= 60
+    with pytest.raises(RequestsUsedUp) as refused:
+        await quotas.count_request(ANN)
+    assert next((window.party, window.remaining) for window in refused.value.windows) == ("owner", 0)
+    assert refused.value.retry_after is not None
+    assert 0 < refused.value.retry_after <= 60
+    await quotas.count_request(BOB)
+    with pytest.raises(RequestsUsedUp):
+        await quotas.count_request(BOB)
+    await quotas.count_request(EVE)
+
+
+async def test_turns_at_once(new_quotas: NewQuotas) -> None:
+    quotas = await new_quotas(limit_turns_at_once=2, tenant_limit_turns_at_once=3)
+    await quotas.begin_turn(ANN, "a1")
+    await quotas.begin_turn(ANN, "a2")
+    with pytest.raises(RateLimited, match="2 turns at once of this owner"):
+        await quotas.begin_turn(ANN, "a3")
+    await quotas.begin_turn(BOB, "b1")
+    with pytest.raises(RateLimited, match="3 turns at once of this tenant"):
+        await quotas.begin_turn(BOB, "b2")
+    own, tenant = await quotas.usage(BOB)
+    assert (own.turns_now, tenant.turns_now) == (1, 3)
+    await quotas.end_turn(ANN, "a1", tokens=0)
+    await quotas.begin_turn(BOB, "b2")
+    await quotas.end_turn(ANN, "a1", tokens=0)
+    with pytest.raises(RateLimited):
+        await quotas.begin_turn(ANN, "a4")
+
+
+async def test_many_at_once_never_get_more_places_than_there_are(new_quotas: NewQuotas) -> None:
+    quotas = await new_quotas(limit_turns_at_once=5)
+    outcomes = await asyncio.gather(*(quotas.begin_turn(ANN, f"t{n}") for n in range(40)), return_exceptions=True)
+    assert outcomes.count(None) == 5
+
+
+async def test_tokens_a_day(new_quotas: NewQuotas) -> None:
+    quotas = await new_quotas(limit_tokens_per_day=100, tenant_limit_tokens_per_day=1000)
+    await quotas.begin_turn(ANN, "t")
+    await quotas.end_turn(ANN, "t", tokens=99)
+    await quotas.begin_turn(ANN, "t")
+    await quotas.end_turn(ANN, "t", tokens=30)
+    with pytest.raises(RateLimited, match="100 tokens a day of this owner") as refused:
+        await quotas.begin_turn(ANN, "t")
+    assert refused.value.retry_after is not None
+    assert 0 < refused.value.retry_after <= 24 * 3600
+    own, tenant = await quotas.usage(ANN)
+    assert (own.tokens_today, tenant.tokens_today, own.turns_now) == (129, 129, 0)
+    await quotas.begin_turn(BOB, "t")
+
+
+async def test_an_owner_can_be_forgotten(new_quotas: NewQuotas) -> None:
+    quotas = await new_quotas(limit_tokens_per_day=100, limit_requests_per_minute=1)
+    await quotas.count_request(ANN)
+    await quotas.end_turn(ANN, "t", tokens=100)
+    await quotas.forget(ANN)
+    own, tenant = await quotas.usage(ANN)
+    assert (own.tokens_today, own.requests_last_minute, tenant.tokens_today) == (0, 0, 100)
+    await quotas.count_request(ANN)
+    await quotas.begin_turn(ANN, "t")
+
+
+async def test_counts_end_with_their_time() -> None:
+    async with AsyncExitStack() as stack:
+        limits = {"limit_tokens_per_day": 1, "limit_turns_at_once": 1, "limit_requests_per_minute": 1}
+        quotas = await quotas_on(stack, None, **limits)
+        await quotas.count_request(ANN)
+        await quotas.begin_turn(ANN, "crashed")
+        await quotas.end_turn(ANN, "other", tokens=5)
+        with time_machine.travel(utcnow() + timedelta(days=1), tick=True):
+            await quotas.count_request(ANN)
+            await quotas.begin_turn(ANN, "next")
+            assert (await quotas.usage(ANN))[0].tokens_today == 0
+
+
+@needs_redis
+async def test_instances_share_what_they_count(redis: RedisServer) -> None:
+    async with AsyncExitStack() as stack:
+        limits = {"limit_requests_per_minute": 4, "limit_turns_at_once": 2, "limit_tokens_per_day": 10}
+        one, other = [await quotas_on(stack, redis.url, **limits) for _ in range(2)]
+        for quotas in (one, other, one, other):
+            await quotas.count_request(ANN)
+        for quotas in (one, other):
+            with pytest.raises(RequestsUsedUp):
+                await quotas.count_request(ANN)
+        await one.begin_turn(ANN, "a")
+        await other.begin_turn(ANN, "b")
+        with pytest.raises(RateLimited):
+            await one.begin_turn(ANN, "c")
+        await other.end_turn(ANN, "a", tokens=10)
+        with pytest.raises(RateLimited, match="10 tokens a day"):
+            await one.begin_turn(ANN, "c")
+
+
+@needs_redis
+async def test_without_redis_each_process_counts_for_itself_until_it_is_back(
+    redis: RedisServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("quotas.backend.REST_SECONDS", 0)
+    async with AsyncExitStack() as stack:
+        quotas = await quotas_on(stack, redis.url, limit_requests_per_minute=3)
+        await quotas.count_request(ANN)
+        await redis.stop()
+        for _ in range(3):
+            await quotas.count_request(ANN)
+        with pytest.raises(RequestsUsedUp):
+            await quotas.count_request(ANN)
+        assert [record.getMessage().partition(":")[0] for record in caplog.records] == ["Redis cannot be reached"]
+        await redis.start()
+        [window] = await quotas.count_request(ANN)
+        assert window.remaining == 2
+
+
+@needs_redis
+async def test_redis_that_is_down_is_left_alone_for_a_moment(redis: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
+    async with AsyncExitStack() as stack:
+        quotas = await quotas_on(stack, redis.url, limit_requests_per_minute=100)
+        await redis.stop()
+        for _ in range(50):
+            await quotas.count_request(ANN)
+        assert len(caplog.records) == 1

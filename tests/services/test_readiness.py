@@ -1,0 +1,128 @@
+"""Readiness by itself: who is asked when, and who waits how long."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, aclosing
+
+import pytest
+
+from services import readiness as readiness
+from services.readiness import Part, Readiness
+
+NewReadiness = Callable[..., Awaitable[Readiness]]
+
+
+class Service:
+    """Something to ask: counts the questions, fails or hangs when it is told to."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.error: Exception | None = None
+        self.answering = asyncio.Event()
+        self.answering.set()
+
+    async def ask(self) -> None:
+        self.asked += 1
+        await self.answering.wait()
+        if self.error:
+            raise self.error
+
+
+@pytest.fixture
+async def new() -> AsyncIterator[NewReadiness]:
+    async with AsyncExitStack() as stack:
+
+        async def new(*parts: Part) -> Readiness:
+            return await stack.enter_async_context(aclosing(Readiness(parts)))
+
+        yield new
+
+
+async def test_callers_at_once_and_soon_after_share_one_question(new: NewReadiness) -> None:
+    service = Service()
+    service.answering.clear()
+    ready = await new(Part("store", service.ask))
+    callers = [asyncio.create_task(ready.failing()) for _ in range(50)]
+    await asyncio.sleep(0)
+    service.answering.set()
+    assert await asyncio.gather(*callers) == [[]] * 50
+    assert await ready.failing() == []
+    assert service.asked == 1
+
+
+@pytest.mark.parametrize("error", [None, ValueError("secret")])
+async def test_an_answer_counts_for_its_seconds(
+    new: NewReadiness, error: Exception | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(readiness, "monotonic", lambda: now)
+    service, slow = Service(), Service()
+    service.error = slow.error = error
+    ready = await new(Part("store", service.ask), Part("model", slow.ask, seconds=readiness.MODEL_FRESH_SECONDS))
+    for _ in range(24):
+        await ready.failing()
+        await ready.failing()
+        now += readiness.FRESH_SECONDS
+    assert (service.asked, slow.asked) == (24, 2)
+
+
+async def test_parts_that_fail_are_named_until_they_work(new: NewReadiness, caplog: pytest.LogCaptureFixture) -> None:
+    first, second, third = Service(), Service(), Service()
+    second.error, third.error = ConnectionError("refused by 10.0.0.4"), TimeoutError()
+    ready = await new(Part("first", first.ask), Part("second", second.ask, seconds=0), Part("third", third.ask, seconds=0))
+    assert await ready.failing() == ["second", "third"]
+    assert "not ready: second" in caplog.text
+    assert "ConnectionError" in caplog.text
+    second.error = None
+    assert await ready.failing() == ["third"]
+    third.error = None
+    assert await ready.failing() == []
+    assert ready.parts == ["first", "second", "third"]
+
+
+async def test_nobody_waits_for_a_part_that_hangs_and_its_answer_is_not_lost(
+    new: NewReadiness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readiness, "WAIT_SECONDS", 0.02)
+    hanging, working = Service(), Service()
+    hanging.answering.clear()
+    ready = await new(Part("store", hanging.ask), Part("model", working.ask))
+    started = time.perf_counter()
+    assert await asyncio.gather(*(ready.failing() for _ in range(10))) == [["store"]] * 10
+    assert await ready.failing() == ["store"]
+    assert time.perf_counter() - started < 1
+    hanging.answering.set()
+    monkeypatch.setattr(readiness, "WAIT_SECONDS", 5)
+    assert await ready.failing() == []
+    assert (hanging.asked, working.asked) == (1, 1)
+
+
+async def test_the_first_caller_to_leave_does_not_take_the_question_along(new: NewReadiness) -> None:
+    service = Service()
+    service.answering.clear()
+    ready = await new(Part("store", service.ask))
+    first, second = asyncio.create_task(ready.failing()), asyncio.create_task(ready.failing())
+    await asyncio.sleep(0)
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    service.answering.set()
+    assert await second == []
+    assert service.asked == 1
+
+
+async def test_closing_ends_a_question_that_hangs() -> None:
+    service = Service()
+    service.answering.clear()
+    part = Part("store", service.ask)
+    asking = part.asking()
+    await asyncio.sleep(0)
+    await Readiness([part]).aclose()
+    assert asking.cancelled()
+
+
+def test_the_wait_is_bounded_to_two_seconds() -> None:
+    assert readiness.WAIT_SECONDS == 2
+    assert readiness.MODEL_FRESH_SECONDS >= 60

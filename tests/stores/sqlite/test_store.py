@@ -1,0 +1,135 @@
+"""What only the SQLite store has: its file, its schema, its locks, and crashes of its process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sqlite3
+import sys
+from pathlib import Path
+
+import pytest
+
+import stores.sqlite.database
+from errors import StoreMisconfigured, StoreUnavailable
+from models import Owner
+from stores.sqlite.store import SqliteStore
+from tests.support.stores import SqliteBackend
+
+OWNER = Owner("acme", "ann")
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+async def test_a_kill_between_any_two_statements_leaves_all_or_nothing(tmp_path: Path) -> None:
+    command = (sys.executable, "-m", "tests.support.sqlite_crasher", str(tmp_path / "chat.db"))
+    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
+    output, _ = await process.communicate()
+    assert process.returncode == 0
+    runs = [json.loads(line) for line in output.splitlines()]
+    assert len(runs) > 10
+    seen = [run["found"] for run in runs]
+    assert all(found in ([], [[1, "interrupted"]], [[1, "completed"], [2, "completed"]]) for found in seen), seen
+    assert seen == sorted(seen, key=lambda found: (len(found), found))
+    assert seen[0] == []
+    assert [[1, "interrupted"]] in seen
+    assert (runs[-1]["killed"], seen[-1]) == (False, [[1, "completed"], [2, "completed"]])
+
+
+async def test_the_file_and_its_folder_are_made(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b" / "chat.db"
+    async with SqliteStore(path) as store:
+        await store.create_thread(OWNER, title=None, metadata={})
+    with sqlite3.connect(path) as db:
+        assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert db.execute("PRAGMA user_version").fetchone() == (len(stores.sqlite.database.MIGRATIONS),)
+    db.close()
+
+
+async def test_many_stores_may_open_a_new_file_at_once(tmp_path: Path) -> None:
+    stores = [SqliteStore(tmp_path / "chat.db") for _ in range(8)]
+    await asyncio.gather(*(store.__aenter__() for store in stores))
+    await asyncio.gather(*(store.create_thread(OWNER, title=None, metadata={}) for store in stores))
+    page = await stores[0].list_threads(OWNER, status=None, limit=100, cursor=None)
+    assert len(page.items) == 8
+    await asyncio.gather(*(store.__aexit__(None, None, None) for store in stores))
+
+
+async def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "chat.db"
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA user_version = 99")
+    db.close()
+    with pytest.raises(StoreMisconfigured):
+        async with SqliteStore(path):
+            pass
+
+
+async def test_what_is_no_database_is_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "chat.db"
+    path.write_bytes(b"not a database, but long enough to look at" * 100)
+    with pytest.raises(StoreMisconfigured):
+        async with SqliteStore(path):
+            pass
+    assert str(path) in caplog.text
+
+
+async def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreMisconfigured):
+        async with SqliteStore(tmp_path / "file" / "chat.db"):
+            pass
+
+
+async def test_a_locked_file_is_unavailable_and_does_not_block_the_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stores.sqlite.database, "LOCK_TIMEOUT_SECONDS", 0.2)
+    async with SqliteStore(tmp_path / "chat.db") as store:
+        thread = await store.create_thread(OWNER, title=None, metadata={})
+        other = sqlite3.connect(tmp_path / "chat.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        writing = asyncio.create_task(store.create_thread(OWNER, title=None, metadata={}))
+        ticks = 0
+        while not writing.done():
+            await asyncio.sleep(0.005)
+            ticks += 1
+        assert ticks > 5
+        with pytest.raises(StoreUnavailable):
+            await writing
+        assert await store.get_thread(OWNER, thread.id) == thread
+        other.execute("ROLLBACK")
+        other.close()
+        await store.create_thread(OWNER, title=None, metadata={})
+
+
+async def test_an_erasure_ends_only_when_the_log_could_be_emptied(tmp_path: Path) -> None:
+    async with SqliteStore(tmp_path / "chat.db") as store:
+        await store.create_thread(OWNER, title="Kilimanjaro", metadata={})
+        reader = sqlite3.connect(tmp_path / "chat.db", isolation_level=None)
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM threads").fetchall()
+        erasure = await store.begin_erasure(OWNER)
+        assert await store.erase_threads(OWNER, erasure.id, limit=1)
+        async with asyncio.timeout(2):
+            assert not await store.complete_erasure(OWNER, erasure.id)
+        assert (await store.get_erasure(OWNER, erasure.id)).status == "running"
+        reader.close()
+        assert await store.complete_erasure(OWNER, erasure.id)
+    assert "Kilimanjaro" not in await SqliteBackend(tmp_path / "chat.db").everything()
+
+
+async def test_a_database_of_an_earlier_version_is_brought_up_to_date(tmp_path: Path) -> None:
+    path = tmp_path / "chat.db"
+    for version in range(1, len(stores.sqlite.database.MIGRATIONS)):
+        path.unlink(missing_ok=True)
+        with sqlite3.connect(path) as db:
+            for script in stores.sqlite.database.MIGRATIONS[:version]:
+                db.executescript(script)
+            db.execute(f"PRAGMA user_version = {version}")
+        db.close()
+        async with SqliteStore(path) as store:
+            thread = await store.create_thread(OWNER, title=None, metadata={})
+            assert await store.list_thread_ids(OWNER, limit=1, after=None) == [thread.id]
+            await store.begin_erasure(OWNER)

@@ -1,0 +1,73 @@
+"""What is told of a turn: its span, its metrics, and whose lines its log lines are."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from opentelemetry.trace import Span
+
+from errors import TurnInterrupted
+from models import Message, Owner, Problem, TurnStatus
+from observability import log_context, metrics, spans
+from turns.event_log import TurnLog
+
+
+class ObservedTurn:
+    """A turn from the moment its message came; ``log`` is there once it has begun."""
+
+    def __init__(self, span: Span, *, stream: bool) -> None:
+        self.log: TurnLog | None = None
+        self._span = span
+        self._stream = stream
+        self._started = time.perf_counter()
+
+    def end(self) -> None:
+        """Record how the turn has ended, as its log tells; one that was refused has none."""
+        if self.log and self.log.replayed:
+            self._span.set_attribute("chat.turn.id", self.log.id)
+            metrics.turns_replayed.add(1)
+        elif self.log and self.log.result:
+            self._record(self.log, self.log.result)
+
+    def _record(self, log: TurnLog, outcome: Message | Problem) -> None:
+        status = _status(outcome)
+        failure = {"error.type": outcome.type} if isinstance(outcome, Problem) else {}
+        metrics.turns.add(1, {"chat.turn.status": status, **failure})
+        metrics.turn_duration.record(time.perf_counter() - self._started, {"chat.turn.status": status})
+        self._span.set_attributes({"chat.turn.status": status, "chat.tool_calls": log.tool_calls})
+        if isinstance(outcome, Problem):
+            spans.fail(self._span, outcome.type)
+        else:
+            self._span.set_attributes(_usage(outcome))
+        if self._stream and log.first_text_at is not None:
+            waited = log.first_text_at - self._started
+            metrics.time_to_first_text.record(waited)
+            self._span.set_attribute("chat.turn.time_to_first_text", waited)
+
+
+@contextmanager
+def observed_turn(owner: Owner, thread_id: str, turn_id: str, *, stream: bool) -> Iterator[ObservedTurn]:
+    """Record the body as a turn: one span, and metrics if it begins; one that is refused has a span with the reason."""
+    ids = {"chat.thread.id": thread_id, "chat.turn.id": turn_id, "chat.owner.hash": owner.hash}
+    log_context.bind(thread_id=thread_id, turn_id=turn_id, owner_hash=owner.hash)
+    with spans.recorded("chat.turn", ids) as span:
+        observed = ObservedTurn(span, stream=stream)
+        try:
+            yield observed
+        finally:
+            observed.end()
+
+
+def _usage(reply: Message) -> dict[str, int]:
+    """Return the tokens of all the turn's model calls; a cancelled turn does not know them."""
+    usage = reply.metadata.get("usage")
+    counts = usage if isinstance(usage, dict) else {}
+    return {f"gen_ai.usage.{name}": count for name, count in counts.items() if isinstance(count, int)}
+
+
+def _status(outcome: Message | Problem) -> TurnStatus:
+    if isinstance(outcome, Message):
+        return outcome.status
+    return "interrupted" if outcome.type == TurnInterrupted.type else "failed"
