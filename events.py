@@ -5,13 +5,12 @@ Every protocol and channel renders these; callers of the API see them as they ar
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, JsonValue, TypeAdapter
 
-from models import Message, Problem, Record, ResultOrError, Turn
+from models import Message, Problem, Record, ResultOrError
 
 
 class Event(Record):
@@ -99,25 +98,3 @@ def end_with(message: Message, *, id: int) -> MessageCompleted | TurnCancelled:
 def stored_events(items: Iterable[dict[str, Any]]) -> list[TurnEvent]:
     """Read events that :meth:`Event.to_json` wrote; kinds that a newer version has added are left out."""
     return [EVENT_ADAPTER.validate_python(item) for item in items if item["type"] in KNOWN_TYPES]
-
-
-@dataclass(frozen=True, slots=True)
-class EventBatch:
-    """Events of one turn that follow each other, and when they may be forgotten."""
-
-    thread_id: str
-    turn_id: str
-    events: Sequence[TurnEvent]
-    seconds_to_live: int
-
-
-@dataclass(frozen=True, slots=True)
-class TurnProgress:
-    """A turn, and its stored events behind the one that was asked for.
-
-    ``final_event_id`` is the number of the event that ended it; ``None`` while it runs and if its process died.
-    """
-
-    turn: Turn
-    events: Sequence[TurnEvent]
-    final_event_id: int | None

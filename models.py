@@ -9,10 +9,8 @@ import hashlib
 import math
 import re
 import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Generic, Literal, NamedTuple, Self, TypedDict, TypeVar
+from typing import Any, Literal, NamedTuple, Self, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -60,13 +58,6 @@ class Owner(NamedTuple):
     def hash(self) -> str:
         """The owner as 64 hex digits: safe in queries, predicates, partition keys and logs."""
         return hashlib.sha256(to_json([self.tenant, self.user])).hexdigest()
-
-
-class Owned(NamedTuple):
-    """Something of an owner's, by its id."""
-
-    owner: Owner
-    id: str
 
 
 class Record(BaseModel):
@@ -213,64 +204,6 @@ class Erasure(Record):
     ended_at: datetime | None = None
 
 
-class ThreadChanges(TypedDict, total=False):
-    """The fields of a thread that its owner may change; a missing key leaves the field as it is."""
-
-    title: str | None
-    metadata: Metadata
-    status: ThreadStatus
-
-
-@dataclass(frozen=True, slots=True)
-class Page(Generic[T]):
-    """A page of a list; ``next_cursor`` is ``None`` on the last one."""
-
-    items: list[T]
-    next_cursor: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class NewMessage:
-    """A user's message that asks for a turn. ``turn_id`` is new for every request: it also names the turn's lease."""
-
-    turn_id: str
-    content: str
-    metadata: Metadata
-    idempotency_key: str | None = None
-
-    @property
-    def fingerprint(self) -> str:
-        """What must be equal when an Idempotency-Key comes again: a hash of content and metadata."""
-        canonical = to_json([self.content, _sorted(self.metadata)])
-        return hashlib.sha256(canonical).hexdigest()
-
-
-@dataclass(frozen=True, slots=True)
-class StartedTurn:
-    """A turn that holds its thread's lease since ``started_at``.
-
-    ``message`` is the user's (status ``running``), ``history`` what came before it, oldest first, without it. The answer
-    will get the sequence number ``reply_seq``. ``attempt_of_existing`` says that the message was stored by an earlier attempt.
-    """
-
-    owner: Owner
-    thread: Thread
-    turn_id: str
-    message: Message
-    history: Sequence[Message]
-    reply_seq: int
-    started_at: datetime
-    attempt_of_existing: bool
-    idempotency_key: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class ReplayedTurn:
-    """The Idempotency-Key's turn has completed before: here is its answer."""
-
-    message: Message
-
-
 def new_id(prefix: Literal["thread", "turn", "erasure"]) -> str:
     """Return a new random id, such as ``thread_`` and 32 hex digits."""
     return f"{prefix}_{uuid.uuid4().hex}"
@@ -318,11 +251,3 @@ def preview(content: str) -> str:
     """Return a message's content as one short line."""
     line = " ".join(content[: PREVIEW_LENGTH * 4].split())
     return line if len(line) <= PREVIEW_LENGTH else line[: PREVIEW_LENGTH - 1] + "…"
-
-
-def _sorted(value: JsonValue | Mapping[str, JsonValue]) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _sorted(value[key]) for key in sorted(value)}
-    if isinstance(value, list):
-        return [_sorted(item) for item in value]
-    return value

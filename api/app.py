@@ -29,7 +29,8 @@ from quotas.quotas import Quotas
 from services.lazy import Background
 from services.readiness import MODEL_FRESH_SECONDS, Part, Readiness
 from settings import Settings
-from stores.contract import ThreadStore, open_store
+from stores.contract import ThreadStore
+from stores.open import open_store
 from turns.service import Turns
 
 if TYPE_CHECKING:

@@ -22,7 +22,8 @@ from api.streaming import SILENCE_SECONDS, flowing_response
 from api.turn_errors import TURN_ERRORS
 from errors import ChatError, InvalidRequest, StoreUnavailable, ThreadNotFound, TurnInProgress
 from events import MessageDelta, ToolCompleted, ToolStarted, TurnEvent, TurnFailed, TurnStarted
-from models import NewMessage, Owner, Problem, new_id
+from models import Owner, Problem, new_id
+from stores.types import NewMessage
 from turns.event_log import TurnLog
 
 QUESTIONS_AT_ONCE = 5

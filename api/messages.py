@@ -17,7 +17,8 @@ from api.schemas import MessageCreate, MessageList
 from api.streaming import SILENCE_SECONDS, described, events_response
 from api.turn_errors import TURN_ERRORS
 from errors import IdempotencyKeyReused, InvalidCursor, InvalidRequest, NotAcceptable, StoreUnavailable, ThreadNotFound
-from models import MESSAGE_ID_PATTERN, Message, NewMessage, Order, Problem, message_seq, new_id
+from models import MESSAGE_ID_PATTERN, Message, Order, Problem, message_seq, new_id
+from stores.types import NewMessage
 from turns.event_log import TurnLog
 
 router = APIRouter(prefix="/api/threads/{thread_id}/messages", tags=["messages"], route_class=JsonRoute)

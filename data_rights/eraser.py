@@ -9,8 +9,9 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Self
 
-from models import Erasure, Owned, Owner, utcnow
+from models import Erasure, Owner, utcnow
 from stores.contract import ThreadStore
+from stores.types import Owned
 
 Forget = Callable[[Owner], Awaitable[None]]
 """Deletes what is kept about an owner outside of the thread store. Called at least once an erasure; again is safe."""

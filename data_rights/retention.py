@@ -11,8 +11,9 @@ from types import TracebackType
 from typing import Self
 
 from errors import ThreadNotFound
-from models import Owned, utcnow
+from models import utcnow
 from stores.contract import ThreadStore
+from stores.types import Owned
 
 SWEEP_EVERY_SECONDS = 3600.0
 # Then it stops, and goes on with the next sweep: on Azure, a function that takes too long costs the process its life.

@@ -14,7 +14,7 @@ from doctor.findings import Finding
 from models import utcnow
 from quotas.backend import open_quota_backend
 from settings import Settings
-from stores.contract import open_store
+from stores.open import open_store
 from tools import open_tools
 from tools.knowledge_base import FOLDER, read_articles
 

@@ -1,43 +1,17 @@
-"""The thread store's contract: its protocol, and how to open one.
+"""The thread store's contract: what each method promises; ``tests/stores/contract`` holds every store to it.
 
-Two stores keep it: ``cosmos_store.CosmosStore`` (production) and ``sqlite_store.SqliteStore`` (embedded). What each method
-promises stands here; ``tests/stores/contract/test_threads.py`` holds both to it.
+Two stores keep it: ``stores/cosmos`` (production) and ``stores/sqlite`` (embedded).
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from errors import InvalidCursor
-from events import EventBatch, TurnProgress
-from models import (
-    Erasure,
-    Feedback,
-    Message,
-    Metadata,
-    NewMessage,
-    Order,
-    Owned,
-    Owner,
-    Page,
-    ReplayedTurn,
-    StartedTurn,
-    Thread,
-    ThreadChanges,
-    ThreadStatus,
-    Turn,
-    UserState,
-    timestamp,
-)
-
-if TYPE_CHECKING:
-    from settings import Settings
+from models import Erasure, Feedback, Message, Metadata, Order, Owner, Thread, ThreadStatus, Turn, UserState
+from stores.types import EventBatch, NewMessage, Owned, Page, ReplayedTurn, StartedTurn, ThreadChanges, TurnProgress
 
 RECEIPT_DAYS = 30
 
@@ -230,42 +204,3 @@ class ThreadStore(AbstractAsyncContextManager["ThreadStore"], Protocol):
         Also those whose deletion was stopped half-way. Some may have become active meanwhile: delete them with
         ``idle_since``.
         """
-
-
-def open_store(settings: Settings) -> ThreadStore:
-    """Make the store that the settings ask for: Cosmos DB if ``COSMOS_ENDPOINT`` is set, else SQLite in ``DATA_DIR``."""
-    if settings.cosmos_endpoint:
-        from cosmos_store import CosmosStore
-
-        return CosmosStore(
-            settings.cosmos_endpoint,
-            database=settings.cosmos_database,
-            key=settings.cosmos_key.get_secret_value() if settings.cosmos_key else None,
-        )
-    from stores.sqlite.store import SqliteStore
-
-    return SqliteStore(settings.data_dir / "chat.db")
-
-
-def sort_key(updated_at: datetime, thread_id: str) -> str:
-    """Return the text by which threads are listed: last activity, then id, so that no two are equal."""
-    return f"{timestamp(updated_at)}/{thread_id}"
-
-
-def encode_cursor(key: str) -> str:
-    """Make the opaque cursor that continues a list of threads behind the row with this sort key."""
-    return base64.urlsafe_b64encode(key.encode()).decode().rstrip("=")
-
-
-def decode_cursor(cursor: str) -> str:
-    """Return the sort key in a cursor.
-
-    :raises InvalidCursor: if it holds none.
-    """
-    try:
-        key = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode("ascii")
-    except (binascii.Error, ValueError) as error:
-        raise InvalidCursor from error
-    if not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z/thread_[0-9a-f]{32}", key):
-        raise InvalidCursor
-    return key

@@ -22,9 +22,10 @@ from errors import (
     TurnInProgress,
     TurnInterrupted,
 )
-from models import MAX_COMMENT, Feedback, Message, NewMessage, Problem, Rating, Units, new_id, utcnow
+from models import MAX_COMMENT, Feedback, Message, Problem, Rating, Units, new_id, utcnow
 from settings import Settings
 from stores.contract import ThreadStore
+from stores.types import NewMessage
 from teams.activity import Incoming, is_mentioned, message_text, recipient_id
 from teams.clock import Clock
 from teams.conversations import Claim, Conversations

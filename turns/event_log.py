@@ -10,7 +10,8 @@ from pydantic import JsonValue
 
 from agent.citations import cited
 from events import FinalEvent, MessageDelta, ToolCompleted, ToolStarted, TurnEvent, TurnFailed, end_with
-from models import Citation, Message, Problem, ReplayedTurn, ToolCall
+from models import Citation, Message, Problem, ToolCall
+from stores.types import ReplayedTurn
 
 
 class TurnLog:

@@ -8,8 +8,9 @@ from contextlib import suppress
 from contextvars import Context
 from dataclasses import dataclass
 
-from events import EventBatch, FinalEvent
+from events import FinalEvent
 from stores.contract import ThreadStore
+from stores.types import EventBatch
 from turns.event_log import TurnLog
 
 SAVE_SECONDS = 1.0

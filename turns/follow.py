@@ -8,9 +8,10 @@ import time
 from collections.abc import AsyncIterator, Sequence
 
 from errors import ChatError, StoreUnavailable, TurnInterrupted
-from events import FinalEvent, TurnEvent, TurnFailed, TurnProgress, end_with
+from events import FinalEvent, TurnEvent, TurnFailed, end_with
 from models import Owner, Problem, Turn, utcnow
 from stores.contract import ThreadStore
+from stores.types import TurnProgress
 
 POLL_SECONDS = 0.5
 # How long after a turn's end its last events may still be on their way to the store.

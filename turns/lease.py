@@ -8,8 +8,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from errors import ChatError, LeaseLost
-from models import StartedTurn
 from stores.contract import ThreadStore
+from stores.types import StartedTurn
 
 RENEWALS_PER_LEASE = 3
 # How often the store is asked whether the turn was cancelled through another process.

@@ -15,21 +15,10 @@ from pydantic import JsonValue
 
 from errors import Busy, ChatError, InternalError, LeaseLost, StoreUnavailable, TurnInterrupted, TurnTimeout
 from events import TurnEvent, TurnFailed, TurnStarted
-from models import (
-    Message,
-    Metadata,
-    NewMessage,
-    Owner,
-    Problem,
-    ReplayedTurn,
-    StartedTurn,
-    Turn,
-    TurnStatus,
-    message_id,
-    utcnow,
-)
+from models import Message, Metadata, Owner, Problem, Turn, TurnStatus, message_id, utcnow
 from observability import metrics
 from stores.contract import ThreadStore
+from stores.types import NewMessage, ReplayedTurn, StartedTurn
 from turns.event_log import Answer, TurnLog, replay
 from turns.event_writer import EventKeeper
 from turns.follow import stored_batches

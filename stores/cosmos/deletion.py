@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from errors import ThreadNotFound
-from models import Owned, Owner, utcnow
+from models import Owner, utcnow
 from stores.cosmos.container import CosmosContainer, Operation, Refused, delete
 from stores.cosmos.documents import ThreadDocument
 from stores.cosmos.patch import changes, condition, less_than, thread_changes
+from stores.types import Owned
 
 CONTENTS_BATCH = 50
 CONTENTS = f"SELECT TOP {CONTENTS_BATCH} c.id FROM c WHERE c.type IN ('message', 'turn', 'key', 'events')"  # noqa: S608 - our own number
@@ -33,7 +34,7 @@ class CosmosDeletion:
         self._threads = threads
 
     async def delete(self, owner: Owner, thread_id: str, idle_since: datetime | None) -> bool:
-        """Do what :meth:`store.ThreadStore.delete_thread` promises."""
+        """Do what :meth:`ThreadStore.delete_thread` promises."""
         if idle_since is None:
             await self._mark(owner, thread_id)
         elif not await self._mark_if_idle(owner, thread_id, idle_since):
@@ -63,7 +64,7 @@ class CosmosDeletion:
         await self._delete_document(thread_id)
 
     async def idle(self, since: datetime, limit: int) -> list[Owned]:
-        """Do what :meth:`store.ThreadStore.idle_threads` promises."""
+        """Do what :meth:`ThreadStore.idle_threads` promises."""
         moments = {STOPPED: utcnow() - STOPPED_AFTER, IDLE: since}
         found: dict[str, Owned] = {}
         for sql, moment in moments.items():

@@ -14,22 +14,9 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from errors import ThreadNotFound, TurnInterrupted
-from models import (
-    Message,
-    Metadata,
-    NewMessage,
-    Owner,
-    Problem,
-    Record,
-    StartedTurn,
-    Thread,
-    ThreadStatus,
-    Turn,
-    TurnStatus,
-    message_id,
-    utcnow,
-)
-from stores.contract import sort_key
+from models import Message, Metadata, Owner, Problem, Record, Thread, ThreadStatus, Turn, TurnStatus, message_id, utcnow
+from stores.cursors import sort_key
+from stores.types import NewMessage, StartedTurn
 
 Document = dict[str, Any]
 

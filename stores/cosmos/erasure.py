@@ -10,13 +10,14 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from errors import ErasureNotFound, StoreUnavailable
-from models import Erasure, Owned, Owner, Record, new_id, utcnow
+from models import Erasure, Owner, Record, new_id, utcnow
 from stores.contract import RECEIPT_DAYS
 from stores.cosmos.container import CosmosContainer, Operation, Refused, create, delete_unchanged, patch
 from stores.cosmos.deletion import CosmosDeletion
 from stores.cosmos.documents import Document, ThreadDocument, row_document
 from stores.cosmos.patch import changes, condition
 from stores.cosmos.user_states import USER_STATE_ID
+from stores.types import Owned
 
 RUNNING_ID = "erasure"
 ROUNDS = 8
@@ -57,7 +58,7 @@ class CosmosErasures:
         self._deletion = deletion
 
     async def begin(self, owner: Owner) -> Erasure:
-        """Do what :meth:`store.ThreadStore.begin_erasure` promises."""
+        """Do what :meth:`ThreadStore.begin_erasure` promises."""
         new = RunningErasure(
             owner_id=owner.hash,
             erasure_id=new_id("erasure"),
@@ -80,7 +81,7 @@ class CosmosErasures:
         raise StoreUnavailable
 
     async def get(self, owner: Owner, erasure_id: str) -> Erasure:
-        """Do what :meth:`store.ThreadStore.get_erasure` promises."""
+        """Do what :meth:`ThreadStore.get_erasure` promises."""
         running = await self._threads.read(owner.hash, RUNNING_ID)
         if running and running["erasure_id"] == erasure_id:
             return RunningErasure.model_validate(running).erasure
@@ -90,7 +91,7 @@ class CosmosErasures:
         return Erasure.model_validate(receipt)
 
     async def erase(self, owner: Owner, erasure_id: str, limit: int) -> bool:
-        """Do what :meth:`store.ThreadStore.erase_threads` promises."""
+        """Do what :meth:`ThreadStore.erase_threads` promises."""
         if await self._heartbeat(owner, erasure_id) is None:
             return False
         rows = await self._threads.query(owner.hash, ROWS, limit=limit)
@@ -102,7 +103,7 @@ class CosmosErasures:
         return await self._erase_rowless(owner, limit)
 
     async def complete(self, owner: Owner, erasure_id: str) -> bool:
-        """Do what :meth:`store.ThreadStore.complete_erasure` promises."""
+        """Do what :meth:`ThreadStore.complete_erasure` promises."""
         # This write also makes what follows see all that other processes have stored before it.
         found = await self._heartbeat(owner, erasure_id)
         if found is None:
@@ -119,7 +120,7 @@ class CosmosErasures:
         return True
 
     async def abandoned(self, silent_since: datetime) -> list[Owned]:
-        """Do what :meth:`store.ThreadStore.abandoned_erasures` promises."""
+        """Do what :meth:`ThreadStore.abandoned_erasures` promises."""
         rows = await self._threads.query_everywhere(RUNNING, limit=MAX_ROWS, id=RUNNING_ID)
         running = [RunningErasure.model_validate(row) for row in rows]
         silent = [each for each in running if each.heartbeat < silent_since.timestamp()]

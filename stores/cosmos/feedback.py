@@ -16,7 +16,7 @@ class CosmosFeedback:
         self._messages = messages
 
     async def set(self, owner: Owner, thread_id: str, message_id: str, feedback: Feedback | None) -> Message:
-        """Do what :meth:`store.ThreadStore.set_feedback` promises."""
+        """Do what :meth:`ThreadStore.set_feedback` promises."""
         thread = the_owners(owner, thread_id, await self._messages.read(thread_id, thread_id))
         if message_seq(thread_id, message_id) is None:
             raise MessageNotFound(message_id)

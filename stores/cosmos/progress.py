@@ -9,11 +9,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from pydantic_core import from_json
 
 from errors import LeaseLost, StoreUnavailable, ThreadNotFound, TurnEnded, TurnNotFound
-from events import EventBatch, TurnEvent, TurnProgress, stored_events
-from models import Message, Owner, StartedTurn, Turn, message_id
+from events import TurnEvent, stored_events
+from models import Message, Owner, Turn, message_id
 from stores.cosmos.container import CosmosContainer, Refused, create, read, together
 from stores.cosmos.documents import Document, Lease, ThreadDocument, TurnDocument, the_owners
 from stores.cosmos.patch import changes, condition
+from stores.types import EventBatch, StartedTurn, TurnProgress
 
 # By id, which Cosmos DB indexes always: it ends with the number of the document's last event.
 EVENTS = "SELECT c.events FROM c WHERE c.id > @after AND c.id <= @end ORDER BY c.id"
@@ -31,7 +32,7 @@ class CosmosProgress:
         self._end_expired = end_expired
 
     async def request_cancel(self, owner: Owner, thread_id: str, turn_id: str) -> None:
-        """Do what :meth:`store.ThreadStore.request_cancel` promises."""
+        """Do what :meth:`ThreadStore.request_cancel` promises."""
         holds = condition(owner_hash=owner.hash, deleting=False, lease__turn_id=turn_id)
         try:
             found = await self._messages.patch(thread_id, thread_id, changes(lease__cancel_requested=True), holds)
@@ -43,7 +44,7 @@ class CosmosProgress:
             raise TurnEnded
 
     async def is_cancel_requested(self, turn: StartedTurn) -> bool:
-        """Do what :meth:`store.ThreadStore.is_cancel_requested` promises."""
+        """Do what :meth:`ThreadStore.is_cancel_requested` promises."""
         found = await self._messages.read(turn.thread.id, turn.thread.id)
         lease = ThreadDocument.model_validate(found).lease if found else None
         if lease is None or lease.turn_id != turn.turn_id:
@@ -51,13 +52,13 @@ class CosmosProgress:
         return lease.cancel_requested
 
     async def save_events(self, batches: Sequence[EventBatch]) -> None:
-        """Do what :meth:`store.ThreadStore.save_events` promises."""
+        """Do what :meth:`ThreadStore.save_events` promises."""
         for outcome in await asyncio.gather(*map(self._save, batches), return_exceptions=True):
             if outcome is not None:
                 raise outcome
 
     async def list_turns(self, owner: Owner, thread_id: str, limit: int, after: str | None) -> list[Turn]:
-        """Do what :meth:`store.ThreadStore.list_turns` promises."""
+        """Do what :meth:`ThreadStore.list_turns` promises."""
         thread, rows = await together(
             self._messages.read(thread_id, thread_id),
             self._messages.query(thread_id, TURNS, limit=limit, after=after or ""),
@@ -66,7 +67,7 @@ class CosmosProgress:
         return [TurnDocument.model_validate(row).turn for row in rows]
 
     async def get(self, owner: Owner, thread_id: str, turn_id: str, after: int | None) -> TurnProgress:
-        """Do what :meth:`store.ThreadStore.get_progress` promises."""
+        """Do what :meth:`ThreadStore.get_progress` promises."""
         for _ in range(LOOKS):
             progress = await self._look(owner, thread_id, turn_id, after)
             if progress:

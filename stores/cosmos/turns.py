@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from errors import IdempotencyKeyReused, LeaseLost, StoreUnavailable, TurnInProgress
-from models import Message, NewMessage, Owner, ReplayedTurn, StartedTurn, message_id, preview, utcnow
+from models import Message, Owner, message_id, preview, utcnow
 from stores.cosmos.container import CosmosContainer, Operation, Refused, create, patch, replace, together
 from stores.cosmos.documents import (
     Document,
@@ -28,6 +28,7 @@ from stores.cosmos.documents import (
     turn_document,
 )
 from stores.cosmos.patch import changes, condition, less_than, thread_changes, unleased
+from stores.types import NewMessage, ReplayedTurn, StartedTurn
 
 ROUNDS = 8
 HISTORY = "SELECT TOP @limit * FROM c WHERE c.type = 'message' ORDER BY c.seq DESC"
@@ -76,7 +77,7 @@ class CosmosTurns:
         self._refresh_row = refresh_row
 
     async def begin(self, request: Request, history_limit: int) -> StartedTurn | ReplayedTurn:
-        """Do what :meth:`store.ThreadStore.begin_turn` promises."""
+        """Do what :meth:`ThreadStore.begin_turn` promises."""
         # One more with a key: the message of an earlier attempt may be among the latest, and is not its own history.
         limit = history_limit + (request.key_id is not None) if history_limit else 0
         taken, latest = await together(self._lease_for_new(request), self._latest(request.thread_id, limit))
@@ -103,7 +104,7 @@ class CosmosTurns:
         )
 
     async def renew(self, turn: StartedTurn, lease_seconds: float) -> None:
-        """Do what :meth:`store.ThreadStore.renew_lease` promises."""
+        """Do what :meth:`ThreadStore.renew_lease` promises."""
         until = changes(lease__until=utcnow().timestamp() + lease_seconds)
         try:
             await self._messages.patch(turn.thread.id, turn.thread.id, until, condition(lease__turn_id=turn.turn_id))
@@ -111,7 +112,7 @@ class CosmosTurns:
             raise LeaseLost from refused
 
     async def commit(self, turn: StartedTurn, message: Message, reply: Message | None, final_event_id: int) -> None:
-        """Do what :meth:`store.ThreadStore.commit_turn` promises."""
+        """Do what :meth:`ThreadStore.commit_turn` promises."""
         for _ in range(ROUNDS):
             try:
                 results = await self._messages.batch(turn.thread.id, _commit_batch(turn, message, reply, final_event_id))

@@ -19,12 +19,12 @@ class CosmosUserStates:
         self._threads = threads
 
     async def get(self, owner: Owner) -> UserState:
-        """Do what :meth:`store.ThreadStore.get_user_state` promises."""
+        """Do what :meth:`ThreadStore.get_user_state` promises."""
         found = await self._threads.read(owner.hash, USER_STATE_ID)
         return _state(found) if found else UserState()
 
     async def put(self, owner: Owner, state: UserState) -> UserState:
-        """Do what :meth:`store.ThreadStore.put_user_state` promises."""
+        """Do what :meth:`ThreadStore.put_user_state` promises."""
         document = {
             **state.model_dump(mode="json"),
             "id": USER_STATE_ID,

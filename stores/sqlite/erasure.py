@@ -1,4 +1,4 @@
-"""Erasures and idle threads in SQLite. Each function is part of one transaction."""
+"""Erasures in SQLite. Each function is part of one transaction."""
 
 from __future__ import annotations
 
@@ -6,34 +6,15 @@ import sqlite3
 from datetime import datetime, timedelta
 from typing import Any
 
-from errors import ErasureNotFound, ThreadNotFound
-from models import Erasure, Owned, Owner, new_id, utcnow
+from errors import ErasureNotFound
+from models import Erasure, Owner, new_id, utcnow
 from stores.contract import RECEIPT_DAYS
-from stores.sqlite.rows import moment
-
-IDLE = "updated_at < :since AND (lease_until IS NULL OR lease_until < min(:since, :now))"
-
-
-def delete_thread(db: sqlite3.Connection, owner: Owner, thread_id: str, idle_since: datetime | None) -> bool:
-    """Do what :meth:`store.ThreadStore.delete_thread` promises; what belongs to the thread goes with its row."""
-    mine = "id = :id AND owner = :owner"
-    values = {"id": thread_id, "owner": owner.hash, **_times(idle_since)}
-    # Neither condition holds any value.
-    if db.execute(f"DELETE FROM threads WHERE {mine}" + (f" AND {IDLE}" if idle_since else ""), values).rowcount:  # noqa: S608
-        return True
-    if db.execute(f"SELECT 1 FROM threads WHERE {mine}", values).fetchone():  # noqa: S608
-        return False
-    raise ThreadNotFound(thread_id)
-
-
-def idle_threads(db: sqlite3.Connection, since: datetime, limit: int) -> list[Owned]:
-    """Do what :meth:`store.ThreadStore.idle_threads` promises; a deletion here is never half done."""
-    sql = f"SELECT id, tenant, user FROM threads WHERE {IDLE} LIMIT :limit"  # noqa: S608 - holds no value
-    return [_owned(row) for row in db.execute(sql, {"limit": limit, **_times(since)})]
+from stores.sqlite.rows import moment, owned
+from stores.types import Owned
 
 
 def begin_erasure(db: sqlite3.Connection, owner: Owner) -> Erasure:
-    """Do what :meth:`store.ThreadStore.begin_erasure` promises; receipts that have expired go."""
+    """Do what :meth:`ThreadStore.begin_erasure` promises; receipts that have expired go."""
     now = utcnow().timestamp()
     db.execute("DELETE FROM erasures WHERE ended_at <= ?", (_receipts_since(),))
     db.execute(
@@ -46,7 +27,7 @@ def begin_erasure(db: sqlite3.Connection, owner: Owner) -> Erasure:
 
 
 def get_erasure(db: sqlite3.Connection, owner: Owner, erasure_id: str) -> Erasure:
-    """Do what :meth:`store.ThreadStore.get_erasure` promises."""
+    """Do what :meth:`ThreadStore.get_erasure` promises."""
     sql = "SELECT * FROM erasures WHERE id = ? AND owner = ? AND (ended_at IS NULL OR ended_at > ?)"
     row = db.execute(sql, (erasure_id, owner.hash, _receipts_since())).fetchone()
     if row is None:
@@ -55,7 +36,7 @@ def get_erasure(db: sqlite3.Connection, owner: Owner, erasure_id: str) -> Erasur
 
 
 def erase_threads(db: sqlite3.Connection, owner: Owner, erasure_id: str, limit: int) -> bool:
-    """Do what :meth:`store.ThreadStore.erase_threads` promises."""
+    """Do what :meth:`ThreadStore.erase_threads` promises."""
     some = "SELECT id FROM threads WHERE owner = ? LIMIT ?"
     running = "UPDATE erasures SET heartbeat = ? WHERE id = ? AND owner = ? AND status = 'running'"
     if not db.execute(running, (utcnow().timestamp(), erasure_id, owner.hash)).rowcount:
@@ -67,7 +48,7 @@ def erase_threads(db: sqlite3.Connection, owner: Owner, erasure_id: str, limit: 
 
 
 def complete_erasure(db: sqlite3.Connection, owner: Owner, erasure_id: str) -> bool:
-    """Do what :meth:`store.ThreadStore.complete_erasure` promises."""
+    """Do what :meth:`ThreadStore.complete_erasure` promises."""
     left = "SELECT 1 FROM threads WHERE owner = :owner UNION ALL SELECT 1 FROM user_states WHERE owner = :owner"
     if db.execute(left, {"owner": owner.hash}).fetchone():
         return False
@@ -80,21 +61,13 @@ def complete_erasure(db: sqlite3.Connection, owner: Owner, erasure_id: str) -> b
 
 
 def abandoned_erasures(db: sqlite3.Connection, silent_since: datetime) -> list[Owned]:
-    """Do what :meth:`store.ThreadStore.abandoned_erasures` promises."""
+    """Do what :meth:`ThreadStore.abandoned_erasures` promises."""
     sql = "SELECT id, tenant, user FROM erasures WHERE status = 'running' AND heartbeat < ?"
-    return [_owned(row) for row in db.execute(sql, (silent_since.timestamp(),))]
-
-
-def _times(since: datetime | None) -> dict[str, float]:
-    return {"since": since.timestamp(), "now": utcnow().timestamp()} if since else {}
+    return [owned(row) for row in db.execute(sql, (silent_since.timestamp(),))]
 
 
 def _receipts_since() -> float:
     return (utcnow() - timedelta(days=RECEIPT_DAYS)).timestamp()
-
-
-def _owned(row: Any) -> Owned:
-    return Owned(Owner(row["tenant"], row["user"]), row["id"])
 
 
 def _as_erasure(row: Any) -> Erasure:

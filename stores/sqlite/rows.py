@@ -6,11 +6,11 @@ import sqlite3
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 
-from errors import MessageNotFound, NotAnAnswer, ThreadNotFound
-from models import Feedback, Message, Owner, Thread, message_seq, utcnow
-from stores.contract import sort_key
+from errors import ThreadNotFound
+from models import Message, Owner, Thread, utcnow
+from stores.types import Owned
 
 
 def thread_row(db: sqlite3.Connection, owner: Owner, thread_id: str) -> Any:
@@ -38,30 +38,18 @@ def as_thread(row: Any) -> Thread:
     )
 
 
-def insert_thread(db: sqlite3.Connection, owner: Owner, thread: Thread) -> None:
-    """Store a new, empty thread."""
-    db.execute(
-        "INSERT INTO threads (id, owner, tenant, user, title, status, metadata, created_at, updated_at, sort, last_seq) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
-        (
-            thread.id,
-            owner.hash,
-            owner.tenant,
-            owner.user,
-            thread.title,
-            thread.status,
-            to_json(thread.metadata).decode(),
-            thread.created_at.timestamp(),
-            thread.updated_at.timestamp(),
-            sort_key(thread.updated_at, thread.id),
-        ),
-    )
-
-
 def find_message(db: sqlite3.Connection, thread_id: str, seq: int) -> Message | None:
     """Return the thread's message at a place, if there is one."""
     row = db.execute("SELECT record FROM messages WHERE thread_id = ? AND seq = ?", (thread_id, seq)).fetchone()
     return Message.model_validate_json(row["record"]) if row else None
+
+
+def stored_message(db: sqlite3.Connection, thread_id: str, seq: int) -> Message:
+    """Return the thread's message at a place where there must be one."""
+    message = find_message(db, thread_id, seq)
+    if message is None:
+        raise LookupError(f"message {seq} of {thread_id} is missing")
+    return message
 
 
 def put_message(db: sqlite3.Connection, message: Message) -> None:
@@ -72,20 +60,6 @@ def put_message(db: sqlite3.Connection, message: Message) -> None:
     )
 
 
-def set_feedback(db: sqlite3.Connection, owner: Owner, thread_id: str, message_id: str, feedback: Feedback | None) -> Message:
-    """Do what :meth:`store.ThreadStore.set_feedback` promises, as part of one transaction."""
-    thread_row(db, owner, thread_id)
-    seq = message_seq(thread_id, message_id)
-    message = find_message(db, thread_id, seq) if seq else None
-    if message is None:
-        raise MessageNotFound(message_id)
-    if message.role != "assistant":
-        raise NotAnAnswer(message_id)
-    message = message.model_copy(update={"feedback": feedback})
-    put_message(db, message)
-    return message
-
-
 def moment(seconds: float) -> datetime:
     """Return the time that is stored as seconds since the epoch."""
     return datetime.fromtimestamp(seconds, UTC)
@@ -94,3 +68,8 @@ def moment(seconds: float) -> datetime:
 def not_before(seconds: float) -> datetime:
     """Return the time now, or the later one that another process's clock has left."""
     return max(utcnow(), moment(seconds))
+
+
+def owned(row: Any) -> Owned:
+    """Return what a row belongs to, by its id."""
+    return Owned(Owner(row["tenant"], row["user"]), row["id"])

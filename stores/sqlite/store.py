@@ -13,38 +13,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from pydantic_core import to_json
 from typing_extensions import override
 
-from events import EventBatch, TurnProgress
-from models import (
-    Erasure,
-    Feedback,
-    Message,
-    Metadata,
-    NewMessage,
-    Order,
-    Owned,
-    Owner,
-    Page,
-    ReplayedTurn,
-    StartedTurn,
-    Thread,
-    ThreadChanges,
-    ThreadStatus,
-    Turn,
-    UserState,
-    new_thread,
-    utcnow,
-)
-from stores.contract import ThreadStore, decode_cursor, encode_cursor, sort_key
-from stores.sqlite import erasure, turns, user_states
+from models import Erasure, Feedback, Message, Metadata, Order, Owner, Thread, ThreadStatus, Turn, UserState
+from stores.contract import ThreadStore
+from stores.sqlite import deletion, erasure, messages, progress, threads, turns, user_states
 from stores.sqlite.database import SqliteDatabase
-from stores.sqlite.rows import as_thread, insert_thread, not_before, set_feedback, thread_row
+from stores.sqlite.feedback import set_feedback
+from stores.sqlite.rows import as_thread, thread_row
+from stores.types import EventBatch, NewMessage, Owned, Page, ReplayedTurn, StartedTurn, ThreadChanges, TurnProgress
 
 
 class SqliteStore(ThreadStore):
-    """:class:`store.ThreadStore` in the SQLite file ``path``; its folder is made if it is missing."""
+    """:class:`ThreadStore` in the SQLite file ``path``; its folder is made if it is missing."""
 
     def __init__(self, path: Path) -> None:
         self._database = SqliteDatabase(path)
@@ -66,9 +47,7 @@ class SqliteStore(ThreadStore):
 
     @override
     async def create_thread(self, owner: Owner, *, title: str | None, metadata: Metadata) -> Thread:
-        thread = new_thread(title=title, metadata=metadata)
-        await self._database.write(lambda db: insert_thread(db, owner, thread))
-        return thread
+        return await self._database.write(lambda db: threads.create_thread(db, owner, title, metadata))
 
     @override
     async def get_thread(self, owner: Owner, thread_id: str) -> Thread:
@@ -76,71 +55,29 @@ class SqliteStore(ThreadStore):
 
     @override
     async def list_threads(self, owner: Owner, *, status: ThreadStatus | None, limit: int, cursor: str | None) -> Page[Thread]:
-        before = decode_cursor(cursor) if cursor else "~"
-        query = "SELECT * FROM threads WHERE owner = ? AND sort < ? AND (? IS NULL OR status = ?) ORDER BY sort DESC LIMIT ?"
-        rows = await self._database.read(
-            lambda db: db.execute(query, (owner.hash, before, status, status, limit + 1)).fetchall()
-        )
-        page = rows[:limit]
-        return Page([as_thread(row) for row in page], encode_cursor(page[-1]["sort"]) if len(rows) > limit else None)
+        return await self._database.read(lambda db: threads.list_threads(db, owner, status, limit, cursor))
 
     @override
     async def update_thread(self, owner: Owner, thread_id: str, changes: ThreadChanges) -> Thread:
-        def update(db: sqlite3.Connection) -> Thread:
-            row = thread_row(db, owner, thread_id)
-            thread = as_thread(row).model_copy(update={**changes, "updated_at": not_before(row["updated_at"])})
-            db.execute(
-                "UPDATE threads SET title = ?, status = ?, metadata = ?, updated_at = ?, sort = ? WHERE id = ?",
-                (
-                    thread.title,
-                    thread.status,
-                    to_json(thread.metadata).decode(),
-                    thread.updated_at.timestamp(),
-                    sort_key(thread.updated_at, thread_id),
-                    thread_id,
-                ),
-            )
-            return thread
-
-        return await self._database.write(update)
+        return await self._database.write(lambda db: threads.update_thread(db, owner, thread_id, changes))
 
     @override
     async def list_thread_ids(self, owner: Owner, *, limit: int, after: str | None) -> list[str]:
-        query = "SELECT id FROM threads WHERE owner = ? AND id > ? ORDER BY id LIMIT ?"
-        rows = await self._database.read(lambda db: db.execute(query, (owner.hash, after or "", limit)).fetchall())
-        return [row["id"] for row in rows]
+        return await self._database.read(lambda db: threads.list_thread_ids(db, owner, limit, after))
 
     @override
     async def delete_thread(self, owner: Owner, thread_id: str, *, idle_since: datetime | None = None) -> bool:
-        return await self._database.write(lambda db: erasure.delete_thread(db, owner, thread_id, idle_since))
+        return await self._database.write(lambda db: deletion.delete_thread(db, owner, thread_id, idle_since))
 
     @override
     async def list_messages(
         self, owner: Owner, thread_id: str, *, limit: int, after: int | None, before: int | None, order: Order
     ) -> Page[Message]:
-        direction = "ASC" if order == "asc" else "DESC"
-        query = (
-            "SELECT record FROM messages WHERE thread_id = ? AND seq > ? AND seq < ? "  # noqa: S608 - one of two words
-            f"ORDER BY seq {direction} LIMIT ?"
-        )
-
-        def read(db: sqlite3.Connection) -> tuple[sqlite3.Row, list[sqlite3.Row]]:
-            thread = thread_row(db, owner, thread_id)
-            upper = thread["last_seq"] + 1 if before is None else before
-            return thread, db.execute(query, (thread_id, after or 0, upper, limit + 1)).fetchall()
-
-        thread, rows = await self._database.read(read)
-        messages = [Message.model_validate_json(row["record"]) for row in rows[:limit]]
-        if thread["lease_turn_id"] and thread["lease_until"] <= utcnow().timestamp():
-            messages = [
-                message.model_copy(update={"status": "interrupted"}) if message.seq == thread["lease_seq"] else message
-                for message in messages
-            ]
-        return Page(messages, messages[-1].id if len(rows) > limit else None)
+        return await self._database.read(lambda db: messages.list_messages(db, owner, thread_id, limit, after, before, order))
 
     @override
     async def list_turns(self, owner: Owner, thread_id: str, *, limit: int, after: str | None) -> list[Turn]:
-        return await self._database.read(lambda db: turns.list_turns(db, owner, thread_id, limit, after))
+        return await self._database.read(lambda db: progress.list_turns(db, owner, thread_id, limit, after))
 
     @override
     async def begin_turn(
@@ -158,26 +95,26 @@ class SqliteStore(ThreadStore):
 
     @override
     async def request_cancel(self, owner: Owner, thread_id: str, turn_id: str) -> None:
-        await self._database.write(lambda db: turns.request_cancel(db, owner, thread_id, turn_id))
+        await self._database.write(lambda db: progress.request_cancel(db, owner, thread_id, turn_id))
 
     @override
     async def is_cancel_requested(self, turn: StartedTurn) -> bool:
-        return await self._database.read(lambda db: turns.is_cancel_requested(db, turn))
+        return await self._database.read(lambda db: progress.is_cancel_requested(db, turn))
 
     @override
     async def save_events(self, batches: Sequence[EventBatch]) -> None:
-        await self._database.write(lambda db: turns.save_events(db, list(batches)))
+        await self._database.write(lambda db: progress.save_events(db, list(batches)))
 
     @override
     async def get_progress(self, owner: Owner, thread_id: str, turn_id: str, *, after: int | None) -> TurnProgress:
         def end_and_get(db: sqlite3.Connection) -> TurnProgress | None:
             turns.end_expired_turn(db, thread_row(db, owner, thread_id))
-            return turns.get_progress(db, owner, thread_id, turn_id, after)
+            return progress.get_progress(db, owner, thread_id, turn_id, after)
 
-        progress = await self._database.read(lambda db: turns.get_progress(db, owner, thread_id, turn_id, after))
-        while progress is None:
-            progress = await self._database.write(end_and_get)
-        return progress
+        found = await self._database.read(lambda db: progress.get_progress(db, owner, thread_id, turn_id, after))
+        while found is None:
+            found = await self._database.write(end_and_get)
+        return found
 
     @override
     async def set_feedback(self, owner: Owner, thread_id: str, message_id: str, feedback: Feedback | None) -> Message:
@@ -219,4 +156,4 @@ class SqliteStore(ThreadStore):
 
     @override
     async def idle_threads(self, *, since: datetime, limit: int) -> list[Owned]:
-        return await self._database.read(lambda db: erasure.idle_threads(db, since, limit))
+        return await self._database.read(lambda db: deletion.idle_threads(db, since, limit))

@@ -1,4 +1,4 @@
-"""Turns in SQLite: the lease on a thread, the commit, cancelling, and the events. Each function is part of one transaction."""
+"""Turns in SQLite: the lease on a thread, and the commit. Each function is part of one transaction."""
 
 from __future__ import annotations
 
@@ -7,25 +7,12 @@ import sqlite3
 from typing import Any
 
 from pydantic import TypeAdapter
-from pydantic_core import from_json
 
-from errors import IdempotencyKeyReused, LeaseLost, TurnEnded, TurnInProgress, TurnInterrupted, TurnNotFound
-from events import EventBatch, TurnEvent, TurnProgress, stored_events
-from models import (
-    Message,
-    NewMessage,
-    Owner,
-    Problem,
-    ReplayedTurn,
-    StartedTurn,
-    Turn,
-    TurnStatus,
-    message_id,
-    preview,
-    utcnow,
-)
-from stores.contract import sort_key
-from stores.sqlite.rows import as_thread, find_message, moment, not_before, put_message, thread_row
+from errors import IdempotencyKeyReused, LeaseLost, TurnInProgress, TurnInterrupted
+from models import Message, Owner, Problem, TurnStatus, message_id, preview, utcnow
+from stores.cursors import sort_key
+from stores.sqlite.rows import as_thread, find_message, not_before, put_message, stored_message, thread_row
+from stores.types import NewMessage, ReplayedTurn, StartedTurn
 
 MESSAGES = TypeAdapter(list[Message])
 NO_LEASE = "lease_turn_id = NULL, lease_started_at = NULL, lease_until = NULL, lease_seq = NULL, lease_cancel_requested = 0"
@@ -34,15 +21,15 @@ NO_LEASE = "lease_turn_id = NULL, lease_started_at = NULL, lease_until = NULL, l
 def begin_turn(
     db: sqlite3.Connection, owner: Owner, thread_id: str, new: NewMessage, lease_seconds: float, history_limit: int
 ) -> StartedTurn | ReplayedTurn:
-    """Do what :meth:`store.ThreadStore.begin_turn` promises."""
+    """Do what :meth:`ThreadStore.begin_turn` promises."""
     row = thread_row(db, owner, thread_id)
     known = _known_key(db, thread_id, new)
     if known and known["reply_seq"]:
-        return ReplayedTurn(_message(db, thread_id, known["reply_seq"]))
+        return ReplayedTurn(stored_message(db, thread_id, known["reply_seq"]))
     if row["lease_turn_id"] and not end_expired_turn(db, row):
         raise TurnInProgress(retry_after=min(row["lease_until"] - utcnow().timestamp(), 2))
     if known:
-        message = _message(db, thread_id, known["seq"])
+        message = stored_message(db, thread_id, known["seq"])
         message = message.model_copy(update={"status": "running", "turn_id": new.turn_id, "problem": None})
     else:
         message = _new_message(thread_id, row["last_seq"] + 1, new)
@@ -73,7 +60,7 @@ def begin_turn(
 
 
 def renew_lease(db: sqlite3.Connection, turn: StartedTurn, lease_seconds: float) -> None:
-    """Do what :meth:`store.ThreadStore.renew_lease` promises."""
+    """Do what :meth:`ThreadStore.renew_lease` promises."""
     until = utcnow().timestamp() + lease_seconds
     sql = "UPDATE threads SET lease_until = ? WHERE id = ? AND lease_turn_id = ?"
     if not db.execute(sql, (until, turn.thread.id, turn.turn_id)).rowcount:
@@ -83,7 +70,7 @@ def renew_lease(db: sqlite3.Connection, turn: StartedTurn, lease_seconds: float)
 def commit_turn(
     db: sqlite3.Connection, turn: StartedTurn, message: Message, reply: Message | None, final_event_id: int
 ) -> None:
-    """Do what :meth:`store.ThreadStore.commit_turn` promises."""
+    """Do what :meth:`ThreadStore.commit_turn` promises."""
     row = db.execute("SELECT * FROM threads WHERE id = ?", (turn.thread.id,)).fetchone()
     if row is None or row["lease_turn_id"] != turn.turn_id:
         if row is not None and _is_committed(db, message):
@@ -110,35 +97,17 @@ def commit_turn(
             (reply.seq, turn.thread.id, _hash(turn.idempotency_key)),
         )
     problem = message.problem.model_dump_json() if message.problem else None
-    reply_seq = reply.seq if reply else None
-    started_at, ended_at = turn.started_at.timestamp(), utcnow().timestamp()
-    _insert_turn(db, turn.thread.id, turn.turn_id, message.status, reply_seq, problem, started_at, ended_at, final_event_id)
-
-
-def request_cancel(db: sqlite3.Connection, owner: Owner, thread_id: str, turn_id: str) -> None:
-    """Do what :meth:`store.ThreadStore.request_cancel` promises."""
-    if get_turn(db, thread_row(db, owner, thread_id), turn_id)[0].status != "running":
-        raise TurnEnded
-    db.execute("UPDATE threads SET lease_cancel_requested = 1 WHERE id = ?", (thread_id,))
-
-
-def is_cancel_requested(db: sqlite3.Connection, turn: StartedTurn) -> bool:
-    """Do what :meth:`store.ThreadStore.is_cancel_requested` promises."""
-    sql = "SELECT lease_cancel_requested FROM threads WHERE id = ? AND lease_turn_id = ?"
-    row = db.execute(sql, (turn.thread.id, turn.turn_id)).fetchone()
-    if row is None:
-        raise LeaseLost
-    return bool(row["lease_cancel_requested"])
-
-
-def get_progress(db: sqlite3.Connection, owner: Owner, thread_id: str, turn_id: str, after: int | None) -> TurnProgress | None:
-    """Do what :meth:`store.ThreadStore.get_progress` promises; ``None`` if the turn is to be ended first, as it has expired."""
-    thread = thread_row(db, owner, thread_id)
-    turn, final_event_id = get_turn(db, thread, turn_id)
-    if turn.status == "interrupted" and thread["lease_turn_id"] == turn_id:
-        return None
-    events = [] if after is None else _events(db, turn, after)
-    return TurnProgress(turn, events, final_event_id)
+    _insert_turn(
+        db,
+        thread_id=turn.thread.id,
+        id=turn.turn_id,
+        status=message.status,
+        reply_seq=reply.seq if reply else None,
+        problem=problem,
+        started_at=turn.started_at.timestamp(),
+        ended_at=utcnow().timestamp(),
+        final_event_id=final_event_id,
+    )
 
 
 def end_expired_turn(db: sqlite3.Connection, thread: Any) -> bool:
@@ -147,101 +116,31 @@ def end_expired_turn(db: sqlite3.Connection, thread: Any) -> bool:
         return False
     id, seq, updated_at = thread["id"], thread["lease_seq"], not_before(thread["updated_at"])
     status: TurnStatus = "interrupted"
-    message = _message(db, id, seq).model_copy(update={"status": status})
+    message = stored_message(db, id, seq).model_copy(update={"status": status})
     put_message(db, message)
     shown = preview(message.content) if seq == thread["last_seq"] else thread["last_message_preview"]
     db.execute(
         f"UPDATE threads SET last_message_preview = ?, updated_at = ?, sort = ?, {NO_LEASE} WHERE id = ?",  # noqa: S608 - our own
         (shown, updated_at.timestamp(), sort_key(updated_at, id), id),
     )
-    problem = Problem.of(TurnInterrupted()).model_dump_json()
-    started_at, ended_at = thread["lease_started_at"], thread["lease_until"]
-    _insert_turn(db, id, thread["lease_turn_id"], status, None, problem, started_at, ended_at, None)
+    _insert_turn(
+        db,
+        thread_id=id,
+        id=thread["lease_turn_id"],
+        status=status,
+        reply_seq=None,
+        problem=Problem.of(TurnInterrupted()).model_dump_json(),
+        started_at=thread["lease_started_at"],
+        ended_at=thread["lease_until"],
+        final_event_id=None,
+    )
     return True
 
 
-def get_turn(db: sqlite3.Connection, thread: Any, turn_id: str) -> tuple[Turn, int | None]:
-    """Return a turn of a thread's row, and the number of its final event.
-
-    :raises TurnNotFound: if there is none.
-    """
-    if thread["lease_turn_id"] == turn_id:
-        running = thread["lease_until"] > utcnow().timestamp()
-        turn = Turn(
-            id=turn_id,
-            thread_id=thread["id"],
-            status="running" if running else "interrupted",
-            problem=None if running else Problem.of(TurnInterrupted()),
-            started_at=moment(thread["lease_started_at"]),
-            ended_at=None if running else moment(thread["lease_until"]),
-        )
-        return turn, None
-    row = db.execute("SELECT * FROM turns WHERE thread_id = ? AND id = ?", (thread["id"], turn_id)).fetchone()
-    if row is None:
-        raise TurnNotFound(turn_id)
-    message = _message(db, thread["id"], row["reply_seq"]) if row["reply_seq"] else None
-    return _as_turn(row).model_copy(update={"message": message}), row["final_event_id"]
-
-
-def list_turns(db: sqlite3.Connection, owner: Owner, thread_id: str, limit: int, after: str | None) -> list[Turn]:
-    """Do what :meth:`store.ThreadStore.list_turns` promises."""
-    thread_row(db, owner, thread_id)
-    sql = "SELECT * FROM turns WHERE thread_id = ? AND id > ? ORDER BY id LIMIT ?"
-    return [_as_turn(row) for row in db.execute(sql, (thread_id, after or "", limit))]
-
-
-def save_events(db: sqlite3.Connection, batches: list[EventBatch]) -> None:
-    """Do what :meth:`store.ThreadStore.save_events` promises; what may be forgotten goes."""
-    now = utcnow().timestamp()
-    db.execute("DELETE FROM events WHERE expires_at <= ?", (now,))
-    # Not for a thread that is gone: the reference would not hold.
-    db.executemany(
-        "INSERT INTO events SELECT ?, ?, ?, ?, ?, ? WHERE EXISTS (SELECT 1 FROM threads WHERE id = ?) "
-        "ON CONFLICT DO UPDATE SET last = excluded.last, expires_at = excluded.expires_at, events = excluded.events",
-        [
-            (
-                batch.thread_id,
-                batch.turn_id,
-                batch.events[0].id,
-                batch.events[-1].id,
-                now + batch.seconds_to_live,
-                (b"[" + b",".join(event.to_json() for event in batch.events) + b"]").decode(),
-                batch.thread_id,
-            )
-            for batch in batches
-        ],
-    )
-
-
-def _events(db: sqlite3.Connection, turn: Turn, after: int) -> list[TurnEvent]:
-    rows = db.execute(
-        "SELECT events FROM events WHERE thread_id = ? AND turn_id = ? AND last > ? AND expires_at > ? ORDER BY first",
-        (turn.thread_id, turn.id, after, utcnow().timestamp()),
-    )
-    events = stored_events(event for row in rows for event in from_json(row["events"]))
-    return [event for event in events if event.id > after]
-
-
-def _as_turn(row: Any) -> Turn:
-    return Turn(
-        id=row["id"],
-        thread_id=row["thread_id"],
-        status=row["status"],
-        problem=Problem.model_validate_json(row["problem"]) if row["problem"] else None,
-        started_at=moment(row["started_at"]),
-        ended_at=moment(row["ended_at"]),
-    )
-
-
-def _insert_turn(db: sqlite3.Connection, *values: str | float | None) -> None:
-    db.execute("INSERT INTO turns VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
-
-
-def _message(db: sqlite3.Connection, thread_id: str, seq: int) -> Message:
-    message = find_message(db, thread_id, seq)
-    if message is None:
-        raise LookupError(f"message {seq} of {thread_id} is missing")
-    return message
+def _insert_turn(db: sqlite3.Connection, **columns: str | float | None) -> None:
+    names = ", ".join(columns)
+    places = ", ".join(f":{name}" for name in columns)
+    db.execute(f"INSERT INTO turns ({names}) VALUES ({places})", columns)  # noqa: S608 - our own names
 
 
 def _new_message(thread_id: str, seq: int, new: NewMessage) -> Message:

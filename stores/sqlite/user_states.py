@@ -10,7 +10,7 @@ from models import Owner, UserState
 
 
 def get_user_state(db: sqlite3.Connection, owner: Owner) -> UserState:
-    """Do what :meth:`store.ThreadStore.get_user_state` promises."""
+    """Do what :meth:`ThreadStore.get_user_state` promises."""
     row = db.execute("SELECT etag, record FROM user_states WHERE owner = ?", (owner.hash,)).fetchone()
     if row is None:
         return UserState()
@@ -18,7 +18,7 @@ def get_user_state(db: sqlite3.Connection, owner: Owner) -> UserState:
 
 
 def put_user_state(db: sqlite3.Connection, owner: Owner, state: UserState) -> UserState:
-    """Do what :meth:`store.ThreadStore.put_user_state` promises."""
+    """Do what :meth:`ThreadStore.put_user_state` promises."""
     if get_user_state(db, owner).etag != state.etag:
         raise StateChanged
     new = state.model_copy(update={"etag": uuid.uuid4().hex})

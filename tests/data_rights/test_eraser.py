@@ -14,8 +14,9 @@ from data_rights import eraser, retention
 from data_rights.eraser import Eraser
 from data_rights.retention import HourlyRetention, Retention
 from errors import StoreUnavailable, ThreadNotFound
-from models import Erasure, Owned, Owner, utcnow
+from models import Erasure, Owner, utcnow
 from stores.contract import ThreadStore
+from stores.types import Owned
 from tests.support.stores import ANN, Backend, begin
 
 SECONDS = 20

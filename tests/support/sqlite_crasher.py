@@ -15,8 +15,9 @@ from pathlib import Path
 
 import time_machine
 
-from models import Message, NewMessage, Owner, ReplayedTurn, message_id, utcnow
+from models import Message, Owner, message_id, utcnow
 from stores.sqlite.store import SqliteStore
+from stores.types import NewMessage, ReplayedTurn
 
 OWNER = Owner("acme", "ann")
 TURN_ID = "turn_" + "1" * 32

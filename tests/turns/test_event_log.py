@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Sequence
 
 from events import MessageDelta, TurnEvent, TurnFailed, TurnStarted
-from models import Message, Problem, ReplayedTurn, message_id, utcnow
+from models import Message, Problem, message_id, utcnow
+from stores.types import ReplayedTurn
 from turns.event_log import TurnLog, replay
 
 THREAD_ID = "thread_" + "0" * 32

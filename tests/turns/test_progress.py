@@ -15,13 +15,14 @@ import time_machine
 from agent.agent import ChatAgent
 from agent.tool_calls import RunObserver
 from errors import StoreUnavailable, ThreadNotFound, TurnEnded, TurnNotFound
-from events import EventBatch, MessageCompleted, TurnCancelled, TurnEvent, TurnFailed, TurnStarted
-from models import NewMessage, Owner, Thread, Turn, new_id, utcnow
+from events import MessageCompleted, TurnCancelled, TurnEvent, TurnFailed, TurnStarted
+from models import Owner, Thread, Turn, new_id, utcnow
 from quotas.backend import Counters, QuotaBackend
 from quotas.quotas import Quotas
 from settings import Settings
 from stores.contract import ThreadStore
 from stores.sqlite.store import SqliteStore
+from stores.types import EventBatch, NewMessage
 from tests.fakes.agent import Script, ScriptedAgent
 from tests.support.stores import begin
 from turns.event_log import TurnLog

@@ -15,11 +15,12 @@ from agent.agent import ChatAgent
 from agent.tool_calls import RunObserver
 from errors import ModelThrottled, StoreUnavailable, ThreadNotFound, TurnInProgress, TurnInterrupted
 from events import MessageCompleted, MessageDelta, ToolCompleted, ToolStarted, TurnEvent, TurnFailed, TurnStarted
-from models import Message, NewMessage, Owner, Problem, StartedTurn, Thread, ToolCall, message_id, new_id, utcnow
+from models import Message, Owner, Problem, Thread, ToolCall, message_id, new_id, utcnow
 from quotas.backend import Counters, QuotaBackend
 from quotas.quotas import Quotas
 from settings import Settings
 from stores.sqlite.store import SqliteStore
+from stores.types import NewMessage, StartedTurn
 from tests.fakes.agent import Script, ScriptedAgent, say_hello
 from turns.event_log import TurnLog
 from turns.history import estimate_tokens, fit_history

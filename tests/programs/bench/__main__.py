@@ -14,8 +14,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from models import Message, NewMessage, Owner, ReplayedTurn, message_id, new_id, utcnow
+from models import Message, Owner, message_id, new_id, utcnow
 from stores.sqlite.store import SqliteStore
+from stores.types import NewMessage, ReplayedTurn
 from tests.programs.bench import processes
 from tests.programs.bench.forwarder import request_body
 from tests.programs.bench.guards import bench_guards

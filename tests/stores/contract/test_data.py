@@ -9,9 +9,10 @@ import pytest
 import time_machine
 
 from errors import ErasureNotFound, LeaseLost, ThreadNotFound
-from events import EventBatch, MessageDelta
-from models import Erasure, Feedback, Owned, Owner, Thread, TurnStatus, UserState, new_id, utcnow
+from events import MessageDelta
+from models import Erasure, Feedback, Owner, Thread, TurnStatus, UserState, new_id, utcnow
 from stores.contract import RECEIPT_DAYS, ThreadStore
+from stores.types import EventBatch, Owned
 from tests.support.stores import ANN, Backend, ask, begin, end, messages, talk
 
 BOB = Owner("acme", "bob")

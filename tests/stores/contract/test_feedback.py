@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 import pytest
 
 from errors import MessageNotFound, NotAnAnswer, StateChanged, ThreadNotFound
-from models import Citation, Feedback, Owner, ReplayedTurn, Thread, UserState, message_id, new_id
+from models import Citation, Feedback, Owner, Thread, UserState, message_id, new_id
 from stores.contract import ThreadStore
+from stores.types import ReplayedTurn
 from tests.support.stores import ANN, Backend, answer, ask, begin, end, messages, talk
 
 BOB = Owner("acme", "bob")

@@ -1,4 +1,4 @@
-"""What every thread store promises: :class:`store.ThreadStore`, run against each of them."""
+"""What every thread store promises: :class:`ThreadStore`, run against each of them."""
 
 from __future__ import annotations
 
@@ -10,23 +10,10 @@ import pytest
 import time_machine
 
 from errors import IdempotencyKeyReused, InvalidCursor, LeaseLost, ThreadNotFound, TurnInProgress
-from models import (
-    Message,
-    Metadata,
-    NewMessage,
-    Order,
-    Owner,
-    Problem,
-    ReplayedTurn,
-    StartedTurn,
-    Thread,
-    ThreadChanges,
-    ThreadStatus,
-    message_id,
-    new_id,
-    utcnow,
-)
-from stores.contract import ThreadStore, encode_cursor
+from models import Message, Metadata, Order, Owner, Problem, Thread, ThreadStatus, message_id, new_id, utcnow
+from stores.contract import ThreadStore
+from stores.cursors import encode_cursor
+from stores.types import NewMessage, ReplayedTurn, StartedTurn, ThreadChanges
 from tests.support.stores import ANN, Backend, answer, ask, begin, end, messages, states, talk
 
 BOB = Owner("acme", "bob")

@@ -9,9 +9,10 @@ import pytest
 import time_machine
 
 from errors import LeaseLost, ThreadNotFound, TurnEnded, TurnInterrupted, TurnNotFound
-from events import EventBatch, MessageDelta, ToolCompleted, ToolStarted, TurnEvent, TurnProgress, TurnStarted
+from events import MessageDelta, ToolCompleted, ToolStarted, TurnEvent, TurnStarted
 from models import Owner, Problem, Thread, Turn, new_id, utcnow
 from stores.contract import ThreadStore
+from stores.types import EventBatch, TurnProgress
 from tests.support.stores import ANN, Backend, ask, begin, end, talk
 
 BOB = Owner("acme", "bob")

@@ -13,8 +13,9 @@ import time_machine
 
 from cosmos_store import CosmosStore
 from errors import StoreUnavailable, ThreadNotFound
-from events import EventBatch, TurnStarted
-from models import Owned, Thread, UserState, utcnow
+from events import TurnStarted
+from models import Thread, UserState, utcnow
+from stores.types import EventBatch, Owned
 from tests.fakes.cosmos import FakeCosmos
 from tests.stores.cosmos.conftest import FAULTS
 from tests.support.stores import ANN, CosmosBackend, ask, begin, end, talk

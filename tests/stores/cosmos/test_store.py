@@ -14,8 +14,9 @@ import pytest
 import stores.cosmos.container
 from cosmos_store import CosmosStore
 from errors import IdempotencyKeyReused, StoreMisconfigured, StoreUnavailable, ThreadNotFound, TurnInProgress
-from models import Owner, ReplayedTurn, Thread
+from models import Owner, Thread
 from stores.cosmos.documents import CONTAINERS
+from stores.types import ReplayedTurn
 from tests.fakes.cosmos import KEY, FakeCosmos
 from tests.fakes.cosmos_identity import FakeIdentity, self_signed
 from tests.stores.cosmos.conftest import FAULTS

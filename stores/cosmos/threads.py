@@ -1,0 +1,113 @@
+"""Threads in Cosmos DB: each one's document beside its messages, and its row in the owner's list."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+
+from errors import ChatError, ThreadNotFound
+from models import THREAD_ID_PATTERN, Metadata, Owner, Thread, ThreadStatus, new_thread, utcnow
+from stores.cosmos.container import CosmosContainer, Refused, together
+from stores.cosmos.documents import ThreadDocument, new_thread_document, row_document, the_owners
+from stores.cosmos.patch import condition, less_than, row_changes, thread_changes
+from stores.cursors import decode_cursor, encode_cursor
+from stores.types import Page, ThreadChanges
+
+IDS = "SELECT TOP @limit c.id FROM c WHERE c.deleting = false AND c.id > @after ORDER BY c.id"
+logger = logging.getLogger(__name__)
+
+
+def check_thread_id(thread_id: str) -> None:
+    """Spare the account a request for an id that no thread can have.
+
+    :raises ThreadNotFound: if this is one.
+    """
+    if not re.match(THREAD_ID_PATTERN, thread_id):
+        raise ThreadNotFound(thread_id)
+
+
+class CosmosThreads:
+    """Reads and writes threads. A row follows its thread and may lag behind it, but never goes back in time."""
+
+    def __init__(self, messages: CosmosContainer, threads: CosmosContainer) -> None:
+        self._messages = messages
+        self._threads = threads
+        self._background: set[asyncio.Task[None]] = set()
+
+    async def aclose(self) -> None:
+        """Wait for the rows that are being brought up to date."""
+        await asyncio.gather(*self._background)
+
+    async def create(self, owner: Owner, title: str | None, metadata: Metadata) -> Thread:
+        """Do what :meth:`ThreadStore.create_thread` promises."""
+        thread = new_thread(title=title, metadata=metadata)
+        document = new_thread_document(owner, thread)
+        await self._messages.create(thread.id, document)
+        await self._threads.create(owner.hash, row_document(ThreadDocument.model_validate(document)))
+        return thread
+
+    async def document(self, owner: Owner, thread_id: str) -> ThreadDocument:
+        """Return a thread's document.
+
+        :raises ThreadNotFound: if the owner has no such thread.
+        """
+        check_thread_id(thread_id)
+        return the_owners(owner, thread_id, await self._messages.read(thread_id, thread_id))
+
+    async def get(self, owner: Owner, thread_id: str) -> Thread:
+        """Do what :meth:`ThreadStore.get_thread` promises."""
+        thread, row = await together(self.document(owner, thread_id), self._threads.read(owner.hash, thread_id))
+        if row and row["rev"] < thread.rev:
+            # Its process died before it could bring the row up to date, or could not.
+            self.refresh_row_later(thread)
+        return thread.thread
+
+    async def list_page(self, owner: Owner, status: ThreadStatus | None, limit: int, cursor: str | None) -> Page[Thread]:
+        """Do what :meth:`ThreadStore.list_threads` promises."""
+        sql = "SELECT TOP @limit * FROM c WHERE c.deleting = false"
+        parameters: dict[str, str] = {}
+        if status:
+            sql, parameters["status"] = f"{sql} AND c.status = @status", status
+        if cursor:
+            sql, parameters["sort"] = f"{sql} AND c.sort < @sort", decode_cursor(cursor)
+        rows = await self._threads.query(owner.hash, f"{sql} ORDER BY c.sort DESC", limit=limit + 1, **parameters)
+        page = [Thread.model_validate(row) for row in rows[:limit]]
+        return Page(page, encode_cursor(rows[limit - 1]["sort"]) if len(rows) > limit else None)
+
+    async def list_ids(self, owner: Owner, limit: int, after: str | None) -> list[str]:
+        """Do what :meth:`ThreadStore.list_thread_ids` promises."""
+        rows = await self._threads.query(owner.hash, IDS, limit=limit, after=after or "")
+        return [row["id"] for row in rows]
+
+    async def update(self, owner: Owner, thread_id: str, changes: ThreadChanges) -> Thread:
+        """Do what :meth:`ThreadStore.update_thread` promises."""
+        check_thread_id(thread_id)
+        mine = condition(owner_hash=owner.hash, deleting=False)
+        try:
+            changed = thread_changes(**changes, updated_at=utcnow())
+            document = ThreadDocument.model_validate(await self._messages.patch(thread_id, thread_id, changed, mine))
+        except Refused as refused:
+            raise ThreadNotFound(thread_id) from refused
+        await self._refresh_row(document)
+        return document.thread
+
+    def refresh_row_later(self, document: ThreadDocument) -> None:
+        """Bring the row of a thread up to date in the background."""
+
+        async def refresh() -> None:
+            try:
+                await self._refresh_row(document)
+            except ChatError:
+                logger.exception("list entry update of thread %s failed", document.id)
+
+        task = asyncio.create_task(refresh())
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    async def _refresh_row(self, document: ThreadDocument) -> None:
+        older = condition(deleting=False) + less_than("rev", document.rev)
+        try:
+            await self._threads.patch(document.owner_hash, document.id, row_changes(document), older)
+        except Refused:
+            logger.debug("list entry of thread %s is newer already, or gone", document.id)

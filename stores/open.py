@@ -1,0 +1,21 @@
+"""Opens the store that the settings ask for. The others are not imported."""
+
+from __future__ import annotations
+
+from settings import Settings
+from stores.contract import ThreadStore
+
+
+def open_store(settings: Settings) -> ThreadStore:
+    """Make the store that the settings ask for: Cosmos DB if ``COSMOS_ENDPOINT`` is set, else SQLite in ``DATA_DIR``."""
+    if settings.cosmos_endpoint:
+        from cosmos_store import CosmosStore
+
+        return CosmosStore(
+            settings.cosmos_endpoint,
+            database=settings.cosmos_database,
+            key=settings.cosmos_key.get_secret_value() if settings.cosmos_key else None,
+        )
+    from stores.sqlite.store import SqliteStore
+
+    return SqliteStore(settings.data_dir / "chat.db")

@@ -1,0 +1,35 @@
+"""Deletion of threads in SQLite, and the threads that are due for it. Each function is part of one transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+from datetime import datetime
+
+from errors import ThreadNotFound
+from models import Owner, utcnow
+from stores.sqlite.rows import owned
+from stores.types import Owned
+
+IDLE = "updated_at < :since AND (lease_until IS NULL OR lease_until < min(:since, :now))"
+
+
+def delete_thread(db: sqlite3.Connection, owner: Owner, thread_id: str, idle_since: datetime | None) -> bool:
+    """Do what :meth:`ThreadStore.delete_thread` promises; what belongs to the thread goes with its row."""
+    mine = "id = :id AND owner = :owner"
+    values = {"id": thread_id, "owner": owner.hash, **_times(idle_since)}
+    # Neither condition holds any value.
+    if db.execute(f"DELETE FROM threads WHERE {mine}" + (f" AND {IDLE}" if idle_since else ""), values).rowcount:  # noqa: S608
+        return True
+    if db.execute(f"SELECT 1 FROM threads WHERE {mine}", values).fetchone():  # noqa: S608
+        return False
+    raise ThreadNotFound(thread_id)
+
+
+def idle_threads(db: sqlite3.Connection, since: datetime, limit: int) -> list[Owned]:
+    """Do what :meth:`ThreadStore.idle_threads` promises; a deletion here is never half done."""
+    sql = f"SELECT id, tenant, user FROM threads WHERE {IDLE} LIMIT :limit"  # noqa: S608 - holds no value
+    return [owned(row) for row in db.execute(sql, {"limit": limit, **_times(since)})]
+
+
+def _times(since: datetime | None) -> dict[str, float]:
+    return {"since": since.timestamp(), "now": utcnow().timestamp()} if since else {}

@@ -1,0 +1,70 @@
+"""Threads in SQLite. Each function is part of one transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from pydantic_core import to_json
+
+from models import Metadata, Owner, Thread, ThreadStatus, new_thread
+from stores.cursors import decode_cursor, encode_cursor, sort_key
+from stores.sqlite.rows import as_thread, not_before, thread_row
+from stores.types import Page, ThreadChanges
+
+
+def create_thread(db: sqlite3.Connection, owner: Owner, title: str | None, metadata: Metadata) -> Thread:
+    """Do what :meth:`ThreadStore.create_thread` promises."""
+    thread = new_thread(title=title, metadata=metadata)
+    db.execute(
+        "INSERT INTO threads (id, owner, tenant, user, title, status, metadata, created_at, updated_at, sort, last_seq) "
+        "VALUES (:id, :owner, :tenant, :user, :title, :status, :metadata, :created_at, :updated_at, :sort, 0)",
+        {
+            "owner": owner.hash,
+            "tenant": owner.tenant,
+            "user": owner.user,
+            "created_at": thread.created_at.timestamp(),
+            **_columns(thread),
+        },
+    )
+    return thread
+
+
+def list_threads(
+    db: sqlite3.Connection, owner: Owner, status: ThreadStatus | None, limit: int, cursor: str | None
+) -> Page[Thread]:
+    """Do what :meth:`ThreadStore.list_threads` promises."""
+    before = decode_cursor(cursor) if cursor else "~"
+    sql = "SELECT * FROM threads WHERE owner = ? AND sort < ? AND (? IS NULL OR status = ?) ORDER BY sort DESC LIMIT ?"
+    rows = db.execute(sql, (owner.hash, before, status, status, limit + 1)).fetchall()
+    page = [as_thread(row) for row in rows[:limit]]
+    return Page(page, encode_cursor(rows[limit - 1]["sort"]) if len(rows) > limit else None)
+
+
+def update_thread(db: sqlite3.Connection, owner: Owner, thread_id: str, changes: ThreadChanges) -> Thread:
+    """Do what :meth:`ThreadStore.update_thread` promises."""
+    row = thread_row(db, owner, thread_id)
+    thread = as_thread(row).model_copy(update={**changes, "updated_at": not_before(row["updated_at"])})
+    db.execute(
+        "UPDATE threads SET title = :title, status = :status, metadata = :metadata, updated_at = :updated_at, sort = :sort "
+        "WHERE id = :id",
+        _columns(thread),
+    )
+    return thread
+
+
+def list_thread_ids(db: sqlite3.Connection, owner: Owner, limit: int, after: str | None) -> list[str]:
+    """Do what :meth:`ThreadStore.list_thread_ids` promises."""
+    sql = "SELECT id FROM threads WHERE owner = ? AND id > ? ORDER BY id LIMIT ?"
+    return [row["id"] for row in db.execute(sql, (owner.hash, after or "", limit))]
+
+
+def _columns(thread: Thread) -> dict[str, str | float | None]:
+    """Return what an owner may change of a thread, with its id and its place in the list."""
+    return {
+        "id": thread.id,
+        "title": thread.title,
+        "status": thread.status,
+        "metadata": to_json(thread.metadata).decode(),
+        "updated_at": thread.updated_at.timestamp(),
+        "sort": sort_key(thread.updated_at, thread.id),
+    }

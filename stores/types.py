@@ -1,0 +1,112 @@
+"""What stores take and give, besides the records that callers see."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, NamedTuple, TypedDict, TypeVar
+
+from pydantic import JsonValue
+from pydantic_core import to_json
+
+from events import TurnEvent
+from models import Message, Metadata, Owner, Thread, ThreadStatus, Turn
+
+T = TypeVar("T")
+
+
+class Owned(NamedTuple):
+    """Something of an owner's, by its id."""
+
+    owner: Owner
+    id: str
+
+
+class ThreadChanges(TypedDict, total=False):
+    """The fields of a thread that its owner may change; a missing key leaves the field as it is."""
+
+    title: str | None
+    metadata: Metadata
+    status: ThreadStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """A page of a list; ``next_cursor`` is ``None`` on the last one."""
+
+    items: list[T]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewMessage:
+    """A user's message that asks for a turn. ``turn_id`` is new for every request: it also names the turn's lease."""
+
+    turn_id: str
+    content: str
+    metadata: Metadata
+    idempotency_key: str | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """What must be equal when an Idempotency-Key comes again: a hash of content and metadata."""
+        canonical = to_json([self.content, _sorted(self.metadata)])
+        return hashlib.sha256(canonical).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class StartedTurn:
+    """A turn that holds its thread's lease since ``started_at``.
+
+    ``message`` is the user's (status ``running``), ``history`` what came before it, oldest first, without it. The answer
+    will get the sequence number ``reply_seq``. ``attempt_of_existing`` says that the message was stored by an earlier attempt.
+    """
+
+    owner: Owner
+    thread: Thread
+    turn_id: str
+    message: Message
+    history: Sequence[Message]
+    reply_seq: int
+    started_at: datetime
+    attempt_of_existing: bool
+    idempotency_key: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayedTurn:
+    """The Idempotency-Key's turn has completed before: here is its answer."""
+
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class EventBatch:
+    """Events of one turn that follow each other, and when they may be forgotten."""
+
+    thread_id: str
+    turn_id: str
+    events: Sequence[TurnEvent]
+    seconds_to_live: int
+
+
+@dataclass(frozen=True, slots=True)
+class TurnProgress:
+    """A turn, and its stored events behind the one that was asked for.
+
+    ``final_event_id`` is the number of the event that ended it; ``None`` while it runs and if its process died.
+    """
+
+    turn: Turn
+    events: Sequence[TurnEvent]
+    final_event_id: int | None
+
+
+def _sorted(value: JsonValue | Mapping[str, JsonValue]) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    if isinstance(value, list):
+        return [_sorted(item) for item in value]
+    return value
