@@ -10,14 +10,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from agent_framework import SKIP_PARSING, Agent, AgentResponse, Content, FunctionTool
+from agent_framework import SKIP_PARSING, Agent, AgentResponse, FunctionTool
 from agent_framework.observability import disable_instrumentation, enable_instrumentation
-from pydantic_core import to_json
 
-from agent.tool_calls import RUN_KEY, Run, RunObserver, ToolCallMiddleware, jsonable_arguments
+from agent.history import as_history
+from agent.reporter import Reporter
+from agent.run import RUN_KEY, Run, RunObserver
+from agent.tool_calls import ToolCallMiddleware
 from errors import ContentFiltered, ModelError, ModelUnavailable
-from models import Message, ToolCall
-from observability import metrics, spans
+from models import Message
+from observability import spans
 from settings import Settings
 
 INSTRUCTIONS = Path(__file__).parents[1] / "instructions.md"
@@ -131,7 +133,8 @@ def _model(
 
         client = OfflineChatClient(middleware=[middleware], function_invocation_configuration=configuration)
         return nullcontext(client), lambda *_: None, ping_offline_model
-    from agent.llm.openai_client import model_error, open_openai_model, ping_openai_model
+    from agent.llm.openai_client import open_openai_model, ping_openai_model
+    from agent.llm.openai_errors import model_error
 
     return open_openai_model(settings, middleware=middleware, configuration=configuration), model_error, ping_openai_model
 
@@ -139,79 +142,6 @@ def _model(
 def as_function_tool(tool: Callable[..., Any]) -> FunctionTool:
     """Describe a plain function to the model: its name, its docstring and its typed parameters."""
     return FunctionTool(name=tool.__name__, description=inspect.getdoc(tool) or "", func=tool, result_parser=SKIP_PARSING)
-
-
-def as_history(messages: Sequence[Message]) -> list[dict[str, Any]]:
-    """Show stored messages to the model, in the form of the chat completions protocol.
-
-    A tool call always comes with its result or its error.
-    """
-    history: list[dict[str, Any]] = []
-    for message in messages:
-        if message.tool_calls:
-            # Ids of our own: servers may use the same one again in a later turn.
-            calls = [(f"call_{message.seq}_{number}", call) for number, call in enumerate(message.tool_calls)]
-            history.append({"role": "assistant", "content": None, "tool_calls": [_asked(*call) for call in calls]})
-            history += [{"role": "tool", "tool_call_id": id, "content": _outcome(call)} for id, call in calls]
-        if message.content:
-            history.append({"role": message.role, "content": message.content})
-    return history
-
-
-def _asked(id: str, call: ToolCall) -> dict[str, Any]:
-    return {"id": id, "type": "function", "function": {"name": call.tool, "arguments": to_json(call.arguments).decode()}}
-
-
-def _outcome(call: ToolCall) -> str:
-    return to_json(call.result if call.error is None else {"error": call.error}).decode()
-
-
-class Reporter:
-    """Reads what the framework returns for text, and for calls that it refused by itself: those of unknown tools."""
-
-    def __init__(self, run: Run) -> None:
-        self._run = run
-        self._calls: dict[str, tuple[str, list[str]]] = {}
-        self._seen = 0
-
-    def report(self, contents: Sequence[Content]) -> None:
-        """Tell the run what a message, or a streamed piece of one, contains."""
-        for content in contents:
-            if content.type == "text" and content.text:
-                self._report_text(content.text)
-            elif content.type == "function_call":
-                self._run.end_paragraph()
-                self._remember(content)
-            elif content.type == "function_result" and content.exception:
-                self._report_refused(content)
-
-    def _report_text(self, text: str) -> None:
-        """Tell the run the part of a text that the model's client has not told it itself."""
-        self._seen += len(text)
-        if (untold := self._seen - self._run.told) > 0:
-            self._run.text(text[-untold:])
-
-    def _remember(self, content: Content) -> None:
-        """Keep a call's name and arguments, which may come in pieces, under all its ids."""
-        keys = [key for key in (content.id, content.call_id) if key]
-        call = next((self._calls[key] for key in keys if key in self._calls and not content.name), None)
-        name, pieces = call or (content.name or "", [])
-        arguments = content.arguments
-        pieces.append(arguments if isinstance(arguments, str) else to_json(arguments or {}).decode())
-        self._calls.update(dict.fromkeys(keys, (name, pieces)))
-
-    def _report_refused(self, result: Content) -> None:
-        key = result.id or result.call_id or ""
-        if self._run.is_handled(key):
-            return
-        name, pieces = self._calls.get(key, ("", []))
-        call = Content.from_function_call(key, name, arguments="".join(pieces))
-        arguments = jsonable_arguments(call.parse_arguments() or {})
-        id = self._run.begin_call(key, result.call_id or "", name, arguments)
-        error = f"there is no tool {name}"
-        # The model has made the name up.
-        metrics.tool_calls.add(1, {"gen_ai.tool.name": "_OTHER", "chat.tool.outcome": "error"})
-        self._run.end_call(ToolCall(id=id, tool=name, arguments=arguments, error=error, duration_ms=0))
 
 
 def _model_of(response: AgentResponse[Any]) -> str | None:

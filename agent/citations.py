@@ -1,32 +1,16 @@
-"""Sources that tools find, and the marks in an answer's text, such as ``[1]``, that point to them."""
+"""Citations: the marks in a reply's text, such as ``[1]``, and the sources that they point to."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any, TypeGuard
 
 from models import Citation
+from tools.tool import Source
 
 # The text of a Markdown link is no mark.
 MARK = re.compile(r"\[([1-9][0-9]{0,2})\](?!\()")
 SNIPPET_MAX_LENGTH = 1000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """What an answer can cite. A tool that returns a list of these shows the model each with its ``index``."""
-
-    id: str
-    title: str
-    url: str | None
-    snippet: str
-
-
-def are_sources(result: Any) -> TypeGuard[list[Source]]:
-    """Tell whether a tool's result is a list of sources."""
-    return isinstance(result, list) and all(isinstance(each, Source) for each in result)
 
 
 def citation(index: int, source: Source) -> Citation:

@@ -2,7 +2,7 @@
 
 A tool is one file: a function whose docstring tells the model when to call it and whose parameters are described with
 ``Annotated[…, Field(description=…)]``. It returns anything that is JSON and raises :class:`~errors.ToolError`, in plain words,
-when it cannot do what was asked. What an answer may cite is returned as a list of :class:`~citations.Source`. A tool that needs
+when it cannot do what was asked. What an answer may cite is returned as a list of :class:`~tools.tool.Source`. One that needs
 something opened is yielded by an async context manager.
 """
 

@@ -12,8 +12,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from agent.citations import Source
 from errors import ToolError
+from tools.tool import Source
 
 FOLDER = Path(__file__).parents[1] / "knowledge"
 MAX_LIMIT = 10

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cached_property
 from typing import Any
@@ -24,15 +24,6 @@ from pydantic import ValidationError
 from pydantic_core import to_json
 
 from agent.llm.openai_stream import OnText, TextStream, parse_chunk
-from errors import (
-    ContentFiltered,
-    ContextOverflow,
-    ModelError,
-    ModelMisconfigured,
-    ModelThrottled,
-    ModelTimeout,
-    ModelUnavailable,
-)
 from settings import Settings
 
 PATH = "/chat/completions"
@@ -43,8 +34,8 @@ MAX_RETRIES = 2
 MAX_RETRY_AFTER_SECONDS = 5.0
 CONNECT_TIMEOUT_SECONDS = 5.0
 PING_SECONDS = 5.0
-OVERFLOW_CODES = ("context_length_exceeded", "string_above_max_length", "context_window_exceeded", "exceed_context_size_error")
-FILTER_CODES = ("content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation")
+
+
 logger = logging.getLogger(__name__)
 
 
@@ -127,7 +118,7 @@ class _Completions(AsyncCompletions):
         """Send a request as it is; the whole call has one deadline, retries included.
 
         The SDK's own method re-types every message and option, at about 0.1 ms each. ``history`` are messages in the
-        protocol's form, which go behind the instructions: see :func:`agent.as_history`. ``on_text`` is told a stream's text.
+        protocol's form, which go behind the instructions: see :func:`agent.history.as_history`. ``on_text`` hears a text.
         """
         head = 1 if messages and messages[0]["role"] in ("system", "developer") else 0
         body = {**options, "messages": [*messages[:head], *history, *messages[head:]], "stream": stream}
@@ -165,81 +156,3 @@ async def _api_key(settings: Settings, stack: AsyncExitStack) -> str | Callable[
 
     credential = await stack.enter_async_context(DefaultAzureCredential())
     return get_bearer_token_provider(credential, AZURE_SCOPE)
-
-
-def model_error(error: BaseException, settings: Settings) -> ModelError | None:
-    """Return what a failed run means to the caller, or ``None`` if it was not the model that failed.
-
-    Decided by exception types, status codes and error codes, never by texts.
-    """
-    for cause in _causes(error):
-        if isinstance(cause, openai.APIStatusError):
-            return _status_error(cause, settings)
-        if isinstance(cause, httpx2.ConnectTimeout) or isinstance(cause.__cause__, httpx2.ConnectTimeout):
-            # Also what the SDK's aiohttp transport makes of a refused or dropped connection.
-            return ModelUnavailable()
-        if isinstance(cause, (openai.APITimeoutError, httpx2.TimeoutException, TimeoutError)):
-            return ModelTimeout()
-        if isinstance(cause, openai.APIError):
-            return _coded_error(cause) or ModelUnavailable()
-        if isinstance(cause, (openai.OpenAIError, httpx2.HTTPError, ValueError)):
-            return ModelUnavailable()
-        if settings.model_kind == "azure" and _is_credential_error(cause):
-            logger.error("no token for Azure OpenAI: check the identity and its role, or set AZURE_OPENAI_API_KEY")
-            return ModelMisconfigured()
-    return None
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and what is behind it, from the outside in: the SDK's errors say more than those of its transport."""
-    cause: BaseException | None = error
-    while cause:
-        yield cause
-        cause = cause.__cause__ or cause.__context__
-
-
-def _coded_error(error: openai.APIError) -> ModelError | None:
-    body: Any = error.body if isinstance(error.body, dict) else {}
-    codes = {error.code, error.type, body.get("type"), (body.get("innererror") or {}).get("code")}
-    if codes & set(FILTER_CODES):
-        return ContentFiltered()
-    if codes & set(OVERFLOW_CODES):
-        return ContextOverflow()
-    return None
-
-
-def _status_error(error: openai.APIStatusError, settings: Settings) -> ModelError:
-    if coded := _coded_error(error):
-        return coded
-    if error.status_code == 429:
-        return ModelThrottled(retry_after=_retry_after(error.response))
-    if error.status_code in (408, 409) or error.status_code >= 500:
-        return ModelUnavailable()
-    names = _settings_behind(error.status_code, settings)
-    logger.error("the model refused the request with status %s, code %s: check %s", error.status_code, error.code, names)
-    return ModelMisconfigured()
-
-
-def _settings_behind(status: int, settings: Settings) -> str:
-    prefix = "AZURE_OPENAI_" if settings.model_kind == "azure" else "OPENAI_"
-    address = "ENDPOINT" if settings.model_kind == "azure" else "BASE_URL"
-    if status in (401, 403):
-        return f"{prefix}API_KEY (or the identity's role)"
-    return f"{prefix}MODEL and {prefix}{address}"
-
-
-def _retry_after(response: httpx2.Response) -> float:
-    for header, divisor in (("retry-after-ms", 1000), ("retry-after", 1)):
-        try:
-            seconds = float(response.headers.get(header, "")) / divisor
-        except ValueError:
-            continue
-        if 0 <= seconds < 3600:
-            return seconds
-    return MAX_RETRY_AFTER_SECONDS
-
-
-def _is_credential_error(error: BaseException) -> bool:
-    from azure.core.exceptions import ClientAuthenticationError
-
-    return isinstance(error, ClientAuthenticationError)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agent.citations import SNIPPET_MAX_LENGTH, Source, cited
+from agent.citations import SNIPPET_MAX_LENGTH, cited
 from errors import ToolError
 from models import Citation
 from settings import Settings
@@ -17,6 +17,7 @@ from tests.api.test_streaming import Steps, api_with
 from tests.fakes.model import Call, FakeModel, Reply
 from tests.support.events import NDJSON, SSE, sse_events
 from tests.support.server import serve_api
+from tools.tool import Source
 from turns.event_log import Answer, TurnLog
 
 

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from agent.agent import ChatAgent, open_agent
-from agent.citations import Source, cited
+from agent.citations import cited
 from models import Citation
 from settings import Settings
 from tests.agent.test_agent import Recorder, a_message
 from tools import open_tools
 from tools.calculator import calculate
+from tools.tool import Source
 
 SETTINGS = Settings(weather_provider="sample")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 
 from agent.agent import RunResult
-from agent.tool_calls import RunObserver
+from agent.run import RunObserver
 from models import Message
 
 Script = Callable[[RunObserver], Awaitable[None]]

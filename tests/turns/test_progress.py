@@ -13,7 +13,7 @@ import pytest
 import time_machine
 
 from agent.agent import ChatAgent
-from agent.tool_calls import RunObserver
+from agent.run import RunObserver
 from errors import StoreUnavailable, ThreadNotFound, TurnEnded, TurnNotFound
 from events import MessageCompleted, TurnCancelled, TurnEvent, TurnFailed, TurnStarted
 from models import Owner, Thread, Turn, new_id, utcnow

@@ -12,7 +12,7 @@ import pytest
 import time_machine
 
 from agent.agent import ChatAgent
-from agent.tool_calls import RunObserver
+from agent.run import RunObserver
 from errors import ModelThrottled, StoreUnavailable, ThreadNotFound, TurnInProgress, TurnInterrupted
 from events import MessageCompleted, MessageDelta, ToolCompleted, ToolStarted, TurnEvent, TurnFailed, TurnStarted
 from models import Message, Owner, Problem, Thread, ToolCall, message_id, new_id, utcnow

@@ -1,0 +1,35 @@
+"""Stored messages as the model is shown them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic_core import to_json
+
+from models import Message, ToolCall
+
+
+def as_history(messages: Sequence[Message]) -> list[dict[str, Any]]:
+    """Show stored messages to the model, in the form of the chat completions protocol.
+
+    A tool call always comes with its result or its error.
+    """
+    history: list[dict[str, Any]] = []
+    for message in messages:
+        if message.tool_calls:
+            # Ids of our own: servers may use the same one again in a later turn.
+            calls = [(f"call_{message.seq}_{number}", call) for number, call in enumerate(message.tool_calls)]
+            history.append({"role": "assistant", "content": None, "tool_calls": [_asked(*call) for call in calls]})
+            history += [{"role": "tool", "tool_call_id": id, "content": _outcome(call)} for id, call in calls]
+        if message.content:
+            history.append({"role": message.role, "content": message.content})
+    return history
+
+
+def _asked(id: str, call: ToolCall) -> dict[str, Any]:
+    return {"id": id, "type": "function", "function": {"name": call.tool, "arguments": to_json(call.arguments).decode()}}
+
+
+def _outcome(call: ToolCall) -> str:
+    return to_json(call.result if call.error is None else {"error": call.error}).decode()
