@@ -13,6 +13,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import Self
 
+from azure.core.credentials_async import AsyncTokenCredential
 from typing_extensions import override
 
 from models import (
@@ -47,12 +48,12 @@ PING_ID = "ping"
 class CosmosStore(ThreadStore):
     """:class:`ThreadStore` in a database of a Cosmos DB account.
 
-    With a ``key`` the database and the containers are created if they are missing. Without one, the process's managed
-    identity (or whoever is signed in on this machine) is used, which cannot create them.
+    The ``credential`` is a key, with which the database and the containers are created if they are missing, or an identity,
+    which cannot create them.
     """
 
-    def __init__(self, endpoint: str, *, database: str, key: str | None) -> None:
-        self._connection = connect(endpoint, database=database, key=key)
+    def __init__(self, endpoint: str, *, database: str, credential: str | AsyncTokenCredential) -> None:
+        self._connection = connect(endpoint, database=database, credential=credential)
         self._resources = AsyncExitStack()
         self._containers: tuple[CosmosContainer, CosmosContainer]
         self._threads: CosmosThreads

@@ -9,19 +9,20 @@ whole app.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any
 
 import azure.functions as func
 
 # Turns HTTP streaming on in the worker.
 from azurefunctions.extensions.http.fastapi import web  # type: ignore[import-untyped]  # it comes without types
 
-from api import functions_worker as functions_worker
+from api import functions_worker
 from api.app import create_app
+from api.deps import services_of
 from api.functions_bridge import FunctionsBridge, http_functions
 from observability import logs
+from services.services import Services
 from settings import load_settings
 
 # Together with a sweep's own limit, less than the host's functionTimeout.
@@ -37,11 +38,15 @@ for function in http_functions(api):
     app.function_name(function.name)(app.route(route=function.route, methods=function.methods)(bridge.handle))
 
 
-async def keep_house(state: Mapping[str, Any]) -> None:
-    """Delete idle threads, and take up erasures that were stopped: no other process may be there to do it."""
-    services = state["services"]
+async def run_with_services(work: Callable[[Services], Awaitable[None]]) -> None:
+    """Call ``work`` with the services of the app, which is started if it is not yet."""
+    await bridge.run(lambda state: work(services_of(state)))
+
+
+async def run_maintenance(services: Services) -> None:
+    """Delete idle threads, and resume erasures that were stopped: no other process may be there to do it."""
     await services.retention.sweep()
-    await services.eraser.take_up(wait_seconds=ERASING_SECONDS)
+    await services.eraser.resume(wait_seconds=ERASING_SECONDS)
 
 
 # Hourly, at a minute that differs between apps. Not monitored: a sweep that was missed is made up for by the next one, and
@@ -51,20 +56,22 @@ async def keep_house(state: Mapping[str, Any]) -> None:
     arg_name="timer", schedule=f"0 {zlib.crc32((settings.website_site_name or '').encode()) % 60} * * * *", use_monitor=False
 )
 async def retention(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the host passes it by name
-    """Keep house, once an hour, on one instance."""
-    await bridge.run(keep_house)
+    """Run the maintenance, once an hour, on one instance."""
+    await run_with_services(run_maintenance)
 
 
-async def answer_activity(payload: str, state: Mapping[str, Any]) -> None:
+async def answer_activity(payload: str, services: Services) -> None:
     """Answer an activity that was accepted."""
-    bot = await state["services"].bot.get()
-    await bot.work(payload)
+    if services.bot:
+        bot = await services.bot.get()
+        await bot.work(payload)
 
 
-async def give_activity_up(payload: str, state: Mapping[str, Any]) -> None:
+async def handle_dead_activity(payload: str, services: Services) -> None:
     """Tell the user about an activity that could not be answered."""
-    bot = await state["services"].bot.get()
-    await bot.give_up(payload)
+    if services.bot:
+        bot = await services.bot.get()
+        await bot.give_up(payload)
 
 
 if settings.bot_app_id and settings.bot_queue_name:
@@ -73,10 +80,10 @@ if settings.bot_app_id and settings.bot_queue_name:
     @app.queue_trigger(arg_name="message", queue_name=settings.bot_queue_name, connection="AzureWebJobsStorage")
     async def teams_activity(message: func.QueueMessage) -> None:
         """Work on an activity from the queue."""
-        await bridge.run(partial(answer_activity, message.get_body().decode()))
+        await run_with_services(partial(answer_activity, message.get_body().decode()))
 
     @app.function_name("teams_activity_lost")
     @app.queue_trigger(arg_name="message", queue_name=f"{settings.bot_queue_name}-poison", connection="AzureWebJobsStorage")
     async def teams_activity_lost(message: func.QueueMessage) -> None:
         """Work on an activity from the poison queue."""
-        await bridge.run(partial(give_activity_up, message.get_body().decode()))
+        await run_with_services(partial(handle_dead_activity, message.get_body().decode()))

@@ -7,8 +7,10 @@ import sys
 
 import uvicorn
 
-from api.app import GRACE_SECONDS, create_app
+from api.app import create_app
+from api.deps import services_of
 from observability import logs
+from services.services import GRACE_SECONDS
 from settings import Settings, SettingsError, load_settings
 
 
@@ -29,7 +31,7 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop taking messages, let the turns that run finish, then close."""
         if self.lifespan.state:
-            self.lifespan.state["services"].turns.stop_accepting()
+            services_of(self.lifespan.state).turns.stop_accepting()
         await super().shutdown(sockets)
 
 

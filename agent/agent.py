@@ -18,6 +18,7 @@ from agent.reporter import Reporter
 from agent.run import RUN_KEY, Run, RunObserver
 from agent.tool_calls import ToolCallMiddleware
 from errors import ContentFiltered, ModelError, ModelUnavailable
+from identity.azure_credential import AzureCredential
 from models import Message
 from observability import spans
 from settings import Settings
@@ -104,7 +105,9 @@ class ChatAgent:
 
 
 @asynccontextmanager
-async def open_agent(settings: Settings, tools: Sequence[Callable[..., Any]]) -> AsyncIterator[ChatAgent]:
+async def open_agent(
+    settings: Settings, tools: Sequence[Callable[..., Any]], credential: AzureCredential
+) -> AsyncIterator[ChatAgent]:
     """Build the agent with the model that the settings ask for; its clients are closed afterwards."""
     if spans.are_collected():
         enable_instrumentation(force=True)
@@ -112,7 +115,7 @@ async def open_agent(settings: Settings, tools: Sequence[Callable[..., Any]]) ->
         # Spans that nobody collects cost a tenth of a turn.
         disable_instrumentation()
     middleware = ToolCallMiddleware(timeout_seconds=settings.tool_timeout_seconds, max_calls=settings.turn_max_tool_calls)
-    opening, translate, ping = _model(settings, middleware)
+    opening, translate, ping = _model(settings, middleware, credential)
     async with opening as client:
         agent = Agent(
             client=client,
@@ -124,7 +127,7 @@ async def open_agent(settings: Settings, tools: Sequence[Callable[..., Any]]) ->
 
 
 def _model(
-    settings: Settings, middleware: ToolCallMiddleware
+    settings: Settings, middleware: ToolCallMiddleware, credential: AzureCredential
 ) -> tuple[AbstractAsyncContextManager[Any], ErrorTranslator, Ping]:
     # The framework makes one more call, without tools, when its iterations are used up.
     configuration: Any = {"max_iterations": settings.turn_max_model_calls - 1}
@@ -136,7 +139,8 @@ def _model(
     from agent.llm.openai_client import open_openai_model, ping_openai_model
     from agent.llm.openai_errors import model_error
 
-    return open_openai_model(settings, middleware=middleware, configuration=configuration), model_error, ping_openai_model
+    opening = open_openai_model(settings, credential, middleware=middleware, configuration=configuration)
+    return opening, model_error, ping_openai_model
 
 
 def as_function_tool(tool: Callable[..., Any]) -> FunctionTool:

@@ -6,16 +6,9 @@ import re
 from collections.abc import Iterable
 
 from models import Citation
-from tools.tool import Source
 
 # The text of a Markdown link is no mark.
 MARK = re.compile(r"\[([1-9][0-9]{0,2})\](?!\()")
-SNIPPET_MAX_LENGTH = 1000
-
-
-def citation(index: int, source: Source) -> Citation:
-    """Return a source as an answer cites it."""
-    return Citation(index=index, id=source.id, title=source.title, url=source.url, snippet=source.snippet[:SNIPPET_MAX_LENGTH])
 
 
 def cited(text: str, sources: Iterable[Citation]) -> list[Citation]:

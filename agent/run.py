@@ -9,12 +9,12 @@ from typing import Protocol
 
 from pydantic import JsonValue
 
-from agent.citations import citation
 from models import Citation, ToolCall
 from tools.tool import Source
 
 # The name under which the framework hands a run to the middleware.
 RUN_KEY = "run"
+SNIPPET_MAX_LENGTH = 1000
 
 
 class RunObserver(Protocol):
@@ -79,7 +79,7 @@ class Run:
         """Return a source's number in this run; one that is found again keeps it."""
         if source.id not in self._indexes:
             self._indexes[source.id] = index = len(self._indexes) + 1
-            self._observer.source_found(citation(index, source))
+            self._observer.source_found(as_citation(index, source))
         return self._indexes[source.id]
 
     def end_call(self, call: ToolCall) -> None:
@@ -89,3 +89,8 @@ class Run:
     def is_handled(self, key: str) -> bool:
         """Whether the call with this key has been announced."""
         return key in self._handled
+
+
+def as_citation(index: int, source: Source) -> Citation:
+    """Return a source as an answer cites it."""
+    return Citation(index=index, id=source.id, title=source.title, url=source.url, snippet=source.snippet[:SNIPPET_MAX_LENGTH])

@@ -2,47 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any, TypedDict
 
 from fastapi import Depends, Path, Request
 
-from data_rights.eraser import Eraser
-from data_rights.retention import Retention
 from errors import Forbidden
-from identity.authenticator import Caller, Identity
+from identity.authenticator import Caller
 from models import MESSAGE_ID_PATTERN, THREAD_ID_PATTERN, Owner
-from quotas.quotas import Quotas
-from services.lazy import Background
-from services.readiness import Readiness
-from settings import Settings
-from stores.contract import ThreadStore
-from turns.service import Turns
-
-if TYPE_CHECKING:
-    from teams.bot import Bot
+from services.services import Services
 
 
-@dataclass(frozen=True, slots=True)
-class Services:
-    """What is made once per process, when it starts."""
+class State(TypedDict):
+    """What the app's lifespan hands to every request."""
 
-    settings: Settings
-    identity: Identity
-    quotas: Quotas
-    store: ThreadStore
-    turns: Turns
-    eraser: Eraser
-    retention: Retention
-    readiness: Readiness
-    bot: Background[Bot] | None
+    services: Services
+
+
+def services_of(state: Mapping[str, Any]) -> Services:
+    """Return the process's services out of what the app's lifespan has handed out."""
+    services: Services = state["services"]
+    return services
 
 
 # Asynchronous although they wait for nothing: FastAPI would run plain functions in threads.
 async def get_services(request: Request) -> Services:
     """Return the services that the app's lifespan has put into the request's state."""
-    services: Services = request.state.services
-    return services
+    return services_of(request.scope["state"])
 
 
 async def get_caller(request: Request) -> Caller:

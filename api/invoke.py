@@ -13,7 +13,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from api import sse
-from api.deps import OwnerDep, Services, ServicesDep
+from api.deps import OwnerDep, ServicesDep
 from api.examples import BATCH_EXAMPLE, INVOCATION_EXAMPLE
 from api.json_route import JsonRoute
 from api.problems import error_responses, http_error_responses, problem_response, request_id
@@ -23,6 +23,7 @@ from api.turn_errors import TURN_ERRORS
 from errors import ChatError, InvalidRequest, StoreUnavailable, ThreadNotFound, TurnInProgress
 from events import MessageDelta, ToolCompleted, ToolStarted, TurnEvent, TurnFailed, TurnStarted
 from models import Owner, Problem, new_id
+from services.services import Services
 from stores.types import NewMessage
 from turns.event_log import TurnLog
 

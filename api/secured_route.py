@@ -11,13 +11,13 @@ from fastapi import Request
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
 
-from api.deps import Services
 from api.problems import request_id
 from api.request_log import bind_path_ids
 from errors import ChatError, Forbidden, RateLimited, Unauthenticated
 from identity.authenticator import Caller, Credentials
 from observability import log_context
 from quotas.quotas import MINUTE, RequestsUsedUp, Window
+from services.services import Services
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 logger = logging.getLogger(__name__)

@@ -57,7 +57,7 @@ class Eraser:
         self._work_on(Owned(owner, erasure.id))
         return erasure
 
-    async def take_up(self, *, wait_seconds: float) -> None:
+    async def resume(self, *, wait_seconds: float) -> None:
         """Work on erasures that another process has left, and wait a while for all that run here to end.
 
         :raises StoreError: if the store could not be asked for them.

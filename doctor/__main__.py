@@ -9,11 +9,17 @@ import sys
 from doctor.azure import SIGNED_IN_USER, check_identity
 from doctor.findings import Finding, examine
 from doctor.machine import REDIS_COMMAND, check_clock, check_redis, check_sqlite, check_tools, sqlite_command
+from identity.azure_credential import AzureCredential
 from settings import Settings, SettingsError, load_settings
 
 
 async def diagnose(settings: Settings) -> list[Finding]:
     """Return all findings, in the order in which they are worth reading."""
+    async with AzureCredential() as credential:
+        return await _diagnose(settings, credential)
+
+
+async def _diagnose(settings: Settings, credential: AzureCredential) -> list[Finding]:
     principal = SIGNED_IN_USER
 
     async def identity() -> list[Finding]:
@@ -23,15 +29,15 @@ async def diagnose(settings: Settings) -> list[Finding]:
 
     async def store() -> list[Finding]:
         if settings.cosmos_endpoint is None:
-            return await check_sqlite(settings)
+            return await check_sqlite(settings, credential)
         from doctor.cosmos_db import CosmosDoctor
 
-        return await CosmosDoctor(settings.cosmos_endpoint, settings, principal).check()
+        return await CosmosDoctor(settings.cosmos_endpoint, settings, credential, principal).check()
 
     async def model() -> list[Finding]:
         from doctor.model import ModelDoctor
 
-        return await ModelDoctor(settings, principal).check()
+        return await ModelDoctor(settings, credential, principal).check()
 
     first = await examine("identity", identity, mend="az login")
     checks = [
@@ -41,7 +47,7 @@ async def diagnose(settings: Settings) -> list[Finding]:
         examine("clock", lambda: check_clock(settings), mend="timedatectl"),
     ]
     if settings.redis_url:
-        checks.append(examine("Redis", lambda: check_redis(settings), mend=REDIS_COMMAND))
+        checks.append(examine("Redis", lambda: check_redis(settings, credential), mend=REDIS_COMMAND))
     return [_about(settings), *first, *(finding for found in await asyncio.gather(*checks) for finding in found)]
 
 

@@ -14,6 +14,7 @@ from azure.cosmos.exceptions import CosmosHttpResponseError
 
 from doctor.azure import account_options
 from doctor.findings import Finding
+from identity.azure_credential import AzureCredential
 from settings import Settings
 from stores.cosmos.connection import new_client
 from stores.cosmos.documents import CONTAINERS, ContainerDefinition, Document
@@ -25,10 +26,11 @@ DOCUMENT_SECONDS = 60
 class CosmosDoctor:
     """Examines an account with the key and database in the settings; ``principal`` is who the role would be missing for."""
 
-    def __init__(self, endpoint: str, settings: Settings, principal: str) -> None:
+    def __init__(self, endpoint: str, settings: Settings, credential: AzureCredential, principal: str) -> None:
         self._endpoint = endpoint
         self._key = settings.cosmos_key
         self._database = settings.cosmos_database
+        self._credential = credential
         self._principal = principal
         self._account = account_options("cosmosdb", self._endpoint)
         self._in_account = account_options("cosmosdb", self._endpoint, name_option="--account-name")
@@ -36,12 +38,7 @@ class CosmosDoctor:
     async def check(self) -> list[Finding]:
         """Examine the account, its database and the containers."""
         async with AsyncExitStack() as stack:
-            if self._key:
-                client = new_client(self._endpoint, self._key.get_secret_value())
-            else:
-                from azure.identity.aio import DefaultAzureCredential
-
-                client = new_client(self._endpoint, await stack.enter_async_context(DefaultAzureCredential()))
+            client = new_client(self._endpoint, self._key.get_secret_value() if self._key else self._credential)
             stack.push_async_exit(client)
             try:
                 await client.__aenter__()

@@ -11,6 +11,7 @@ import httpx2
 
 from agent.llm.openai_client import OPENAI_URL
 from doctor.findings import Finding
+from identity.azure_credential import AzureCredential
 from models import utcnow
 from quotas.backend import open_quota_backend
 from settings import Settings
@@ -34,16 +35,16 @@ async def check_tools(settings: Settings) -> list[Finding]:
     return [Finding("tools", f"{names}; {count} articles in {FOLDER}")]
 
 
-async def check_sqlite(settings: Settings) -> list[Finding]:
+async def check_sqlite(settings: Settings, credential: AzureCredential) -> list[Finding]:
     """Open the file and read from it."""
-    async with open_store(settings) as store:
+    async with open_store(settings, credential) as store:
         await store.ping()
     return [Finding("SQLite", f"{settings.data_dir / 'chat.db'} can be used")]
 
 
-async def check_redis(settings: Settings) -> list[Finding]:
+async def check_redis(settings: Settings, credential: AzureCredential) -> list[Finding]:
     """Ping Redis as the limits do, on a connection that is open already, and measure that."""
-    async with open_quota_backend(settings) as counters:
+    async with open_quota_backend(settings, credential) as counters:
         await counters.ping()
         started = time.perf_counter()
         await counters.ping()

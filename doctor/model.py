@@ -11,14 +11,16 @@ import openai
 from agent.llm.openai_client import PATH, OpenAIClient, open_openai_client
 from doctor.azure import account_name, account_options
 from doctor.findings import Finding
+from identity.azure_credential import AzureCredential
 from settings import Settings
 
 
 class ModelDoctor:
     """Examines the service in the settings; ``principal`` is who the role is missing for, if it is."""
 
-    def __init__(self, settings: Settings, principal: str) -> None:
+    def __init__(self, settings: Settings, credential: AzureCredential, principal: str) -> None:
         self._settings = settings
+        self._credential = credential
         self._principal = principal
         self._is_azure = settings.model_kind == "azure"
 
@@ -26,7 +28,7 @@ class ModelDoctor:
         """Ask for the list of models, then the model for an answer of a word."""
         if self._settings.model_kind == "offline":
             return [Finding("model", "offline: answers by rules")]
-        async with open_openai_client(self._settings) as client:
+        async with open_openai_client(self._settings, self._credential) as client:
             address = str(client.base_url)
             try:
                 await client.get("/models", cast_to=httpx2.Response, options={"max_retries": 0})

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from limits.aio.storage import MemoryStorage, Storage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 
+from identity.azure_credential import AzureCredential
 from settings import Settings
 
 if TYPE_CHECKING:
@@ -169,7 +170,7 @@ class QuotaBackend:
 
 
 @asynccontextmanager
-async def open_quota_backend(settings: Settings) -> AsyncIterator[QuotaBackend]:
+async def open_quota_backend(settings: Settings, credential: AzureCredential) -> AsyncIterator[QuotaBackend]:
     """Open the counters: on Redis if there is an address, else in memory. Redis need not be up.
 
     On Azure an address with TLS and without a password means the app's identity.
@@ -183,10 +184,9 @@ async def open_quota_backend(settings: Settings) -> AsyncIterator[QuotaBackend]:
 
     url = settings.redis_url.get_secret_value()
     async with AsyncExitStack() as stack:
-        credentials = await _identity(stack) if settings.redis_takes_identity else None
         redis = Redis.from_url(
             url,
-            credential_provider=credentials,
+            credential_provider=_identity(credential) if settings.redis_takes_identity else None,
             # Once, on a new connection: Redis closes those whose token has expired.
             retry=Retry(NoBackoff(), 1),
             socket_connect_timeout=REDIS_SECONDS,
@@ -196,9 +196,7 @@ async def open_quota_backend(settings: Settings) -> AsyncIterator[QuotaBackend]:
         yield QuotaBackend(Counters.in_memory(), Counters.on_redis(redis, url), redis)
 
 
-async def _identity(stack: AsyncExitStack) -> EntraCredentials:
-    from azure.identity.aio import DefaultAzureCredential
-
+def _identity(credential: AzureCredential) -> EntraCredentials:
     from quotas.redis_identity import EntraCredentials
 
-    return EntraCredentials(await stack.enter_async_context(DefaultAzureCredential()))
+    return EntraCredentials(credential)

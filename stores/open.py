@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from identity.azure_credential import AzureCredential
 from settings import Settings
 from stores.contract import ThreadStore
 
 
-def open_store(settings: Settings) -> ThreadStore:
+def open_store(settings: Settings, credential: AzureCredential) -> ThreadStore:
     """Make the store that the settings ask for: Cosmos DB if ``COSMOS_ENDPOINT`` is set, else SQLite in ``DATA_DIR``."""
     if settings.cosmos_endpoint:
         from cosmos_store import CosmosStore
@@ -14,7 +15,7 @@ def open_store(settings: Settings) -> ThreadStore:
         return CosmosStore(
             settings.cosmos_endpoint,
             database=settings.cosmos_database,
-            key=settings.cosmos_key.get_secret_value() if settings.cosmos_key else None,
+            credential=settings.cosmos_key.get_secret_value() if settings.cosmos_key else credential,
         )
     from stores.sqlite.store import SqliteStore
 

@@ -19,6 +19,7 @@ from microsoft_agents.activity import Activity
 from microsoft_agents.hosting.core import TurnContext
 
 from errors import InvalidActivity
+from identity.azure_credential import AzureCredential
 from settings import Settings
 from stores.contract import ThreadStore
 from teams.activity import Incoming, check_origin, is_mentioned, parse_activity, understand
@@ -221,12 +222,14 @@ class Bot:
 
 
 @asynccontextmanager
-async def open_bot(settings: Settings, store: ThreadStore, turns: Turns) -> AsyncIterator[Bot]:
+async def open_bot(settings: Settings, credential: AzureCredential, store: ThreadStore, turns: Turns) -> AsyncIterator[Bot]:
     """Open the bot's connections; they are closed afterwards."""
     async with AsyncExitStack() as stack:
         tokens = await stack.enter_async_context(open_bot_tokens(settings))
         adapter = await stack.enter_async_context(open_adapter(settings))
-        queue = await stack.enter_async_context(open_queue(settings.bot_queue_url)) if settings.bot_queue_url else None
+        queue = None
+        if settings.bot_queue_url:
+            queue = await stack.enter_async_context(open_queue(settings.bot_queue_url, credential))
         bot = Bot(settings, store, turns, tokens, adapter, queue, Clock())
         stack.push_async_callback(bot.aclose)
         yield bot

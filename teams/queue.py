@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from urllib.parse import urlsplit
 
+from azure.core.credentials_async import AsyncTokenCredential
 from azure.core.exceptions import AzureError
 from azure.storage.queue import TextBase64EncodePolicy
 from azure.storage.queue.aio import QueueClient
@@ -39,17 +40,12 @@ class ActivityQueue:
 
 
 @asynccontextmanager
-async def open_queue(url: str) -> AsyncIterator[ActivityQueue]:
+async def open_queue(url: str, credential: AsyncTokenCredential) -> AsyncIterator[ActivityQueue]:
     """Open the queue at an address: with the signature in it, or else as the app's identity."""
     async with AsyncExitStack() as stack:
-        credential = None
-        if not urlsplit(url).query:
-            from azure.identity.aio import DefaultAzureCredential
-
-            credential = await stack.enter_async_context(DefaultAzureCredential())
         client = QueueClient.from_queue_url(
             url,
-            credential=credential,
+            credential=None if urlsplit(url).query else credential,
             message_encode_policy=TextBase64EncodePolicy(),
             connection_timeout=2,
             read_timeout=3,

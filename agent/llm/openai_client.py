@@ -24,6 +24,7 @@ from pydantic import ValidationError
 from pydantic_core import to_json
 
 from agent.llm.openai_stream import OnText, TextStream, parse_chunk
+from identity.azure_credential import AzureCredential
 from settings import Settings
 
 PATH = "/chat/completions"
@@ -41,10 +42,14 @@ logger = logging.getLogger(__name__)
 
 @asynccontextmanager
 async def open_openai_model(
-    settings: Settings, *, middleware: FunctionMiddleware, configuration: FunctionInvocationConfiguration
+    settings: Settings,
+    credential: AzureCredential,
+    *,
+    middleware: FunctionMiddleware,
+    configuration: FunctionInvocationConfiguration,
 ) -> AsyncIterator[OpenAIChatCompletionClient]:
     """Yield the framework's chat client on one HTTP client, which is closed afterwards."""
-    async with open_openai_client(settings) as client:
+    async with open_openai_client(settings, credential) as client:
         yield OpenAIChatCompletionClient(
             model=settings.model_name,
             async_client=client,
@@ -54,12 +59,12 @@ async def open_openai_model(
 
 
 @asynccontextmanager
-async def open_openai_client(settings: Settings) -> AsyncIterator[OpenAIClient]:
+async def open_openai_client(settings: Settings, credential: AzureCredential) -> AsyncIterator[OpenAIClient]:
     """Yield a client of the service that the settings name, with their key or, on Azure, the process's identity."""
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(
             OpenAIClient(
-                api_key=await _api_key(settings, stack),
+                api_key=_api_key(settings, credential),
                 base_url=_base_url(settings),
                 timeout=httpx2.Timeout(settings.model_timeout_seconds, connect=CONNECT_TIMEOUT_SECONDS),
                 max_retries=MAX_RETRIES,
@@ -146,13 +151,14 @@ def _base_url(settings: Settings) -> str:
     return settings.openai_base_url or OPENAI_URL
 
 
-async def _api_key(settings: Settings, stack: AsyncExitStack) -> str | Callable[[], Awaitable[str]]:
+def _api_key(settings: Settings, credential: AzureCredential) -> str | Callable[[], Awaitable[str]]:
     key = settings.azure_openai_api_key if settings.model_kind == "azure" else settings.openai_api_key
     if key:
         return key.get_secret_value()
     if settings.model_kind == "openai":
         return "not-needed"
-    from azure.identity.aio import DefaultAzureCredential, get_bearer_token_provider
 
-    credential = await stack.enter_async_context(DefaultAzureCredential())
-    return get_bearer_token_provider(credential, AZURE_SCOPE)
+    async def token() -> str:
+        return (await credential.get_token_info(AZURE_SCOPE)).token
+
+    return token

@@ -28,7 +28,9 @@ CONNECT_SECONDS = 5
 
 
 @asynccontextmanager
-async def connect(endpoint: str, *, database: str, key: str | None) -> AsyncIterator[dict[str, ContainerProxy]]:
+async def connect(
+    endpoint: str, *, database: str, credential: str | AsyncTokenCredential
+) -> AsyncIterator[dict[str, ContainerProxy]]:
     """Yield the containers by their ids. With a key, a missing database and missing containers are created.
 
     :raises StoreUnavailable: if the account does not answer.
@@ -37,11 +39,11 @@ async def connect(endpoint: str, *, database: str, key: str | None) -> AsyncIter
     async with AsyncExitStack() as resources:
         try:
             async with asyncio.timeout(START_SECONDS):
-                client = new_client(endpoint, key or await _identity(resources))
+                client = new_client(endpoint, credential)
                 # Before it is entered: entering sends a request, and a client that fails then must be closed too.
                 resources.push_async_exit(client)
                 await client.__aenter__()
-                containers = await _containers(client, database, may_create=bool(key))
+                containers = await _containers(client, database, may_create=isinstance(credential, str))
         except CosmosHttpResponseError as error:
             if error.status_code not in (400, 401, 403):
                 raise StoreUnavailable from error
@@ -70,12 +72,6 @@ def new_client(endpoint: str, credential: str | AsyncTokenCredential) -> CosmosC
         retry_connect=0,
         retry_read=0,
     )
-
-
-async def _identity(resources: AsyncExitStack) -> AsyncTokenCredential:
-    from azure.identity.aio import DefaultAzureCredential
-
-    return await resources.enter_async_context(DefaultAzureCredential())
 
 
 async def _containers(client: CosmosClient, database: str, *, may_create: bool) -> dict[str, ContainerProxy]:

@@ -15,8 +15,10 @@ from pydantic import Field, JsonValue
 
 from agent.agent import ChatAgent, RunResult, open_agent
 from errors import ToolError
+from identity.azure_credential import AzureCredential
 from models import Citation, Message, ToolCall, message_id, utcnow
 from settings import Settings
+from tests.fakes.cosmos_identity import FakeIdentity
 from tests.fakes.model import Call, FakeModel, Reply
 
 THREAD_ID = "thread_" + "0" * 32
@@ -79,7 +81,7 @@ def a_message(content: str, seq: int = 1, role: Any = "user", calls: list[ToolCa
 @asynccontextmanager
 async def agent_on(model: FakeModel, *tools: Callable[..., Any], **settings: Any) -> AsyncIterator[ChatAgent]:
     configured = Settings(openai_base_url=f"{model.url}/v1", openai_model="gpt-x", **settings)
-    async with open_agent(configured, tools or (calculate, get_weather)) as agent:
+    async with open_agent(configured, tools or (calculate, get_weather), AzureCredential()) as agent:
         yield agent
 
 
@@ -331,7 +333,7 @@ async def test_the_environment_is_not_read_behind_the_settings(monkeypatch: pyte
             **{name: field.default for name, field in Settings.model_fields.items()}
             | {"openai_base_url": f"{model.url}/v1", "openai_model": "gpt-x"}
         )
-        async with open_agent(settings, (calculate,)) as agent:
+        async with open_agent(settings, (calculate,), AzureCredential()) as agent:
             await run(agent)
         assert "from-environment" not in json.dumps([model.requests, model.headers])
 
@@ -341,7 +343,7 @@ async def test_azure_is_called_under_its_v1_path_with_the_key() -> None:
         settings = Settings(
             azure_openai_endpoint=model.url, azure_openai_model="my-deployment", azure_openai_api_key="azure-key"
         )
-        async with open_agent(settings, (calculate,)) as agent:
+        async with open_agent(settings, (calculate,), AzureCredential()) as agent:
             recorder, _ = await run(agent)
         assert recorder.content == "Hello"
         assert model.paths == ["/openai/v1/chat/completions"]
@@ -350,31 +352,15 @@ async def test_azure_is_called_under_its_v1_path_with_the_key() -> None:
 
 
 async def test_azure_without_a_key_uses_the_identitys_token(monkeypatch: pytest.MonkeyPatch) -> None:
-    import azure.identity.aio
-    from azure.core.credentials import AccessToken
-
-    scopes: list[str] = []
-    closed = asyncio.Event()
-
-    class Identity:
-        async def __aenter__(self) -> Identity:
-            return self
-
-        async def __aexit__(self, *_: object) -> None:
-            closed.set()
-
-        async def get_token(self, *asked: str, **_: Any) -> AccessToken:
-            scopes.extend(asked)
-            return AccessToken("entra-token", 2**40)
-
-    monkeypatch.setattr(azure.identity.aio, "DefaultAzureCredential", Identity)
+    identity = FakeIdentity()
+    monkeypatch.setattr("azure.identity.aio.DefaultAzureCredential", lambda: identity)
     async with FakeModel(Reply(text="Hello")) as model:
         settings = Settings(azure_openai_endpoint=model.url, azure_openai_model="my-deployment")
-        async with open_agent(settings, (calculate,)) as agent:
+        async with AzureCredential() as credential, open_agent(settings, (calculate,), credential) as agent:
             await run(agent)
-        assert model.headers[0]["authorization"] == "Bearer entra-token"
-        assert scopes == ["https://cognitiveservices.azure.com/.default"]
-        assert closed.is_set()
+        assert model.headers[0]["authorization"] == "Bearer token"
+        assert identity.scopes == ["https://cognitiveservices.azure.com/.default"]
+        assert identity.closed
 
 
 async def test_a_failing_tool_is_logged_with_its_exception(caplog: pytest.LogCaptureFixture) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from agent.citations import SNIPPET_MAX_LENGTH, cited
+from agent.citations import cited
+from agent.run import SNIPPET_MAX_LENGTH
 from errors import ToolError
 from models import Citation
 from settings import Settings

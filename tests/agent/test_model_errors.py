@@ -18,6 +18,7 @@ from errors import (
     ModelTimeout,
     ModelUnavailable,
 )
+from identity.azure_credential import AzureCredential
 from settings import Settings
 from tests.agent.test_agent import agent_on, calculate, run
 from tests.fakes.model import Call, FakeModel, Reply
@@ -65,7 +66,7 @@ async def test_a_server_that_hangs_up_is_unavailable(stream: bool) -> None:
 
 async def test_a_server_that_is_not_there_is_unavailable() -> None:
     settings = Settings(openai_base_url="http://127.0.0.1:9/v1", openai_model="gpt-x")
-    async with open_agent(settings, (calculate,)) as agent:
+    async with open_agent(settings, (calculate,), AzureCredential()) as agent:
         with pytest.raises(ModelUnavailable):
             await run(agent)
 
@@ -160,7 +161,7 @@ async def test_the_log_names_the_setting_that_is_wrong(
             if azure
             else {"openai_base_url": model.url, "openai_model": "m"}
         )
-        async with open_agent(Settings(**settings), (calculate,)) as agent:
+        async with open_agent(Settings(**settings), (calculate,), AzureCredential()) as agent:
             with caplog.at_level(logging.ERROR), pytest.raises(ModelMisconfigured):
                 await run(agent)
     assert f"check {setting}" in caplog.text
@@ -179,13 +180,13 @@ async def test_an_identity_without_a_token_is_a_wrong_setting(
         async def __aexit__(self, *_: object) -> None:
             pass
 
-        async def get_token(self, *_: str, **__: Any) -> None:
+        async def get_token_info(self, *_: str, **__: Any) -> None:
             raise ClientAuthenticationError("nobody is signed in")
 
     monkeypatch.setattr(azure.identity.aio, "DefaultAzureCredential", Identity)
     async with FakeModel(Reply(text="x")) as model:
         settings = Settings(azure_openai_endpoint=model.url, azure_openai_model="m")
-        async with open_agent(settings, (calculate,)) as agent:
+        async with open_agent(settings, (calculate,), AzureCredential()) as agent:
             with pytest.raises(ModelMisconfigured):
                 await run(agent)
     assert "AZURE_OPENAI_API_KEY" in caplog.text

@@ -117,7 +117,7 @@ async def test_a_store_that_is_down_keeps_nobody_from_starting(caplog: pytest.Lo
         with pytest.raises(StoreUnavailable):
             await running.begin(ANN)
         with pytest.raises(StoreUnavailable):
-            await running.take_up(wait_seconds=1)
+            await running.resume(wait_seconds=1)
     assert caplog.text.count("could not look for erasures") >= 2
     assert "the sweep for idle threads failed" in caplog.text
 
@@ -130,10 +130,10 @@ async def test_waiting_for_erasures_has_an_end_and_stops_none(store: ThreadStore
 
     async with Eraser(store, [forget]) as running:
         begun = await running.begin(ANN)
-        await running.take_up(wait_seconds=0.1)
+        await running.resume(wait_seconds=0.1)
         may_go.set()
         assert (await completed(store, ANN, begun.id)).threads == 0
-        await running.take_up(wait_seconds=0)
+        await running.resume(wait_seconds=0)
 
 
 # Retention

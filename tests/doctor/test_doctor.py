@@ -14,7 +14,7 @@ from typing import Any
 
 import jwt
 import pytest
-from azure.core.credentials import AccessToken
+from azure.core.credentials import AccessTokenInfo
 
 import doctor.findings
 import doctor.machine
@@ -37,16 +37,16 @@ PRINCIPAL = "11111111-2222-3333-4444-555555555555"
 class NoCredential(FakeIdentity):
     """A credential of the chain that is not there."""
 
-    async def get_token(self, *scopes: str, **_: Any) -> AccessToken:
+    async def get_token_info(self, *scopes: str, **_: Any) -> AccessTokenInfo:
         raise ConnectionError("secret details")
 
 
 class Someone(FakeIdentity):
     """A credential of the chain that works."""
 
-    async def get_token(self, *scopes: str, **options: Any) -> AccessToken:
-        expires = (await super().get_token(*scopes, **options)).expires_on
-        return AccessToken(jwt.encode({"oid": PRINCIPAL}, "a key that nobody knows, of 32 bytes"), expires)
+    async def get_token_info(self, *scopes: str, **options: Any) -> AccessTokenInfo:
+        expires = (await super().get_token_info(*scopes, **options)).expires_on
+        return AccessTokenInfo(jwt.encode({"oid": PRINCIPAL}, "a key that nobody knows, of 32 bytes"), expires)
 
 
 class Chain(Someone):
@@ -60,7 +60,7 @@ class Chain(Someone):
 @pytest.fixture
 async def cosmos() -> AsyncIterator[FakeCosmos]:
     async with FakeCosmos() as fake:
-        async with CosmosStore(fake.endpoint, database=DATABASE, key=KEY):
+        async with CosmosStore(fake.endpoint, database=DATABASE, credential=KEY):
             pass
         yield fake
 
@@ -221,7 +221,7 @@ async def test_an_account_that_hangs(cosmos: FakeCosmos, settings: Settings, mon
 async def test_an_identity_is_named_and_the_role_it_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("azure.identity.aio.DefaultAzureCredential", lambda: Chain(NoCredential(), Someone()))
     async with FakeCosmos(tls=self_signed(tmp_path)) as fake:
-        async with CosmosStore(fake.endpoint, database=DATABASE, key=KEY):
+        async with CosmosStore(fake.endpoint, database=DATABASE, credential=KEY):
             pass
         keyless = Settings(cosmos_endpoint=fake.endpoint, cosmos_database=DATABASE)
         findings = await diagnose(keyless)

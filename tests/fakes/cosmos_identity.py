@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any, Self
 
-from azure.core.credentials import AccessToken
+from azure.core.credentials import AccessTokenInfo
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -20,6 +20,7 @@ class FakeIdentity:
 
     def __init__(self) -> None:
         self.closed = False
+        self.scopes: list[str] = []
 
     async def __aenter__(self) -> Self:
         return self
@@ -30,8 +31,9 @@ class FakeIdentity:
     async def close(self) -> None:
         self.closed = True
 
-    async def get_token(self, *scopes: str, **_: Any) -> AccessToken:
-        return AccessToken("token", int(time.time()) + 3600)
+    async def get_token_info(self, *scopes: str, **_: Any) -> AccessTokenInfo:
+        self.scopes += scopes
+        return AccessTokenInfo("token", int(time.time()) + 3600)
 
 
 def self_signed(folder: Path) -> ssl.SSLContext:

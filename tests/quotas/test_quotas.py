@@ -13,6 +13,7 @@ import pytest
 import time_machine
 
 from errors import RateLimited
+from identity.azure_credential import AzureCredential
 from models import Owner, utcnow
 from quotas.backend import open_quota_backend
 from quotas.quotas import Quotas, RequestsUsedUp
@@ -34,7 +35,7 @@ async def redis(tmp_path: Path) -> AsyncIterator[RedisServer]:
 
 async def quotas_on(stack: AsyncExitStack, url: str | None, **limits: Any) -> Quotas:
     settings = Settings.model_validate({"redis_url": url, **limits})
-    return Quotas(settings, await stack.enter_async_context(open_quota_backend(settings)))
+    return Quotas(settings, await stack.enter_async_context(open_quota_backend(settings, AzureCredential())))
 
 
 @pytest.fixture(params=["memory", pytest.param("redis", marks=needs_redis)])

@@ -79,7 +79,7 @@ class CosmosBackend:
 
     def new(self) -> CosmosStore:
         endpoint, key, database = self._account
-        return CosmosStore(endpoint, database=database, key=key)
+        return CosmosStore(endpoint, database=database, credential=key)
 
     async def seed(self, thread_id: str, count: int) -> None:
         endpoint, key, database = self._account

@@ -14,6 +14,7 @@ import pytest
 import stores.cosmos.container
 from cosmos_store import CosmosStore
 from errors import IdempotencyKeyReused, StoreMisconfigured, StoreUnavailable, ThreadNotFound, TurnInProgress
+from identity.azure_credential import AzureCredential
 from models import Owner, Thread
 from stores.cosmos.documents import CONTAINERS
 from stores.types import ReplayedTurn
@@ -317,7 +318,7 @@ async def test_whoever_comes_next_mends_a_row_that_was_lost(
         thread = await store.create_thread(ANN, title=None, metadata={})
         fake.fail("patch", "threads", status=503, times=1000)
         await talk(store, thread.id, key="k")
-    assert f"row of thread {thread.id} is not up to date" in caplog.text
+    assert f"list entry update of thread {thread.id} failed" in caplog.text
     assert row(fake)["message_count"] == 0
     fake.heal()
     async with backend.new() as store:
@@ -379,9 +380,12 @@ async def test_a_managed_identity_works_on_containers_that_are_there(
     identity = FakeIdentity()
     monkeypatch.setattr("azure.identity.aio.DefaultAzureCredential", lambda: identity)
     async with FakeCosmos(tls=self_signed(tmp_path)) as fake:
-        async with CosmosStore(fake.endpoint, database=DATABASE, key=KEY):
+        async with CosmosStore(fake.endpoint, database=DATABASE, credential=KEY):
             pass
-        async with CosmosStore(fake.endpoint, database=DATABASE, key=None) as store:
+        async with (
+            AzureCredential() as credential,
+            CosmosStore(fake.endpoint, database=DATABASE, credential=credential) as store,
+        ):
             thread = await store.create_thread(ANN, title=None, metadata={})
             await talk(store, thread.id)
             assert not identity.closed
@@ -389,7 +393,7 @@ async def test_a_managed_identity_works_on_containers_that_are_there(
         del fake.databases[DATABASE]["threads"]
         start = len(fake.log)
         with pytest.raises(StoreMisconfigured):
-            await CosmosStore(fake.endpoint, database=DATABASE, key=None).__aenter__()
+            await CosmosStore(fake.endpoint, database=DATABASE, credential=AzureCredential()).__aenter__()
         assert f"container {DATABASE}/threads is missing" in caplog.text
         assert {entry.kind for entry in fake.log[start:]} == {"account", "container"}
         assert "threads" not in fake.databases[DATABASE]
@@ -419,14 +423,14 @@ async def test_access_denied(
 
 async def test_a_key_that_is_none(fake: FakeCosmos) -> None:
     with pytest.raises(StoreMisconfigured):
-        await CosmosStore(fake.endpoint, database=DATABASE, key="not base64!").__aenter__()
+        await CosmosStore(fake.endpoint, database=DATABASE, credential="not base64!").__aenter__()
 
 
 async def test_an_account_that_does_not_answer() -> None:
     async with FakeCosmos() as fake:
         endpoint = fake.endpoint
     with pytest.raises(StoreUnavailable):
-        await CosmosStore(endpoint, database=DATABASE, key=KEY).__aenter__()
+        await CosmosStore(endpoint, database=DATABASE, credential=KEY).__aenter__()
 
 
 async def test_a_turn_in_progress_costs_no_write(store: CosmosStore, fake: FakeCosmos, thread: Thread) -> None:

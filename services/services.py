@@ -1,0 +1,104 @@
+"""What is made once per process: opened here, closed in the opposite order, and handed to HTTP, the timer and the queue."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from data_rights.eraser import Eraser
+from data_rights.retention import HourlyRetention, Retention
+from identity.authenticator import Identity, open_identity
+from identity.azure_credential import AzureCredential
+from observability.setup import open_telemetry
+from quotas.backend import QuotaBackend, open_quota_backend
+from quotas.quotas import Quotas
+from services.lazy import Background
+from services.readiness import MODEL_FRESH_SECONDS, Part, Readiness
+from settings import Settings
+from stores.contract import ThreadStore
+from stores.open import open_store
+from turns.service import Turns
+
+if TYPE_CHECKING:
+    from agent.agent import ChatAgent
+    from teams.bot import Bot
+
+# How long turns may go on when the process stops.
+GRACE_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What lives as long as the process. ``bot`` is ``None`` where none is configured."""
+
+    settings: Settings
+    identity: Identity
+    quotas: Quotas
+    store: ThreadStore
+    turns: Turns
+    eraser: Eraser
+    retention: Retention
+    readiness: Readiness
+    bot: Background[Bot] | None
+
+
+@asynccontextmanager
+async def open_services(settings: Settings) -> AsyncIterator[Services]:
+    """Open all services. The agent and the bot, whose imports take long, are still being opened when this returns.
+
+    :raises StoreError: as the store cannot be opened.
+    """
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(open_telemetry(settings))
+        credential = await stack.enter_async_context(AzureCredential())
+        identity = await stack.enter_async_context(open_identity(settings))
+        counters = await stack.enter_async_context(open_quota_backend(settings, credential))
+        quotas = Quotas(settings, counters)
+        store = await stack.enter_async_context(open_store(settings, credential))
+        agent = await stack.enter_async_context(aclosing(Background("agent", partial(_load_agent, settings, credential))))
+        eraser = await stack.enter_async_context(Eraser(store, forget=(quotas.forget,)))
+        retention = Retention(store, settings.retention_days)
+        if settings.retention_days and not settings.website_site_name:
+            # On Azure a timer calls it: see function_app.py.
+            await stack.enter_async_context(HourlyRetention(retention))
+        readiness = await stack.enter_async_context(aclosing(_readiness(settings, store, agent, counters)))
+        turns = Turns(store, agent.get, quotas, settings)
+        bot = Background("bot", partial(_load_bot, settings, credential, store, turns)) if settings.has_bot else None
+        try:
+            yield Services(settings, identity, quotas, store, turns, eraser, retention, readiness, bot)
+        finally:
+            await turns.close(grace_seconds=GRACE_SECONDS)
+            if bot:
+                # After the turns: how they ended is still to be told.
+                await bot.aclose()
+
+
+def _load_agent(settings: Settings, credential: AzureCredential) -> AbstractAsyncContextManager[ChatAgent]:
+    from agent.agent import open_agent
+    from tools import open_tools
+
+    @asynccontextmanager
+    async def opening() -> AsyncIterator[ChatAgent]:
+        async with open_tools(settings) as tools, open_agent(settings, tools, credential) as agent:
+            yield agent
+
+    return opening()
+
+
+def _load_bot(
+    settings: Settings, credential: AzureCredential, store: ThreadStore, turns: Turns
+) -> AbstractAsyncContextManager[Bot]:
+    from teams.bot import open_bot
+
+    return open_bot(settings, credential, store, turns)
+
+
+def _readiness(settings: Settings, store: ThreadStore, agent: Background[ChatAgent], counters: QuotaBackend) -> Readiness:
+    async def ping_model() -> None:
+        await (await agent.get()).ping()
+
+    parts = [Part("store", store.ping), Part("model", ping_model, seconds=MODEL_FRESH_SECONDS)]
+    return Readiness([*parts, Part("limits", counters.ping)] if settings.redis_url else parts)
