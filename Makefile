@@ -20,9 +20,10 @@ test: $(VENV)/dev-ready $(CHECKOV)/ready ## run all tests
 
 check: lint types fuzz-short chaos-short test ## all that CI runs: lint, types, fuzzing, chaos, tests
 
-lint: $(VENV)/dev-ready ## ruff: lint and format
+lint: $(VENV)/dev-ready ## ruff, and the order of imports
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/python scripts/check_layers.py
 
 types: $(VENV)/dev-ready ## mypy, strict
 	@$(BIN)/mypy .

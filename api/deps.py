@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypedDict
 from fastapi import Depends, Path, Request
 
 from errors import Forbidden
-from identity.authenticator import Caller
+from identity.caller import Caller
 from models import MESSAGE_ID_PATTERN, THREAD_ID_PATTERN, Owner
 from services.services import Services
 

@@ -14,7 +14,7 @@ from fastapi.routing import APIRoute
 from api.problems import request_id
 from api.request_log import bind_path_ids
 from errors import ChatError, Forbidden, RateLimited, Unauthenticated
-from identity.authenticator import Caller, Credentials
+from identity.caller import Caller, Credentials
 from observability import log_context
 from quotas.quotas import MINUTE, RequestsUsedUp, Window
 from services.services import Services

@@ -14,8 +14,8 @@ from doctor.findings import Finding
 from identity.azure_credential import AzureCredential
 from models import utcnow
 from quotas.backend import open_quota_backend
+from services.open_store import open_store
 from settings import Settings
-from stores.open import open_store
 from tools import open_tools
 from tools.knowledge_base import FOLDER, read_articles
 

@@ -5,39 +5,20 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from errors import InvalidRequest, Unauthenticated
 from identity.api_keys import ApiKeys
+from identity.caller import Caller, Credentials
 from models import Owner
 from settings import Settings
 
 if TYPE_CHECKING:
     from identity.entra import EntraTokens
 
-Scope = Literal["chat", "admin"]
 LOCAL_OWNER = Owner(tenant="local", user="local")
 MAX_USER_LENGTH = 128
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who a request acts for, and what it may do: ``chat`` is its own threads, ``admin`` its tenant's usage and erasure."""
-
-    owner: Owner
-    scopes: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """What a request shows; ``from_this_machine`` says that it came over the loopback interface to a loopback name."""
-
-    api_key: str | None
-    user_id: str | None
-    authorization: str | None
-    from_this_machine: bool
 
 
 class Identity:

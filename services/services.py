@@ -16,10 +16,10 @@ from observability.setup import open_telemetry
 from quotas.backend import QuotaBackend, open_quota_backend
 from quotas.quotas import Quotas
 from services.lazy import Background
+from services.open_store import open_store
 from services.readiness import MODEL_FRESH_SECONDS, Part, Readiness
 from settings import Settings
 from stores.contract import ThreadStore
-from stores.open import open_store
 from turns.service import Turns
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ import httpx2
 import jwt
 
 from errors import Unauthenticated
-from identity.entra import FETCH_SECONDS, LEEWAY_SECONDS, SigningKeys
+from identity.entra import LEEWAY_SECONDS
+from identity.signing_keys import FETCH_SECONDS, SigningKeys
 from settings import Settings, is_loopback
 
 ISSUER = "https://api.botframework.com"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from errors import Forbidden, IdentityUnavailable, Unauthenticated
-from identity import entra
+from identity import signing_keys
 from identity.entra import EntraTokens, open_entra_tokens
 from models import Owner
 from settings import Settings
@@ -121,8 +121,8 @@ async def test_new_keys_are_found_but_not_asked_for_too_often(
         with pytest.raises(Unauthenticated):
             await tokens.verify(authority.token(key=ROTATED_KEY, kid="k2"))
     assert len(authority.requests) == 1
-    later = time.monotonic() + entra.FETCH_FLOOR_SECONDS
-    monkeypatch.setattr("identity.entra.monotonic", lambda: later)
+    later = time.monotonic() + signing_keys.FETCH_FLOOR_SECONDS
+    monkeypatch.setattr("identity.signing_keys.monotonic", lambda: later)
     await tokens.verify(authority.token(key=ROTATED_KEY, kid="k2"))
     for _ in range(5):
         with pytest.raises(Unauthenticated):
@@ -137,11 +137,11 @@ async def test_an_authority_that_fails(authority: FakeEntra, tokens: EntraTokens
             await tokens.verify(authority.token())
     assert len(authority.requests) == 1
     authority.status = 200
-    later = time.monotonic() + entra.FAILURE_FLOOR_SECONDS
-    monkeypatch.setattr("identity.entra.monotonic", lambda: later)
+    later = time.monotonic() + signing_keys.FAILURE_FLOOR_SECONDS
+    monkeypatch.setattr("identity.signing_keys.monotonic", lambda: later)
     await tokens.verify(authority.token())
     authority.status = 503
-    much_later = later + entra.MAX_AGE_SECONDS
-    monkeypatch.setattr("identity.entra.monotonic", lambda: much_later)
+    much_later = later + signing_keys.MAX_AGE_SECONDS
+    monkeypatch.setattr("identity.signing_keys.monotonic", lambda: much_later)
     await tokens.verify(authority.token())
     assert len(authority.requests) == 3
