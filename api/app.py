@@ -19,6 +19,7 @@ from api.request_log import RECORD_NOTHING, ObserveMiddleware
 from observability import safe_logging
 from services.services import open_services
 from settings import Settings
+from turns.intervals import TurnIntervals
 
 CORS_REQUEST_HEADERS = [
     "Authorization",
@@ -54,13 +55,16 @@ ROUTERS = (
 )
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(
+    settings: Settings,
+    turn_intervals: TurnIntervals = TurnIntervals(),  # noqa: B008 - immutable
+) -> FastAPI:
     """Make the ASGI app. Nothing is opened before its lifespan starts."""
     safe_logging.install()
     app = FastAPI(
         title="Agent chat API",
         version="0.1.0",
-        lifespan=_lifespan(settings),
+        lifespan=_lifespan(settings, turn_intervals),
         middleware=_middleware(settings),
         openapi_url=None,
         docs_url=None,
@@ -94,10 +98,10 @@ def _middleware(settings: Settings) -> list[Middleware]:
     return middleware
 
 
-def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextManager[State]]:
+def _lifespan(settings: Settings, turn_intervals: TurnIntervals) -> Callable[[FastAPI], AbstractAsyncContextManager[State]]:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
-        async with open_services(settings) as services:
+        async with open_services(settings, turn_intervals) as services:
             yield {"services": services}
 
     return lifespan

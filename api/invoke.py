@@ -18,14 +18,14 @@ from api.examples import BATCH_EXAMPLE, INVOCATION_EXAMPLE
 from api.json_route import JsonRoute
 from api.problems import error_responses, http_error_responses, problem_response, request_id
 from api.schemas import BatchAnswers, BatchResult, Invocation, InvocationAnswer, Questions
-from api.streaming import SILENCE_SECONDS, flowing_response
+from api.streaming import HEARTBEAT_SECONDS, flowing_response
 from api.turn_errors import TURN_ERRORS
 from errors import ChatError, InvalidRequest, StoreUnavailable, ThreadNotFound, TurnInProgress
 from events import MessageDelta, ToolCompleted, ToolStarted, TurnEvent, TurnFailed, TurnStarted
 from models import Owner, Problem, new_id
 from services.services import Services
 from stores.types import NewMessage
-from turns.event_log import TurnLog
+from turns.event_log import EventLog
 
 QUESTIONS_AT_ONCE = 5
 BODY_ERRORS = http_error_responses(408, 413, 415)
@@ -54,7 +54,7 @@ class Asker:
         """Make a thread and return its id."""
         return (await self.services.store.create_thread(self.owner, title=None, metadata={})).id
 
-    async def start(self, thread_id: str, content: str, *, stream: bool = False) -> TurnLog:
+    async def start(self, thread_id: str, content: str, *, stream: bool = False) -> EventLog:
         """Start a turn."""
         new = NewMessage(new_id("turn"), content, {})
         return await self.services.turns.start(self.owner, thread_id, new, stream=stream, request_id=self.request_id)
@@ -63,7 +63,7 @@ class Asker:
         """Return the answer and how it came about; an error is part of that."""
         try:
             thread_id = thread_id or await self.new_thread()
-            outcome = await (await self.start(thread_id, question)).outcome()
+            outcome = await (await self.start(thread_id, question)).wait()
         except ChatError as error:
             outcome = Problem.of(error, self.request_id)
         if isinstance(outcome, Problem):
@@ -87,7 +87,7 @@ async def invoke(body: Invocation, request: Request, services: ServicesDep, owne
     """Answer a question, in the given thread or in a new one."""
     asker = Asker(services, owner, request_id(request))
     thread_id = body.thread_id or await asker.new_thread()
-    outcome = await (await asker.start(thread_id, body.user_input)).outcome()
+    outcome = await (await asker.start(thread_id, body.user_input)).wait()
     if isinstance(outcome, Problem):
         return problem_response(outcome)
     answer = InvocationAnswer(
@@ -152,9 +152,9 @@ async def stream(body: Invocation, request: Request, services: ServicesDep, owne
     return flowing_response(_simple_events(thread_id, log), sse.MEDIA_TYPE)
 
 
-async def _simple_events(thread_id: str, log: TurnLog) -> AsyncIterator[bytes]:
+async def _simple_events(thread_id: str, log: EventLog) -> AsyncIterator[bytes]:
     yield sse.encode_json("metadata", {"run_id": log.id, "thread_id": thread_id})
-    async for events in log.batches(silence=SILENCE_SECONDS):
+    async for events in log.stream(heartbeat_interval=HEARTBEAT_SECONDS):
         if chunk := b"".join(map(_simple_event, events)) if events else sse.HEARTBEAT:
             yield chunk
 

@@ -14,12 +14,12 @@ from api.examples import MESSAGE_EXAMPLE, TURN_EXAMPLE
 from api.json_route import JsonRoute
 from api.problems import error_responses, http_error_responses, problem_response, request_id
 from api.schemas import MessageCreate, MessageList
-from api.streaming import SILENCE_SECONDS, described, events_response
+from api.streaming import HEARTBEAT_SECONDS, described, events_response
 from api.turn_errors import TURN_ERRORS
 from errors import IdempotencyKeyReused, InvalidCursor, InvalidRequest, NotAcceptable, StoreUnavailable, ThreadNotFound
 from models import MESSAGE_ID_PATTERN, Message, Order, Problem, message_seq, new_id
 from stores.types import NewMessage
-from turns.event_log import TurnLog
+from turns.event_log import EventLog
 
 router = APIRouter(prefix="/api/threads/{thread_id}/messages", tags=["messages"], route_class=JsonRoute)
 REPLAYED_HEADER = {
@@ -91,7 +91,7 @@ async def send_message(
         headers = {"Location": location, "Preference-Applied": "respond-async", **replayed}
         return Response(turn.model_dump_json(), 202, headers, "application/json")
     if media_type != "application/json":
-        return events_response(log.batches(silence=SILENCE_SECONDS), media_type, replayed)
+        return events_response(log.stream(heartbeat_interval=HEARTBEAT_SECONDS), media_type, replayed)
     return await _as_json(log, replayed)
 
 
@@ -124,9 +124,9 @@ async def list_messages(
     return MessageList(messages=page.items, next_cursor=page.next_cursor)
 
 
-async def _as_json(log: TurnLog, headers: dict[str, str]) -> Response:
+async def _as_json(log: EventLog, headers: dict[str, str]) -> Response:
     """Render a turn as its outcome: the assistant's message, or the problem."""
-    outcome = await log.outcome()
+    outcome = await log.wait()
     if isinstance(outcome, Problem):
         return problem_response(outcome)
     return Response(outcome.model_dump_json(), headers=headers, media_type="application/json")

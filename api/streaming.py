@@ -17,7 +17,7 @@ from events import MessageDelta, TurnEvent
 from observability import metrics
 
 Batches = AsyncIterator[Sequence[TurnEvent]]
-SILENCE_SECONDS = 15.0
+HEARTBEAT_SECONDS = 15.0
 # A reader that takes nothing for so long is cut off; the turn's events wait for it to come back.
 SEND_SECONDS = 60.0
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}

@@ -20,6 +20,7 @@ from services.open_store import open_store
 from services.readiness import MODEL_FRESH_SECONDS, Part, Readiness
 from settings import Settings
 from stores.contract import ThreadStore
+from turns.intervals import TurnIntervals
 from turns.service import Turns
 
 if TYPE_CHECKING:
@@ -46,7 +47,10 @@ class Services:
 
 
 @asynccontextmanager
-async def open_services(settings: Settings) -> AsyncIterator[Services]:
+async def open_services(
+    settings: Settings,
+    turn_intervals: TurnIntervals = TurnIntervals(),  # noqa: B008 - immutable
+) -> AsyncIterator[Services]:
     """Open all services. The agent and the bot, whose imports take long, are still being opened when this returns.
 
     :raises StoreError: as the store cannot be opened.
@@ -65,7 +69,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             # On Azure a timer calls it: see function_app.py.
             await stack.enter_async_context(HourlyRetention(retention))
         readiness = await stack.enter_async_context(aclosing(_readiness(settings, store, agent, counters)))
-        turns = Turns(store, agent.get, quotas, settings)
+        turns = Turns(store, agent.get, quotas, settings, turn_intervals)
         bot = Background("bot", partial(_load_bot, settings, credential, store, turns)) if settings.has_bot else None
         try:
             yield Services(settings, identity, quotas, store, turns, eraser, retention, readiness, bot)

@@ -33,7 +33,7 @@ from teams.messages import problem_text, words_for
 from teams.renderer import Look, Rendering
 from teams.sender import NotSent, Reason, Sender, typing
 from teams.streamer import Mode
-from turns.event_log import TurnLog
+from turns.event_log import EventLog
 from turns.feedback import give_feedback
 from turns.service import Turns
 
@@ -154,7 +154,7 @@ class Answering:
 
     async def _start(
         self, incoming: Incoming, text: str, metadata: dict[str, Any], sender: Sender, request_id: str
-    ) -> tuple[Claim, TurnLog] | None:
+    ) -> tuple[Claim, EventLog] | None:
         """Start the turn as soon as the conversation is free; ``None`` if the activity was answered before."""
         until = self._clock.now() + PATIENCE_SECONDS
         while True:

@@ -19,7 +19,7 @@ from teams.clock import Clock
 from teams.messages import Words, problem_text
 from teams.sender import NotSent, Reason, Sender, typing
 from teams.streamer import Mode, Streamer
-from turns.event_log import TurnLog
+from turns.event_log import EventLog
 
 # Teams shows that somebody is typing for about as long.
 TYPING_SECONDS = 3.0
@@ -63,7 +63,7 @@ class Rendering:
         self._told = ""
         self._result: Message | Problem | None = None
 
-    async def show(self, log: TurnLog) -> Outcome:
+    async def show(self, log: EventLog) -> Outcome:
         """Follow a turn to its end, showing what can be shown on the way, and then all of it.
 
         A channel that takes nothing any more does not end the turn: the answer is in its thread.
@@ -74,7 +74,7 @@ class Rendering:
         arrived = asyncio.Event()
 
         async def read() -> None:
-            async for batch in log.batches():
+            async for batch in log.stream():
                 inbox.extend(batch)
                 arrived.set()
 
@@ -83,7 +83,7 @@ class Rendering:
             result = await self._show_until_end(inbox, arrived)
             return Outcome(result, await self._close(result))
         except NotSent as error:
-            outcome = Outcome(await log.outcome(), "")
+            outcome = Outcome(await log.wait(), "")
             if error.reason is not Reason.GONE:
                 raise
             return outcome

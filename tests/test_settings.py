@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
 import pytest
 
 from settings import Settings, SettingsError, load_settings
+from tests.support.settings import AZURE
 
 ROOT = Path(__file__).parents[1]
-AZURE = {
-    "WEBSITE_SITE_NAME": "chat",
-    "COSMOS_ENDPOINT": "https://chat.documents.azure.com:443/",
-    "AZURE_OPENAI_ENDPOINT": "https://chat.openai.azure.com",
-    "AZURE_OPENAI_MODEL": "gpt-4o",
-    "API_KEYS": json.dumps([{"name": "web", "tenant": "contoso", "sha256": "0" * 64}]),
-}
 TENANT = "8a1c8b5e-0000-4000-8000-000000000001"
 
 

@@ -1,4 +1,4 @@
-"""A turn's events in this process: the log that readers follow, and the answer that grows by it."""
+"""A turn's events in this process: the log that readers follow."""
 
 from __future__ import annotations
 
@@ -6,15 +6,12 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 
-from pydantic import JsonValue
-
-from agent.citations import cited
-from events import FinalEvent, MessageDelta, ToolCompleted, ToolStarted, TurnEvent, TurnFailed, end_with
-from models import Citation, Message, Problem, ToolCall
+from events import FinalEvent, MessageDelta, ToolCompleted, TurnEvent, TurnFailed, end_with
+from models import Message, Problem
 from stores.types import ReplayedTurn
 
 
-class TurnLog:
+class EventLog:
     """A turn's events: complete, in order, and open to any number of readers.
 
     Readers share the log and keep only their place in it, so a slow one holds nothing up and no memory of its own.
@@ -28,7 +25,7 @@ class TurnLog:
         self.first_text_at: float | None = None
         self._events: list[TurnEvent] = []
         self._final: FinalEvent | None = None
-        self._waiting: set[asyncio.Future[bool]] = set()
+        self._waiters: set[asyncio.Future[bool]] = set()
 
     @property
     def next_id(self) -> int:
@@ -54,21 +51,21 @@ class TurnLog:
             self.tool_calls += 1
         elif isinstance(event, FinalEvent):
             self._final = event
-        for changed in self._waiting:
+        for changed in self._waiters:
             _set(changed, True)
 
     def end(self, message: Message) -> None:
         """Append the final event of a turn that has a reply, whole or partial."""
         self.emit(end_with(message, id=self.next_id))
 
-    def behind(self, after: int) -> Sequence[TurnEvent]:
-        """Return the events behind number ``after`` that there are."""
+    def events_after(self, after: int) -> Sequence[TurnEvent]:
+        """Return the events after number ``after`` that there are."""
         return self._events[after:]
 
-    async def batches(self, *, after: int = 0, silence: float | None = None) -> AsyncIterator[Sequence[TurnEvent]]:
-        """Yield the events behind number ``after``, as many at once as there are, until the log ends.
+    async def stream(self, *, after: int = 0, heartbeat_interval: float | None = None) -> AsyncIterator[Sequence[TurnEvent]]:
+        """Yield the events after number ``after``, as many at once as there are, until the log ends.
 
-        Yields an empty batch whenever nothing has come for ``silence`` seconds.
+        Yields an empty batch whenever nothing has come for ``heartbeat_interval`` seconds.
         """
         position = after
         while True:
@@ -78,10 +75,10 @@ class TurnLog:
                 yield batch
             elif self.ended:
                 return
-            elif not await self._changed(silence):
+            elif not await self._changed(heartbeat_interval):
                 yield ()
 
-    async def outcome(self) -> Message | Problem:
+    async def wait(self) -> Message | Problem:
         """Wait for the end of the turn; return its :attr:`result`."""
         while self.result is None:
             await self._changed(None)
@@ -94,16 +91,16 @@ class TurnLog:
             return None
         return self._final.problem if isinstance(self._final, TurnFailed) else self._final.message
 
-    async def _changed(self, silence: float | None) -> bool:
-        """Wait for the next event; return whether it came within ``silence`` seconds."""
+    async def _changed(self, heartbeat_interval: float | None) -> bool:
+        """Wait for the next event; return whether it came within ``heartbeat_interval`` seconds."""
         loop = asyncio.get_running_loop()
         changed: asyncio.Future[bool] = loop.create_future()
-        self._waiting.add(changed)
-        timer = loop.call_later(silence, _set, changed, False) if silence is not None else None
+        self._waiters.add(changed)
+        timer = loop.call_later(heartbeat_interval, _set, changed, False) if heartbeat_interval is not None else None
         try:
             return await changed
         finally:
-            self._waiting.discard(changed)
+            self._waiters.discard(changed)
             if timer:
                 timer.cancel()
 
@@ -113,62 +110,8 @@ def _set(changed: asyncio.Future[bool], value: bool) -> None:
         changed.set_result(value)
 
 
-def replay(replayed: ReplayedTurn) -> TurnLog:
+def replay(replayed: ReplayedTurn) -> EventLog:
     """Return the log of a turn that has completed, or was cancelled, before."""
-    log = TurnLog(replayed.message.turn_id, replayed=True)
+    log = EventLog(replayed.message.turn_id, replayed=True)
     log.end(replayed.message)
     return log
-
-
-class Answer:
-    """The answer as it grows: an :class:`tool_calls.RunObserver` that turns what the agent does into events."""
-
-    def __init__(self, log: TurnLog) -> None:
-        self._log = log
-        self._pieces: list[str] = []
-        self._calls: dict[str, ToolCall | None] = {}
-        self._sources: list[Citation] = []
-
-    def text(self, piece: str) -> None:
-        """Take the next piece of the answer's text."""
-        self._pieces.append(piece)
-        self._log.emit(MessageDelta(id=self._log.next_id, turn_id=self._log.id, text=piece))
-
-    def tool_started(self, call_id: str, tool: str, arguments: dict[str, JsonValue]) -> None:
-        """Take note of a tool call that the model asked for."""
-        self._calls[call_id] = None
-        self._log.emit(ToolStarted(id=self._log.next_id, turn_id=self._log.id, call_id=call_id, tool=tool, arguments=arguments))
-
-    def source_found(self, source: Citation) -> None:
-        """Take note of something that the answer may cite."""
-        self._sources.append(source)
-
-    def tool_completed(self, call: ToolCall) -> None:
-        """Take a tool call's result or error."""
-        self._calls[call.id] = call
-        self._log.emit(
-            ToolCompleted(
-                id=self._log.next_id,
-                turn_id=self._log.id,
-                call_id=call.id,
-                tool=call.tool,
-                result=call.result,
-                error=call.error,
-                duration_ms=call.duration_ms,
-            )
-        )
-
-    @property
-    def content(self) -> str:
-        """The text so far."""
-        return "".join(self._pieces)
-
-    @property
-    def tool_calls(self) -> list[ToolCall]:
-        """The calls that have ended, in the order in which they began."""
-        return [call for call in self._calls.values() if call is not None]
-
-    @property
-    def citations(self) -> list[Citation]:
-        """What the text so far cites."""
-        return cited(self.content, self._sources)

@@ -10,10 +10,8 @@ from typing import Any, Self
 from errors import ChatError, LeaseLost
 from stores.contract import ThreadStore
 from stores.types import StartedTurn
+from turns.intervals import TurnIntervals
 
-RENEWALS_PER_LEASE = 3
-# How often the store is asked whether the turn was cancelled through another process.
-LOOK_SECONDS = 1.0
 logger = logging.getLogger(__name__)
 
 
@@ -21,26 +19,27 @@ class TurnCancelled(Exception):
     """Somebody asked the turn to stop."""
 
 
-class KeptLease:
+class LeaseRenewer:
     """Renews a turn's lease while its body runs; cancels the body when the lease is lost or the turn is to stop.
 
-    A timer and not a task: most turns have ended before the first look is due.
+    A timer and not a task: most turns have ended before the first poll is due.
 
     :raises LeaseLost: on leaving, if it was.
     :raises TurnCancelled: on leaving, if the turn was to stop.
     """
 
-    def __init__(self, store: ThreadStore, started: StartedTurn, lease_seconds: float) -> None:
+    def __init__(self, store: ThreadStore, started: StartedTurn, lease_seconds: float, intervals: TurnIntervals) -> None:
         self._store = store
         self._started = started
         self._lease_seconds = lease_seconds
-        self._renewal_seconds = lease_seconds / RENEWALS_PER_LEASE
+        self._renewal_seconds = lease_seconds / intervals.renewals_per_lease
+        self._poll_seconds = min(intervals.cancel_poll, self._renewal_seconds)
         self._reason: LeaseLost | TurnCancelled | None = None
         self._left = False
         self._body: asyncio.Task[Any]
         self._timer: asyncio.TimerHandle
         self._renew_at: float
-        self._look: asyncio.Task[None] | None = None
+        self._poll: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         body = asyncio.current_task()
@@ -48,7 +47,7 @@ class KeptLease:
             raise RuntimeError("not in a task")
         self._body = body
         self._renew_at = asyncio.get_running_loop().time() + self._renewal_seconds
-        self._wait()
+        self._schedule()
         return self
 
     async def __aexit__(
@@ -56,9 +55,9 @@ class KeptLease:
     ) -> None:
         self._left = True
         self._timer.cancel()
-        if self._look and self._reason is None:
-            self._look.cancel()
-            await asyncio.gather(self._look, return_exceptions=True)
+        if self._poll and self._reason is None:
+            self._poll.cancel()
+            await asyncio.gather(self._poll, return_exceptions=True)
         if self._reason and kind in (None, asyncio.CancelledError) and self._body.uncancel() == 0:
             if kind is None:
                 await _swallow_cancellation()
@@ -73,14 +72,13 @@ class KeptLease:
             self._reason = reason
             self._body.cancel()
 
-    def _wait(self) -> None:
-        delay = min(LOOK_SECONDS, self._renewal_seconds)
-        self._timer = asyncio.get_running_loop().call_later(delay, self._start_look)
+    def _schedule(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(self._poll_seconds, self._start_poll)
 
-    def _start_look(self) -> None:
-        self._look = asyncio.create_task(self._look_once())
+    def _start_poll(self) -> None:
+        self._poll = asyncio.create_task(self._poll_once())
 
-    async def _look_once(self) -> None:
+    async def _poll_once(self) -> None:
         loop = asyncio.get_running_loop()
         try:
             if loop.time() >= self._renew_at:
@@ -93,8 +91,8 @@ class KeptLease:
             self._stop(lost)
             return
         except ChatError:
-            logger.warning("lease of turn %s not looked after, will try again", self._started.turn_id, exc_info=True)
-        self._wait()
+            logger.warning("lease renewal of turn %s failed, will retry", self._started.turn_id, exc_info=True)
+        self._schedule()
 
 
 async def _swallow_cancellation() -> None:

@@ -11,14 +11,14 @@ from opentelemetry.trace import Span
 from errors import TurnInterrupted
 from models import Message, Owner, Problem, TurnStatus
 from observability import log_context, metrics, spans
-from turns.event_log import TurnLog
+from turns.event_log import EventLog
 
 
 class ObservedTurn:
     """A turn from the moment its message came; ``log`` is there once it has begun."""
 
     def __init__(self, span: Span, *, stream: bool) -> None:
-        self.log: TurnLog | None = None
+        self.log: EventLog | None = None
         self._span = span
         self._stream = stream
         self._started = time.perf_counter()
@@ -31,7 +31,7 @@ class ObservedTurn:
         elif self.log and self.log.result:
             self._record(self.log, self.log.result)
 
-    def _record(self, log: TurnLog, outcome: Message | Problem) -> None:
+    def _record(self, log: EventLog, outcome: Message | Problem) -> None:
         status = _status(outcome)
         failure = {"error.type": outcome.type} if isinstance(outcome, Problem) else {}
         metrics.turns.add(1, {"chat.turn.status": status, **failure})

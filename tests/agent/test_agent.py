@@ -6,89 +6,18 @@ import asyncio
 import json
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from typing import Annotated, Any
+from typing import Any
 
 import pytest
-from pydantic import Field, JsonValue
+from pydantic import JsonValue
 
-from agent.agent import ChatAgent, RunResult, open_agent
-from errors import ToolError
+from agent.agent import RunResult, open_agent
 from identity.azure_credential import AzureCredential
-from models import Citation, Message, ToolCall, message_id, utcnow
+from models import ToolCall
 from settings import Settings
 from tests.fakes.cosmos_identity import FakeIdentity
 from tests.fakes.model import Call, FakeModel, Reply
-
-THREAD_ID = "thread_" + "0" * 32
-
-
-def calculate(expression: Annotated[str, Field(description="arithmetic")]) -> float:
-    """Calculate."""
-    if expression == "1/0":
-        raise ToolError("division by zero")
-    if expression == "crash":
-        raise RuntimeError("secret")
-    return 12.75
-
-
-async def get_weather(location: Annotated[str, Field(description="a place")], units: str = "metric") -> dict[str, Any]:
-    """Look up the weather."""
-    return {"location": location, "units": units}
-
-
-class Recorder:
-    """An observer that writes down what it is told."""
-
-    def __init__(self) -> None:
-        self.events: list[tuple[str, Any]] = []
-        self.calls: list[ToolCall] = []
-        self.sources: list[Citation] = []
-
-    def text(self, piece: str) -> None:
-        self.events.append(("text", piece))
-
-    def tool_started(self, call_id: str, tool: str, arguments: dict[str, JsonValue]) -> None:
-        self.events.append(("started", (call_id, tool, arguments)))
-
-    def source_found(self, source: Citation) -> None:
-        self.sources.append(source)
-
-    def tool_completed(self, call: ToolCall) -> None:
-        self.events.append(("completed", call.id))
-        self.calls.append(call)
-
-    @property
-    def content(self) -> str:
-        return "".join(piece for kind, piece in self.events if kind == "text")
-
-
-def a_message(content: str, seq: int = 1, role: Any = "user", calls: list[ToolCall] | None = None) -> Message:
-    return Message(
-        id=message_id(THREAD_ID, seq),
-        thread_id=THREAD_ID,
-        seq=seq,
-        role=role,
-        content=content,
-        timestamp=utcnow(),
-        status="completed",
-        turn_id="turn_1",
-        tool_calls=calls or [],
-    )
-
-
-@asynccontextmanager
-async def agent_on(model: FakeModel, *tools: Callable[..., Any], **settings: Any) -> AsyncIterator[ChatAgent]:
-    configured = Settings(openai_base_url=f"{model.url}/v1", openai_model="gpt-x", **settings)
-    async with open_agent(configured, tools or (calculate, get_weather), AzureCredential()) as agent:
-        yield agent
-
-
-async def run(agent: ChatAgent, content: str = "hi", *, stream: bool = False) -> tuple[Recorder, RunResult]:
-    recorder = Recorder()
-    return recorder, await agent.run([], a_message(content), observer=recorder, stream=stream)
-
+from tests.support.agent import Recorder, a_message, agent_on, calculate, run
 
 TWO_CALLS = (
     Call("get_weather", '{"location": "Seattle"}', "call_a"),

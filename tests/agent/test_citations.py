@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -13,13 +14,16 @@ from agent.run import SNIPPET_MAX_LENGTH
 from errors import ToolError
 from models import Citation
 from settings import Settings
-from tests.agent.test_agent import agent_on, run
-from tests.api.test_streaming import Steps, api_with
+from stores.types import StartedTurn
 from tests.fakes.model import Call, FakeModel, Reply
+from tests.support.agent import agent_on, run
+from tests.support.api import api_with
 from tests.support.events import NDJSON, SSE, sse_events
 from tests.support.server import serve_api
+from tests.support.steps import Steps
 from tools.tool import Source
-from turns.event_log import Answer, TurnLog
+from turns.event_log import EventLog
+from turns.reply import ReplyBuilder
 
 
 def source(id: str, snippet: str = "…") -> Source:
@@ -106,13 +110,14 @@ async def test_a_long_snippet_is_cut_in_the_citation_only() -> None:
 
 
 def test_an_answer_cites_what_its_text_has_come_to() -> None:
-    answer = Answer(TurnLog("turn_1"))
+    started = cast("StartedTurn", SimpleNamespace(thread=SimpleNamespace(id="thread_1"), reply_seq=2, turn_id="turn_1"))
+    reply = ReplyBuilder(started, EventLog("turn_1"))
     for each in citations(1, 2):
-        answer.source_found(each)
+        reply.source_found(each)
     said = []
     for piece in ("Yes [", "2", "]", " and [1]."):
-        answer.text(piece)
-        said.append([each.index for each in answer.citations])
+        reply.text(piece)
+        said.append([each.index for each in reply.build("completed", {}).citations])
     assert said == [[], [], [2], [1, 2]]
 
 

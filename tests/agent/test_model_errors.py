@@ -20,8 +20,8 @@ from errors import (
 )
 from identity.azure_credential import AzureCredential
 from settings import Settings
-from tests.agent.test_agent import agent_on, calculate, run
 from tests.fakes.model import Call, FakeModel, Reply
+from tests.support.agent import agent_on, calculate, run
 
 QUICK = {"retry-after-ms": "1"}
 

@@ -12,7 +12,7 @@ from agent.citations import cited
 from identity.azure_credential import AzureCredential
 from models import Citation
 from settings import Settings
-from tests.agent.test_agent import Recorder, a_message
+from tests.support.agent import Recorder, a_message
 from tools import open_tools
 from tools.calculator import calculate
 from tools.tool import Source

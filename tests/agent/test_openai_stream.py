@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from agent.llm.openai_stream import PlainText, parse_chunk
-from tests.agent.test_agent import agent_on, run
 from tests.fakes.model import Call, FakeModel, Reply
+from tests.support.agent import agent_on, run
 
 BASE = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "m"}
 END = {"delta": {}, "finish_reason": "stop"}

@@ -17,8 +17,8 @@ from api.app import create_app
 from api.secured_route import SecuredRoute
 from identity.api_keys import make_key
 from settings import Settings
-from tests.api.test_turns import in_background
 from tests.fakes.entra import AUDIENCE, TENANT, FakeEntra, fake_entra
+from tests.support.api import in_background
 from tests.support.server import serve_api
 
 ANN, ANN_ENTRY = make_key("web", "contoso", ["chat"], None)

@@ -12,9 +12,8 @@ import pytest
 import requests
 import sseclient
 
-from tests.api.test_streaming import api_with
-from tests.api.test_turns import in_background
 from tests.fakes.model import Call, FakeModel, Reply
+from tests.support.api import api_with, in_background
 
 MISSING = f"thread_{'0' * 32}"
 

@@ -6,47 +6,15 @@ import asyncio
 import json
 import re
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Literal
 
 import httpx2
 import pytest
 
-from settings import Settings
 from tests.fakes.model import Call, FakeModel, Reply
+from tests.support.api import QUESTION, api_with
 from tests.support.events import NDJSON, SSE, sse_events
-from tests.support.server import serve_api
-
-QUESTION = {"content": "What is a 15% tip on $85?"}
-
-
-class Steps:
-    """Lets the model's stream go on piece by piece."""
-
-    def __init__(self) -> None:
-        self._steps = asyncio.Semaphore(0)
-
-    async def __call__(self) -> None:
-        await self._steps.acquire()
-
-    def step(self, count: int = 1) -> None:
-        for _ in range(count):
-            self._steps.release()
-
-
-@asynccontextmanager
-async def api_with(
-    model: FakeModel, path: Path, weather_provider: Literal["sample", "open-meteo"] = "sample"
-) -> AsyncIterator[tuple[httpx2.AsyncClient, str]]:
-    """Serve the API on a model; yield a client and the messages' address of a thread."""
-    settings = Settings(
-        data_dir=path, openai_base_url=f"{model.url}/v1", openai_model="gpt-x", weather_provider=weather_provider
-    )
-    async with serve_api(settings) as api:
-        thread = (await api.post("/api/threads", json={})).json()
-        yield api, f"/api/threads/{thread['id']}/messages"
+from tests.support.steps import Steps
 
 
 async def test_a_whole_conversation_byte_by_byte(api: httpx2.AsyncClient, thread_id: str) -> None:
@@ -219,7 +187,7 @@ async def test_a_turn_that_fails_on_the_way_says_so_and_ends_cleanly(tmp_path: P
 async def test_silence_is_filled_with_heartbeats(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, headers: dict[str, str], start: str
 ) -> None:
-    monkeypatch.setattr("api.messages.SILENCE_SECONDS", 0.01)
+    monkeypatch.setattr("api.messages.HEARTBEAT_SECONDS", 0.01)
     steps = Steps()
     async with FakeModel(Reply(text="Hello", wait=steps)) as model, api_with(model, tmp_path) as (api, path):
         async with api.stream("POST", path, json=QUESTION, headers=headers) as response:

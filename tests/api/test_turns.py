@@ -11,21 +11,16 @@ import httpx2
 import pytest
 
 from settings import Settings
-from tests.api.test_streaming import QUESTION, Steps, api_with
 from tests.fakes.model import Call, FakeModel, Reply
 from tests.fakes.weather import fake_open_meteo
+from tests.support.api import QUESTION, api_with, in_background
 from tests.support.events import NDJSON, SSE, all_events, sse_events
 from tests.support.server import serve_api
+from tests.support.steps import Steps
+from tests.support.turns import FAST
 from tools.weather import open_weather
 
 ASYNC = {"Prefer": "respond-async"}
-
-
-async def in_background(api: httpx2.AsyncClient, path: str, **headers: str) -> str:
-    """Start a turn and return its address."""
-    response = await api.post(path, json=QUESTION, headers={**ASYNC, **headers})
-    assert response.status_code == 202
-    return response.headers["location"]
 
 
 async def the_end(api: httpx2.AsyncClient, turn: str) -> dict[str, Any]:
@@ -85,14 +80,12 @@ async def test_a_failed_turn_shows_its_problem(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("query", [False, True])
-async def test_resuming_in_another_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, query: bool) -> None:
-    monkeypatch.setattr("turns.event_writer.SAVE_SECONDS", 0.005)
-    monkeypatch.setattr("turns.follow.POLL_SECONDS", 0.005)
+async def test_resuming_in_another_process(tmp_path: Path, query: bool) -> None:
     steps = Steps()
     async with (
         FakeModel(Reply(text="one two three four", wait_for_piece=steps)) as model,
-        api_with(model, tmp_path) as (api, path),
-        serve_api(Settings(data_dir=tmp_path)) as other,
+        api_with(model, tmp_path, FAST) as (api, path),
+        serve_api(Settings(data_dir=tmp_path), FAST) as other,
     ):
         turn = await in_background(api, path)
         steps.step(3)
@@ -115,17 +108,13 @@ async def test_resuming_in_another_process(tmp_path: Path, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("where", ["same process", "other process"])
 @pytest.mark.parametrize("stream", [True, False])
-async def test_cancelling_aborts_the_model_and_keeps_the_text(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, stream: bool
-) -> None:
-    if where == "other process":
-        monkeypatch.setattr("turns.lease.LOOK_SECONDS", 0.005)
+async def test_cancelling_aborts_the_model_and_keeps_the_text(tmp_path: Path, where: str, stream: bool) -> None:
     steps = Steps()
     reply = Reply(text="one two three", wait_for_piece=steps, wait=None if stream else steps)
     async with (
         FakeModel(reply, Reply(text="Well.")) as model,
-        api_with(model, tmp_path) as (api, path),
-        serve_api(Settings(data_dir=tmp_path)) as other,
+        api_with(model, tmp_path, FAST) as (api, path),
+        serve_api(Settings(data_dir=tmp_path), FAST) as other,
     ):
         caller = asyncio.create_task(api.post(path, json=QUESTION, headers=SSE if stream else {}))
         running: list[dict[str, Any]] = []

@@ -15,7 +15,7 @@ from api import request_log as observe
 from observability import log_context, logs, safe_logging, spans
 from settings import Settings
 from tests.support.collected import Collected
-from tests.test_settings import AZURE
+from tests.support.settings import AZURE
 
 logger = logging.getLogger("some.library")
 

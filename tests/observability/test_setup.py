@@ -22,7 +22,7 @@ from settings import Settings, SettingsError, load_settings
 from tests.fakes.application_insights import KEY, FakeApplicationInsights
 from tests.fakes.otlp import FakeCollector, attributes
 from tests.support.events import SSE
-from tests.test_local import ROOT, address_in, running
+from tests.support.local import ROOT, address_in, running
 
 DOCUMENTATION = (ROOT / "docs" / "telemetry.md").read_text()
 TRACE, CALLER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 
 from api.app import create_app
 from settings import Settings
+from turns.intervals import TurnIntervals
 
 
 class Server(uvicorn.Server):
@@ -54,7 +55,13 @@ async def serve(app: ASGIApp, certificate: Path | None = None) -> AsyncIterator[
 
 
 @asynccontextmanager
-async def serve_api(settings: Settings) -> AsyncIterator[httpx2.AsyncClient]:
+async def serve_api(
+    settings: Settings,
+    turn_intervals: TurnIntervals = TurnIntervals(),  # noqa: B008 - immutable
+) -> AsyncIterator[httpx2.AsyncClient]:
     """Serve the API and yield a client of it."""
-    async with serve(create_app(settings)) as address, httpx2.AsyncClient(base_url=address, timeout=30) as client:
+    async with (
+        serve(create_app(settings, turn_intervals)) as address,
+        httpx2.AsyncClient(base_url=address, timeout=30) as client,
+    ):
         yield client

@@ -21,7 +21,7 @@ from teams.sender import Sender
 from teams.streamer import Mode
 from tests.fakes import activities
 from tests.fakes.connector import FakeClock, FakeConnector
-from turns.event_log import TurnLog
+from turns.event_log import EventLog
 
 THREAD = f"thread_{'1' * 32}"
 
@@ -50,7 +50,7 @@ class Turn:
     adapter: Adapter
     connector: FakeConnector
     clock: FakeClock
-    log: TurnLog = field(default_factory=lambda: TurnLog(new_id("turn")))
+    log: EventLog = field(default_factory=lambda: EventLog(new_id("turn")))
     cancelled: int = 0
     said: str = ""
 

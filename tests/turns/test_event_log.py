@@ -8,29 +8,29 @@ from collections.abc import Sequence
 from events import MessageDelta, TurnEvent, TurnFailed, TurnStarted
 from models import Message, Problem, message_id, utcnow
 from stores.types import ReplayedTurn
-from turns.event_log import TurnLog, replay
+from turns.event_log import EventLog, replay
 
 THREAD_ID = "thread_" + "0" * 32
 
 
-def say(log: TurnLog, text: str) -> None:
+def say(log: EventLog, text: str) -> None:
     log.emit(MessageDelta(id=log.next_id, turn_id=log.id, text=text))
 
 
-def fail(log: TurnLog) -> None:
+def fail(log: EventLog) -> None:
     problem = Problem(type="x", title="X", status=500, detail="X.", retryable=False)
     log.emit(TurnFailed(id=log.next_id, turn_id=log.id, problem=problem))
 
 
-async def batch_ids(log: TurnLog, after: int = 0) -> list[list[int]]:
-    return [[event.id for event in batch] async for batch in log.batches(after=after)]
+async def batch_ids(log: EventLog, after: int = 0) -> list[list[int]]:
+    return [[event.id for event in batch] async for batch in log.stream(after=after)]
 
 
 async def test_a_reader_gets_all_there_is_at_once_and_then_what_comes() -> None:
-    log = TurnLog("turn_1")
+    log = EventLog("turn_1")
     log.emit(TurnStarted(id=1, turn_id=log.id))
     say(log, "a")
-    batches = log.batches()
+    batches = log.stream()
     assert [event.id for event in await anext(batches)] == [1, 2]
     waiting = asyncio.ensure_future(anext(batches))
     await asyncio.sleep(0)
@@ -42,7 +42,7 @@ async def test_a_reader_gets_all_there_is_at_once_and_then_what_comes() -> None:
 
 
 async def test_a_reader_may_begin_anywhere() -> None:
-    log = TurnLog("turn_1")
+    log = EventLog("turn_1")
     for _ in range(3):
         say(log, "…")
     fail(log)
@@ -53,10 +53,10 @@ async def test_a_reader_may_begin_anywhere() -> None:
 
 
 async def test_readers_do_not_disturb_each_other() -> None:
-    log = TurnLog("turn_1")
+    log = EventLog("turn_1")
 
     async def read() -> list[int]:
-        return [event.id async for batch in log.batches() for event in batch]
+        return [event.id async for batch in log.stream() for event in batch]
 
     readers = [asyncio.create_task(read()) for _ in range(10)]
     for number in range(100):
@@ -71,8 +71,8 @@ async def test_readers_do_not_disturb_each_other() -> None:
 
 
 async def test_silence_is_an_empty_batch() -> None:
-    log = TurnLog("turn_1")
-    batches = log.batches(silence=0.001)
+    log = EventLog("turn_1")
+    batches = log.stream(heartbeat_interval=0.001)
     assert await anext(batches) == ()
     assert await anext(batches) == ()
     say(log, "a")
@@ -92,7 +92,7 @@ async def test_a_replay_is_the_end_of_the_first_turn() -> None:
         turn_id="turn_1",
     )
     log = replay(ReplayedTurn(message))
-    assert (log.id, log.replayed, log.ended, await log.outcome()) == ("turn_1", True, True, message)
-    assert [event.type for event in log.behind(0)] == ["message.completed"]
+    assert (log.id, log.replayed, log.ended, await log.wait()) == ("turn_1", True, True, message)
+    assert [event.type for event in log.events_after(0)] == ["message.completed"]
     cancelled = replay(ReplayedTurn(message.model_copy(update={"status": "cancelled"})))
-    assert [event.type for event in cancelled.behind(0)] == ["turn.cancelled"]
+    assert [event.type for event in cancelled.events_after(0)] == ["turn.cancelled"]

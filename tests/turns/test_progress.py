@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -25,7 +26,9 @@ from stores.sqlite.store import SqliteStore
 from stores.types import EventBatch, NewMessage
 from tests.fakes.agent import Script, ScriptedAgent
 from tests.support.stores import begin
-from turns.event_log import TurnLog
+from tests.support.turns import FAST
+from turns.event_log import EventLog
+from turns.intervals import TurnIntervals
 from turns.service import Turns
 
 ANN = Owner("acme", "ann")
@@ -77,16 +80,10 @@ class Steps:
             self._steps.release()
 
 
-@pytest.fixture(autouse=True)
-def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a second pass at once where the code waits for one."""
-    monkeypatch.setattr("turns.event_writer.SAVE_SECONDS", 0.005)
-    monkeypatch.setattr("turns.follow.POLL_SECONDS", 0.005)
-    monkeypatch.setattr("turns.lease.LOOK_SECONDS", 0.005)
-
-
 @asynccontextmanager
-async def process(path: Path, script: Script, **settings: Any) -> AsyncIterator[tuple[RecordingStore, Turns]]:
+async def process(
+    path: Path, script: Script, intervals: TurnIntervals = FAST, **settings: Any
+) -> AsyncIterator[tuple[RecordingStore, Turns]]:
     """Stand for a process at work on the file."""
 
     async def get_agent() -> ChatAgent:
@@ -94,7 +91,7 @@ async def process(path: Path, script: Script, **settings: Any) -> AsyncIterator[
 
     async with RecordingStore(path) as store:
         configured = Settings(**settings)
-        turns = Turns(store, get_agent, Quotas(configured, QuotaBackend(Counters.in_memory())), configured)
+        turns = Turns(store, get_agent, Quotas(configured, QuotaBackend(Counters.in_memory())), configured, intervals)
         try:
             yield store, turns
         finally:
@@ -110,19 +107,19 @@ async def new_thread(store: ThreadStore) -> Thread:
     return await store.create_thread(ANN, title=None, metadata={})
 
 
-async def start(turns: Turns, thread: Thread, key: str | None = None) -> TurnLog:
+async def start(turns: Turns, thread: Thread, key: str | None = None) -> EventLog:
     return await turns.start(ANN, thread.id, NewMessage(new_id("turn"), "hi", {}, key), stream=True)
 
 
-async def until(log: TurnLog, id: int) -> None:
+async def until(log: EventLog, id: int) -> None:
     """Wait for an event."""
-    async for batch in log.batches():
+    async for batch in log.stream():
         if batch[-1].id >= id:
             return
 
 
 async def follow(turns: Turns, thread: Thread, turn_id: str, after: int = 0) -> list[TurnEvent]:
-    batches = await turns.follow(ANN, thread.id, turn_id, after=after, silence=60)
+    batches = await turns.follow(ANN, thread.id, turn_id, after=after, heartbeat_interval=60)
     return [] if batches is None else [event async for batch in batches for event in batch]
 
 
@@ -138,7 +135,7 @@ async def test_another_process_sees_every_event_once_and_live(path: Path) -> Non
     async with process(path, steps) as (store, turns), process(path, steps) as (_, others):
         thread = await new_thread(store)
         log = await start(turns, thread)
-        batches = await others.follow(ANN, thread.id, log.id, after=0, silence=60)
+        batches = await others.follow(ANN, thread.id, log.id, after=0, heartbeat_interval=60)
         assert batches is not None
         seen: list[TurnEvent] = []
         for word in range(3):
@@ -146,7 +143,7 @@ async def test_another_process_sees_every_event_once_and_live(path: Path) -> Non
             while len(seen) < word + 2:
                 seen += await anext(batches)
         seen += [event async for batch in batches for event in batch]
-        live = list(log.behind(0))
+        live = list(log.events_after(0))
         assert [event.to_json() for event in seen] == [event.to_json() for event in live]
         assert [event.type for event in seen] == ["turn.started", *["message.delta"] * 3, "message.completed"]
 
@@ -158,13 +155,13 @@ async def test_a_reader_goes_on_where_it_was(path: Path, same_process: bool) -> 
     async with process(path, steps) as (store, turns), process(path, steps) as (_, others):
         thread = await new_thread(store)
         log = await start(turns, thread)
-        await log.outcome()
+        await log.wait()
         reader = turns if same_process else others
         for after in range(7):
             events = await follow(reader, thread, log.id, after)
             assert [event.id for event in events] == list(range(after + 1, 8))
-        assert await reader.follow(ANN, thread.id, log.id, after=7, silence=60) is None
-        assert await reader.follow(ANN, thread.id, log.id, after=99, silence=60) is None
+        assert await reader.follow(ANN, thread.id, log.id, after=7, heartbeat_interval=60) is None
+        assert await reader.follow(ANN, thread.id, log.id, after=99, heartbeat_interval=60) is None
 
 
 async def test_the_final_event_is_there_when_the_others_are_forgotten(path: Path) -> None:
@@ -173,7 +170,7 @@ async def test_the_final_event_is_there_when_the_others_are_forgotten(path: Path
     async with process(path, steps) as (store, turns):
         thread = await new_thread(store)
         log = await start(turns, thread)
-        message = await log.outcome()
+        message = await log.wait()
     with time_machine.travel(utcnow() + timedelta(hours=2), tick=True):
         async with process(path, steps) as (_, later):
             [final] = await follow(later, thread, log.id)
@@ -186,7 +183,7 @@ async def test_a_turn_whose_process_died_ends_as_interrupted(path: Path) -> None
         dead = await begin(store, thread.id)
         await store.save_events([EventBatch(thread.id, dead.turn_id, [TurnStarted(id=1, turn_id=dead.turn_id)], 3600)])
         with time_machine.travel(utcnow(), tick=True) as clock:
-            batches = await turns.follow(ANN, thread.id, dead.turn_id, after=0, silence=60)
+            batches = await turns.follow(ANN, thread.id, dead.turn_id, after=0, heartbeat_interval=60)
             assert batches is not None
             assert [event.type for event in await anext(batches)] == ["turn.started"]
             clock.shift(31)
@@ -201,7 +198,7 @@ async def test_silence_while_following_is_an_empty_batch(path: Path) -> None:
     async with process(path, steps) as (store, turns), process(path, steps) as (_, others):
         thread = await new_thread(store)
         log = await start(turns, thread)
-        batches = await others.follow(ANN, thread.id, log.id, after=1, silence=0.01)
+        batches = await others.follow(ANN, thread.id, log.id, after=1, heartbeat_interval=0.01)
         assert batches is not None
         assert await anext(batches) == ()
         assert await anext(batches) == ()
@@ -213,7 +210,7 @@ async def test_a_store_that_fails_for_a_moment_loses_the_reader_nothing(path: Pa
     async with process(path, steps) as (store, turns), process(path, steps) as (others_store, others):
         thread = await new_thread(store)
         log = await start(turns, thread)
-        batches = await others.follow(ANN, thread.id, log.id, after=0, silence=60)
+        batches = await others.follow(ANN, thread.id, log.id, after=0, heartbeat_interval=60)
         assert batches is not None
         others_store.progress_errors = [StoreUnavailable(), StoreUnavailable()]
         steps.step(3)
@@ -225,13 +222,13 @@ async def test_a_thread_deleted_under_a_reader_ends_the_stream(path: Path) -> No
     async with process(path, steps) as (store, turns), process(path, steps) as (_, others):
         thread = await new_thread(store)
         log = await start(turns, thread)
-        batches = await others.follow(ANN, thread.id, log.id, after=0, silence=60)
+        batches = await others.follow(ANN, thread.id, log.id, after=0, heartbeat_interval=60)
         assert batches is not None
         await store.delete_thread(ANN, thread.id)
         events = [event async for batch in batches for event in batch]
         assert isinstance(events[-1], TurnFailed)
         assert events[-1].problem.type == "thread_not_found"
-        assert (await log.outcome()).type == "turn_interrupted"  # type: ignore[union-attr]  # a problem
+        assert (await log.wait()).type == "turn_interrupted"  # type: ignore[union-attr]  # a problem
 
 
 async def test_strangers_and_wrong_ids_follow_nothing(path: Path) -> None:
@@ -240,13 +237,13 @@ async def test_strangers_and_wrong_ids_follow_nothing(path: Path) -> None:
         thread = await new_thread(store)
         log = await start(turns, thread)
         with pytest.raises(ThreadNotFound):
-            await turns.follow(BOB, thread.id, log.id, after=0, silence=60)
+            await turns.follow(BOB, thread.id, log.id, after=0, heartbeat_interval=60)
         with pytest.raises(ThreadNotFound):
             await turns.cancel(BOB, thread.id, log.id)
         with pytest.raises(TurnNotFound):
-            await turns.follow(ANN, thread.id, new_id("turn"), after=0, silence=60)
+            await turns.follow(ANN, thread.id, new_id("turn"), after=0, heartbeat_interval=60)
         steps.step(3)
-        await log.outcome()
+        await log.wait()
 
 
 # Keeping events
@@ -260,7 +257,7 @@ async def test_events_are_saved_at_most_once_a_tick_and_each_once(path: Path) ->
         for _ in range(4):
             steps.step(10)
             await store.saves.acquire()
-        await log.outcome()
+        await log.wait()
     ids = [event.id for batches in store.saved for batch in batches for event in batch.events]
     assert ids == list(range(1, 42))
     assert len(store.saved) <= 6
@@ -271,7 +268,7 @@ async def test_the_turns_of_a_process_share_a_write(path: Path) -> None:
     async with process(path, steps) as (store, turns):
         logs = [await start(turns, await new_thread(store)) for _ in range(10)]
         steps.step(10)
-        await asyncio.gather(*(log.outcome() for log in logs))
+        await asyncio.gather(*(log.wait() for log in logs))
     saved = {(batch.turn_id, event.id) for batches in store.saved for batch in batches for event in batch.events}
     assert saved == {(log.id, id) for log in logs for id in (1, 2)}
     assert sum(map(len, store.saved)) <= 20
@@ -286,20 +283,19 @@ async def test_a_save_that_fails_is_made_up_for_and_disturbs_nobody(path: Path) 
         for _ in range(3):
             await store.saves.acquire()
         steps.step(3)
-        await log.outcome()
+        await log.wait()
         assert [event.id for event in await follow(others, thread, log.id)] == [1, 2, 3, 4, 5]
 
 
-async def test_events_that_cannot_be_saved_are_given_up(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("turns.follow.LAG_SECONDS", 0.02)
+async def test_events_that_cannot_be_saved_are_given_up(path: Path) -> None:
     steps = Steps()
     steps.step(3)
-    async with process(path, steps) as (_, others):
+    async with process(path, steps, replace(FAST, event_lag=0.02)) as (_, others):
         async with process(path, steps) as (store, turns):
             thread = await new_thread(store)
             store.save_errors = [StoreUnavailable() for _ in range(99)]
             log = await start(turns, thread)
-            message = await log.outcome()
+            message = await log.wait()
             for _ in range(5):
                 await store.saves.acquire()
         [final] = await follow(others, thread, log.id)
@@ -324,8 +320,8 @@ async def test_keeping_events_can_be_switched_off(path: Path) -> None:
 # Cancelling
 
 
-async def ended(turns: Turns, thread: Thread, log: TurnLog) -> Turn:
-    await log.outcome()
+async def ended(turns: Turns, thread: Thread, log: EventLog) -> Turn:
+    await log.wait()
     return await turns.get(ANN, thread.id, log.id)
 
 
@@ -343,7 +339,7 @@ async def test_a_cancelled_turn_stops_and_keeps_what_it_said(path: Path, same_pr
         assert (turn.status, turn.problem) == ("cancelled", None)
         assert turn.message is not None
         assert (turn.message.content, turn.message.status, turn.message.role) == ("0 1 ", "cancelled", "assistant")
-        final = list(log.behind(0))[-1]
+        final = list(log.events_after(0))[-1]
         assert isinstance(final, TurnCancelled)
         assert final.message == turn.message
         page = await store.list_messages(ANN, thread.id, limit=10, after=None, before=None, order="asc")
@@ -351,14 +347,13 @@ async def test_a_cancelled_turn_stops_and_keeps_what_it_said(path: Path, same_pr
         with pytest.raises(TurnEnded):
             await turns.cancel(ANN, thread.id, log.id)
         replayed = await start(others, thread, key="k")
-        assert (replayed.id, replayed.replayed, await replayed.outcome()) == (log.id, True, turn.message)
+        assert (replayed.id, replayed.replayed, await replayed.wait()) == (log.id, True, turn.message)
         steps.step(9)
         assert (await ended(turns, thread, await start(turns, thread))).status == "completed"
 
 
-async def test_a_turn_is_cancelled_at_once_in_its_process(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("turns.lease.LOOK_SECONDS", 60)
-    async with process(path, Steps()) as (store, turns):
+async def test_a_turn_is_cancelled_at_once_in_its_process(path: Path) -> None:
+    async with process(path, Steps(), replace(FAST, cancel_poll=60)) as (store, turns):
         thread = await new_thread(store)
         log = await start(turns, thread)
         await turns.cancel(ANN, thread.id, log.id)

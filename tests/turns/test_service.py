@@ -22,8 +22,9 @@ from settings import Settings
 from stores.sqlite.store import SqliteStore
 from stores.types import NewMessage, StartedTurn
 from tests.fakes.agent import Script, ScriptedAgent, say_hello
-from turns.event_log import TurnLog
+from turns.event_log import EventLog
 from turns.history import estimate_tokens, fit_history
+from turns.intervals import TurnIntervals
 from turns.service import Turns
 
 OWNER = Owner("acme", "ann")
@@ -40,15 +41,20 @@ async def thread(store: SqliteStore) -> Thread:
     return await store.create_thread(OWNER, title=None, metadata={})
 
 
-def turns_of(store: SqliteStore, agent: ScriptedAgent, **settings: Any) -> Turns:
+def turns_of(
+    store: SqliteStore,
+    agent: ScriptedAgent,
+    intervals: TurnIntervals = TurnIntervals(),  # noqa: B008 - immutable
+    **settings: Any,
+) -> Turns:
     async def get_agent() -> ChatAgent:
         return cast("ChatAgent", agent)
 
     configured = Settings(**settings)
-    return Turns(store, get_agent, Quotas(configured, QuotaBackend(Counters.in_memory())), configured)
+    return Turns(store, get_agent, Quotas(configured, QuotaBackend(Counters.in_memory())), configured, intervals)
 
 
-async def start(turns: Turns, thread: Thread, content: str = "hi", key: str | None = None) -> TurnLog:
+async def start(turns: Turns, thread: Thread, content: str = "hi", key: str | None = None) -> EventLog:
     return await turns.start(OWNER, thread.id, NewMessage(new_id("turn"), content, {}, key), stream=False, request_id="req_1")
 
 
@@ -58,8 +64,8 @@ def problem_of(events: list[TurnEvent]) -> Problem:
     return final.problem
 
 
-async def events_of(turn: TurnLog) -> list[TurnEvent]:
-    return [event async for batch in turn.batches() for event in batch]
+async def events_of(turn: EventLog) -> list[TurnEvent]:
+    return [event async for batch in turn.stream() for event in batch]
 
 
 async def messages_of(store: SqliteStore, thread: Thread) -> list[Message]:
@@ -223,17 +229,14 @@ async def watched(tmp_path: Path) -> AsyncIterator[WatchedStore]:
         yield store
 
 
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let renewals be due all the time."""
-    monkeypatch.setattr("turns.lease.RENEWALS_PER_LEASE", 1e9)
+# Renewals are due all the time.
+IMPATIENT = TurnIntervals(renewals_per_lease=1e9)
 
 
-@pytest.mark.usefixtures("impatient")
 async def test_a_long_turn_keeps_its_lease(watched: WatchedStore) -> None:
     thread = await watched.create_thread(OWNER, title=None, metadata={})
     gate = Gate()
-    turns = turns_of(watched, ScriptedAgent(gate))
+    turns = turns_of(watched, ScriptedAgent(gate), IMPATIENT)
     with time_machine.travel(utcnow(), tick=True) as clock:
         turn = await start(turns, thread)
         for _ in range(4):
@@ -246,11 +249,10 @@ async def test_a_long_turn_keeps_its_lease(watched: WatchedStore) -> None:
         assert (await events_of(turn))[-1].type == "message.completed"
 
 
-@pytest.mark.usefixtures("impatient")
 async def test_a_renewal_that_fails_for_a_moment_is_tried_again(watched: WatchedStore) -> None:
     thread = await watched.create_thread(OWNER, title=None, metadata={})
     gate = Gate()
-    turns = turns_of(watched, ScriptedAgent(gate))
+    turns = turns_of(watched, ScriptedAgent(gate), IMPATIENT)
     watched.renewal_error = StoreUnavailable()
     turn = await start(turns, thread)
     for _ in range(3):
@@ -273,11 +275,10 @@ async def test_a_turn_that_lost_its_lease_stops_and_stores_nothing(watched: Watc
         await watched.get_thread(OWNER, thread.id)
 
 
-@pytest.mark.usefixtures("impatient")
 async def test_a_turn_whose_thread_is_deleted_is_cancelled(watched: WatchedStore) -> None:
     thread = await watched.create_thread(OWNER, title=None, metadata={})
     gate = Gate()
-    turns = turns_of(watched, ScriptedAgent(gate))
+    turns = turns_of(watched, ScriptedAgent(gate), IMPATIENT)
     turn = await start(turns, thread)
     await gate.reached.wait()
     await watched.delete_thread(OWNER, thread.id)
@@ -285,12 +286,9 @@ async def test_a_turn_whose_thread_is_deleted_is_cancelled(watched: WatchedStore
     assert gate.cancelled
 
 
-async def test_a_commit_that_fails_for_good_is_told_and_the_message_kept(
-    watched: WatchedStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("turns.service.RETRY_SECONDS", 31)
+async def test_a_commit_that_fails_for_good_is_told_and_the_message_kept(watched: WatchedStore) -> None:
     thread = await watched.create_thread(OWNER, title=None, metadata={})
-    turns = turns_of(watched, ScriptedAgent(say_hello))
+    turns = turns_of(watched, ScriptedAgent(say_hello), TurnIntervals(retry=31))
     watched.commit_errors = [StoreUnavailable(), StoreUnavailable()]
     with time_machine.travel(utcnow(), tick=True) as clock:
         events = await events_of(await start(turns, thread, key="k"))
@@ -312,21 +310,19 @@ async def test_a_commit_whose_answer_was_lost_ends_as_it_is_stored(watched: Watc
     assert (await watched.get_progress(OWNER, thread.id, turn.id, after=None)).final_event_id == final.id
 
 
-async def test_nobody_is_told_an_end_until_it_is_known(watched: WatchedStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("turns.service.RETRY_SECONDS", 0)
+async def test_nobody_is_told_an_end_until_it_is_known(watched: WatchedStore) -> None:
     thread = await watched.create_thread(OWNER, title=None, metadata={})
     watched.commit_errors = [StoreUnavailable(), StoreUnavailable(), None]
     watched.errors_after_commit = [StoreUnavailable()]
-    turns = turns_of(watched, ScriptedAgent(say_hello))
+    turns = turns_of(watched, ScriptedAgent(say_hello), TurnIntervals(retry=0))
     assert (await events_of(await start(turns, thread)))[-1].type == "message.completed"
     assert [m.status for m in await messages_of(watched, thread)] == ["completed", "completed"]
 
 
-async def test_a_failure_is_stored_as_soon_as_the_store_is_back(watched: WatchedStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("turns.service.RETRY_SECONDS", 0)
+async def test_a_failure_is_stored_as_soon_as_the_store_is_back(watched: WatchedStore) -> None:
     thread = await watched.create_thread(OWNER, title=None, metadata={})
     watched.commit_errors = [StoreUnavailable(), StoreUnavailable(), StoreUnavailable()]
-    turns = turns_of(watched, ScriptedAgent(say_hello))
+    turns = turns_of(watched, ScriptedAgent(say_hello), TurnIntervals(retry=0))
     assert (await events_of(await start(turns, thread)))[-1].type == "turn.failed"
     assert [m.status for m in await messages_of(watched, thread)] == ["failed"]
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import expect
 
 from tests.fakes.model import FakeModel, Reply
+from tests.support.accessibility import AXE, PHONE, findings
 from tests.web.conftest import Chat, OpenChat
 
-AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
-PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 MARKDOWN = """
 # Title
 
@@ -28,25 +26,11 @@ print(1)
 
 > [link](https://example.com) and `code`
 """
-SERIOUS = {"serious", "critical"}
 
 
 async def ask(chat: Chat) -> None:
     await chat.page.locator(".example").first.click()
     await expect(chat.page.locator(".message.assistant:not(.live)")).to_have_count(1)
-
-
-async def findings(page: Page) -> list[str]:
-    """Return what axe has serious doubts about, once nothing moves any more."""
-    await page.evaluate("Promise.all(document.getAnimations().map((it) => it.finished.catch(() => {})))")
-    await page.evaluate(AXE.read_text())
-    result = await page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
-    return [
-        f"{violation['id']}: {node['target']} {node['failureSummary']}"
-        for violation in result["violations"]
-        if violation["impact"] in SERIOUS
-        for node in violation["nodes"]
-    ]
 
 
 @pytest.mark.skipif(not AXE.exists(), reason="needs axe-core: `npm ci`")

@@ -12,8 +12,8 @@ from playwright.async_api import Locator, expect
 
 from tests.fakes.entra import OTHER_TENANT, TENANT
 from tests.fakes.entra_sign_in import CLIENT, FakeSignIn, fake_sign_in, write_certificate
+from tests.support.accessibility import findings
 from tests.web.conftest import Chat, OpenChat
-from tests.web.test_access import findings
 
 
 @pytest.fixture

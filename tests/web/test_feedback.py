@@ -10,8 +10,8 @@ import pytest
 from playwright.async_api import Locator, Route, expect
 
 from tests.fakes.model import Call, FakeModel, Reply
+from tests.support.accessibility import AXE, PHONE, findings
 from tests.web.conftest import Chat, Gate, OpenChat
-from tests.web.test_access import AXE, PHONE, findings
 
 QUESTION = "How do I return an order?"
 IMAGE = "<img src=x onerror=\"window.hacked='image'\">"

@@ -6,8 +6,8 @@ from playwright.async_api import expect
 
 from identity.api_keys import make_key
 from tests.fakes.entra import AUDIENCE, TENANT, fake_entra
+from tests.support.accessibility import findings
 from tests.web.conftest import OpenChat
-from tests.web.test_access import findings
 
 KEY, ENTRY = make_key("web", "contoso", ["chat"], None)
 

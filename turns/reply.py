@@ -1,0 +1,68 @@
+"""The reply of a turn, as it grows."""
+
+from __future__ import annotations
+
+from pydantic import JsonValue
+
+from agent.citations import cited
+from events import MessageDelta, ToolCompleted, ToolStarted
+from models import Citation, Message, Metadata, ToolCall, TurnStatus, message_id, utcnow
+from stores.types import StartedTurn
+from turns.event_log import EventLog
+
+
+class ReplyBuilder:
+    """The reply as it grows: an :class:`agent.run.RunObserver` that turns what the agent does into events."""
+
+    def __init__(self, started: StartedTurn, log: EventLog) -> None:
+        self._started = started
+        self._log = log
+        self._pieces: list[str] = []
+        self._calls: dict[str, ToolCall | None] = {}
+        self._sources: list[Citation] = []
+
+    def text(self, piece: str) -> None:
+        """Take the next piece of the reply's text."""
+        self._pieces.append(piece)
+        self._log.emit(MessageDelta(id=self._log.next_id, turn_id=self._log.id, text=piece))
+
+    def tool_started(self, call_id: str, tool: str, arguments: dict[str, JsonValue]) -> None:
+        """Take note of a tool call that the model asked for."""
+        self._calls[call_id] = None
+        self._log.emit(ToolStarted(id=self._log.next_id, turn_id=self._log.id, call_id=call_id, tool=tool, arguments=arguments))
+
+    def source_found(self, source: Citation) -> None:
+        """Take note of something that the reply may cite."""
+        self._sources.append(source)
+
+    def tool_completed(self, call: ToolCall) -> None:
+        """Take a tool call's result or error."""
+        self._calls[call.id] = call
+        self._log.emit(
+            ToolCompleted(
+                id=self._log.next_id,
+                turn_id=self._log.id,
+                call_id=call.id,
+                tool=call.tool,
+                result=call.result,
+                error=call.error,
+                duration_ms=call.duration_ms,
+            )
+        )
+
+    def build(self, status: TurnStatus, metadata: Metadata) -> Message:
+        """Return the reply as it is now, with the calls that have ended, in the order in which they began."""
+        content = "".join(self._pieces)
+        return Message(
+            id=message_id(self._started.thread.id, self._started.reply_seq),
+            thread_id=self._started.thread.id,
+            seq=self._started.reply_seq,
+            role="assistant",
+            content=content,
+            timestamp=utcnow(),
+            status=status,
+            turn_id=self._started.turn_id,
+            tool_calls=[call for call in self._calls.values() if call is not None],
+            citations=cited(content, self._sources),
+            metadata=metadata,
+        )

@@ -1,0 +1,221 @@
+"""The life of one turn: begin, run the agent, emit events, commit or fail. Knows no HTTP, no Azure and no Teams."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pydantic import JsonValue
+
+from errors import ChatError, InternalError, LeaseLost, StoreUnavailable, TurnInterrupted, TurnTimeout
+from events import TurnFailed, TurnStarted
+from models import Message, Metadata, Owner, Problem, TurnStatus
+from observability import metrics
+from stores.contract import ThreadStore
+from stores.types import NewMessage, ReplayedTurn, StartedTurn
+from turns.event_log import EventLog, replay
+from turns.event_writer import EventWriter
+from turns.history import estimate_tokens, fit_history
+from turns.intervals import TurnIntervals
+from turns.lease import LeaseRenewer, TurnCancelled
+from turns.reply import ReplyBuilder
+from turns.telemetry import observed_turn
+
+if TYPE_CHECKING:
+    from agent.agent import ChatAgent, RunResult
+    from quotas.quotas import Quotas
+    from settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class TurnContext:
+    """What all turns of a process share."""
+
+    store: ThreadStore
+    agent: Callable[[], Awaitable[ChatAgent]]
+    quotas: Quotas
+    settings: Settings
+    event_writer: EventWriter
+    intervals: TurnIntervals
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRequest:
+    """A message that asks for a turn.
+
+    With ``stream`` the model is asked to stream, for a reader who wants the text as it comes. ``request_id`` goes into the
+    problem of a turn that fails.
+    """
+
+    owner: Owner
+    thread_id: str
+    new: NewMessage
+    stream: bool
+    request_id: str | None
+
+
+class TurnRunner:
+    """Runs one turn. ``begun`` has its log as soon as the message is stored, or the exception that refused it."""
+
+    def __init__(self, context: TurnContext, request: TurnRequest) -> None:
+        self.begun: asyncio.Future[EventLog] = asyncio.get_running_loop().create_future()
+        self._context = context
+        self._request = request
+        self._started: StartedTurn
+        self._log: EventLog
+        self._reply: ReplyBuilder
+        self._lease: LeaseRenewer | None = None
+
+    def cancel(self) -> None:
+        """Stop the turn now, unless it has ended; its partial reply is kept."""
+        if self._lease:
+            self._lease.cancel()
+
+    async def run(self) -> None:
+        """Begin the turn and run it to its end, whatever that is."""
+        owner, new, quotas = self._request.owner, self._request.new, self._context.quotas
+        tokens = 0
+        try:
+            with observed_turn(owner, self._request.thread_id, new.turn_id, stream=self._request.stream) as observed:
+                await quotas.begin_turn(owner, new.turn_id)
+                try:
+                    begun = await self._begin()
+                    observed.log = log = EventLog(new.turn_id) if isinstance(begun, StartedTurn) else replay(begun)
+                    if not self.begun.done():
+                        self.begun.set_result(log)
+                    if isinstance(begun, StartedTurn):
+                        tokens = await self._run(begun, log)
+                finally:
+                    await quotas.end_turn(owner, new.turn_id, tokens=tokens)
+        except BaseException as error:
+            if not self.begun.done():
+                self.begun.set_exception(TurnInterrupted() if isinstance(error, asyncio.CancelledError) else error)
+            if not isinstance(error, Exception):
+                raise
+
+    async def _begin(self) -> StartedTurn | ReplayedTurn:
+        settings = self._context.settings
+        return await self._context.store.begin_turn(
+            self._request.owner,
+            self._request.thread_id,
+            self._request.new,
+            lease_seconds=settings.turn_lease_seconds,
+            history_limit=settings.history_max_messages,
+        )
+
+    async def _run(self, started: StartedTurn, log: EventLog) -> int:
+        """Run a turn that has begun to its end, and return the tokens that it has used."""
+        self._started, self._log, self._reply = started, log, ReplyBuilder(started, log)
+        self._context.event_writer.track(started.thread.id, log)
+        log.emit(TurnStarted(id=log.next_id, turn_id=log.id))
+        try:
+            return await self._answer()
+        except asyncio.CancelledError:
+            await self._fail(TurnInterrupted(), retry_timeout=0)
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever happens, the turn must end and say so
+            await self._fail(error, retry_timeout=self._context.settings.turn_lease_seconds)
+            return 0
+
+    async def _answer(self) -> int:
+        settings = self._context.settings
+        self._lease = LeaseRenewer(self._context.store, self._started, settings.turn_lease_seconds, self._context.intervals)
+        try:
+            async with self._lease:
+                result = await self._run_agent()
+        except TurnCancelled:
+            reply = await self._complete("cancelled", {"model": settings.model_name})
+            # The model says what it has used only at its end.
+            return sum(map(estimate_tokens, (*self._started.history, self._started.message, reply)))
+        finally:
+            self._lease = None
+        usage: JsonValue = {"input_tokens": result.input_tokens, "output_tokens": result.output_tokens}
+        await self._complete("completed", {"model": result.model, "usage": usage})
+        return result.input_tokens + result.output_tokens
+
+    async def _run_agent(self) -> RunResult:
+        settings = self._context.settings
+        try:
+            async with asyncio.timeout(settings.turn_timeout_seconds):
+                agent = await self._context.agent()
+                history = fit_history(self._started.history, settings.history_max_tokens)
+                return await agent.run(history, self._started.message, observer=self._reply, stream=self._request.stream)
+        except TimeoutError as error:
+            raise TurnTimeout(settings.turn_timeout_seconds) from error
+
+    async def _complete(self, status: TurnStatus, metadata: Metadata) -> Message:
+        """Store the reply, whole or partial, and end the log with it."""
+        reply = self._reply.build(status, metadata)
+        await self._commit(status, reply=reply)
+        self._log.end(reply)
+        return reply
+
+    async def _commit(self, status: TurnStatus, *, reply: Message | None = None, problem: Problem | None = None) -> None:
+        message = self._started.message.model_copy(update={"status": status, "problem": problem})
+        await self._context.store.commit_turn(self._started, message=message, reply=reply, final_event_id=self._log.next_id)
+
+    async def _fail(self, error: Exception, *, retry_timeout: float) -> None:
+        """Store how the turn has failed, trying for ``retry_timeout`` seconds, and end the log.
+
+        A process that is stopping has no time to wait for the store.
+        """
+        log = self._log
+        shown = error if isinstance(error, ChatError) else InternalError()
+        level = logging.WARNING if isinstance(error, ChatError) else logging.ERROR
+        logger.log(level, "turn %s of %s failed: %s", log.id, self._started.thread.id, shown.type, exc_info=error)
+        problem = Problem.of(shown, self._request.request_id)
+        try:
+            if isinstance(error, LeaseLost):
+                metrics.leases_lost.add(1)
+            elif reply := await self._end_without_reply(
+                "interrupted" if isinstance(error, TurnInterrupted) else "failed", problem, retry_timeout=retry_timeout
+            ):
+                log.end(reply)
+        except Exception:
+            logger.warning("end of turn %s not stored; its lease will expire", log.id, exc_info=True)
+        finally:
+            if not log.ended:
+                log.emit(TurnFailed(id=log.next_id, turn_id=log.id, problem=problem))
+
+    async def _end_without_reply(self, status: TurnStatus, problem: Problem, *, retry_timeout: float) -> Message | None:
+        """Store that a turn has failed; return its reply if that turns out to be stored.
+
+        The commit of the reply may have succeeded although it was cut off, or no answer of the store came back. Until that is
+        known nobody is told how the turn has ended, for as long as the lease keeps others from ending it.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + retry_timeout
+        while True:
+            try:
+                await self._commit(status, problem=problem)
+            except LeaseLost:
+                return await self._stored_reply(deadline)
+            except StoreUnavailable as error:
+                await self._wait_for_store(deadline, error)
+            else:
+                return None
+
+    async def _stored_reply(self, deadline: float) -> Message | None:
+        """Return the reply that is stored, if there is one: somebody else has ended the turn, or our own commit has."""
+        started = self._started
+        while True:
+            try:
+                progress = await self._context.store.get_progress(started.owner, started.thread.id, started.turn_id, after=None)
+            except StoreUnavailable as error:
+                await self._wait_for_store(deadline, error)
+            else:
+                if progress.turn.message is None:
+                    metrics.leases_lost.add(1)
+                return progress.turn.message
+
+    async def _wait_for_store(self, deadline: float, error: StoreUnavailable) -> None:
+        """Wait before the next attempt; raises ``error`` when time is up."""
+        retry = self._context.intervals.retry
+        if asyncio.get_running_loop().time() + retry > deadline:
+            raise error
+        await asyncio.sleep(retry)
