@@ -37,6 +37,7 @@ from stores.cosmos.erasure import CosmosErasures
 from stores.cosmos.feedback import CosmosFeedback
 from stores.cosmos.messages import CosmosMessages
 from stores.cosmos.progress import CosmosProgress
+from stores.cosmos.session_threads import CosmosSessionThreads
 from stores.cosmos.threads import CosmosThreads, check_thread_id
 from stores.cosmos.turns import CosmosTurns, Request
 from stores.cosmos.user_states import CosmosUserStates
@@ -57,6 +58,7 @@ class CosmosStore(ThreadStore):
         self._resources = AsyncExitStack()
         self._containers: tuple[CosmosContainer, CosmosContainer]
         self._threads: CosmosThreads
+        self._sessions: CosmosSessionThreads
         self._messages: CosmosMessages
         self._turns: CosmosTurns
         self._progress: CosmosProgress
@@ -76,6 +78,7 @@ class CosmosStore(ThreadStore):
         self._feedback = CosmosFeedback(messages)
         self._user_states = CosmosUserStates(threads)
         self._deletion = CosmosDeletion(messages, threads)
+        self._sessions = CosmosSessionThreads(messages, self._threads, self._deletion)
         self._erasures = CosmosErasures(messages, threads, self._deletion)
         return self
 
@@ -95,6 +98,10 @@ class CosmosStore(ThreadStore):
     @override
     async def create_thread(self, owner: Owner, *, title: str | None, metadata: Metadata) -> Thread:
         return await self._threads.create(owner, title, metadata)
+
+    @override
+    async def open_session_thread(self, owner: Owner, external_id: str) -> Thread:
+        return await self._sessions.open(owner, external_id)
 
     @override
     async def get_thread(self, owner: Owner, thread_id: str) -> Thread:

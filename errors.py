@@ -11,6 +11,7 @@
     ├── InvalidRequest               422  validation_failed (names the fields)
     │   └── InvalidCursor            422  validation_failed
     ├── ThreadNotFound               404  thread_not_found
+    ├── ThreadDeleting               409  thread_deleting
     ├── MessageNotFound              404  message_not_found
     ├── NotAnAnswer                  422  not_an_answer
     ├── TurnNotFound                 404  turn_not_found
@@ -174,6 +175,18 @@ class ThreadNotFound(ChatError):
 
     def __init__(self, thread_id: str) -> None:
         super().__init__(f"There is no thread {thread_id}.")
+
+
+class ThreadDeleting(ChatError):
+    """The thread of a session id is being deleted; a new one can be made under the same id once that is done."""
+
+    type = "thread_deleting"
+    status = 409
+    title = "Thread is being deleted"
+    retryable = True
+
+    def __init__(self, thread_id: str) -> None:
+        super().__init__(f"The thread {thread_id} is still being deleted.", retry_after=1)
 
 
 class MessageNotFound(ChatError):

@@ -95,6 +95,7 @@ class Thread(Record):
     updated_at: datetime = Field(description="Time of the last activity.")
     message_count: int
     last_message_preview: str | None = Field(description=f"The last message's first {PREVIEW_LENGTH} characters.")
+    external_id: str | None = Field(None, description="The caller's own session id, of a thread that was made for one.")
 
 
 class ToolCall(ResultOrError):
@@ -209,11 +210,25 @@ def new_id(prefix: Literal["thread", "turn", "erasure"]) -> str:
     return f"{prefix}_{uuid.uuid4().hex}"
 
 
-def new_thread(*, title: str | None, metadata: Metadata) -> Thread:
+def session_thread_id(owner: Owner, external_id: str) -> str:
+    """Return the id of an owner's thread for a session id of theirs: the same one on every instance, ever after."""
+    return f"thread_{hashlib.sha256(to_json([owner.tenant, owner.user, external_id])).hexdigest()[:32]}"
+
+
+def new_thread(*, title: str | None = None, metadata: Metadata | None = None) -> Thread:
     """Return a thread that is empty and about to be stored."""
+    return _empty_thread(new_id("thread"), title, metadata or {}, None)
+
+
+def new_session_thread(owner: Owner, external_id: str) -> Thread:
+    """Return the thread for a session id, empty and about to be stored."""
+    return _empty_thread(session_thread_id(owner, external_id), None, {}, external_id)
+
+
+def _empty_thread(id: str, title: str | None, metadata: Metadata, external_id: str | None) -> Thread:
     now = utcnow()
     return Thread(
-        id=new_id("thread"),
+        id=id,
         title=title,
         status="active",
         metadata=metadata,
@@ -221,6 +236,7 @@ def new_thread(*, title: str | None, metadata: Metadata) -> Thread:
         updated_at=now,
         message_count=0,
         last_message_preview=None,
+        external_id=external_id,
     )
 
 
@@ -231,7 +247,7 @@ def message_id(thread_id: str, seq: int) -> str:
 
 def message_seq(thread_id: str, id: str) -> int | None:
     """Return the sequence number in a message id, or ``None`` if the id is not one of this thread's messages."""
-    if not re.match(MESSAGE_ID_PATTERN, id):
+    if not re.fullmatch(MESSAGE_ID_PATTERN, id):
         return None
     _, thread_hex, seq = id.split("_")
     return int(seq) if thread_id == f"thread_{thread_hex}" else None

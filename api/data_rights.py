@@ -16,9 +16,9 @@ from api.secured_route import SecuredRoute
 from api.streaming import flowing_response
 from data_rights.export import export_lines
 from errors import ErasureNotFound, InvalidRequest, StoreUnavailable
-from models import ERASURE_ID_PATTERN, Erasure
+from models import Erasure
 
-ErasureId = Annotated[str, Path(pattern=ERASURE_ID_PATTERN, examples=[ERASURE_EXAMPLE["id"]])]
+ErasureId = Annotated[str, Path(examples=[ERASURE_EXAMPLE["id"]])]
 router = APIRouter(prefix="/api", tags=["data"], route_class=SecuredRoute)
 
 

@@ -13,6 +13,7 @@ THREAD_EXAMPLE = {
     "updated_at": "2026-01-01T10:30:05Z",
     "message_count": 2,
     "last_message_preview": "It is 14 °C and cloudy in Seattle; a 15% tip on $85 is $12.75.",
+    "external_id": None,
 }
 MESSAGE_EXAMPLE = {
     "id": "msg_5f0c1f0d3f4b4c1e8a3b7d2e9c6a1b40_2",

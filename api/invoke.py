@@ -20,12 +20,13 @@ from api.problems import error_responses, http_error_responses, problem_response
 from api.schemas import BatchAnswers, BatchResult, Invocation, InvocationAnswer, Questions
 from api.streaming import HEARTBEAT_SECONDS, flowing_response
 from api.turn_errors import TURN_ERRORS
-from errors import ChatError, InvalidRequest, StoreUnavailable, ThreadNotFound, TurnInProgress
+from errors import ChatError, InvalidRequest, StoreUnavailable, ThreadDeleting, ThreadNotFound, TurnInProgress
 from events import MessageDelta, ToolCompleted, ToolStarted, TurnEvent, TurnFailed, TurnStarted
 from models import Owner, Problem, new_id
 from services.services import Services
 from stores.types import NewMessage
 from turns.event_log import EventLog
+from turns.thread_reference import resolve_thread
 
 QUESTIONS_AT_ONCE = 5
 BODY_ERRORS = http_error_responses(408, 413, 415)
@@ -50,9 +51,9 @@ class Asker:
     owner: Owner
     request_id: str | None
 
-    async def new_thread(self) -> str:
-        """Make a thread and return its id."""
-        return (await self.services.store.create_thread(self.owner, title=None, metadata={})).id
+    async def thread(self, reference: str | None) -> str:
+        """Return the id of the thread that the caller means; without a reference it is new."""
+        return await resolve_thread(self.services.store, self.owner, reference)
 
     async def start(self, thread_id: str, content: str, *, stream: bool = False) -> EventLog:
         """Start a turn."""
@@ -62,7 +63,7 @@ class Asker:
     async def answer(self, thread_id: str | None, question: str) -> tuple[str, BatchResult]:
         """Return the answer and how it came about; an error is part of that."""
         try:
-            thread_id = thread_id or await self.new_thread()
+            thread_id = thread_id or await self.thread(None)
             outcome = await (await self.start(thread_id, question)).wait()
         except ChatError as error:
             outcome = Problem.of(error, self.request_id)
@@ -80,13 +81,13 @@ class Asker:
     responses={
         200: {"content": {"application/json": {"example": INVOCATION_EXAMPLE}}},
         **BODY_ERRORS,
-        **error_responses(*TURN_ERRORS),
+        **error_responses(ThreadDeleting, *TURN_ERRORS),
     },
 )
 async def invoke(body: Invocation, request: Request, services: ServicesDep, owner: OwnerDep) -> Response:
-    """Answer a question, in the given thread or in a new one."""
+    """Answer a question, in the given thread or in a new one; a session id of your own names a thread too."""
     asker = Asker(services, owner, request_id(request))
-    thread_id = body.thread_id or await asker.new_thread()
+    thread_id = await asker.thread(body.thread_id)
     outcome = await (await asker.start(thread_id, body.user_input)).wait()
     if isinstance(outcome, Problem):
         return problem_response(outcome)
@@ -106,7 +107,7 @@ async def invoke(body: Invocation, request: Request, services: ServicesDep, owne
     responses={
         200: {"content": {"application/json": {"example": BATCH_EXAMPLE}}},
         **BODY_ERRORS,
-        **error_responses(ThreadNotFound, InvalidRequest, StoreUnavailable),
+        **error_responses(ThreadNotFound, ThreadDeleting, InvalidRequest, StoreUnavailable),
     },
 )
 async def batch(body: Questions, request: Request, services: ServicesDep, owner: OwnerDep) -> BatchAnswers:
@@ -117,8 +118,9 @@ async def batch(body: Questions, request: Request, services: ServicesDep, owner:
     """
     asker = Asker(services, owner, request_id(request))
     if body.thread_id:
-        await services.store.get_thread(owner, body.thread_id)
-        answered = [await asker.answer(body.thread_id, question) for question in body.questions]
+        thread_id = await asker.thread(body.thread_id)
+        await services.store.get_thread(owner, thread_id)
+        answered = [await asker.answer(thread_id, question) for question in body.questions]
     else:
         slots = asyncio.Semaphore(QUESTIONS_AT_ONCE)
 
@@ -137,7 +139,7 @@ async def batch(body: Questions, request: Request, services: ServicesDep, owner:
     responses={
         200: {"content": {sse.MEDIA_TYPE: {"example": STREAM_EXAMPLE}}},
         **BODY_ERRORS,
-        **error_responses(ThreadNotFound, TurnInProgress, InvalidRequest, StoreUnavailable),
+        **error_responses(ThreadNotFound, ThreadDeleting, TurnInProgress, InvalidRequest, StoreUnavailable),
     },
 )
 async def stream(body: Invocation, request: Request, services: ServicesDep, owner: OwnerDep) -> Response:
@@ -147,7 +149,7 @@ async def stream(body: Invocation, request: Request, services: ServicesDep, owne
     `on_tool_end` are JSON; `end` has the whole text, or `error` the problem.
     """
     asker = Asker(services, owner, request_id(request))
-    thread_id = body.thread_id or await asker.new_thread()
+    thread_id = await asker.thread(body.thread_id)
     log = await asker.start(thread_id, body.user_input, stream=True)
     return flowing_response(_simple_events(thread_id, log), sse.MEDIA_TYPE)
 

@@ -9,7 +9,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from api.fields import NOT_BLANK_WITHOUT_NUL, SmallMetadata, not_blank, without_nul
 from models import (
     MAX_COMMENT,
-    THREAD_ID_PATTERN,
     Citation,
     Message,
     Problem,
@@ -22,6 +21,7 @@ from models import (
 )
 from quotas.quotas import Usage
 from settings import ModelKind
+from turns.thread_reference import ID_PREFIX, MAX_LENGTH, check_reference
 
 CONTENT_MAX_LENGTH = 32_000
 
@@ -79,7 +79,16 @@ Content = Annotated[
     AfterValidator(not_blank),
     AfterValidator(without_nul),
 ]
-OptionalThreadId = Annotated[str, Field(pattern=THREAD_ID_PATTERN)] | None
+ThreadReference = Annotated[
+    str,
+    Field(
+        max_length=MAX_LENGTH,
+        description="A thread's id, or a session id of your own: your thread of that name, made on first use. "
+        f"Printable characters, not all blank; what begins with `{ID_PREFIX}` is an id. Empty is as if left out.",
+        examples=["thread_5f0c1f0d3f4b4c1e8a3b7d2e9c6a1b40", "session-42"],
+    ),
+    AfterValidator(check_reference),
+]
 
 
 class MessageCreate(Body):
@@ -119,12 +128,12 @@ class MessageList(BaseModel):
 
 
 class Invocation(Body):
-    """A question; without a `thread_id` it opens a new thread."""
+    """A question; without a `thread_id` it makes a new thread."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"user_input": "What is a 15% tip on $85?"}]})
 
     user_input: Content
-    thread_id: OptionalThreadId = None
+    thread_id: ThreadReference | None = None
 
 
 class InvocationAnswer(BaseModel):
@@ -143,7 +152,7 @@ class Questions(Body):
     model_config = ConfigDict(json_schema_extra={"examples": [{"questions": ["What is 2 + 2?", "Weather in Oslo?"]}]})
 
     questions: list[Content] = Field(min_length=1, max_length=20)
-    thread_id: OptionalThreadId = None
+    thread_id: ThreadReference | None = None
 
 
 class BatchResult(Record):

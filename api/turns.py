@@ -15,11 +15,11 @@ from api.problems import error_responses
 from api.secured_route import SecuredRoute
 from api.streaming import HEARTBEAT_SECONDS, described, events_response
 from errors import InvalidRequest, NotAcceptable, StoreUnavailable, ThreadNotFound, TurnEnded, TurnNotFound
-from models import TURN_ID_PATTERN, Turn
+from models import Turn
 
 MAX_EVENT_ID = 999_999_999
 FORMATS = (sse.MEDIA_TYPE, ndjson.MEDIA_TYPE)
-TurnId = Annotated[str, Path(pattern=TURN_ID_PATTERN, examples=["turn_8d0b7c5e4f3a4c2d9e1f0a6b5c4d3e2f"])]
+TurnId = Annotated[str, Path(examples=["turn_8d0b7c5e4f3a4c2d9e1f0a6b5c4d3e2f"])]
 router = APIRouter(prefix="/api/threads/{thread_id}/turns/{turn_id}", tags=["turns"], route_class=SecuredRoute)
 
 

@@ -32,6 +32,14 @@ class ThreadStore(AbstractAsyncContextManager["ThreadStore"], Protocol):
     async def create_thread(self, owner: Owner, *, title: str | None, metadata: Metadata) -> Thread:
         """Create an empty thread and return it; from then on it is listed."""
 
+    async def open_session_thread(self, owner: Owner, external_id: str) -> Thread:
+        """Return the owner's thread for a session id of theirs, which is made on first use; a race makes one.
+
+        After a deletion it begins anew, empty, under the same id; what is still on its way for the deleted one is refused.
+
+        :raises ThreadDeleting: while its deletion runs.
+        """
+
     async def get_thread(self, owner: Owner, thread_id: str) -> Thread:
         """Return the thread.
 

@@ -116,7 +116,7 @@ class Index:
         with self._lock:
             rows = self._db.execute(sql, (match, category, category, limit)).fetchall()
         return [
-            Hit(id=id, title=title, category=found, snippet=snippet, score=round(-rank, 3), url=url)
+            Hit(id=id, title=title, category=found, snippet=snippet, score=float(f"{-rank:.4g}"), url=url)
             for id, title, found, url, rank, snippet in rows
         ]
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 from errors import ThreadNotFound
 from models import Owner, utcnow
-from stores.cosmos.container import CosmosContainer, Operation, Refused, delete
-from stores.cosmos.documents import ThreadDocument
-from stores.cosmos.patch import changes, condition, less_than, thread_changes
+from stores.cosmos.container import CosmosContainer, Operation, Refused, delete, delete_unchanged, patch
+from stores.cosmos.documents import Document, ThreadDocument
+from stores.cosmos.patch import changes, condition, less_than, of_incarnation, thread_changes
 from stores.types import Owned
 
 CONTENTS_BATCH = 50
 CONTENTS = f"SELECT TOP {CONTENTS_BATCH} c.id FROM c WHERE c.type IN ('message', 'turn', 'key', 'events')"  # noqa: S608 - our own number
+EVENTS = f"SELECT TOP {CONTENTS_BATCH} c.id FROM c WHERE c.type = 'events'"  # noqa: S608 - our own number
 # By `_ts`, the time of the last write, which Cosmos DB keeps and indexes itself: a lease that is taken or renewed counts too.
 STOPPED = "SELECT c.id, c.tenant, c.user FROM c WHERE c.type = 'thread' AND c.deleting = true AND c._ts < @moment"
 IDLE = "SELECT c.id, c.tenant, c.user FROM c WHERE c.type = 'thread' AND c._ts < @moment"
@@ -26,7 +28,8 @@ class CosmosDeletion:
     """Deletes threads, and finds those that may go.
 
     A thread is marked, hidden from the list, emptied, taken from the list, and its document goes last: while that is there,
-    the deletion can be taken up again.
+    the deletion can be resumed. Any number of calls may be at it, and the slowest may come so late that the id is in use again:
+    each write is tied to the thread as it was marked.
     """
 
     def __init__(self, messages: CosmosContainer, threads: CosmosContainer) -> None:
@@ -35,33 +38,36 @@ class CosmosDeletion:
 
     async def delete(self, owner: Owner, thread_id: str, idle_since: datetime | None) -> bool:
         """Do what :meth:`ThreadStore.delete_thread` promises."""
-        if idle_since is None:
-            await self._mark(owner, thread_id)
-        elif not await self._mark_if_idle(owner, thread_id, idle_since):
+        marked = await (
+            self._mark(owner, thread_id) if idle_since is None else self._mark_if_idle(owner, thread_id, idle_since)
+        )
+        if marked is None:
             return False
-        await self._hide_row(owner, thread_id)
-        await self._delete_contents(thread_id)
-        await self._threads.delete(owner.hash, thread_id)
-        await self._delete_document(thread_id)
+        await self.finish(marked)
         return True
 
-    async def erase(self, owner: Owner, thread_id: str, count: Operation) -> None:
+    async def erase(self, owner: Owner, row: Document, count: Operation) -> None:
         """Delete a thread that has a row, or what is left of it; ``count`` is done with the row's deletion, or not at all."""
         try:
-            await self._mark(owner, thread_id)
+            marked = await self._mark(owner, row["id"])
         except ThreadNotFound:
-            logger.info("thread %s has a row only", thread_id)
-        await self._delete_contents(thread_id)
+            marked = None
+            logger.info("thread %s has a list entry only", row["id"])
+        if marked:
+            await self._delete_contents(marked)
         try:
-            await self._threads.batch(owner.hash, [delete(thread_id), count])
+            await self._threads.batch(owner.hash, [delete_unchanged(row["id"], row["_etag"]), count])
         except Refused:
-            logger.info("thread %s is being erased by another process too", thread_id)
-        await self._delete_document(thread_id)
+            logger.info("the list entry of thread %s has changed, or another process erases it too", row["id"])
+        if marked:
+            await self._delete_document(marked)
 
-    async def finish(self, thread_id: str) -> None:
-        """Complete a deletion that was stopped when the thread's row had gone already."""
-        await self._delete_contents(thread_id)
-        await self._delete_document(thread_id)
+    async def finish(self, marked: ThreadDocument) -> None:
+        """Complete the deletion of a thread that is marked."""
+        await self._hide_row(marked)
+        await self._delete_contents(marked)
+        await self._delete_row(marked)
+        await self._delete_document(marked)
 
     async def idle(self, since: datetime, limit: int) -> list[Owned]:
         """Do what :meth:`ThreadStore.idle_threads` promises."""
@@ -72,26 +78,28 @@ class CosmosDeletion:
             found.update({row["id"]: Owned(Owner(row["tenant"], row["user"]), row["id"]) for row in rows})
         return list(found.values())[:limit]
 
-    async def _mark(self, owner: Owner, thread_id: str) -> None:
+    async def _mark(self, owner: Owner, thread_id: str) -> ThreadDocument:
         marked = thread_changes(deleting=True, lease=None)
         try:
-            await self._messages.patch(thread_id, thread_id, marked, condition(owner_hash=owner.hash))
+            found = await self._messages.patch(thread_id, thread_id, marked, condition(owner_hash=owner.hash))
         except Refused as refused:
             raise ThreadNotFound(thread_id) from refused
+        return ThreadDocument.model_validate(found)
 
-    async def _mark_if_idle(self, owner: Owner, thread_id: str, since: datetime) -> bool:
+    async def _mark_if_idle(self, owner: Owner, thread_id: str, since: datetime) -> ThreadDocument | None:
         document = await self._read(owner, thread_id)
         if document.deleting:
-            return True
+            return document
         unchanged = _idle_condition(document, since)
         if unchanged is None:
-            return False
+            return None
+        marked = thread_changes(deleting=True, lease=None)
         try:
-            await self._messages.patch(thread_id, thread_id, thread_changes(deleting=True, lease=None), unchanged)
+            return ThreadDocument.model_validate(await self._messages.patch(thread_id, thread_id, marked, unchanged))
         except Refused:
             # Somebody was quicker, or it was us, and the answer was lost.
-            return (await self._read(owner, thread_id)).deleting
-        return True
+            document = await self._read(owner, thread_id)
+            return document if document.deleting else None
 
     async def _read(self, owner: Owner, thread_id: str) -> ThreadDocument:
         found = await self._messages.read(thread_id, thread_id)
@@ -100,27 +108,57 @@ class CosmosDeletion:
             raise ThreadNotFound(thread_id)
         return document
 
-    async def _hide_row(self, owner: Owner, thread_id: str) -> None:
+    async def _hide_row(self, marked: ThreadDocument) -> None:
         try:
-            await self._threads.patch(owner.hash, thread_id, changes(deleting=True))
+            await self._threads.patch(marked.owner_hash, marked.id, changes(deleting=True), of_incarnation(marked))
         except Refused:
-            logger.info("thread %s has no row any more", thread_id)
+            logger.info("thread %s has no list entry any more", marked.id)
 
-    async def _delete_contents(self, thread_id: str) -> None:
-        while rows := await self._messages.query(thread_id, CONTENTS):
-            await self._delete_some(thread_id, [row["id"] for row in rows])
+    async def _delete_row(self, marked: ThreadDocument) -> None:
+        row = await self._threads.read(marked.owner_hash, marked.id)
+        if row and row["created_at"] == marked.model_dump(mode="json")["created_at"]:
+            with suppress(Refused):
+                await self._threads.batch(marked.owner_hash, [delete_unchanged(marked.id, row["_etag"])])
 
-    async def _delete_some(self, thread_id: str, ids: Sequence[str]) -> None:
+    async def _delete_contents(self, marked: ThreadDocument) -> None:
+        while rows := await self._messages.query(marked.id, CONTENTS):
+            if not await self._delete_some(marked, [row["id"] for row in rows]):
+                return
+
+    async def _delete_some(self, marked: ThreadDocument, ids: Sequence[str]) -> bool:
+        """Delete documents, if they are still the marked thread's; return whether there is more to look for."""
+        still = patch(marked.id, changes(deleting=True), of_incarnation(marked, deleting=True))
         try:
-            await self._messages.batch(thread_id, [delete(id) for id in ids])
+            await self._messages.batch(marked.id, [still, *map(delete, ids)])
         except Refused:
             # Somebody else deletes the same thread and was quicker, or events have expired: the next query shows what is left.
-            logger.info("thread %s is being deleted by another call too", thread_id)
+            logger.info("thread %s is being deleted by another call too", marked.id)
+            return await self._is_marked(marked)
+        return True
 
-    async def _delete_document(self, thread_id: str) -> None:
-        await self._messages.delete(thread_id, thread_id)
-        # Events that came while the thread was still there; later ones are refused.
-        await self._delete_contents(thread_id)
+    async def _is_marked(self, marked: ThreadDocument) -> bool:
+        """Whether the deletion still runs: another call may have ended it, and the thread's id be in use again."""
+        found = await self._messages.read(marked.id, marked.id)
+        return found is not None and ThreadDocument.model_validate(found).created_at == marked.created_at
+
+    async def _delete_document(self, marked: ThreadDocument) -> None:
+        while found := await self._messages.read(marked.id, marked.id):
+            if ThreadDocument.model_validate(found).created_at != marked.created_at:
+                return
+            try:
+                await self._messages.batch(marked.id, [delete_unchanged(marked.id, found["_etag"])])
+            except Refused:
+                logger.info("thread %s has changed while it is being deleted", marked.id)
+        # Those that came while the thread was still there; later ones are refused.
+        while rows := await self._messages.query(marked.id, EVENTS):
+            with suppress(Refused):
+                await self._messages.batch(marked.id, [delete(row["id"]) for row in rows])
+
+
+def is_stopped(document: Document) -> bool:
+    """Whether nobody has worked for a while on the deletion of the thread whose document this is, as it was read."""
+    written: int = document["_ts"]
+    return written < (utcnow() - STOPPED_AFTER).timestamp()
 
 
 def _idle_condition(document: ThreadDocument, since: datetime) -> str | None:

@@ -108,6 +108,7 @@ class ThreadDocument(Record):
     rev: int
     deleting: bool
     lease: Lease | None
+    external_id: str | None = None
 
     @property
     def thread(self) -> Thread:

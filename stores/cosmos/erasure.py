@@ -6,11 +6,12 @@ row away. Its end is a batch too: it goes and the receipt comes, if nothing has 
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from errors import ErasureNotFound, StoreUnavailable
-from models import Erasure, Owner, Record, new_id, utcnow
+from models import ERASURE_ID_PATTERN, Erasure, Owner, Record, new_id, utcnow
 from stores.contract import RECEIPT_DAYS
 from stores.cosmos.container import CosmosContainer, Operation, Refused, create, delete_unchanged, patch
 from stores.cosmos.deletion import CosmosDeletion
@@ -22,7 +23,7 @@ from stores.types import Owned
 RUNNING_ID = "erasure"
 ROUNDS = 8
 MAX_ROWS = 100
-ROWS = "SELECT TOP @limit c.id FROM c WHERE c.deleting IN (true, false)"
+ROWS = "SELECT TOP @limit c.id, c._etag FROM c WHERE c.deleting IN (true, false)"
 # Whether they have a row or not; only thread documents have an owner.
 DOCUMENTS = "SELECT * FROM c WHERE c.owner_hash = @owner"
 RUNNING = "SELECT * FROM c WHERE c.id = @id"
@@ -85,7 +86,8 @@ class CosmosErasures:
         running = await self._threads.read(owner.hash, RUNNING_ID)
         if running and running["erasure_id"] == erasure_id:
             return RunningErasure.model_validate(running).erasure
-        receipt = await self._threads.read(owner.hash, erasure_id) if erasure_id != RUNNING_ID else None
+        known = re.fullmatch(ERASURE_ID_PATTERN, erasure_id)
+        receipt = await self._threads.read(owner.hash, erasure_id) if known else None
         if receipt is None or receipt.get("type") != "erasure":
             raise ErasureNotFound(erasure_id)
         return Erasure.model_validate(receipt)
@@ -96,7 +98,7 @@ class CosmosErasures:
             return False
         rows = await self._threads.query(owner.hash, ROWS, limit=limit)
         for row in rows:
-            await self._deletion.erase(owner, row["id"], _count(erasure_id))
+            await self._deletion.erase(owner, row, _count(erasure_id))
         if rows:
             return True
         await self._threads.delete(owner.hash, USER_STATE_ID)
@@ -149,7 +151,7 @@ class CosmosErasures:
         worked = False
         for document in documents:
             if document.deleting:
-                await self._deletion.finish(document.id)
+                await self._deletion.finish(document)
             elif document.created_at <= utcnow() - CREATION:
                 await self._threads.create(owner.hash, {**row_document(document), "deleting": True})
             else:

@@ -32,9 +32,15 @@ def row_changes(document: ThreadDocument) -> list[Document]:
 def condition(**equal: str | float | bool | None) -> str:
     """Return a patch's condition: these fields (``a__b`` is field b of a) have these values.
 
-    :raises ValueError: for text that is not one of our own ids: conditions take no parameters, so nothing else may go in.
+    :raises ValueError: for text that is no id or time of our own: conditions take no parameters, so nothing else may go in.
     """
     return "FROM c WHERE " + " AND ".join(f"c.{name.replace('__', '.')} = {_literal(value)}" for name, value in equal.items())
+
+
+def of_incarnation(document: ThreadDocument, **equal: str | float | bool | None) -> str:
+    """Return the condition that a document is this thread's, or its row, and not of one that was made anew under its id."""
+    created_at = document.model_dump(mode="json", include={"created_at"})["created_at"]
+    return condition(created_at=created_at, **equal)
 
 
 def less_than(name: str, value: float) -> str:
@@ -53,7 +59,7 @@ def _literal(value: str | float | bool | None) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
-        if not re.fullmatch(r"[0-9A-Za-z_]+", value):
-            raise ValueError("not an id of ours")
+        if not re.fullmatch(r"[0-9A-Za-z_:.+-]+", value):
+            raise ValueError("neither an id nor a time of ours")
         return f"'{value}'"
     return repr(value)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Awaitable, Callable, Sequence
 
 from pydantic_core import from_json
 
 from errors import LeaseLost, StoreUnavailable, ThreadNotFound, TurnEnded, TurnNotFound
 from events import TurnEvent, stored_events
-from models import Message, Owner, Turn, message_id
+from models import TURN_ID_PATTERN, Message, Owner, Turn, message_id
 from stores.cosmos.container import CosmosContainer, Refused, create, read, together
 from stores.cosmos.documents import Document, Lease, ThreadDocument, TurnDocument, the_owners
 from stores.cosmos.patch import changes, condition
@@ -33,6 +34,8 @@ class CosmosProgress:
 
     async def request_cancel(self, owner: Owner, thread_id: str, turn_id: str) -> None:
         """Do what :meth:`ThreadStore.request_cancel` promises."""
+        if not re.fullmatch(TURN_ID_PATTERN, turn_id):
+            await self.get(owner, thread_id, turn_id, None)
         holds = condition(owner_hash=owner.hash, deleting=False, lease__turn_id=turn_id)
         try:
             found = await self._messages.patch(thread_id, thread_id, changes(lease__cancel_requested=True), holds)
@@ -68,6 +71,9 @@ class CosmosProgress:
 
     async def get(self, owner: Owner, thread_id: str, turn_id: str, after: int | None) -> TurnProgress:
         """Do what :meth:`ThreadStore.get_progress` promises."""
+        if not re.fullmatch(TURN_ID_PATTERN, turn_id):
+            the_owners(owner, thread_id, await self._messages.read(thread_id, thread_id))
+            raise TurnNotFound(turn_id)
         for _ in range(LOOKS):
             progress = await self._look(owner, thread_id, turn_id, after)
             if progress:

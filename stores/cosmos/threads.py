@@ -10,7 +10,7 @@ from errors import ChatError, ThreadNotFound
 from models import THREAD_ID_PATTERN, Metadata, Owner, Thread, ThreadStatus, new_thread, utcnow
 from stores.cosmos.container import CosmosContainer, Refused, together
 from stores.cosmos.documents import ThreadDocument, new_thread_document, row_document, the_owners
-from stores.cosmos.patch import condition, less_than, row_changes, thread_changes
+from stores.cosmos.patch import condition, less_than, of_incarnation, row_changes, thread_changes
 from stores.cursors import decode_cursor, encode_cursor
 from stores.types import Page, ThreadChanges
 
@@ -23,7 +23,7 @@ def check_thread_id(thread_id: str) -> None:
 
     :raises ThreadNotFound: if this is one.
     """
-    if not re.match(THREAD_ID_PATTERN, thread_id):
+    if not re.fullmatch(THREAD_ID_PATTERN, thread_id):
         raise ThreadNotFound(thread_id)
 
 
@@ -42,10 +42,14 @@ class CosmosThreads:
     async def create(self, owner: Owner, title: str | None, metadata: Metadata) -> Thread:
         """Do what :meth:`ThreadStore.create_thread` promises."""
         thread = new_thread(title=title, metadata=metadata)
+        await self.store(owner, thread)
+        return thread
+
+    async def store(self, owner: Owner, thread: Thread) -> None:
+        """Store a new thread and its row; what is there already stays as it is."""
         document = new_thread_document(owner, thread)
         await self._messages.create(thread.id, document)
         await self._threads.create(owner.hash, row_document(ThreadDocument.model_validate(document)))
-        return thread
 
     async def document(self, owner: Owner, thread_id: str) -> ThreadDocument:
         """Return a thread's document.
@@ -106,7 +110,7 @@ class CosmosThreads:
         task.add_done_callback(self._background.discard)
 
     async def _refresh_row(self, document: ThreadDocument) -> None:
-        older = condition(deleting=False) + less_than("rev", document.rev)
+        older = of_incarnation(document, deleting=False) + less_than("rev", document.rev)
         try:
             await self._threads.patch(document.owner_hash, document.id, row_changes(document), older)
         except Refused:

@@ -102,6 +102,9 @@ MIGRATIONS = (
         record TEXT NOT NULL
     ) WITHOUT ROWID;
     """,
+    """
+    ALTER TABLE threads ADD COLUMN external_id TEXT;
+    """,
 )
 LOCK_TIMEOUT_SECONDS = 5.0
 LOG_TIMEOUT_SECONDS = 0.2

@@ -35,6 +35,7 @@ def as_thread(row: Any) -> Thread:
         updated_at=moment(row["updated_at"]),
         message_count=row["last_seq"],
         last_message_preview=row["last_message_preview"],
+        external_id=row["external_id"],
     )
 
 

@@ -15,7 +15,8 @@ from typing import Self
 
 from typing_extensions import override
 
-from models import Erasure, Feedback, Message, Metadata, Order, Owner, Thread, ThreadStatus, Turn, UserState
+from errors import ThreadNotFound
+from models import Erasure, Feedback, Message, Metadata, Order, Owner, Thread, ThreadStatus, Turn, UserState, session_thread_id
 from stores.contract import ThreadStore
 from stores.sqlite import deletion, erasure, messages, progress, threads, turns, user_states
 from stores.sqlite.database import SqliteDatabase
@@ -48,6 +49,13 @@ class SqliteStore(ThreadStore):
     @override
     async def create_thread(self, owner: Owner, *, title: str | None, metadata: Metadata) -> Thread:
         return await self._database.write(lambda db: threads.create_thread(db, owner, title, metadata))
+
+    @override
+    async def open_session_thread(self, owner: Owner, external_id: str) -> Thread:
+        try:
+            return await self.get_thread(owner, session_thread_id(owner, external_id))
+        except ThreadNotFound:
+            return await self._database.write(lambda db: threads.open_session_thread(db, owner, external_id))
 
     @override
     async def get_thread(self, owner: Owner, thread_id: str) -> Thread:

@@ -6,7 +6,7 @@ import sqlite3
 
 from pydantic_core import to_json
 
-from models import Metadata, Owner, Thread, ThreadStatus, new_thread
+from models import Metadata, Owner, Thread, ThreadStatus, new_session_thread, new_thread
 from stores.cursors import decode_cursor, encode_cursor, sort_key
 from stores.sqlite.rows import as_thread, not_before, thread_row
 from stores.types import Page, ThreadChanges
@@ -15,18 +15,15 @@ from stores.types import Page, ThreadChanges
 def create_thread(db: sqlite3.Connection, owner: Owner, title: str | None, metadata: Metadata) -> Thread:
     """Do what :meth:`ThreadStore.create_thread` promises."""
     thread = new_thread(title=title, metadata=metadata)
-    db.execute(
-        "INSERT INTO threads (id, owner, tenant, user, title, status, metadata, created_at, updated_at, sort, last_seq) "
-        "VALUES (:id, :owner, :tenant, :user, :title, :status, :metadata, :created_at, :updated_at, :sort, 0)",
-        {
-            "owner": owner.hash,
-            "tenant": owner.tenant,
-            "user": owner.user,
-            "created_at": thread.created_at.timestamp(),
-            **_columns(thread),
-        },
-    )
+    _insert(db, owner, thread)
     return thread
+
+
+def open_session_thread(db: sqlite3.Connection, owner: Owner, external_id: str) -> Thread:
+    """Do what :meth:`ThreadStore.open_session_thread` promises; a deletion here is never half done."""
+    thread = new_session_thread(owner, external_id)
+    _insert(db, owner, thread)
+    return as_thread(thread_row(db, owner, thread.id))
 
 
 def list_threads(
@@ -56,6 +53,24 @@ def list_thread_ids(db: sqlite3.Connection, owner: Owner, limit: int, after: str
     """Do what :meth:`ThreadStore.list_thread_ids` promises."""
     sql = "SELECT id FROM threads WHERE owner = ? AND id > ? ORDER BY id LIMIT ?"
     return [row["id"] for row in db.execute(sql, (owner.hash, after or "", limit))]
+
+
+def _insert(db: sqlite3.Connection, owner: Owner, thread: Thread) -> None:
+    """Store a new thread, unless it is there."""
+    db.execute(
+        "INSERT INTO threads "
+        "(id, owner, tenant, user, title, status, metadata, created_at, updated_at, sort, last_seq, external_id) VALUES "
+        "(:id, :owner, :tenant, :user, :title, :status, :metadata, :created_at, :updated_at, :sort, 0, :external_id) "
+        "ON CONFLICT DO NOTHING",
+        {
+            "owner": owner.hash,
+            "tenant": owner.tenant,
+            "user": owner.user,
+            "created_at": thread.created_at.timestamp(),
+            "external_id": thread.external_id,
+            **_columns(thread),
+        },
+    )
 
 
 def _columns(thread: Thread) -> dict[str, str | float | None]:

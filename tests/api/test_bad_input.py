@@ -142,9 +142,6 @@ async def test_a_chunked_body_is_refused_while_it_is_read(api: httpx2.AsyncClien
         ("/api/threads?cursor=%00", "query.cursor"),
         ("/api/threads?cursor=bm90IGEgY3Vyc29y", "query.cursor"),
         ("/api/threads?cursor=" + "A" * 201, "query.cursor"),
-        ("/api/threads/1", "path.thread_id"),
-        ("/api/threads/thread_XYZ/messages", "path.thread_id"),
-        ("/api/threads/thread_%00", "path.thread_id"),
         ("/api/threads/{thread_id}/messages?limit=0", "query.limit"),
         ("/api/threads/{thread_id}/messages?limit=201", "query.limit"),
         ("/api/threads/{thread_id}/messages?order=up", "query.order"),
@@ -225,3 +222,31 @@ async def test_a_header_that_is_not_ascii_is_refused(api: httpx2.AsyncClient, va
 
 async def test_a_cookie_of_somebody_elses_is_nobodys_business(api: httpx2.AsyncClient) -> None:
     assert (await api.get("/api/threads", headers=[(b"Cookie", "name=José".encode())])).status_code == 200
+
+
+ODD_IDS = [
+    *("1", "thread_XYZ", "thread_%00", "thread_" + "0" * 32 + "%0A", "a" * 2000),
+    *("%27%20OR%201=1--", "..%5C..", "caf%C3%A9", "%FF"),
+]
+
+
+@pytest.mark.parametrize("odd", ODD_IDS)
+async def test_an_id_that_names_nothing_is_not_found_whatever_its_shape(
+    api: httpx2.AsyncClient, thread_id: str, odd: str
+) -> None:
+    thread, erasure = f"/api/threads/{thread_id}", f"/api/data/erasures/{odd}"
+    for method, path, type in [
+        ("GET", f"/api/threads/{odd}", "thread_not_found"),
+        ("PATCH", f"/api/threads/{odd}", "thread_not_found"),
+        ("DELETE", f"/api/threads/{odd}", "thread_not_found"),
+        ("GET", f"/api/threads/{odd}/messages", "thread_not_found"),
+        ("POST", f"/api/threads/{odd}/messages", "thread_not_found"),
+        ("GET", f"{thread}/turns/{odd}", "turn_not_found"),
+        ("GET", f"{thread}/turns/{odd}/events", "turn_not_found"),
+        ("POST", f"{thread}/turns/{odd}/cancel", "turn_not_found"),
+        ("DELETE", f"{thread}/messages/{odd}/feedback", "message_not_found"),
+        ("GET", erasure, "erasure_not_found"),
+    ]:
+        body = {"PATCH": {"title": "x"}, "POST": {"content": "x"} if path.endswith("messages") else None}.get(method)
+        response = await api.request(method, path, json=body)
+        assert (response.status_code, response.json()["type"]) == (404, type), (method, path)

@@ -191,7 +191,7 @@ async def test_an_erasure_survives_restarts(settings: Settings, monkeypatch: pyt
 
 @pytest.mark.parametrize(
     ("id", "status", "type"),
-    [("erasure_" + "0" * 32, 404, "erasure_not_found"), ("erasure", 422, "validation_failed")],
+    [("erasure_" + "0" * 32, 404, "erasure_not_found"), ("erasure", 404, "erasure_not_found")],
 )
 async def test_erasures_that_are_not_there(api: httpx2.AsyncClient, id: str, status: int, type: str) -> None:
     response = await api.get(f"/api/data/erasures/{id}")

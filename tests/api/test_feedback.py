@@ -86,7 +86,7 @@ async def test_what_cannot_be_rated(api: httpx2.AsyncClient, answer: dict[str, A
         (own, 422, "not_an_answer"),
         (missing, 404, "message_not_found"),
         (nowhere, 404, "thread_not_found"),
-        ({**answer, "id": "nonsense"}, 422, "validation_failed"),
+        ({**answer, "id": "nonsense"}, 404, "message_not_found"),
     ):
         response = await api.request(method, address(message), json=body)
         assert (response.status_code, response.json()["type"]) == (status, type)

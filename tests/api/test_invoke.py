@@ -12,6 +12,8 @@ import pytest
 import requests
 import sseclient
 
+from errors import ThreadDeleting
+from stores.sqlite.store import SqliteStore
 from tests.fakes.model import Call, FakeModel, Reply
 from tests.support.api import api_with, in_background
 
@@ -59,7 +61,11 @@ async def test_invoke_answers_in_a_new_thread_and_goes_on_there(api: httpx2.Asyn
         ({"user_input": " "}, 422, "body.user_input"),
         ({"user_input": "x" * 32_001}, 422, "body.user_input"),
         ({}, 422, "body.user_input"),
-        ({"user_input": "hi", "thread_id": "x"}, 422, "body.thread_id"),
+        ({"user_input": "hi", "thread_id": "x" * 256}, 422, "body.thread_id"),
+        ({"user_input": "hi", "thread_id": "a\nb"}, 422, "body.thread_id"),
+        ({"user_input": "hi", "thread_id": " "}, 422, "body.thread_id"),
+        ({"user_input": "hi", "thread_id": 7}, 422, "body.thread_id"),
+        ({"user_input": "hi", "thread_id": "thread_x"}, 404, None),
         ({"user_input": "hi", "metadata": {}}, 422, "body.metadata"),
         ({"user_input": "hi", "thread_id": MISSING}, 404, None),
     ],
@@ -157,7 +163,7 @@ async def test_a_batch_in_a_busy_thread_has_problems(tmp_path: Path) -> None:
         ({"questions": ["?"] * 21}, 422, "body.questions"),
         ({"questions": ["?", " "]}, 422, "body.questions.1"),
         ({"questions": "?"}, 422, "body.questions"),
-        ({"questions": ["?"], "thread_id": "x"}, 422, "body.thread_id"),
+        ({"questions": ["?"], "thread_id": "\u200b"}, 422, "body.thread_id"),
         ({"questions": ["?"], "thread_id": MISSING}, 404, None),
     ],
 )
@@ -215,3 +221,46 @@ async def test_a_failing_turn_ends_the_stream_with_its_problem(tmp_path: Path) -
 async def test_an_answer_without_text_has_an_empty_end(tmp_path: Path) -> None:
     async with FakeModel(Reply(text="")) as model, api_with(model, tmp_path) as (api, _):
         assert (await read_with_sseclient(api, {"user_input": "hi"}))[-1] == ("end", "")
+
+
+# Session ids of the caller's own
+
+
+async def test_a_session_id_is_the_same_thread_in_every_form(api: httpx2.AsyncClient) -> None:
+    session = {"thread_id": "customer 42 / ✓"}
+    first = (await api.post("/api/invoke", json={"user_input": "What is 2 + 2?", **session})).json()
+    assert first["thread_id"].startswith("thread_")
+    streamed = await api.post("/api/stream", json={"user_input": "What is 2 + 3?", **session})
+    assert first["thread_id"] in streamed.text
+    batch = (await api.post("/api/batch", json={"questions": ["What is 2 + 4?"], **session})).json()
+    assert [result["thread_id"] for result in batch["results"]] == [first["thread_id"]]
+    thread = (await api.get(f"/api/threads/{first['thread_id']}")).json()
+    assert (thread["external_id"], thread["message_count"]) == ("customer 42 / ✓", 6)
+    assert (await api.post("/api/invoke", json={"user_input": "hi", "thread_id": first["thread_id"]})).status_code == 200
+
+
+async def test_a_deleted_session_begins_empty_under_the_same_id(api: httpx2.AsyncClient) -> None:
+    asked = {"user_input": "What is 2 + 2?", "thread_id": "s"}
+    first = (await api.post("/api/invoke", json=asked)).json()
+    assert (await api.delete(f"/api/threads/{first['thread_id']}")).status_code == 204
+    again = (await api.post("/api/invoke", json=asked)).json()
+    assert again["thread_id"] == first["thread_id"]
+    assert (await api.get(f"/api/threads/{first['thread_id']}")).json()["message_count"] == 2
+
+
+async def test_an_empty_session_id_is_as_if_left_out(api: httpx2.AsyncClient) -> None:
+    made = [(await api.post("/api/invoke", json={"user_input": "hi", "thread_id": each})).json() for each in ("", "", None)]
+    assert len({each["thread_id"] for each in made}) == 3
+    thread = (await api.get(f"/api/threads/{made[0]['thread_id']}")).json()
+    assert thread["external_id"] is None
+
+
+async def test_a_session_whose_thread_is_being_deleted_is_a_conflict_for_a_moment(
+    api: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def deleting(*_: object) -> None:
+        raise ThreadDeleting("thread_" + "0" * 32)
+
+    monkeypatch.setattr(SqliteStore, "open_session_thread", deleting)
+    response = await api.post("/api/invoke", json={"user_input": "hi", "thread_id": "s"})
+    assert (response.status_code, response.json()["type"], response.headers["retry-after"]) == (409, "thread_deleting", "1")

@@ -178,7 +178,7 @@ async def test_the_page_is_at_the_root(api: FunctionsHost, api_client: httpx2.As
     ("method", "path", "status", "slug"),
     [
         ("GET", f"/api/threads/{MISSING}", 404, "thread_not_found"),
-        ("GET", "/api/threads/other", 422, "validation_failed"),
+        ("GET", "/api/threads/other", 404, "thread_not_found"),
         ("GET", "/api/nothing/here", 404, "not_found"),
         ("GET", "/api/", 404, "not_found"),
         ("GET", "/nothing", 404, "not_found"),

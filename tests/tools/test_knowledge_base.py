@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from pydantic import ValidationError
 
 from agent.agent import as_function_tool
 from errors import ToolError
-from tools.knowledge_base import FOLDER, open_knowledge_base, read_articles
+from tools.knowledge_base import FOLDER, Article, Index, open_knowledge_base, read_articles
 
 
 async def search(query: str, **options: Any) -> list[dict[str, Any]]:
@@ -105,3 +106,15 @@ def test_an_article_without_its_fields_is_refused_by_name(tmp_path: Path) -> Non
     (tmp_path / "broken.md").write_text("---\nid: broken\ntitle: Broken\n---\n\nText\n")
     with pytest.raises(ValueError, match=r"broken\.md: the front matter lacks category, url"):
         read_articles(tmp_path)
+
+
+def test_a_hit_of_a_word_that_is_everywhere_has_a_score_too() -> None:
+    index = Index()
+    index.fill(
+        [Article(f"a{number}", "Orders", "help", "https://example.com", "orders " * (number + 1)) for number in range(9)]
+    )
+    with closing(index):
+        scores = [hit.score for hit in index.search("orders", None, 9)]
+    assert len(scores) == 9
+    assert all(score > 0 for score in scores)
+    assert scores == sorted(scores, reverse=True)

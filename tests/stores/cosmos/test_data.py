@@ -144,7 +144,7 @@ async def test_threads_of_other_processes_are_seen_through_a_lagging_replica(
 async def test_events_that_come_while_their_thread_is_deleted_do_not_stay(store: CosmosStore, fake: FakeCosmos) -> None:
     thread = await store.create_thread(ANN, title="Sums", metadata={})
     turn = await begin(store, thread.id, ask())
-    last = fake.fail("delete", "messages", hold=True)
+    last = fake.fail("batch", "messages", hold=True)
     deletion = asyncio.create_task(store.delete_thread(ANN, thread.id))
     await last.reached.wait()
     batch = EventBatch(thread.id, turn.turn_id, [TurnStarted(id=1, turn_id=turn.turn_id)], 3600)
