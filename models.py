@@ -20,6 +20,7 @@ from pydantic import (
     JsonValue,
     SerializerFunctionWrapHandler,
     model_serializer,
+    model_validator,
 )
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, to_json
@@ -33,7 +34,6 @@ TurnStatus = Literal["running", "completed", "failed", "cancelled", "interrupted
 ErasureStatus = Literal["running", "completed"]
 Order = Literal["asc", "desc"]
 Rating = Literal["up", "down"]
-Units = Literal["metric", "imperial"]
 
 THREAD_ID_PATTERN = r"^thread_[0-9a-f]{32}$"
 TURN_ID_PATTERN = r"^turn_[0-9a-f]{32}$"
@@ -185,14 +185,24 @@ class Turn(Record):
 class UserState(Record):
     """What channels remember about an owner: the ``thread_id`` in use there, and in ``values`` small things of their own.
 
+    ``preferences`` are values for parameters of tools (:class:`tools.tool.Preference`).
+
     ``etag`` names the version that was read; it is ``None`` while nothing is stored.
     """
 
     thread_id: str | None = None
-    units: Units | None = None
+    preferences: dict[str, str] = {}
     last_feedback: datetime | None = None
     values: dict[str, JsonValue] = {}
     etag: str | None = Field(None, exclude=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_units(cls, stored: Any) -> Any:
+        """Read what was stored when units were a field of their own."""
+        if isinstance(stored, dict) and (units := stored.get("units")):
+            return {**stored, "preferences": {"units": units, **stored.get("preferences", {})}}
+        return stored
 
 
 class Erasure(Record):

@@ -22,11 +22,10 @@ from identity.azure_credential import AzureCredential
 from models import Message
 from observability import spans
 from settings import Settings
+from tools.tool import ToolSpec, spec_of
 
 INSTRUCTIONS = Path(__file__).parents[1] / "instructions.md"
 ErrorTranslator = Callable[[BaseException, Settings], ModelError | None]
-# What a message's metadata may choose for the tools' parameters of the same name.
-PREFERENCES = ("units",)
 Ping = Callable[[Any], Awaitable[None]]
 
 
@@ -40,11 +39,18 @@ class RunResult:
 
 
 class ChatAgent:
-    """Answers a message with the help of a model and tools; any number of runs at once."""
+    """Answers a message with the help of a model and ``tools``, by name; any number of runs at once."""
 
     def __init__(
-        self, agent: Agent[Any], settings: Settings, translate: ErrorTranslator, ping: Callable[[], Awaitable[None]]
+        self,
+        agent: Agent[Any],
+        tools: Sequence[ToolSpec],
+        settings: Settings,
+        translate: ErrorTranslator,
+        ping: Callable[[], Awaitable[None]],
     ) -> None:
+        self.tools = {spec.view.name: spec for spec in tools}
+        self._preferences = {preference.parameter for spec in tools for preference in spec.preferences}
         self._agent = agent
         self._ping = ping
         self._settings = settings
@@ -55,7 +61,7 @@ class ChatAgent:
 
         :raises ModelError: as the model's service fails.
         """
-        run = Run(observer, {name: message.metadata[name] for name in PREFERENCES if name in message.metadata})
+        run = Run(observer, {name: value for name, value in message.metadata.items() if name in self._preferences})
         # Options go past the framework, which copies and re-types every message and every piece of text several times.
         options: Any = {"history": as_history(history), "on_text": run.text if stream else None}
         try:
@@ -123,7 +129,7 @@ async def open_agent(
             instructions=INSTRUCTIONS.read_text(encoding="utf-8"),
             tools=[as_function_tool(tool) for tool in tools],
         )
-        yield ChatAgent(agent, settings, translate, partial(ping, client))
+        yield ChatAgent(agent, [spec_of(tool) for tool in tools], settings, translate, partial(ping, client))
 
 
 def _model(

@@ -67,7 +67,10 @@ ERASURE_EXAMPLE = {
 }
 EXPORT_EXAMPLE: list[Any] = [
     {"type": "owner", "tenant": "local", "user": "local", "exported_at": "2026-01-01T10:30:10Z"},
-    {"type": "user_state", "user_state": {"thread_id": None, "units": "metric", "last_feedback": None, "values": {}}},
+    {
+        "type": "user_state",
+        "user_state": {"thread_id": None, "preferences": {"units": "metric"}, "last_feedback": None, "values": {}},
+    },
     {"type": "thread", "thread": THREAD_EXAMPLE},
     {"type": "message", "message": MESSAGE_EXAMPLE},
     {"type": "turn", "turn": {**TURN_EXAMPLE, "status": "completed", "ended_at": "2026-01-01T10:30:05Z"}},

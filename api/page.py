@@ -39,6 +39,7 @@ FILES = frozenset(
         "threads.js",
         "toasts.js",
         "toolcalls.js",
+        "tools.js",
         "turns.js",
         "words.js",
     }

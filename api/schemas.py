@@ -21,6 +21,7 @@ from models import (
 )
 from quotas.quotas import Usage
 from settings import ModelKind
+from tools.tool import ToolView
 from turns.thread_reference import ID_PREFIX, MAX_LENGTH, check_reference
 
 CONTENT_MAX_LENGTH = 32_000
@@ -79,6 +80,8 @@ Content = Annotated[
     AfterValidator(not_blank),
     AfterValidator(without_nul),
 ]
+# What str.isprintable takes, not all of it blank; or nothing.
+PRINTABLE = r"^( *[^\p{C}\p{Z}]([^\p{C}\p{Z}]| )*)?$"
 ThreadReference = Annotated[
     str,
     Field(
@@ -86,6 +89,7 @@ ThreadReference = Annotated[
         description="A thread's id, or a session id of your own: your thread of that name, made on first use. "
         f"Printable characters, not all blank; what begins with `{ID_PREFIX}` is an id. Empty is as if left out.",
         examples=["thread_5f0c1f0d3f4b4c1e8a3b7d2e9c6a1b40", "session-42"],
+        json_schema_extra={"pattern": PRINTABLE},
     ),
     AfterValidator(check_reference),
 ]
@@ -199,6 +203,12 @@ class Info(BaseModel):
     version: str
     model: str
     model_kind: ModelKind
+
+
+class ToolList(BaseModel):
+    """The agent's tools, in the order in which it has them."""
+
+    tools: list[ToolView]
 
 
 class Used(BaseModel):

@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 
 from api.deps import CallerDep, ServicesDep
 from api.problems import error_responses, http_error_responses
-from api.schemas import Health, Info, PartyUsage, Ready, SignIn, UsageReport
+from api.schemas import Health, Info, PartyUsage, Ready, SignIn, ToolList, UsageReport
 from api.secured_route import SecuredRoute
 from errors import NotReady
 
@@ -54,6 +54,16 @@ async def get_info(request: Request, services: ServicesDep) -> Info:
     """Say what a client may show its user about the service."""
     settings = services.settings
     return Info(version=request.app.version, model=settings.model_name, model_kind=settings.model_kind)
+
+
+@secured_router.get("/tools", summary="The agent's tools", responses=error_responses(NotReady))
+async def list_tools(services: ServicesDep) -> ToolList:
+    """List the tools, and how a client may show their calls: a title, an icon, and where the result says what."""
+    try:
+        tools = await services.tools()
+    except Exception as error:
+        raise NotReady from error
+    return ToolList(tools=[spec.view for spec in tools.values()])
 
 
 @secured_router.get("/usage", summary="What has been used, and the limits", responses=error_responses())

@@ -16,8 +16,8 @@ from models import utcnow
 from quotas.backend import open_quota_backend
 from services.open_store import open_store
 from settings import Settings
-from tools import open_tools
 from tools.knowledge_base import FOLDER, read_articles
+from tools.registry import open_tools
 
 CLOCK_SECONDS = 5.0
 MAX_SKEW_SECONDS = 5.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -26,6 +26,7 @@ from turns.service import Turns
 if TYPE_CHECKING:
     from agent.agent import ChatAgent
     from teams.bot import Bot
+    from tools.tool import ToolSpec
 
 # How long turns may go on when the process stops.
 GRACE_SECONDS = 10.0
@@ -33,7 +34,7 @@ GRACE_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What lives as long as the process. ``bot`` is ``None`` where none is configured."""
+    """What lives as long as the process. ``bot`` is ``None`` where none is configured; ``tools`` waits for the agent."""
 
     settings: Settings
     identity: Identity
@@ -44,6 +45,7 @@ class Services:
     retention: Retention
     readiness: Readiness
     bot: Background[Bot] | None
+    tools: Callable[[], Awaitable[Mapping[str, ToolSpec]]]
 
 
 @asynccontextmanager
@@ -70,9 +72,13 @@ async def open_services(
             await stack.enter_async_context(HourlyRetention(retention))
         readiness = await stack.enter_async_context(aclosing(_readiness(settings, store, agent, counters)))
         turns = Turns(store, agent.get, quotas, settings, turn_intervals)
-        bot = Background("bot", partial(_load_bot, settings, credential, store, turns)) if settings.has_bot else None
+
+        async def tools() -> Mapping[str, ToolSpec]:
+            return (await agent.get()).tools
+
+        bot = Background("bot", partial(_load_bot, settings, credential, store, turns, tools)) if settings.has_bot else None
         try:
-            yield Services(settings, identity, quotas, store, turns, eraser, retention, readiness, bot)
+            yield Services(settings, identity, quotas, store, turns, eraser, retention, readiness, bot, tools)
         finally:
             await turns.close(grace_seconds=GRACE_SECONDS)
             if bot:
@@ -82,7 +88,7 @@ async def open_services(
 
 def _load_agent(settings: Settings, credential: AzureCredential) -> AbstractAsyncContextManager[ChatAgent]:
     from agent.agent import open_agent
-    from tools import open_tools
+    from tools.registry import open_tools
 
     @asynccontextmanager
     async def opening() -> AsyncIterator[ChatAgent]:
@@ -93,11 +99,15 @@ def _load_agent(settings: Settings, credential: AzureCredential) -> AbstractAsyn
 
 
 def _load_bot(
-    settings: Settings, credential: AzureCredential, store: ThreadStore, turns: Turns
+    settings: Settings,
+    credential: AzureCredential,
+    store: ThreadStore,
+    turns: Turns,
+    tools: Callable[[], Awaitable[Mapping[str, ToolSpec]]],
 ) -> AbstractAsyncContextManager[Bot]:
     from teams.bot import open_bot
 
-    return open_bot(settings, credential, store, turns)
+    return open_bot(settings, credential, store, turns, tools)
 
 
 def _readiness(settings: Settings, store: ThreadStore, agent: Background[ChatAgent], counters: QuotaBackend) -> Readiness:

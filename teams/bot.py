@@ -26,7 +26,7 @@ from teams.activity import Incoming, check_origin, is_mentioned, parse_activity,
 from teams.clock import Clock
 from teams.connector import Adapter, open_adapter
 from teams.conversations import Conversations
-from teams.handler import MAX_TEXT, Answering
+from teams.handler import MAX_TEXT, Answering, Tools
 from teams.messages import words_for
 from teams.queue import MAX_BYTES, ActivityQueue, open_queue
 from teams.sender import NotSent, Sender, typing
@@ -53,6 +53,7 @@ class Bot:
         settings: Settings,
         store: ThreadStore,
         turns: Turns,
+        tools: Tools,
         tokens: BotTokens,
         adapter: Adapter,
         queue: ActivityQueue | None,
@@ -61,6 +62,7 @@ class Bot:
         self._settings = settings
         self._store = store
         self._turns = turns
+        self._tools = tools
         self._tokens = tokens
         self._adapter = adapter
         self._queue = queue
@@ -177,6 +179,7 @@ class Bot:
         return Answering(
             self._store,
             self._turns,
+            self._tools,
             self._conversations,
             self._settings,
             self._clock,
@@ -222,7 +225,9 @@ class Bot:
 
 
 @asynccontextmanager
-async def open_bot(settings: Settings, credential: AzureCredential, store: ThreadStore, turns: Turns) -> AsyncIterator[Bot]:
+async def open_bot(
+    settings: Settings, credential: AzureCredential, store: ThreadStore, turns: Turns, tools: Tools
+) -> AsyncIterator[Bot]:
     """Open the bot's connections; they are closed afterwards."""
     async with AsyncExitStack() as stack:
         tokens = await stack.enter_async_context(open_bot_tokens(settings))
@@ -230,6 +235,6 @@ async def open_bot(settings: Settings, credential: AzureCredential, store: Threa
         queue = None
         if settings.bot_queue_url:
             queue = await stack.enter_async_context(open_queue(settings.bot_queue_url, credential))
-        bot = Bot(settings, store, turns, tokens, adapter, queue, Clock())
+        bot = Bot(settings, store, turns, tools, tokens, adapter, queue, Clock())
         stack.push_async_callback(bot.aclose)
         yield bot

@@ -1,13 +1,15 @@
-"""Adaptive Cards of tool results: the weather, and calculations."""
+"""Adaptive Cards of tool results, made of what the tools say about their results (tools/tool.py)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from microsoft_agents.activity import Attachment
 from microsoft_teams.cards import AdaptiveCard, Fact, FactSet, TextBlock
+
+from tools.tool import ToolView, fill, text_in
 
 CONTENT_TYPE = "application/vnd.microsoft.card.adaptive"
 MAX_CARDS = 5
@@ -21,38 +23,30 @@ class Card:
     attachment: Attachment
 
 
-def card_of(tool: str, arguments: Mapping[str, Any], result: Any, words: Mapping[str, str]) -> Card | None:
-    """Make the card of a tool's result in somebody's words; ``None`` if results of this tool have none."""
-    make = CARDS.get(tool)
-    return make(arguments, result, words) if make else None
+def card_of(view: ToolView | None, arguments: Mapping[str, Any], result: Any, language: str) -> Card | None:
+    """Make the card of a tool's result in somebody's language; ``None`` if results of this tool have none."""
+    shown = view.result if view else None
+    if view is None or shown is None or shown.kind == "sources":
+        return None
+    headline = fill(shown.headline, arguments, result)
+    if headline is None:
+        return None
+    parts = [fill(template, arguments, result) for template in shown.caption]
+    caption = ", ".join(part for part in parts if part) or text_in(view.title, language) or view.name
+    if shown.kind == "equation":
+        # In Markdown an asterisk would make it italic.
+        return _card(caption.replace("**", "^").replace("*", "×"), f"= {headline}", [])
+    details = [(text_in(detail.label, language), fill(detail.value, arguments, result)) for detail in shown.details]
+    return _card(caption, headline, [Fact(title=label, value=value) for label, value in details if label and value])
 
 
-def _weather(_: Mapping[str, Any], result: Any, words: Mapping[str, str]) -> Card:
-    place = f"{result['location']}, {result['country']}" if result.get("country") else str(result["location"])
-    facts = [
-        Fact(title=words["humidity"], value=f"{result['humidity']} %"),
-        Fact(title=words["wind"], value=f"{result['wind_speed']:g} {result['wind_unit']}"),
+def _card(title: str, headline: str, facts: Sequence[Fact]) -> Card:
+    body: list[Any] = [
+        TextBlock(text=title, weight="Bolder", wrap=True),
+        TextBlock(text=headline, size="ExtraLarge", wrap=True),
     ]
-    if result["source"] == "sample":
-        facts.append(Fact(title=words["source"], value=words["sample"]))
-    now = f"{result['temperature']:g} {result['unit']}, {result['condition']}"
-    return _card(place, [TextBlock(text=now, size="ExtraLarge", wrap=True), FactSet(facts=facts)])
-
-
-def _calculation(arguments: Mapping[str, Any], result: Any, _: Mapping[str, str]) -> Card:
-    expression = str(arguments.get("expression", ""))
-    # In Markdown an asterisk would make it italic.
-    shown = expression.replace("**", "^").replace("*", "×")
-    return _card(shown, [TextBlock(text=f"= {result}", size="ExtraLarge", wrap=True)])
-
-
-def _card(title: str, body: Sequence[Any]) -> Card:
-    card = AdaptiveCard(version="1.5", body=[TextBlock(text=title, weight="Bolder", wrap=True), *body])
+    if facts:
+        body.append(FactSet(facts=list(facts)))
+    card = AdaptiveCard(version="1.5", body=body)
     content = card.model_dump(mode="json", by_alias=True, exclude_none=True)
     return Card(title, Attachment(content_type=CONTENT_TYPE, content=content))
-
-
-CARDS: dict[str, Callable[[Mapping[str, Any], Any, Mapping[str, str]], Card]] = {
-    "get_weather": _weather,
-    "calculate": _calculation,
-}

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ConfigDict
 
 from errors import StateChanged, StoreUnavailable, ThreadNotFound
-from models import Owner, Units, UserState
+from models import Owner, UserState
 from stores.contract import ThreadStore
 from teams.activity import Incoming
 
@@ -42,11 +42,11 @@ class Remembered(BaseModel):
 
 
 class Claim(NamedTuple):
-    """The thread for an activity, and the owner's units; ``is_done`` says that it was answered before."""
+    """The thread for an activity, and the owner's preferences; ``is_done`` says that it was answered before."""
 
     thread_id: str
     is_done: bool
-    units: Units | None
+    preferences: dict[str, str]
 
 
 class Conversations:
@@ -64,7 +64,7 @@ class Conversations:
         remembered = _read(state)
         known = _find(remembered, incoming.key)
         if known:
-            return Claim(known.thread_id, known.done, state.units)
+            return Claim(known.thread_id, known.done, state.preferences)
         in_use = remembered.threads.get(incoming.conversation_key)
         if in_use is not None and await self._exists(incoming.owner, in_use):
             fresh = None
@@ -86,7 +86,7 @@ class Conversations:
             raise StoreUnavailable
         if fresh and fresh != handled.thread_id:
             await self._store.delete_thread(incoming.owner, fresh)
-        return Claim(handled.thread_id, handled.done, state.units)
+        return Claim(handled.thread_id, handled.done, state.preferences)
 
     async def is_done(self, incoming: Incoming) -> bool:
         """Whether an activity was answered before."""
@@ -107,9 +107,11 @@ class Conversations:
         await self._change(incoming.owner, change, state=state)
         return True
 
-    async def choose_units(self, owner: Owner, units: Units) -> None:
-        """Remember in which units the owner wants the weather."""
-        await self._change(owner, lambda _: None, units=units)
+    async def choose(self, owner: Owner, parameter: str, value: str) -> None:
+        """Remember what the owner prefers for a parameter of tools."""
+        state = await self._store.get_user_state(owner)
+        preferences = {**state.preferences, parameter: value}
+        await self._change(owner, lambda _: None, state=state, preferences=preferences)
 
     async def forget(self, incoming: Incoming) -> None:
         """Let an activity be claimed anew: its thread is gone."""

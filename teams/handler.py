@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -22,17 +22,18 @@ from errors import (
     TurnInProgress,
     TurnInterrupted,
 )
-from models import MAX_COMMENT, Feedback, Message, Problem, Rating, Units, new_id, utcnow
+from models import MAX_COMMENT, Feedback, Message, Problem, Rating, new_id, utcnow
 from settings import Settings
 from stores.contract import ThreadStore
 from stores.types import NewMessage
 from teams.activity import Incoming, is_mentioned, message_text, recipient_id
 from teams.clock import Clock
 from teams.conversations import Claim, Conversations
-from teams.messages import problem_text, words_for
+from teams.messages import Words, language_of, problem_text, words_for
 from teams.renderer import Look, Rendering
 from teams.sender import NotSent, Reason, Sender, typing
 from teams.streamer import Mode
+from tools.tool import Preference, ToolSpec, text_in
 from turns.event_log import EventLog
 from turns.feedback import give_feedback
 from turns.service import Turns
@@ -43,7 +44,8 @@ MAX_TEXT = 32_000
 PATIENCE_SECONDS = 90.0
 # A turn that was found completed may be on its way to the user by another process.
 REPLAY_SECONDS = 5.0
-UNITS: dict[str, Units] = {"/units metric": "metric", "/units imperial": "imperial"}
+# How a tool is known to the bot by its name, once the agent is there.
+Tools = Callable[[], Awaitable[Mapping[str, ToolSpec]]]
 logger = logging.getLogger(__name__)
 
 
@@ -58,6 +60,7 @@ class Answering:
         self,
         store: ThreadStore,
         turns: Turns,
+        tools: Tools,
         conversations: Conversations,
         settings: Settings,
         clock: Clock,
@@ -67,6 +70,7 @@ class Answering:
     ) -> None:
         self._store = store
         self._turns = turns
+        self._tools = tools
         self._conversations = conversations
         self._settings = settings
         self._clock = clock
@@ -105,17 +109,35 @@ class Answering:
         if command == "/new":
             if await self._conversations.begin_anew(incoming):
                 await sender.insist(Activity(type="message", text=words["new"]))
-        elif command in UNITS:
-            await self._conversations.choose_units(incoming.owner, UNITS[command])
-            await self._say_once(incoming, sender, words[UNITS[command]])
+        elif chosen := await self._preference(command):
+            preference, value = chosen
+            await self._conversations.choose(incoming.owner, preference.parameter, value)
+            await self._say_once(incoming, sender, text_in(preference.values[value], language_of(words)) or value)
         elif command == "/help":
-            await self._say_once(incoming, sender, words["help"])
+            await self._say_once(incoming, sender, await self._help(words))
         elif not text:
             await self._say_once(incoming, sender, words["empty"])
         elif len(text) > MAX_TEXT:
             await self._say_once(incoming, sender, words["too_long"].format(limit=MAX_TEXT))
         else:
             await self._turn(incoming, text, sender, request_id)
+
+    async def _preferences(self) -> list[Preference]:
+        return [preference for spec in (await self._tools()).values() for preference in spec.preferences]
+
+    async def _preference(self, command: str) -> tuple[Preference, str] | None:
+        """Return what a command such as ``/units metric`` chooses, if it is one of a tool's."""
+        name, _, value = command.removeprefix("/").partition(" ")
+        if not command.startswith("/") or not value:
+            return None
+        return next(
+            ((each, value) for each in await self._preferences() if each.parameter == name and value in each.values), None
+        )
+
+    async def _help(self, words: Words) -> str:
+        language = language_of(words)
+        lines = [text_in(preference.help, language) for preference in await self._preferences()]
+        return words["help"].format(preferences="".join(f"{line}\n\n" for line in lines if line))
 
     async def _say_once(self, incoming: Incoming, sender: Sender, text: str) -> None:
         if not await self._conversations.is_done(incoming):
@@ -146,7 +168,8 @@ class Answering:
             except ChatError:
                 logger.info("a turn that was to be stopped had ended already")
 
-        outcome = await Rendering(sender, self._clock, self._look(incoming, request_id), cancel).show(log)
+        look = self._look(incoming, request_id, await self._tools())
+        outcome = await Rendering(sender, self._clock, look, cancel).show(log)
         message_id = outcome.result.id if isinstance(outcome.result, Message) else None
         if isinstance(outcome.result, Problem) and outcome.result.type == TurnInterrupted.type and self._may_try_again:
             raise TryAgain
@@ -161,8 +184,7 @@ class Answering:
             claim = await self._conversations.claim(incoming)
             if claim.is_done:
                 return None
-            chosen = {"units": claim.units} if claim.units else {}
-            new = NewMessage(new_id("turn"), text, metadata | chosen, f"bot-{incoming.key}")
+            new = NewMessage(new_id("turn"), text, metadata | claim.preferences, f"bot-{incoming.key}")
             try:
                 log = await self._turns.start(incoming.owner, claim.thread_id, new, stream=True, request_id=request_id)
             except TurnInProgress as error:
@@ -182,13 +204,14 @@ class Answering:
                     return None
             return claim, log
 
-    def _look(self, incoming: Incoming, request_id: str) -> Look:
+    def _look(self, incoming: Incoming, request_id: str, tools: Mapping[str, ToolSpec]) -> Look:
         teams = incoming.channel == "msteams"
         mode = Mode.ONCE
         if teams and not incoming.expects_replies:
             mode = Mode.STREAM if incoming.is_personal else Mode.UPDATE
         return Look(
             words=words_for(incoming.activity.locale),
+            tools=tools,
             mode=mode,
             cards=self._settings.bot_cards,
             sensitivity=self._settings.bot_sensitivity_label,

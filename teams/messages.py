@@ -9,16 +9,10 @@ Words = Mapping[str, str]
 ENGLISH: Words = {
     "welcome": "Hello! Ask me about the weather, let me calculate, or ask about orders, shipping and returns. /help says more.",
     "help": "Just write what you want to know. I look up the weather, calculate, and search the help articles.\n\n"
-    "**/new** starts a new conversation; I then forget this one.\n\n"
-    "**/units imperial** or **/units metric** chooses the units of the weather.\n\n"
+    "**/new** starts a new conversation; I then forget this one.\n\n{preferences}"
     "**/help** shows this text.\n\n"
     "In a group, mention me and I answer.",
-    "metric": "From now on the weather comes in metric units.",
-    "imperial": "From now on the weather comes in imperial units.",
     "new": "A new conversation. What can I do for you?",
-    "search_knowledge_base": "Searching the knowledge base…",
-    "get_weather": "Looking up the weather in {location}…",
-    "calculate": "Calculating…",
     "working": "Working on it…",
     "stopped": "Stopped.",
     "busy": "There is too much to do right now. Please try again in a moment. (Reference: {request_id})",
@@ -28,25 +22,15 @@ ENGLISH: Words = {
     "lost": "Sorry, I could not answer your message, although I tried several times. (Reference: {request_id})",
     "too_long": "That is too long for me: at most {limit} characters, please.",
     "empty": "I can only read text. What would you like to know?",
-    "humidity": "Humidity",
-    "wind": "Wind",
-    "source": "Source",
-    "sample": "sample data (made up)",
 }
 GERMAN: Words = {
     "welcome": "Hallo! Frag mich nach dem Wetter, lass mich rechnen oder frag nach Bestellungen, Versand und Rückgaben. "
     "Mehr mit /help.",
     "help": "Schreib einfach, was du wissen möchtest. Ich schlage das Wetter nach, rechne und durchsuche die Hilfeartikel.\n\n"
-    "**/new** beginnt ein neues Gespräch; dieses vergesse ich dann.\n\n"
-    "**/units imperial** oder **/units metric** wählt die Einheiten des Wetters.\n\n"
+    "**/new** beginnt ein neues Gespräch; dieses vergesse ich dann.\n\n{preferences}"
     "**/help** zeigt diesen Text.\n\n"
     "In einer Gruppe antworte ich, wenn du mich erwähnst.",
-    "metric": "Das Wetter kommt ab jetzt in metrischen Einheiten.",
-    "imperial": "Das Wetter kommt ab jetzt in angloamerikanischen Einheiten.",
     "new": "Ein neues Gespräch. Was kann ich für dich tun?",
-    "search_knowledge_base": "Ich durchsuche die Hilfeartikel …",
-    "get_weather": "Ich schlage das Wetter in {location} nach …",
-    "calculate": "Ich rechne …",
     "working": "Ich arbeite daran …",
     "stopped": "Angehalten.",
     "busy": "Gerade ist zu viel zu tun. Bitte versuch es gleich noch einmal. (Kennung: {request_id})",
@@ -56,25 +40,15 @@ GERMAN: Words = {
     "lost": "Entschuldige, ich konnte deine Nachricht trotz mehrerer Versuche nicht beantworten. (Kennung: {request_id})",
     "too_long": "Das ist zu lang für mich: bitte höchstens {limit} Zeichen.",
     "empty": "Ich kann nur Text lesen. Was möchtest du wissen?",
-    "humidity": "Luftfeuchtigkeit",
-    "wind": "Wind",
-    "source": "Quelle",
-    "sample": "Beispieldaten (erfunden)",
 }
 SPANISH: Words = {
     "welcome": "¡Hola! Pregúntame por el tiempo, pídeme un cálculo o consulta sobre pedidos, envíos y devoluciones. "
     "Más con /help.",
     "help": "Escribe lo que quieras saber. Consulto el tiempo, calculo y busco en los artículos de ayuda.\n\n"
-    "**/new** empieza una conversación nueva; esta la olvido.\n\n"
-    "**/units imperial** o **/units metric** elige las unidades del tiempo.\n\n"
+    "**/new** empieza una conversación nueva; esta la olvido.\n\n{preferences}"
     "**/help** muestra este texto.\n\n"
     "En un grupo, mencióname y respondo.",
-    "metric": "A partir de ahora doy el tiempo en unidades métricas.",
-    "imperial": "A partir de ahora doy el tiempo en unidades imperiales.",
     "new": "Una conversación nueva. ¿Qué puedo hacer por ti?",
-    "search_knowledge_base": "Buscando en los artículos de ayuda…",
-    "get_weather": "Consultando el tiempo en {location}…",
-    "calculate": "Calculando…",
     "working": "Estoy en ello…",
     "stopped": "Detenido.",
     "busy": "Ahora mismo hay demasiado trabajo. Inténtalo de nuevo en un momento. (Referencia: {request_id})",
@@ -84,25 +58,15 @@ SPANISH: Words = {
     "lost": "Lo siento, no pude responder a tu mensaje tras varios intentos. (Referencia: {request_id})",
     "too_long": "Es demasiado largo para mí: como máximo {limit} caracteres.",
     "empty": "Solo puedo leer texto. ¿Qué quieres saber?",
-    "humidity": "Humedad",
-    "wind": "Viento",
-    "source": "Fuente",
-    "sample": "datos de ejemplo (inventados)",
 }
 FRENCH: Words = {
     "welcome": "Bonjour ! Demandez-moi la météo, un calcul, ou posez une question sur les commandes, livraisons et retours. "
     "/help en dit plus.",
     "help": "Écrivez simplement ce que vous voulez savoir. Je consulte la météo, je calcule et je cherche dans les articles "
-    "d’aide.\n\n**/new** commence une nouvelle conversation ; j’oublie alors celle-ci.\n\n"
-    "**/units imperial** ou **/units metric** choisit les unités de la météo.\n\n"
+    "d’aide.\n\n**/new** commence une nouvelle conversation ; j’oublie alors celle-ci.\n\n{preferences}"
     "**/help** affiche ce texte.\n\n"
     "Dans un groupe, mentionnez-moi et je réponds.",
-    "metric": "Je donne désormais la météo en unités métriques.",
-    "imperial": "Je donne désormais la météo en unités impériales.",
     "new": "Une nouvelle conversation. Que puis-je faire pour vous ?",
-    "search_knowledge_base": "Recherche dans les articles d’aide…",
-    "get_weather": "Consultation de la météo à {location}…",
-    "calculate": "Calcul en cours…",
     "working": "J’y travaille…",
     "stopped": "Arrêté.",
     "busy": "Il y a trop à faire en ce moment. Réessayez dans un instant. (Référence : {request_id})",
@@ -112,10 +76,6 @@ FRENCH: Words = {
     "lost": "Désolé, je n’ai pas pu répondre à votre message malgré plusieurs essais. (Référence : {request_id})",
     "too_long": "C’est trop long pour moi : {limit} caractères au plus, s’il vous plaît.",
     "empty": "Je ne sais lire que du texte. Que voulez-vous savoir ?",
-    "humidity": "Humidité",
-    "wind": "Vent",
-    "source": "Source",
-    "sample": "données d’exemple (inventées)",
 }
 LANGUAGES: Mapping[str, Words] = {"en": ENGLISH, "de": GERMAN, "es": SPANISH, "fr": FRENCH}
 # What a problem's type means to somebody who chats; any other type is a failure.
@@ -133,6 +93,11 @@ PROBLEM_WORDS = {
 def words_for(locale: str | None) -> Words:
     """Return the words for a locale such as ``de-AT``; English where the language is not known."""
     return LANGUAGES.get((locale or "").replace("_", "-").partition("-")[0].lower(), ENGLISH)
+
+
+def language_of(words: Words) -> str:
+    """Return the language of these words."""
+    return next(language for language, each in LANGUAGES.items() if each is words)
 
 
 def problem_text(words: Words, type: str, request_id: str) -> str:

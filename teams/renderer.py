@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,11 +14,12 @@ from errors import TurnInterrupted
 from events import MessageDelta, ToolCompleted, ToolStarted, TurnEvent, TurnFailed, TurnStarted
 from models import Citation, Message, Problem
 from teams.annotations import ornaments_of
-from teams.cards import MAX_CARDS, card_of
+from teams.cards import MAX_CARDS, Card, card_of
 from teams.clock import Clock
-from teams.messages import Words, problem_text
+from teams.messages import Words, language_of, problem_text
 from teams.sender import NotSent, Reason, Sender, typing
 from teams.streamer import Mode, Streamer
+from tools.tool import ToolSpec, fill, text_in
 from turns.event_log import EventLog
 
 # Teams shows that somebody is typing for about as long.
@@ -33,6 +34,7 @@ class Look:
     """
 
     words: Words
+    tools: Mapping[str, ToolSpec]
     mode: Mode
     cards: Literal["with_answer", "before_answer"]
     sensitivity: str | None
@@ -130,7 +132,7 @@ class Rendering:
             self._result = event.message
 
     async def _take_result(self, event: ToolCompleted) -> None:
-        card = card_of(event.tool, self._calls.get(event.call_id, {}), event.result, self._look.words)
+        card = self._card(event.tool, self._calls.get(event.call_id, {}), event.result)
         if card is None or len(self._cards) >= MAX_CARDS:
             return
         if self._look.cards == "with_answer":
@@ -160,7 +162,7 @@ class Rendering:
         if self._told or self._calls or self._look.cards == "before_answer":
             return self._cards
         calls = [call for call in message.tool_calls if call.error is None]
-        cards = [card_of(call.tool, call.arguments, call.result, self._look.words) for call in calls]
+        cards = [self._card(call.tool, call.arguments, call.result) for call in calls]
         return [card.attachment for card in cards if card][:MAX_CARDS]
 
     def _ornaments(self, citations: list[Citation], cards: list[Attachment], *, feedback: bool) -> Any:
@@ -168,5 +170,11 @@ class Rendering:
         return ornaments_of(citations, cards, sensitivity=self._look.sensitivity, feedback=wanted)
 
     def _informative(self, tool: str, arguments: dict[str, Any]) -> str:
-        location = " ".join(str(arguments.get("location", "")).split())[:100]
-        return self._look.words.get(tool, self._look.words["working"]).format(location=location)
+        spec = self._look.tools.get(tool)
+        shown = {name: " ".join(str(value).split())[:100] for name, value in arguments.items()}
+        template = text_in(spec.view.progress, language_of(self._look.words)) if spec else None
+        return fill(template or "", shown) or self._look.words["working"]
+
+    def _card(self, tool: str, arguments: dict[str, Any], result: Any) -> Card | None:
+        spec = self._look.tools.get(tool)
+        return card_of(spec.view if spec else None, arguments, result, language_of(self._look.words))

@@ -16,6 +16,8 @@ from typing import Annotated
 from pydantic import Field
 
 from errors import ToolError
+from tools.spoken_arithmetic import find_expressions
+from tools.tool import Offline, ResultView, tool
 
 MAX_LENGTH = 500
 MAX_DEPTH = 50
@@ -39,6 +41,18 @@ CONSTANTS = {
 }
 
 
+@tool(
+    title={"en": "Calculation", "de": "Rechnung", "es": "Cálculo", "fr": "Calcul"},
+    icon="calculator",
+    progress={"en": "Calculating…", "de": "Ich rechne …", "es": "Calculando…", "fr": "Calcul en cours…"},
+    subject="{expression}",
+    result=ResultView(kind="equation", caption=["{expression}"], headline="{result}"),
+    offline=Offline(
+        skill="calculate",
+        listen=lambda text, _: ({"expression": expression} for expression in find_expressions(text)),
+        say=lambda arguments, result: f"{arguments.get('expression')} = {result}",
+    ),
+)
 def calculate(
     expression: Annotated[
         str,

@@ -4,16 +4,16 @@ import asyncio
 import re
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from errors import ToolError
-from tools.tool import Source
+from tools.tool import Offline, ResultView, Source, tool
 
 FOLDER = Path(__file__).parents[1] / "knowledge"
 MAX_LIMIT = 10
@@ -28,6 +28,19 @@ STOP_WORDS = frozenset(
     than thank thanks that the their them then there these they this to us want was we were what when where
     which who why will with would you your
     """.split()  # noqa: SIM905 - easier to read
+)
+
+PROGRESS = {
+    "en": "Searching the knowledge base…",
+    "de": "Ich durchsuche die Hilfeartikel …",
+    "es": "Buscando en los artículos de ayuda…",
+    "fr": "Recherche dans les articles d’aide…",
+}
+SHOP = re.compile(
+    r"\b(orders?|return\w*|refund\w*|ship\w*|deliver\w*|parcel\w*|package|exchang\w*|warranty|repair\w*|pay|paid|payment\w*|invoices?|"
+    r"gift cards?|discount\w*|accounts?|password|two-factor|sign in|privacy|personal data|cancel\w*|track\w*|size|newsletter|"
+    r"cookies|points|opening hours|contact|customer service|support)\b",
+    re.I,
 )
 
 
@@ -61,6 +74,14 @@ async def open_knowledge_base(folder: Path = FOLDER) -> AsyncIterator[Callable[.
 def as_tool(index: "Index") -> Callable[..., list[Hit]]:
     """Make the tool that the model sees of an index."""
 
+    @tool(
+        title={"en": "Help articles", "de": "Hilfeartikel", "es": "Artículos de ayuda", "fr": "Articles d’aide"},
+        icon="book",
+        progress=PROGRESS,
+        subject="{query}",
+        result=ResultView(kind="sources"),
+        offline=Offline(skill="search the help articles", listen=_listen, say=_say),
+    )
     def search_knowledge_base(
         query: Annotated[str, Field(description="What to look for, in a few words")],
         category: Annotated[
@@ -150,3 +171,15 @@ def _plain(markdown: str) -> str:
         re.sub(r"^\s*(?:[-*]|\d+\.)\s+", "", line) for line in markdown.splitlines() if not re.match(r"^\|[-|\s]+\|$", line)
     )
     return " ".join(re.sub(r"[*_`]+", "", " ".join(lines)).replace("|", " ").split())
+
+
+def _listen(text: str, _: Sequence[str]) -> list[dict[str, JsonValue]]:
+    return [{"query": text[:300]}] if SHOP.search(text) else []
+
+
+def _say(_: Mapping[str, Any], hits: Any) -> str:
+    if not hits:
+        return "I found no help article about that."
+    first, *others = hits
+    more = "".join(f"\n- {hit['title']} [{hit['index']}]" for hit in others)
+    return f"**{first['title']}**\n\n{first['snippet']} [{first['index']}]" + (f"\n\nSee also:{more}" if more else "")

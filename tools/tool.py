@@ -1,9 +1,21 @@
-"""What tools have in common."""
+"""What is known of a tool beside its function: how it is shown, what the offline model makes of it, what callers may prefer.
+
+It stands in the tool's own file, in the decorator :func:`tool`; the page, the bot and the offline model read it from there.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeGuard
+from typing import Any, Literal, TypeGuard, TypeVar
+
+from pydantic import Field, JsonValue
+
+from models import Record
+
+F = TypeVar("F", bound=Callable[..., Any])
+# By language; English is always there.
+Texts = dict[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,3 +31,125 @@ class Source:
 def are_sources(result: Any) -> TypeGuard[list[Source]]:
     """Tell whether a tool's result is a list of sources."""
     return isinstance(result, list) and all(isinstance(each, Source) for each in result)
+
+
+class Detail(Record):
+    """One more line about a result."""
+
+    label: Texts
+    value: str
+
+
+class ResultView(Record):
+    """How a tool's results are shown, on the page in a line and in chats as a card.
+
+    ``figure`` shows the headline first, ``equation`` the caption, an equals sign and the headline, ``sources`` a list of what
+    was found. Texts are templates: ``{name}`` is a field of the result, or else of the arguments, ``{result}`` the result
+    itself; one whose fields are not all there is left out.
+    """
+
+    kind: Literal["figure", "equation", "sources"]
+    headline: str = ""
+    caption: list[str] = Field([], description="Joined by commas.")
+    details: list[Detail] = Field([])
+    # The first pattern (a regular expression) that is found in the field's text gives the icon.
+    icon_by: str | None = None
+    icons: dict[str, str] = Field({})
+
+
+class ToolView(Record):
+    """How a tool and its calls are shown."""
+
+    name: str
+    title: Texts
+    icon: str
+    progress: Texts = Field(description="What is said while it runs: a template of its arguments.")
+    subject: str = Field(description="What a call is about: a template of its arguments.")
+    result: ResultView | None
+
+
+class Preference(Record):
+    """A parameter whose value callers may choose once, in a message's metadata or in a chat, for calls that leave it out."""
+
+    parameter: str
+    values: dict[str, Texts] = Field(description="What is said once a value has been chosen.")
+    help: Texts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offline:
+    """What the offline model makes of a tool: ``skill`` says what it can do with it, after "I can".
+
+    ``listen`` returns the arguments of each call that a message asks for, after the user's earlier messages (oldest first);
+    ``say`` puts a result into words.
+    """
+
+    skill: str
+    listen: Callable[[str, Sequence[str]], Iterable[dict[str, JsonValue]]]
+    say: Callable[[Mapping[str, Any], Any], str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolSpec:
+    """All that is known of a tool."""
+
+    view: ToolView
+    offline: Offline | None = None
+    preferences: tuple[Preference, ...] = ()
+
+
+def tool(
+    *,
+    title: Texts,
+    icon: str = "wrench",
+    progress: Texts | None = None,
+    subject: str = "",
+    result: ResultView | None = None,
+    offline: Offline | None = None,
+    preferences: tuple[Preference, ...] = (),
+) -> Callable[[F], F]:
+    """Say what is known of a tool; the function stays as it is."""
+
+    def decorate(function: F) -> F:
+        view = ToolView(name=function.__name__, title=title, icon=icon, progress=progress or {}, subject=subject, result=result)
+        function.__dict__["spec"] = ToolSpec(view=view, offline=offline, preferences=preferences)
+        return function
+
+    return decorate
+
+
+def spec_of(function: Callable[..., Any]) -> ToolSpec:
+    """Return what is known of a tool; of a plain function that is its name."""
+    found = getattr(function, "spec", None)
+    if isinstance(found, ToolSpec):
+        return found
+    name = function.__name__
+    return ToolSpec(view=ToolView(name=name, title={"en": name}, icon="wrench", progress={}, subject="", result=None))
+
+
+def text_in(texts: Texts, language: str) -> str | None:
+    """Return a text in a language, else in English, if there is one."""
+    return texts.get(language, texts.get("en"))
+
+
+class _Missing(KeyError):
+    """A template names a field that is not there."""
+
+
+class _Fields(dict[str, str]):
+    def __missing__(self, key: str) -> str:
+        raise _Missing(key)
+
+
+def fill(template: str, arguments: Mapping[str, Any], result: Any = None) -> str | None:
+    """Fill a template, see :class:`ResultView`; ``None`` if a field is missing."""
+    fields = {**arguments, **(result if isinstance(result, Mapping) else {"result": result})}
+    shown = {name: _shown(value) for name, value in fields.items() if value is not None}
+    try:
+        return template.format_map(_Fields(shown))
+    except _Missing:
+        return None
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.15g}" if isinstance(value, float) else str(value)

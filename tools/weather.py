@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Annotated, Any, Literal, TypedDict
@@ -13,48 +13,20 @@ from typing import Annotated, Any, Literal, TypedDict
 from pydantic import Field
 
 from errors import ToolError
-from models import Units
 from settings import Settings
+from tools.spoken_places import find_questions
+from tools.tool import Detail, Offline, Preference, ResultView, tool
+from tools.wmo import CONDITIONS
 
 GEOCODING_URL = "https://geocoding-api.open-meteo.com/v1/search"
 FORECAST_URL = "https://api.open-meteo.com/v1/forecast"
 DEADLINE_SECONDS = 5.0
 MAX_LOCATION_LENGTH = 100
+Units = Literal["metric", "imperial"]
 Location = Annotated[str, Field(description="A city or place, such as Seattle or Paris")]
 UnitsParameter = Annotated[Units, Field(description="metric: °C and km/h; imperial: °F and mph")]
 logger = logging.getLogger(__name__)
 
-# WMO code table 4677, as Open-Meteo uses it.
-CONDITIONS = {
-    0: "clear sky",
-    1: "mainly clear",
-    2: "partly cloudy",
-    3: "overcast",
-    45: "fog",
-    48: "freezing fog",
-    51: "light drizzle",
-    53: "drizzle",
-    55: "heavy drizzle",
-    56: "light freezing drizzle",
-    57: "freezing drizzle",
-    61: "light rain",
-    63: "rain",
-    65: "heavy rain",
-    66: "light freezing rain",
-    67: "freezing rain",
-    71: "light snow",
-    73: "snow",
-    75: "heavy snow",
-    77: "snow grains",
-    80: "light showers",
-    81: "showers",
-    82: "violent showers",
-    85: "light snow showers",
-    86: "snow showers",
-    95: "thunderstorm",
-    96: "thunderstorm with hail",
-    99: "thunderstorm with heavy hail",
-}
 # Where the sample data knows a place: its country, and a temperature in °C that nobody would wonder about.
 SAMPLE_PLACES = {
     "amsterdam": ("Netherlands", 11),
@@ -95,6 +67,56 @@ SAMPLE_PLACES = {
     "warsaw": ("Poland", 8),
     "zurich": ("Switzerland", 9),
 }
+PROGRESS = {
+    "en": "Looking up the weather in {location}…",
+    "de": "Ich schlage das Wetter in {location} nach …",
+    "es": "Consultando el tiempo en {location}…",
+    "fr": "Consultation de la météo à {location}…",
+}
+RESULT_VIEW = ResultView(
+    kind="figure",
+    headline="{temperature} {unit}",
+    caption=["{location}", "{country}"],
+    details=[
+        Detail(label={"en": "Now", "de": "Jetzt", "es": "Ahora", "fr": "Maintenant"}, value="{condition}"),
+        Detail(label={"en": "Humidity", "de": "Luftfeuchtigkeit", "es": "Humedad", "fr": "Humidité"}, value="{humidity} %"),
+        Detail(label={"en": "Wind", "de": "Wind", "es": "Viento", "fr": "Vent"}, value="{wind_speed} {wind_unit}"),
+        Detail(label={"en": "Source", "de": "Quelle", "es": "Fuente", "fr": "Source"}, value="{source}"),
+    ],
+    icon_by="condition",
+    icons={
+        "thunder": "storm",
+        "snow": "snow",
+        "rain|drizzle|shower": "rain",
+        "fog|mist": "fog",
+        "partly": "partly",
+        "cloud|overcast": "cloud",
+        "clear|sun": "sun",
+    },
+)
+UNITS = Preference(
+    parameter="units",
+    values={
+        "metric": {
+            "en": "From now on the weather comes in metric units.",
+            "de": "Das Wetter kommt ab jetzt in metrischen Einheiten.",
+            "es": "A partir de ahora doy el tiempo en unidades métricas.",
+            "fr": "Je donne désormais la météo en unités métriques.",
+        },
+        "imperial": {
+            "en": "From now on the weather comes in imperial units.",
+            "de": "Das Wetter kommt ab jetzt in angloamerikanischen Einheiten.",
+            "es": "A partir de ahora doy el tiempo en unidades imperiales.",
+            "fr": "Je donne désormais la météo en unités impériales.",
+        },
+    },
+    help={
+        "en": "**/units imperial** or **/units metric** chooses the units of the weather.",
+        "de": "**/units imperial** oder **/units metric** wählt die Einheiten des Wetters.",
+        "es": "**/units imperial** o **/units metric** elige las unidades del tiempo.",
+        "fr": "**/units imperial** ou **/units metric** choisit les unités de la météo.",
+    },
+)
 SAMPLE_CONDITIONS = (0, 1, 2, 3, 51, 61, 63, 80)
 
 
@@ -131,6 +153,15 @@ async def open_weather(
 def as_tool(source: Callable[[str, Units], Awaitable[Weather]]) -> Callable[[str, Units], Awaitable[Weather]]:
     """Make the tool that the model sees of a source of weather."""
 
+    @tool(
+        title={"en": "Weather", "de": "Wetter", "es": "Tiempo", "fr": "Météo"},
+        icon="partly",
+        progress=PROGRESS,
+        subject="{location}",
+        result=RESULT_VIEW,
+        offline=Offline(skill="look up the weather", listen=find_questions, say=_say),
+        preferences=(UNITS,),
+    )
     async def get_weather(location: Location, units: UnitsParameter = "metric") -> Weather:
         """Look up the current weather of a place. Use this for any question about weather or temperature."""
         place = location.strip()
@@ -245,3 +276,10 @@ def _temperature_unit(units: Units) -> str:
 
 def _wind_unit(units: Units) -> str:
     return "mph" if units == "imperial" else "km/h"
+
+
+def _say(_: Mapping[str, Any], value: Any) -> str:
+    place = f"{value['location']}, {value['country']}" if value["country"] else value["location"]
+    note = " (sample data)" if value["source"] == "sample" else ""
+    weather = f"{value['temperature']:g} {value['unit']} with {value['condition']}, {value['humidity']} % humidity"
+    return f"In {place} it is {weather} and wind at {value['wind_speed']:g} {value['wind_unit']}{note}."

@@ -79,6 +79,7 @@ const turn = (threadId, turnId) => `${thread(threadId)}/turns/${encodeURICompone
 const feedback = (threadId, messageId) => `${thread(threadId)}/messages/${encodeURIComponent(messageId)}/feedback`;
 
 export const getInfo = () => json("GET", "info");
+export const listTools = () => json("GET", "tools");
 export const listThreads = (parameters) => json("GET", `threads${query(parameters)}`);
 export const createThread = (body) => json("POST", "threads", { body });
 export const getThread = (id) => json("GET", thread(id));

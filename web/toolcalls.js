@@ -1,65 +1,39 @@
 /** Tool calls: a line that says at a glance what was asked and what came back, and opens to all of it. */
 
 import { copyButton, h, icon, link } from "./dom.js";
+import { fill, loadTools, toolView } from "./tools.js";
 import { duration } from "./words.js";
 
-const CONDITIONS = [
-  [/thunder/i, "storm"],
-  [/snow/i, "snow"],
-  [/rain|drizzle|shower/i, "rain"],
-  [/fog|mist/i, "fog"],
-  [/partly/i, "partly"],
-  [/cloud|overcast/i, "cloud"],
-  [/clear|sun/i, "sun"],
-];
+const GLANCES = { figure: figureGlance, equation: equationGlance, sources: searchGlance };
+const English = (texts) => texts?.en ?? "";
 
-/** What there is to say of each tool; `glance` returns what follows the name once there is a result. */
-const TOOLS = {
-  get_weather: {
-    icon: (call) => CONDITIONS.find(([pattern]) => pattern.test(call.result?.condition))?.[1] ?? "partly",
-    name: "Weather",
-    subject: (call) => call.arguments?.location,
-    glance: weatherGlance,
-  },
-  calculate: {
-    icon: () => "calculator",
-    name: "Calculation",
-    subject: (call) => readable(call.arguments?.expression),
-    glance: (call) => [
-      h("span", { class: "expression" }, readable(call.arguments?.expression)),
-      h("span", { class: "equals" }, "="),
-      h("strong", { class: "figure" }, text(call.result)),
-    ],
-  },
-  search_knowledge_base: {
-    icon: () => "book",
-    name: "Help articles",
-    subject: (call) => call.arguments?.query,
-    glance: searchGlance,
-    details: searchDetails,
-  },
-};
-
-function weatherGlance({ result, arguments: asked }) {
-  if (typeof result?.temperature !== "number") return null;
-  const place = [result.location ?? asked?.location, result.country].filter(Boolean).join(", ");
-  const more = [
-    result.condition,
-    typeof result.humidity === "number" && `${result.humidity} % humidity`,
-    typeof result.wind_speed === "number" && `wind ${result.wind_speed} ${text(result.wind_unit ?? "")}`,
-  ].filter(Boolean);
+function figureGlance(call, view) {
+  const headline = fill(view.headline, call);
+  if (headline === null) return null;
+  const caption = view.caption.map((template) => fill(template, call)).filter(Boolean).join(", ");
+  const details = view.details.map(({ label, value }) => [English(label), fill(value, call)]).filter(([, value]) => value);
   return [
-    h("strong", { class: "figure" }, `${result.temperature} ${text(result.unit ?? "°")}`),
-    h("span", { class: "place" }, place),
-    result.source === "sample" && h("span", { class: "tag" }, "sample data"),
-    h("span", { class: "more second" }, more.map(text).join(" · ")),
+    h("strong", { class: "figure" }, headline),
+    h("span", { class: "place" }, caption),
+    h("span", { class: "more second" }, details.map((detail) => detail.join(" ")).join(" · ")),
   ];
 }
 
-function searchGlance({ result }) {
+function equationGlance(call, view) {
+  const headline = fill(view.headline, call);
+  if (headline === null) return null;
+  const caption = view.caption.map((template) => fill(template, call)).filter(Boolean).join(", ");
+  return [
+    h("span", { class: "expression" }, readable(caption)),
+    h("span", { class: "equals" }, "="),
+    h("strong", { class: "figure" }, headline),
+  ];
+}
+
+function searchGlance({ result }, _, title) {
   if (!Array.isArray(result)) return null;
-  const count = result.length === 1 ? "1 article" : `${result.length} articles`;
-  return [h("span", {}, `Searched the help: ${count}`)];
+  const count = result.length === 1 ? "1 found" : `${result.length} found`;
+  return [h("span", {}, `${title}: ${count}`)];
 }
 
 function searchDetails({ result }) {
@@ -83,27 +57,37 @@ export class ToolCallView {
 
   /** Show the call as it is now; `running` means that there is no result yet. */
   update(call) {
-    const tool = Object.hasOwn(TOOLS, call.tool) ? TOOLS[call.tool] : { icon: () => "wrench", name: call.tool, subject: () => "", glance: () => null };
+    const tool = toolView(call.tool);
+    if (!tool) loadTools().then(() => toolView(call.tool) && this.update(call));
     const failed = call.error !== undefined && call.error !== null;
     this.element.classList.toggle("running", Boolean(call.running));
     this.element.classList.toggle("failed", failed);
-    const subject = text(tool.subject(call) ?? "");
-    let glance = null;
-    if (!call.running && !failed) glance = tool.glance(call);
-    glance ??= [h("span", {}, tool.name), h("span", { class: "more" }, subject)];
+    const title = English(tool?.title) || call.tool;
+    const shown = !call.running && !failed ? tool?.result : null;
+    const glance = (shown && GLANCES[shown.kind]?.(call, shown, title)) ?? [
+      h("span", {}, title),
+      h("span", { class: "more" }, readable(fill(tool?.subject ?? "", call) ?? "")),
+    ];
     if (failed) glance.push(h("span", { class: "more second" }, text(call.error)));
     this.summary.replaceChildren(
-      icon(failed ? "alert" : tool.icon(call)),
+      icon(failed ? "alert" : iconOf(tool, call)),
       h("span", { class: "glance" }, ...glance.filter(Boolean)),
       call.running ? h("span", { class: "spinner", role: "img", "aria-label": "running" }) : h("span", { class: "time" }, duration(call.duration_ms)),
       icon("chevron"),
     );
-    const details = !failed && !call.running ? tool.details?.(call) : null;
+    const details = shown?.kind === "sources" ? searchDetails(call) : null;
     const heading = h("p", { class: "tool-name" }, h("code", {}, call.tool), call.running ? " is running" : took(call));
     const rest = [heading, section("Arguments", call.arguments)];
     if (!call.running) rest.push(failed ? section("Error", call.error) : section("Result", call.result));
     this.body.replaceChildren(...[details, ...rest].filter(Boolean));
   }
+}
+
+function iconOf(tool, call) {
+  const { icon_by: field, icons = {} } = tool?.result ?? {};
+  const value = field ? text(call.result?.[field] ?? "") : "";
+  const found = value && Object.entries(icons).find(([pattern]) => new RegExp(pattern, "i").test(value));
+  return found ? found[1] : tool?.icon ?? "wrench";
 }
 
 function took(call) {

@@ -153,7 +153,7 @@ async def test_cancelling_stops_running_tools(tmp_path: Path, monkeypatch: pytes
     async with fake_open_meteo() as weather, FakeModel(calls, Reply(text="Never mind.")) as model:
         weather.gate = asyncio.Event()
         slow = partial(open_weather, geocoding_url=f"{weather.url}/v1/search", forecast_url=f"{weather.url}/v1/forecast")
-        monkeypatch.setattr("tools.open_weather", slow)
+        monkeypatch.setattr("tools.registry.open_weather", slow)
         async with api_with(model, tmp_path, weather_provider="open-meteo") as (api, path):
             turn = await in_background(api, path)
             while not weather.requests:

@@ -41,13 +41,13 @@ async def test_feedback_and_the_users_state(store: ThreadStore) -> None:
     thread = await store.create_thread(ANN, title="Sums", metadata={})
     reply = await talk(store, thread.id)
     await store.set_feedback(ANN, thread.id, reply.id, Feedback(rating="down", comment="Wrong", timestamp=utcnow()))
-    await store.put_user_state(ANN, UserState(thread_id=thread.id, units="imperial", values={"locale": "de"}))
+    await store.put_user_state(ANN, UserState(thread_id=thread.id, preferences={"units": "imperial"}, values={"locale": "de"}))
     await store.put_user_state(Owner("acme", "bob"), UserState(values={"locale": "fr"}))
     lines = [json.loads(line) async for chunk in await export_lines(store, ANN, None) for line in chunk.splitlines()]
     assert [line["type"] for line in lines] == ["owner", "user_state", "thread", "message", "message", "turn", "end"]
     assert lines[1]["user_state"] == {
         "thread_id": thread.id,
-        "units": "imperial",
+        "preferences": {"units": "imperial"},
         "last_feedback": None,
         "values": {"locale": "de"},
     }

@@ -48,6 +48,7 @@ NAMES = [
     "invoke",
     "list_messages",
     "list_threads",
+    "list_tools",
     "put_feedback",
     "receive_activity",
     "send_message",

@@ -57,7 +57,7 @@ REPLIES = (
 async def test_no_content_and_no_secret_is_collected(
     collected: Collected, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stream: bool
 ) -> None:
-    monkeypatch.setattr("tools.open_tools", open_tools)
+    monkeypatch.setattr("tools.registry.open_tools", open_tools)
     async with FakeModel(*REPLIES) as model:
         settings = Settings.model_validate(
             {

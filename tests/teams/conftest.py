@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,16 @@ from teams.sender import Sender
 from teams.streamer import Mode
 from tests.fakes import activities
 from tests.fakes.connector import FakeClock, FakeConnector
+from tools.calculator import calculate
+from tools.knowledge_base import Index
+from tools.knowledge_base import as_tool as search_in
+from tools.tool import spec_of
+from tools.weather import as_tool, sample_weather
 from turns.event_log import EventLog
 
 THREAD = f"thread_{'1' * 32}"
+FUNCTIONS: tuple[Callable[..., Any], ...] = (calculate, as_tool(sample_weather), search_in(Index()))
+TOOLS = {function.__name__: spec_of(function) for function in FUNCTIONS}
 
 
 @pytest.fixture
@@ -94,6 +101,7 @@ class Turn:
     async def show(self, *, incoming: dict[str, Any] | None = None, mode: Mode = Mode.STREAM, **look: Any) -> Outcome:
         fields: dict[str, Any] = {
             "words": words_for("en"),
+            "tools": TOOLS,
             "mode": mode,
             "cards": "with_answer",
             "sensitivity": None,

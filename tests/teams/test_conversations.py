@@ -16,11 +16,13 @@ from identity.authenticator import LOCAL_OWNER
 from models import utcnow
 from settings import Settings
 from stores.sqlite.store import SqliteStore
-from teams.messages import ENGLISH, FRENCH, GERMAN, LANGUAGES, SPANISH
+from teams.messages import ENGLISH, FRENCH, GERMAN, LANGUAGES, SPANISH, language_of
 from tests.fakes import activities
 from tests.fakes.connector import FakeClock, FakeConnector
 from tests.fakes.model import FakeModel, Reply
 from tests.support.server import serve_api
+from tools.tool import text_in
+from tools.weather import UNITS
 
 
 @pytest.fixture
@@ -117,11 +119,17 @@ async def test_new_begins_a_thread_and_old_activities_stay_in_theirs(api: httpx2
 
 
 async def test_the_weather_comes_in_the_units_that_the_user_chose(api: httpx2.AsyncClient, channel: FakeConnector) -> None:
-    assert await ask(api, channel, activities.message(channel.url, "/units imperial")) == ENGLISH["imperial"]
+    assert (
+        await ask(api, channel, activities.message(channel.url, "/units imperial"))
+        == "From now on the weather comes in imperial units."
+    )
     await settled(channel, api)
     assert "°F" in await ask(api, channel, activities.message(channel.url, "What is the weather in Oslo?"))
     await settled(channel, api)
-    assert await ask(api, channel, activities.message(channel.url, "/Units metric")) == ENGLISH["metric"]
+    assert (
+        await ask(api, channel, activities.message(channel.url, "/Units metric"))
+        == "From now on the weather comes in metric units."
+    )
     await settled(channel, api)
     assert "°C" in await ask(api, channel, activities.message(channel.url, "What is the weather in Oslo?"))
 
@@ -145,7 +153,8 @@ async def test_the_bot_speaks_the_users_language(
 ) -> None:
     added = activities.message(channel.url, type="conversationUpdate", text=None, membersAdded=[activities.BOT], locale=locale)
     assert await ask(api, channel, added) == words["welcome"]
-    assert await ask(api, channel, activities.message(channel.url, "/help", locale=locale)) == words["help"]
+    help = words["help"].format(preferences=f"{text_in(UNITS.help, language_of(words))}\n\n")
+    assert await ask(api, channel, activities.message(channel.url, "/help", locale=locale)) == help
     assert await ask(api, channel, activities.message(channel.url, "  ", locale=locale)) == words["empty"]
     too_long = activities.message(channel.url, "x" * 32_001, locale=locale)
     assert await ask(api, channel, too_long) == words["too_long"].format(limit=32_000)

@@ -13,6 +13,7 @@ from errors import ToolError
 from settings import Settings
 from tests.fakes.weather import FakeOpenMeteo, fake_open_meteo
 from tools.weather import open_weather
+from tools.wmo import CONDITIONS
 
 LIVE = Settings(weather_provider="open-meteo")
 SAMPLE = Settings(weather_provider="sample")
@@ -106,5 +107,5 @@ async def test_sample_data_is_always_the_same_and_says_what_it_is() -> None:
 
 
 async def test_all_condition_codes_have_words() -> None:
-    assert len(tools.weather.CONDITIONS) == 28
-    assert all(tools.weather.CONDITIONS.values())
+    assert len(CONDITIONS) == 28
+    assert all(CONDITIONS.values())

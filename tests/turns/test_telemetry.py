@@ -236,7 +236,7 @@ async def test_a_tool_that_takes_too_long(collected: Collected, tmp_path: Path, 
     async def open_tools(_: Settings) -> AsyncIterator[list[Any]]:
         yield [calculate]
 
-    monkeypatch.setattr("tools.open_tools", open_tools)
+    monkeypatch.setattr("tools.registry.open_tools", open_tools)
     async with api_with(tmp_path, Reply(calls=(SUM,)), Reply(text="Sorry."), tool_timeout_seconds=0.01) as (api, path, _):
         assert (await api.post(path, json={"content": "hi"})).status_code == 200
     assert collected.sum("chat.tool.calls", gen_ai__tool__name="calculate", chat__tool__outcome="timeout") == 1

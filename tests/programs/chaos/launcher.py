@@ -33,16 +33,16 @@ def shift_clock(seconds: float) -> None:
 
 
 def add_misbehaving_tool() -> None:
-    import tools
+    from tools import registry
 
-    open_real = tools.open_tools
+    open_real = registry.open_tools
 
     @asynccontextmanager
-    async def open_tools(settings: Any) -> AsyncIterator[list[tools.Tool]]:
+    async def open_tools(settings: Any) -> AsyncIterator[list[registry.Tool]]:
         async with open_real(settings) as real:
             yield [*real, misbehave]
 
-    tools.open_tools = open_tools
+    registry.open_tools = open_tools
 
 
 def main() -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from stores.contract import ThreadStore
 from stores.types import ReplayedTurn
 from tests.support.stores import ANN, Backend, answer, ask, begin, end, messages, talk
 
+VALUES: dict[str, Any] = {"日本": [1, None, {"a": 2.5}]}
 BOB = Owner("acme", "bob")
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 UP = Feedback(rating="up", comment=None, timestamp=NOON)
@@ -115,11 +117,13 @@ async def test_feedback_on_threads_that_are_not_there(store: ThreadStore, thread
 
 async def test_a_state_is_empty_then_stored_then_replaced(backend: Backend, store: ThreadStore, thread: Thread) -> None:
     assert await store.get_user_state(ANN) == UserState()
-    new = UserState(thread_id=thread.id, units="imperial", last_feedback=NOON, values={"日本": [1, None, {"a": 2.5}]})
+    new = UserState(
+        thread_id=thread.id, preferences={"units": "imperial"}, last_feedback=NOON, values={"日本": [1, None, {"a": 2.5}]}
+    )
     first = await store.put_user_state(ANN, new)
     assert first.etag
     assert first.model_copy(update={"etag": None}) == new
-    second = await store.put_user_state(ANN, first.model_copy(update={"units": None, "values": {}}))
+    second = await store.put_user_state(ANN, first.model_copy(update={"preferences": {}, "values": {}}))
     assert second.etag not in (None, first.etag)
     async with backend.new() as other:
         assert await other.get_user_state(ANN) == second
@@ -127,8 +131,8 @@ async def test_a_state_is_empty_then_stored_then_replaced(backend: Backend, stor
 
 
 async def test_a_state_that_changed_meanwhile_is_not_overwritten(store: ThreadStore) -> None:
-    first = await store.put_user_state(ANN, UserState(units="metric"))
-    second = await store.put_user_state(ANN, first.model_copy(update={"units": "imperial"}))
+    first = await store.put_user_state(ANN, UserState(preferences={"units": "metric"}))
+    second = await store.put_user_state(ANN, first.model_copy(update={"preferences": {"units": "imperial"}}))
     for stale in (UserState(), first, first.model_copy(update={"etag": "nonsense"})):
         with pytest.raises(StateChanged):
             await store.put_user_state(ANN, stale)
@@ -141,7 +145,7 @@ async def test_a_state_that_changed_meanwhile_is_not_overwritten(store: ThreadSt
 async def test_one_of_many_changes_at_once_wins(backend: Backend, store: ThreadStore, exists: bool) -> None:
     state = await store.put_user_state(ANN, UserState()) if exists else UserState()
     # All write the same, and only one of them may be told that it did.
-    change = state.model_copy(update={"units": "metric"})
+    change = state.model_copy(update={"preferences": {"units": "metric"}})
     async with backend.new() as other:
         outcomes = await asyncio.gather(
             *(each.put_user_state(ANN, change) for each in (store, other) * 8), return_exceptions=True
@@ -162,11 +166,11 @@ async def test_a_state_is_no_thread(store: ThreadStore, thread: Thread) -> None:
 
 
 async def test_an_erasure_takes_the_state_and_leaves_those_of_others(store: ThreadStore) -> None:
-    await store.put_user_state(ANN, UserState(units="metric"))
-    others = await store.put_user_state(BOB, UserState(units="metric"))
+    await store.put_user_state(ANN, UserState(preferences={"units": "metric"}))
+    others = await store.put_user_state(BOB, UserState(preferences={"units": "metric"}))
     erasure = await store.begin_erasure(ANN)
     assert not await store.erase_threads(ANN, erasure.id, limit=3)
-    late = await store.put_user_state(ANN, UserState(units="imperial"))
+    late = await store.put_user_state(ANN, UserState(preferences={"units": "imperial"}))
     assert not await store.complete_erasure(ANN, erasure.id)
     assert not await store.erase_threads(ANN, erasure.id, limit=3)
     with pytest.raises(StateChanged):
@@ -174,6 +178,6 @@ async def test_an_erasure_takes_the_state_and_leaves_those_of_others(store: Thre
     assert await store.complete_erasure(ANN, erasure.id)
     assert await store.get_user_state(ANN) == UserState()
     assert await store.get_user_state(BOB) == others
-    await store.put_user_state(ANN, UserState(units="metric"))
+    await store.put_user_state(ANN, UserState(preferences={"units": "metric"}))
     assert not await store.erase_threads(ANN, erasure.id, limit=3)
-    assert (await store.get_user_state(ANN)).units == "metric"
+    assert (await store.get_user_state(ANN)).preferences == {"units": "metric"}

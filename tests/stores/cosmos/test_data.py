@@ -43,7 +43,7 @@ def left(fake: FakeCosmos) -> list[dict[str, Any]]:
 async def some_data(store: CosmosStore, threads: int = 2) -> None:
     for key in ("k", None)[:threads]:
         await talk(store, (await store.create_thread(ANN, title="Sums", metadata={})).id, key=key)
-    await store.put_user_state(ANN, UserState(units="metric"))
+    await store.put_user_state(ANN, UserState(preferences={"units": "metric"}))
 
 
 @pytest.mark.parametrize("fault", FAULTS)

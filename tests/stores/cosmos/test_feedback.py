@@ -39,7 +39,7 @@ async def test_feedback_and_state_with_one_fault_anywhere(store: CosmosStore, fa
 
 async def test_a_lost_answer_is_not_mistaken_for_ones_own(store: CosmosStore, backend: CosmosBackend, fake: FakeCosmos) -> None:
     first = await store.put_user_state(ANN, UserState())
-    changed = first.model_copy(update={"units": "metric"})
+    changed = first.model_copy(update={"preferences": {"units": "metric"}})
     fake.fail("batch", "threads", drop="before")
     held = fake.fail("batch", "threads", hold=True)
     async with backend.new() as other:
@@ -56,9 +56,9 @@ async def test_ones_own_write_is_known_through_a_lagging_replica(store: CosmosSt
     first = await store.put_user_state(ANN, UserState())
     fake.container("threads").lag()
     fake.fail("batch", "threads", drop="after")
-    second = await store.put_user_state(ANN, first.model_copy(update={"units": "metric"}))
+    second = await store.put_user_state(ANN, first.model_copy(update={"preferences": {"units": "metric"}}))
     assert await store.get_user_state(ANN) == second
-    assert second.units == "metric"
+    assert second.preferences == {"units": "metric"}
 
 
 async def test_feedback_reads_the_thread_and_writes_the_message_only(store: CosmosStore, fake: FakeCosmos) -> None:
