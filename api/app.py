@@ -16,6 +16,7 @@ from api.middleware import RequestMiddleware
 from api.openapi import install_openapi
 from api.problems import install_error_handlers
 from api.request_log import RECORD_NOTHING, ObserveMiddleware
+from api.version import VERSION
 from observability import safe_logging
 from services.services import open_services
 from settings import Settings
@@ -63,7 +64,7 @@ def create_app(
     safe_logging.install()
     app = FastAPI(
         title="Agent chat API",
-        version="0.1.0",
+        version=VERSION,
         lifespan=_lifespan(settings, turn_intervals),
         middleware=_middleware(settings),
         openapi_url=None,

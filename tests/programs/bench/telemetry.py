@@ -23,7 +23,7 @@ TURNS = 10
 # What the API imports anyway comes first: the rest is there for telemetry alone.
 IMPORTS = """
 import time
-import fastapi, settings, safe_logging, turn_log
+import fastapi, settings, observability.safe_logging, turns.event_log
 start = time.perf_counter()
 import api.request_log, stores.telemetry, turns.telemetry
 print(time.perf_counter() - start)
