@@ -9,8 +9,9 @@ whole app.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
+from typing import Any
 
 import azure.functions as func
 
@@ -22,17 +23,25 @@ from api.app import create_app
 from api.deps import services_of
 from api.functions_bridge import FunctionsBridge, http_functions
 from observability import logs
-from services.services import Services
+from services.services import GRACE_SECONDS, Services
 from settings import load_settings
 
 # Together with a sweep's own limit, less than the host's functionTimeout.
 ERASING_SECONDS = 240.0
 
-functions_worker.install(web)
 settings = load_settings()
 logs.install(settings)
 api = create_app(settings)
 bridge = FunctionsBridge(api)
+
+
+async def end_turns(state: Mapping[str, Any]) -> None:
+    """Let the turns that run finish, and end the others as interrupted."""
+    await services_of(state).turns.close(grace_seconds=GRACE_SECONDS)
+
+
+# Before the worker makes its web app, which it does once it has indexed this module.
+functions_worker.install(web, drain=partial(bridge.drain, end_turns), close=bridge.aclose)
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 for function in http_functions(api):
     app.function_name(function.name)(app.route(route=function.route, methods=function.methods)(bridge.handle))
@@ -80,10 +89,10 @@ if settings.bot_app_id and settings.bot_queue_name:
     @app.queue_trigger(arg_name="message", queue_name=settings.bot_queue_name, connection="AzureWebJobsStorage")
     async def teams_activity(message: func.QueueMessage) -> None:
         """Work on an activity from the queue."""
-        await run_with_services(partial(answer_activity, message.get_body().decode()))
+        await run_with_services(partial(answer_activity, message.get_body().decode(errors="replace")))
 
     @app.function_name("teams_activity_lost")
     @app.queue_trigger(arg_name="message", queue_name=f"{settings.bot_queue_name}-poison", connection="AzureWebJobsStorage")
     async def teams_activity_lost(message: func.QueueMessage) -> None:
         """Work on an activity from the poison queue."""
-        await run_with_services(partial(handle_dead_activity, message.get_body().decode()))
+        await run_with_services(partial(handle_dead_activity, message.get_body().decode(errors="replace")))

@@ -1,13 +1,14 @@
 """The bridge from the Azure Functions worker to the app: starts the app, and streams requests in and responses out.
 
 The worker runs a web server of its own. It calls a function's handler, ends its side of the invocation when the handler
-returns, and then sends what was returned. (For the host the invocation lasts until all of that is sent: ``functionTimeout``
-bounds every stream and every export.) So the handler starts the app in a task and returns as soon as the response has
-begun; the rest follows through a short queue while the server sends. The task is made in the handler, because trace context
-and invocation id are not there any more when the response is sent.
+returns, and then sends what was returned. (Whether ``functionTimeout`` also bounds that differs between versions of the host.
+An invocation that has not returned by then costs the worker its life.) So the handler starts the app in a task and returns as
+soon as the response has begun; the rest follows through a short queue while the server sends. The task is made in the handler,
+because trace context and invocation id are not there any more when the response is sent.
 
-The worker runs no lifespan of ours. The bridge starts the app with the first request or timer, and closes it when the worker's
-server shuts down, which it does on SIGTERM and SIGINT. A worker that is killed closes nothing: its turns' leases expire.
+The worker runs no lifespan of ours. The bridge starts the app with the first request, timer or message. The worker's server,
+which shuts down on SIGTERM and SIGINT, drains and closes it (:mod:`api.functions_worker`). A worker that is killed closes
+nothing: its turns' leases expire.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ class FunctionsBridge:
     def __init__(self, app: FastAPI) -> None:
         self._app = app
         self._lifespan: Lifespan | None = None
-        self._closes_with_server = False
+        self._is_closing = False
 
     async def handle(self, req: Request) -> Response:
         """Let the app answer a request of the worker's web server.
@@ -88,7 +89,6 @@ class FunctionsBridge:
         Never raises: a failed start is a 503 problem, an app that fails before its response begins a 500 problem.
         """
         try:
-            self._close_with(req.app)
             state = await self._started()
         except Exception:
             logger.exception("the app could not be started")
@@ -105,19 +105,22 @@ class FunctionsBridge:
         """Call ``work`` with the started app's state, for a function with another trigger; raises what the two raise."""
         await work(await self._started())
 
+    async def drain(self, work: Callable[[Mapping[str, Any]], Awaitable[None]]) -> None:
+        """Start nothing any more, and call ``work`` with the app's state, if it has been started."""
+        self._is_closing = True
+        if self._lifespan and not self._lifespan.failed:
+            await work(await self._lifespan.state)
+
     async def aclose(self) -> None:
         """Shut the app down, if it has been started."""
+        self._is_closing = True
         if self._lifespan:
             await self._lifespan.aclose()
 
-    def _close_with(self, server: Any) -> None:
-        """Close the app with the worker's web server, which only requests lead to."""
-        if not self._closes_with_server:
-            self._closes_with_server = True
-            server.router.add_event_handler("shutdown", self.aclose)
-
     async def _started(self) -> Mapping[str, Any]:
         """Return the app's state; all who come while it starts share that one attempt and its outcome."""
+        if self._is_closing:
+            raise RuntimeError("the worker is stopping")
         if self._lifespan is None or self._lifespan.failed:
             self._lifespan = Lifespan(self._app)
         # A caller that is cancelled must not cancel the others' start.
@@ -150,9 +153,13 @@ class Lifespan:
             try:
                 async with asyncio.timeout(START_SECONDS):
                     state = await stack.enter_async_context(app.router.lifespan_context(app))
-            except Exception as error:  # noqa: BLE001 - the requests that wait for it log and answer it
-                self.state.set_exception(error)
-                return
+            except BaseException as error:
+                # The requests that wait for it log and answer it.
+                failure = error if isinstance(error, Exception) else RuntimeError("the start was cancelled")
+                self.state.set_exception(failure)
+                if isinstance(error, Exception | asyncio.CancelledError):
+                    return
+                raise
             self.state.set_result(state or {})
             await self._stopping.wait()
 
@@ -165,6 +172,11 @@ class AppResponse(Response):
         self._first = first
         self._rest = rest
         self._task = task
+
+    def abandon(self) -> None:
+        """Stop the app: nobody will have the response sent."""
+        self._rest.close()
+        self._task.cancel()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - the app has its own
         """Send the response; an app that fails on the way makes the server cut the connection off."""

@@ -191,7 +191,7 @@ class Bot:
         try:
             packed = json.loads(payload)
             activity, request_id = parse_activity(packed["activity"]), str(packed["request_id"])
-        except (ValueError, LookupError, TypeError) as error:
+        except (ValueError, LookupError, TypeError, RecursionError) as error:
             raise InvalidActivity("not what was put into the queue") from error
         check_origin(activity, None, self._settings)
         return understand(activity, self._settings), request_id

@@ -23,7 +23,6 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, Literal
@@ -34,7 +33,7 @@ import pytest
 import uvicorn
 
 from observability.logs import REQUEST_LOGGER
-from tests.fakes.functions_protocol import OneOf, event, init, invoke, reload
+from tests.fakes.functions_protocol import OneOf, answer_of_the_host, event, init, invoke, reload
 
 DEADLINE = 20.0
 BODY_LIMIT = 104_857_600
@@ -47,23 +46,33 @@ needs_runtime = pytest.mark.skipif(
 INVOCATION: ContextVar[str | None] = ContextVar("invocation", default=None)
 
 
-class WorkerServer(uvicorn.Server):
-    """The worker's web server, which tells when it has started and ended."""
+@contextmanager
+def _watched_server() -> Iterator[asyncio.Future[WorkerServer]]:
+    """Tell when the worker's web server, whichever class of uvicorn's it is, has started; and let it be ended."""
+    started: asyncio.Future[WorkerServer] = asyncio.get_running_loop().create_future()
+    startup, serve = uvicorn.Server.startup, uvicorn.Server.serve
+    ended = asyncio.Event()
 
-    def __init__(self, config: uvicorn.Config, *, started: asyncio.Future[WorkerServer]) -> None:
-        super().__init__(config)
-        self._started = started
-        self.ended = asyncio.Event()
+    async def watched_startup(server: uvicorn.Server, sockets: list[socket.socket] | None = None) -> None:
+        await startup(server, sockets)
+        started.set_result(WorkerServer(server, ended))
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self._started.set_result(self)
-
-    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+    async def watched_serve(server: uvicorn.Server, sockets: list[socket.socket] | None = None) -> None:
         try:
-            await super().serve(sockets)
+            await serve(server, sockets)
         finally:
-            self.ended.set()
+            ended.set()
+
+    with mock.patch.multiple(uvicorn.Server, startup=watched_startup, serve=watched_serve):
+        yield started
+
+
+@dataclass(frozen=True)
+class WorkerServer:
+    """The worker's web server."""
+
+    server: uvicorn.Server
+    ended: asyncio.Event
 
 
 @dataclass(frozen=True)
@@ -91,7 +100,7 @@ class IndexedFunction:
             return None
         pattern = re.sub(r"\\\{\\\*(\w+)\\\}", r"(?P<\1>.*)", re.escape(self.route))
         pattern = re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", pattern)
-        found = re.fullmatch(pattern, path.removeprefix("/"), re.IGNORECASE)
+        found = re.fullmatch(pattern, path.removeprefix("/"), re.IGNORECASE | re.DOTALL)
         return found.groupdict() if found else None
 
 
@@ -136,14 +145,14 @@ class FunctionsHost(httpx2.AsyncBaseTransport):
         origin = request.headers.get("origin", "")
         allowed = {"access-control-allow-origin": origin} if origin in self.allowed_origins else {}
         if request.method == "OPTIONS" and origin and "access-control-request-method" in request.headers:
-            return _of_the_host(204, **allowed)
+            return answer_of_the_host(204, **allowed)
         for function in self.functions:
             params = function.match(request.method, request.url.path)
             if params is not None:
                 response = await self._invoke(function, params, request)
                 response.headers.update(allowed)
                 return response
-        return _of_the_host(404)
+        return answer_of_the_host(404)
 
     async def aclose(self) -> None:
         """Close the connections; an invocation that does not end would have cost the worker its life.
@@ -174,13 +183,13 @@ class FunctionsHost(httpx2.AsyncBaseTransport):
 
     async def stop_worker(self) -> None:
         """Shut the worker's server down, as SIGTERM does."""
-        self._server.should_exit = True
+        self._server.server.should_exit = True
         await asyncio.wait_for(self._server.ended.wait(), DEADLINE)
 
     async def _invoke(self, function: IndexedFunction, params: dict[str, str], request: httpx2.Request) -> httpx2.Response:
         if "content-length" in request.headers:
             if int(request.headers["content-length"]) > self.body_limit:
-                return _of_the_host(413)
+                return answer_of_the_host(413)
             await request.aread()
         invocation = str(uuid.uuid4())
         traceparent = self._begin_span(request.headers.get("traceparent"))
@@ -189,7 +198,7 @@ class FunctionsHost(httpx2.AsyncBaseTransport):
         task.add_done_callback(self._tasks.discard)
         if not all(value.isascii() for _, value in request.headers.raw):
             # Ten tries, in the real one; the invocation is on its way already.
-            return _of_the_host(502)
+            return answer_of_the_host(502)
         url = request.url.copy_with(scheme="http", host=self._worker.host, port=self._worker.port)
         headers = request.headers.copy()
         # Not a caller's own (fixed in later versions): this request and its invocation miss each other.
@@ -210,10 +219,6 @@ class FunctionsHost(httpx2.AsyncBaseTransport):
         request = invoke(function.id, [OneOf("data", name="req", data=OneOf("http", http=http))], invocation, traceparent)
         response = await self._runtime.invocation_request(event(invocation_request=request))
         self.invocations.append((function.name, response.result))
-
-
-def _of_the_host(status: int, **headers: str) -> httpx2.Response:
-    return httpx2.Response(status, headers={"x-answered-by": "host", **headers})
 
 
 @contextmanager
@@ -253,10 +258,9 @@ async def start_host(folder: Path, script: str, start: Start = "init") -> AsyncI
     runtime = importlib.import_module("azure_functions_runtime.handle_event")
     stem = script.removesuffix(".py")
     sys.modules.pop(stem, None)
-    server: asyncio.Future[WorkerServer] = asyncio.get_running_loop().create_future()
     with (
         _own_logging(),
-        mock.patch.object(uvicorn, "Server", partial(WorkerServer, started=server)),
+        _watched_server() as server,
         mock.patch.dict("os.environ", {"PYTHON_SCRIPT_FILE_NAME": script}),
         mock.patch.object(sys, "path", _search_path(folder, start)),
         _without("httptools", "uvloop"),

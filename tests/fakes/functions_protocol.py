@@ -10,6 +10,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import httpx2
+
 
 class OneOf(SimpleNamespace):
     """A protobuf message of whose fields at most one is set."""
@@ -69,3 +71,8 @@ def invoke(function_id: str, input_data: list[OneOf], invocation: str, tracepare
         trace_context=SimpleNamespace(trace_parent=traceparent, trace_state="", attributes={}),
         retry_context=SimpleNamespace(retry_count=0, max_retry_count=0, exception=None),
     )
+
+
+def answer_of_the_host(status: int, **headers: str) -> httpx2.Response:
+    """Return an answer that no function has given."""
+    return httpx2.Response(status, headers={"x-answered-by": "host", **headers})

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import azure.functions as func
-import azurefunctions.extensions.http.fastapi  # type: ignore[import-untyped]  # noqa: F401 - it comes without types
 import fastapi
+from azurefunctions.extensions.http.fastapi import web  # type: ignore[import-untyped]  # it comes without types
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from api import functions_worker
 from api.functions_bridge import FunctionsBridge, http_functions
 from tests.fakes.functions_host import INVOCATION
 
@@ -28,6 +30,8 @@ class Probe:
     failing_starts: int = 0
     start_context: str | None = "unknown"
     may_start: asyncio.Event = field(default_factory=asyncio.Event)
+    cancelled_start: bool = False
+    draining: bool = False
     closed: bool = False
     entered: asyncio.Event = field(default_factory=asyncio.Event)
     received: asyncio.Event = field(default_factory=asyncio.Event)
@@ -44,6 +48,9 @@ async def lifespan(api: fastapi.FastAPI) -> AsyncIterator[dict[str, str]]:
     probe.starts += 1
     probe.start_context = INVOCATION.get()
     await probe.may_start.wait()
+    if probe.cancelled_start:
+        probe.cancelled_start = False
+        raise asyncio.CancelledError
     if probe.starts <= probe.failing_starts:
         raise OSError("the secret address refuses connections")
     api.state.greeting = "hello"
@@ -137,6 +144,15 @@ async def trivial(req: Request) -> Response:
 
 
 bridge = FunctionsBridge(api)
+
+
+async def drain(_: Mapping[str, Any]) -> None:
+    """End what runs: here, the response that would not end by itself."""
+    probe.draining = True
+    probe.go.set()
+
+
+functions_worker.install(web, drain=partial(bridge.drain, drain), close=bridge.aclose)
 
 
 async def handle(req: Request) -> Response:

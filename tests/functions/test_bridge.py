@@ -152,6 +152,24 @@ async def test_failed_start_is_a_problem_for_all_who_wait_and_tried_again_by_the
     assert probe.starts == 2
 
 
+async def test_a_start_that_is_cancelled_is_tried_again(sample: FunctionsHost, sample_client: httpx2.AsyncClient) -> None:
+    sample.module.probe.cancelled_start = True
+    assert (await sample_client.get("/api/things/1")).status_code == 503
+    assert (await sample_client.get("/api/things/1")).status_code == 200
+
+
+async def test_what_runs_is_ended_before_its_connection_is_waited_for(
+    sample: FunctionsHost, sample_client: httpx2.AsyncClient
+) -> None:
+    probe = sample.module.probe
+    slow = asyncio.create_task(sample_client.get("/api/slow"))
+    await probe.entered.wait()
+    await sample.stop_worker()
+    assert (await slow).json() == {"done": True}
+    assert probe.draining
+    assert probe.closed
+
+
 async def test_app_is_closed_when_the_workers_server_stops(sample: FunctionsHost, sample_client: httpx2.AsyncClient) -> None:
     await sample_client.get("/api/things/1")
     await sample_client.get("/api/things/1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import re
 from collections.abc import AsyncIterator
@@ -15,10 +16,13 @@ import time_machine
 from api.app import create_app
 from api.functions_bridge import METHODS
 from identity.authenticator import LOCAL_OWNER
-from models import Owner, Thread, utcnow
+from models import Owner, Thread, new_id, utcnow
+from services.services import Services
 from settings import Settings
 from stores.sqlite.store import SqliteStore
+from stores.types import NewMessage
 from tests.fakes.functions_host import FunctionsHost, needs_runtime, start_host
+from tests.fakes.model import FakeModel, Reply
 from tests.support.events import SSE, all_events, sse_events
 from tests.support.server import serve_api
 
@@ -220,3 +224,43 @@ async def test_endless_body_is_not_read(api_client: httpx2.AsyncClient) -> None:
         answer = await api_client.post("/api/threads", content=body(), headers={"Content-Type": "application/json"})
         assert answer.status_code == 413
     assert pieces < 4095
+
+
+@pytest.mark.parametrize("trigger", ["stream", "timer"])
+async def test_a_worker_that_stops_gives_leases_back_whoever_is_reading(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, trigger: str
+) -> None:
+    """With a client that reads on, and in a worker that no request has reached."""
+    reached = asyncio.Event()
+
+    async def hold() -> None:
+        reached.set()
+        await asyncio.Event().wait()
+
+    async def begin(services: Services) -> None:
+        thread = await services.store.create_thread(LOCAL_OWNER, title=None, metadata={})
+        await services.turns.start(LOCAL_OWNER, thread.id, NewMessage(new_id("turn"), "hi", {}), stream=True)
+
+    async with FakeModel(Reply(text="one two", wait_for_piece=hold)) as model:
+        for name, value in {"OPENAI_BASE_URL": f"{model.url}/v1", "OPENAI_MODEL": "m", "DATA_DIR": str(tmp_path)}.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr("services.services.GRACE_SECONDS", 0.1)
+        async with (
+            start_host(ROOT, "function_app.py") as host,
+            httpx2.AsyncClient(transport=host, base_url="http://localhost", timeout=20) as client,
+        ):
+            if trigger == "stream":
+                thread = (await client.post("/api/threads", json={})).json()
+                path = f"/api/threads/{thread['id']}/messages"
+                reading = asyncio.create_task(client.post(path, json={"content": "hi"}, headers=SSE))
+            else:
+                await host.module.run_with_services(begin)
+            await asyncio.wait_for(reached.wait(), 20)
+            await host.stop_worker()
+            if trigger == "stream":
+                assert '"type":"turn_interrupted"' in (await reading).text
+    async with SqliteStore(tmp_path / "chat.db") as store:
+        [thread_id] = await store.list_thread_ids(LOCAL_OWNER, limit=2, after=None)
+        page = await store.list_messages(LOCAL_OWNER, thread_id, limit=9, after=None, before=None, order="asc")
+        assert [message.status for message in page.items] == ["interrupted"]
+        assert [turn.status for turn in await store.list_turns(LOCAL_OWNER, thread_id, limit=9, after=None)] == ["interrupted"]

@@ -67,11 +67,38 @@ async def test_a_callers_own_invocation_id_costs_its_request_and_nothing_else(
 ) -> None:
     BoundedCoordinator(coordinator, seconds=0.05).install()
     answer = await api_client.get("/api/health", headers={"X-MS-Invocation-Id": "mine"})
-    assert answer.status_code == 500
+    assert (answer.status_code, answer.json()["type"]) == (503, "not_ready")
     assert (await api_client.get("/api/health")).status_code == 200
     await api.all_ended()
     assert sorted(result.status for _, result in api.invocations) == ["Failure", "Success"]
     assert coordinator._context_references == {}
+
+
+@needs_runtime
+@pytest.mark.parametrize("path", ["/api/threads/a%0Ab", "/%0Ax", "/x%0D%0Ay", "/api/threads/a%E2%80%A8b/messages"])
+async def test_a_line_break_in_a_path_is_not_answered_by_the_workers_own_app(
+    api: FunctionsHost, api_client: httpx2.AsyncClient, path: str
+) -> None:
+    answer = await api_client.get(path)
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+    await api.all_ended()
+    assert [result.status for _, result in api.invocations] == ["Success"]
+
+
+@needs_runtime
+async def test_the_later_of_two_requests_with_one_id_is_answered(coordinator: Any) -> None:
+    BoundedCoordinator(coordinator, seconds=5).install()
+    coordinator.set_http_request("twice", "first")
+    first = asyncio.create_task(coordinator.await_http_response_async("twice"))
+    await asyncio.sleep(0)
+    assert await coordinator.get_http_request_async("twice") == "first"
+    coordinator.set_http_request("twice", "second")
+    second = asyncio.create_task(coordinator.await_http_response_async("twice"))
+    assert (await first).status_code == 503
+    coordinator.set_http_response("twice", "response")
+    assert await second == "response"
+    assert coordinator._context_references == {}
+    coordinator.set_http_response("twice", "nobody waits")
 
 
 @needs_runtime
@@ -94,8 +121,7 @@ async def test_a_request_that_comes_after_its_invocation_was_given_up_is_refused
         await coordinator.get_http_request_async("late")
     coordinator.set_http_response("late", gone.value)
     coordinator.set_http_request("late", object())
-    with pytest.raises(RequestNotForwarded):
-        await coordinator.await_http_response_async("late")
+    assert (await coordinator.await_http_response_async("late")).status_code == 503
     assert coordinator._context_references == {}
 
 
