@@ -30,7 +30,7 @@ from models import (
 )
 from stores.contract import ThreadStore
 from stores.cosmos.connection import connect
-from stores.cosmos.container import CosmosContainer, together
+from stores.cosmos.container import CosmosContainer, gather_pair
 from stores.cosmos.deletion import CosmosDeletion
 from stores.cosmos.documents import MESSAGES, THREADS
 from stores.cosmos.erasure import CosmosErasures
@@ -41,7 +41,7 @@ from stores.cosmos.session_threads import CosmosSessionThreads
 from stores.cosmos.threads import CosmosThreads, check_thread_id
 from stores.cosmos.turns import CosmosTurns, Request
 from stores.cosmos.user_states import CosmosUserStates
-from stores.types import EventBatch, NewMessage, Owned, Page, ReplayedTurn, StartedTurn, ThreadChanges, TurnProgress
+from stores.types import EventBatch, NewMessage, OwnedRef, Page, ReplayedTurn, StartedTurn, ThreadChanges, TurnProgress
 
 PING_ID = "ping"
 
@@ -93,7 +93,7 @@ class CosmosStore(ThreadStore):
     async def ping(self) -> None:
         # Point reads of documents that do not exist: the cheapest requests that need the data, 1 RU each.
         messages, threads = self._containers
-        await together(messages.read(PING_ID, PING_ID), threads.read(PING_ID, PING_ID))
+        await gather_pair(messages.read(PING_ID, PING_ID), threads.read(PING_ID, PING_ID))
 
     @override
     async def create_thread(self, owner: Owner, *, title: str | None, metadata: Metadata) -> Thread:
@@ -198,9 +198,9 @@ class CosmosStore(ThreadStore):
         return await self._erasures.complete(owner, erasure_id)
 
     @override
-    async def abandoned_erasures(self, *, silent_since: datetime) -> list[Owned]:
-        return await self._erasures.abandoned(silent_since)
+    async def abandoned_erasures(self, *, stale_since: datetime) -> list[OwnedRef]:
+        return await self._erasures.abandoned(stale_since)
 
     @override
-    async def idle_threads(self, *, since: datetime, limit: int) -> list[Owned]:
+    async def idle_threads(self, *, since: datetime, limit: int) -> list[OwnedRef]:
         return await self._deletion.idle(since, limit)

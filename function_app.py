@@ -80,7 +80,7 @@ async def handle_dead_activity(payload: str, services: Services) -> None:
     """Tell the user about an activity that could not be answered."""
     if services.bot:
         bot = await services.bot.get()
-        await bot.give_up(payload)
+        await bot.handle_dead_letter(payload)
 
 
 if settings.bot_app_id and settings.bot_queue_name:

@@ -67,7 +67,7 @@ def main() -> int:
     except SettingsError as error:
         print(f"These settings cannot be used:\n{error}", file=sys.stderr)  # noqa: T201
         return 2
-    if not settings.serves_loopback_only and not settings.has_identity:
+    if not settings.serves_loopback_only and not settings.auth_configured:
         reason = "is open to other machines, but nobody has to sign in: set API_KEYS or ENTRA_TENANT_IDS, or use 127.0.0.1"
         print(f"HOST: {settings.host} {reason}", file=sys.stderr)  # noqa: T201
         return 2

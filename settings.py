@@ -183,7 +183,7 @@ class Settings(BaseSettings):
         return value
 
     @model_validator(mode="after")
-    def _fits_together(self) -> Self:
+    def _check_consistency(self) -> Self:
         if self.azure_openai_endpoint and not self.azure_openai_model:
             raise ValueError("AZURE_OPENAI_MODEL: must name the deployment when AZURE_OPENAI_ENDPOINT is set")
         if self.model_kind == "openai" and not self.openai_model:
@@ -196,7 +196,7 @@ class Settings(BaseSettings):
             raise ValueError("ENTRA_AUDIENCE: must be set together with ENTRA_TENANT_IDS")
         if self.entra_client_id and not self.entra_tenant_ids:
             raise ValueError("ENTRA_TENANT_IDS: must be set with ENTRA_CLIENT_ID: whose users could sign in?")
-        if self.website_site_name and not self.has_identity:
+        if self.website_site_name and not self.auth_configured:
             raise ValueError("API_KEYS: must be set on Azure, or ENTRA_TENANT_IDS: nobody could sign in")
         if bool(self.bot_app_id) != bool(self.bot_tenant_id):
             raise ValueError("BOT_TENANT_ID: must be set together with BOT_APP_ID")
@@ -209,7 +209,7 @@ class Settings(BaseSettings):
         return self
 
     @property
-    def has_identity(self) -> bool:
+    def auth_configured(self) -> bool:
         """Whether callers can sign in; if not, only this machine is served."""
         return bool(self.api_keys or self.entra_tenant_ids)
 

@@ -35,8 +35,8 @@ class Reporter:
     def _report_text(self, text: str) -> None:
         """Tell the run the part of a text that the model's client has not told it itself."""
         self._seen += len(text)
-        if (untold := self._seen - self._run.told) > 0:
-            self._run.text(text[-untold:])
+        if (pending := self._seen - self._run.emitted) > 0:
+            self._run.text(text[-pending:])
 
     def _remember(self, content: Content) -> None:
         """Keep a call's name and arguments, which may come in pieces, under all its ids."""

@@ -36,7 +36,7 @@ class RunObserver(Protocol):
 class Run:
     """One run of the agent: what its observer has been told.
 
-    ``told`` is the number of characters of the model's text; ``preferences`` are values for parameters of tools, by name, for
+    ``emitted`` counts the characters of the model's text; ``preferences`` are values for parameters of tools, by name, for
     calls that leave them out.
     """
 
@@ -49,13 +49,13 @@ class Run:
         self._has_text = False
         self._paragraph_ended = False
         self.calls = 0
-        self.told = 0
+        self.emitted = 0
 
     def text(self, piece: str) -> None:
         """Pass on a piece of text; what comes after a tool call begins a new paragraph."""
         if not piece:
             return
-        self.told += len(piece)
+        self.emitted += len(piece)
         if self._has_text and self._paragraph_ended:
             piece = f"\n\n{piece}"
         self._has_text, self._paragraph_ended = True, False

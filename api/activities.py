@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from api.deps import ServicesDep
 from api.json_route import JsonRequest
 from api.problems import request_id
-from api.secured_route import client_address, is_this_machine, note_failure
+from api.secured_route import client_address, is_loopback_request, record_failed_sign_in
 from errors import InvalidActivity, Unauthenticated
 
 router = APIRouter(prefix="/api", tags=["bot"])
@@ -30,12 +30,12 @@ async def receive_activity(request: Request, services: ServicesDep) -> Response:
     id = request_id(request) or ""
     address = client_address(request, behind_proxy=services.settings.website_site_name is not None)
     try:
-        if services.settings.teams_local and not is_this_machine(request):
+        if services.settings.teams_local and not is_loopback_request(request):
             raise Unauthenticated("an activity for the local bot, not from this machine")
         bot = await services.bot.get()
         service_url = await bot.authenticate(request.headers.get("authorization"))
     except Unauthenticated as error:
-        await note_failure(services, address, error, id)
+        await record_failed_sign_in(services, address, error, id)
         raise
     try:
         body = await JsonRequest(request.scope, request.receive).json()

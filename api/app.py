@@ -15,7 +15,7 @@ from api.deps import State
 from api.middleware import RequestMiddleware
 from api.openapi import install_openapi
 from api.problems import install_error_handlers
-from api.request_log import RECORD_NOTHING, ObserveMiddleware
+from api.request_log import NO_TELEMETRY, RequestLogMiddleware
 from api.version import VERSION
 from observability import safe_logging
 from services.services import open_services
@@ -71,7 +71,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        telemetry=RECORD_NOTHING,
+        telemetry=NO_TELEMETRY,
     )
     for router in ROUTERS:
         app.include_router(router)
@@ -82,7 +82,7 @@ def create_app(
 
 def _middleware(settings: Settings) -> list[Middleware]:
     middleware = [
-        Middleware(ObserveMiddleware),
+        Middleware(RequestLogMiddleware),
         Middleware(RequestMiddleware, https_only=settings.website_site_name is not None),
     ]
     if settings.cors_origins:

@@ -14,7 +14,7 @@ AcceptHeader = Annotated[list[str] | None, Header(alias="accept", include_in_sch
 QUALITY = re.compile(r"q=(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)", re.I)
 
 
-def choose(accept: Sequence[str] | None, offers: Sequence[str]) -> str:
+def negotiate(accept: Sequence[str] | None, offers: Sequence[str]) -> str:
     """Return the media type that the caller likes best; the first offer if the header is missing or leaves it open.
 
     Of equally liked types one that is named wins over one that a wildcard allows. An entry that is not well formed allows
@@ -25,8 +25,8 @@ def choose(accept: Sequence[str] | None, offers: Sequence[str]) -> str:
     ranges = [_range(entry) for header in accept or () for entry in header.split(",") if entry.strip()]
     if not ranges:
         return offers[0]
-    liked = [(*_liking(offer, ranges), -place, offer) for place, offer in enumerate(offers)]
-    quality, _, _, best = max(liked)
+    candidates = [(*_quality(offer, ranges), -place, offer) for place, offer in enumerate(offers)]
+    quality, _, _, best = max(candidates)
     if quality <= 0:
         raise NotAcceptable(offers)
     return best
@@ -47,7 +47,7 @@ def _range(entry: str) -> tuple[str, float]:
     return media_range.lower(), 1.0
 
 
-def _liking(offer: str, ranges: Sequence[tuple[str, float]]) -> tuple[float, int]:
+def _quality(offer: str, ranges: Sequence[tuple[str, float]]) -> tuple[float, int]:
     """Return an offer's quality and how specific the range is that gives it: the most specific one counts."""
     kind = offer.partition("/")[0]
     for specificity, media_range in ((2, offer), (1, f"{kind}/*"), (0, "*/*")):

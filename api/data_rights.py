@@ -13,7 +13,7 @@ from api.deps import AdminOnly, OwnerDep, ServicesDep
 from api.examples import ERASURE_EXAMPLE, EXPORT_EXAMPLE
 from api.problems import error_responses, request_id
 from api.secured_route import SecuredRoute
-from api.streaming import flowing_response
+from api.streaming import stream_response
 from data_rights.export import export_lines
 from errors import ErasureNotFound, InvalidRequest, StoreUnavailable
 from models import Erasure
@@ -41,7 +41,7 @@ async def export(request: Request, services: ServicesDep, owner: OwnerDep) -> Re
     `error` with its `problem`. A file without `end` is not complete.
     """
     lines = await export_lines(services.store, owner, request_id(request))
-    return flowing_response(lines, ndjson.MEDIA_TYPE, {"Content-Disposition": 'attachment; filename="export.ndjson"'})
+    return stream_response(lines, ndjson.MEDIA_TYPE, {"Content-Disposition": 'attachment; filename="export.ndjson"'})
 
 
 @router.delete(

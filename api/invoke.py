@@ -18,7 +18,7 @@ from api.examples import BATCH_EXAMPLE, INVOCATION_EXAMPLE
 from api.json_route import JsonRoute
 from api.problems import error_responses, http_error_responses, problem_response, request_id
 from api.schemas import BatchAnswers, BatchResult, Invocation, InvocationAnswer, Questions
-from api.streaming import HEARTBEAT_SECONDS, flowing_response
+from api.streaming import HEARTBEAT_SECONDS, stream_response
 from api.turn_errors import TURN_ERRORS
 from errors import ChatError, InvalidRequest, StoreUnavailable, ThreadDeleting, ThreadNotFound, TurnInProgress
 from events import MessageDelta, ToolCompleted, ToolStarted, TurnEvent, TurnFailed, TurnStarted
@@ -44,7 +44,7 @@ router = APIRouter(prefix="/api", tags=["simple"], route_class=JsonRoute)
 
 
 @dataclass(frozen=True, slots=True)
-class Asker:
+class QuestionRunner:
     """Asks the agent on behalf of one request."""
 
     services: Services
@@ -86,7 +86,7 @@ class Asker:
 )
 async def invoke(body: Invocation, request: Request, services: ServicesDep, owner: OwnerDep) -> Response:
     """Answer a question, in the given thread or in a new one; a session id of your own names a thread too."""
-    asker = Asker(services, owner, request_id(request))
+    asker = QuestionRunner(services, owner, request_id(request))
     thread_id = await asker.thread(body.thread_id)
     outcome = await (await asker.start(thread_id, body.user_input)).wait()
     if isinstance(outcome, Problem):
@@ -116,7 +116,7 @@ async def batch(body: Questions, request: Request, services: ServicesDep, owner:
     With a `thread_id` they are turns of it, one after another; without, each has a thread of its own. A question that cannot be
     answered has its `problem` in `results` and an empty answer; the others are answered.
     """
-    asker = Asker(services, owner, request_id(request))
+    asker = QuestionRunner(services, owner, request_id(request))
     if body.thread_id:
         thread_id = await asker.thread(body.thread_id)
         await services.store.get_thread(owner, thread_id)
@@ -148,10 +148,10 @@ async def stream(body: Invocation, request: Request, services: ServicesDep, owne
     `metadata` comes first, with `run_id` (the turn's id) and `thread_id`; `data` is a piece of the text; `on_tool_start` and
     `on_tool_end` are JSON; `end` has the whole text, or `error` the problem.
     """
-    asker = Asker(services, owner, request_id(request))
+    asker = QuestionRunner(services, owner, request_id(request))
     thread_id = await asker.thread(body.thread_id)
     log = await asker.start(thread_id, body.user_input, stream=True)
-    return flowing_response(_simple_events(thread_id, log), sse.MEDIA_TYPE)
+    return stream_response(_simple_events(thread_id, log), sse.MEDIA_TYPE)
 
 
 async def _simple_events(thread_id: str, log: EventLog) -> AsyncIterator[bytes]:

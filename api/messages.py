@@ -8,13 +8,13 @@ from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import Response
 
 from api import ndjson, sse
-from api.content_negotiation import AcceptHeader, choose, wants_async
+from api.content_negotiation import AcceptHeader, negotiate, wants_async
 from api.deps import OwnerDep, ServicesDep, ThreadId
 from api.examples import MESSAGE_EXAMPLE, TURN_EXAMPLE
 from api.json_route import JsonRoute
 from api.problems import error_responses, http_error_responses, problem_response, request_id
 from api.schemas import MessageCreate, MessageList
-from api.streaming import HEARTBEAT_SECONDS, described, events_response
+from api.streaming import HEARTBEAT_SECONDS, events_response, stream_content
 from api.turn_errors import TURN_ERRORS
 from errors import IdempotencyKeyReused, InvalidCursor, InvalidRequest, NotAcceptable, StoreUnavailable, ThreadNotFound
 from models import MESSAGE_ID_PATTERN, Message, Order, Problem, message_seq, new_id
@@ -44,7 +44,7 @@ FORMATS = ("application/json", sse.MEDIA_TYPE, ndjson.MEDIA_TYPE)
     response_model=Message,
     responses={
         200: {
-            "content": {"application/json": {"example": MESSAGE_EXAMPLE}, **described(sse.MEDIA_TYPE, ndjson.MEDIA_TYPE)},
+            "content": {"application/json": {"example": MESSAGE_EXAMPLE}, **stream_content(sse.MEDIA_TYPE, ndjson.MEDIA_TYPE)},
             "headers": REPLAYED_HEADER,
         },
         202: {
@@ -78,7 +78,7 @@ async def send_message(
     `message.completed`, `turn.failed` or `turn.cancelled`. The message is kept from the moment it is accepted, even if the turn
     fails; the turn goes on if the caller leaves.
     """
-    media_type = choose(accept, FORMATS)
+    media_type = negotiate(accept, FORMATS)
     respond_async = wants_async(prefer)
     new = NewMessage(new_id("turn"), body.content, body.metadata, idempotency_key)
     log = await services.turns.start(

@@ -14,7 +14,7 @@ from errors import InternalError, InvalidRequest
 from observability import log_context
 
 VISIBLE_ASCII = re.compile(rb"[\t\x20-\x7e]*")
-SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+VALID_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 # For what has no headers of its own, such as the pages' policies: an answer of the API is data, for this caller only.
 SECURITY_HEADERS = {
     "Cache-Control": "no-store",
@@ -45,7 +45,7 @@ class RequestMiddleware:
             await self._app(scope, receive, send)
             return
         given = Headers(scope=scope).get("x-request-id", "")
-        request_id = given if SANE_REQUEST_ID.fullmatch(given) else f"req_{uuid.uuid4().hex}"
+        request_id = given if VALID_REQUEST_ID.fullmatch(given) else f"req_{uuid.uuid4().hex}"
         scope["request_id"] = request_id
         log_context.bind(request_id=request_id)
         started = False

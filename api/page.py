@@ -41,7 +41,7 @@ FILES = frozenset(
         "toolcalls.js",
         "tools.js",
         "turns.js",
-        "words.js",
+        "format.js",
     }
 )
 VENDORED_FILES = frozenset({"marked.esm.js", "msal-browser.min.js", "purify.es.mjs"})

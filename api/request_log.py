@@ -19,7 +19,7 @@ from models import THREAD_ID_PATTERN, TURN_ID_PATTERN
 from observability import log_context, spans
 
 # For FastAPI's own telemetry, which would record each request once more.
-RECORD_NOTHING: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
+NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
 # Asked every few seconds by those who watch the service.
 PROBES = ("/api/health", "/api/ready")
 # What proxies log for a caller who left before there was an answer.
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 propagator = TraceContextTextMapPropagator()
 
 
-class ObserveMiddleware:
+class RequestLogMiddleware:
     """Logs each request when it has been answered to the end, and gives it a span under the caller's ``traceparent``.
 
     On Azure the host has a span for it already, the current one here. Probes get no span, and a line only when they find
@@ -48,7 +48,7 @@ class ObserveMiddleware:
         if is_probe or not spans.are_collected() or trace.get_current_span().get_span_context().is_valid:
             await self._logged(scope, receive, send, logging.DEBUG if is_probe else logging.INFO)
             return
-        with spans.recorded(scope["method"], _attributes(scope), kind=SpanKind.SERVER, context=_context(scope)) as span:
+        with spans.span_of(scope["method"], _attributes(scope), kind=SpanKind.SERVER, context=_context(scope)) as span:
             status = await self._logged(scope, receive, send, logging.INFO)
             _complete(span, scope, status)
 

@@ -16,7 +16,7 @@ from api.request_log import bind_path_ids
 from errors import ChatError, Forbidden, RateLimited, Unauthenticated
 from identity.caller import Caller, Credentials
 from observability import log_context
-from quotas.quotas import MINUTE, RequestsUsedUp, Window
+from quotas.quotas import MINUTE, RequestLimitExceeded, Window
 from services.services import Services
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -48,7 +48,7 @@ async def _count(request: Request, caller: Caller) -> None:
     services: Services = request.state.services
     try:
         windows = await services.quotas.count_request(caller.owner)
-    except RequestsUsedUp as error:
+    except RequestLimitExceeded as error:
         request.scope["quota_headers"] = quota_headers(error.windows)
         raise
     if windows:
@@ -75,19 +75,19 @@ async def authenticate(request: Request) -> Caller:
         api_key=headers.get("x-api-key"),
         user_id=headers.get("x-user-id"),
         authorization=headers.get("authorization"),
-        from_this_machine=is_this_machine(request),
+        from_this_machine=is_loopback_request(request),
     )
     try:
         caller = await services.identity.authenticate(credentials)
         if "chat" not in caller.scopes:
             raise Forbidden("chat")
     except (Unauthenticated, Forbidden) as error:
-        await note_failure(services, address, error, request_id(request))
+        await record_failed_sign_in(services, address, error, request_id(request))
         raise
     return caller
 
 
-async def note_failure(services: Services, address: str, error: ChatError, request_id: str | None) -> None:
+async def record_failed_sign_in(services: Services, address: str, error: ChatError, request_id: str | None) -> None:
     """Log an attempt that failed, and count it against its address.
 
     :raises RateLimited: if there were too many from there.
@@ -111,7 +111,7 @@ def client_address(request: Request, *, behind_proxy: bool) -> str:
         return "unknown"
 
 
-def is_this_machine(request: Request) -> bool:
+def is_loopback_request(request: Request) -> bool:
     """Tell whether a request came over the loopback interface and to a loopback name; the latter stops DNS rebinding."""
     name = request.url.hostname or ""
     return request.client is not None and _is_loopback(request.client.host) and (name == "localhost" or _is_loopback(name))

@@ -30,7 +30,7 @@ TURN_EVENT = "TurnEvent"
 logger = logging.getLogger(__name__)
 
 
-class FlowingResponse(StreamingResponse):
+class StreamResponse(StreamingResponse):
     """A streaming response that gives up on a reader who does not read."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -39,7 +39,7 @@ class FlowingResponse(StreamingResponse):
         try:
             await super().__call__(scope, receive, partial(_send_in_time, send))
         except ClientDisconnect:
-            logger.info("a reader took nothing for %g seconds and is cut off", SEND_SECONDS)
+            logger.info("client stopped reading, stream closed after %g s", SEND_SECONDS)
         finally:
             metrics.streams_open.add(-1)
 
@@ -52,17 +52,15 @@ async def _send_in_time(send: Send, message: Message) -> None:
         raise ClientDisconnect from error
 
 
-def events_response(batches: Batches, media_type: str, headers: Mapping[str, str] | None = None) -> FlowingResponse:
+def events_response(batches: Batches, media_type: str, headers: Mapping[str, str] | None = None) -> StreamResponse:
     """Render a turn's events; an empty batch is a heartbeat."""
     encode, heartbeat = ENCODERS[media_type]
-    return flowing_response(_encoded(batches, encode, heartbeat), media_type, headers)
+    return stream_response(_encoded(batches, encode, heartbeat), media_type, headers)
 
 
-def flowing_response(
-    chunks: AsyncIterator[bytes], media_type: str, headers: Mapping[str, str] | None = None
-) -> FlowingResponse:
+def stream_response(chunks: AsyncIterator[bytes], media_type: str, headers: Mapping[str, str] | None = None) -> StreamResponse:
     """Send chunks as they come, unbuffered by what stands in between."""
-    return FlowingResponse(chunks, headers={**HEADERS, **(headers or {})}, media_type=media_type)
+    return StreamResponse(chunks, headers={**HEADERS, **(headers or {})}, media_type=media_type)
 
 
 async def _encoded(batches: Batches, encode: Callable[[TurnEvent], bytes], heartbeat: bytes) -> AsyncIterator[bytes]:
@@ -70,7 +68,7 @@ async def _encoded(batches: Batches, encode: Callable[[TurnEvent], bytes], heart
         yield b"".join(map(encode, batch)) or heartbeat
 
 
-def described(*media_types: str) -> dict[str, Any]:
+def stream_content(*media_types: str) -> dict[str, Any]:
     """Describe the formats of a stream for a route's OpenAPI ``responses``."""
     example = MessageDelta(id=2, turn_id="turn_8d0b7c5e4f3a4c2d9e1f0a6b5c4d3e2f", text="A 15% tip")
     return {

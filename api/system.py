@@ -28,8 +28,8 @@ async def get_health() -> Health:
 @router.get("/ready", summary="Can messages be answered?", responses=error_responses(NotReady))
 async def get_ready(services: ServicesDep) -> Ready:
     """Ask the store, the model and the limits' Redis, or tell what they answered a moment ago; 503 names those that fail."""
-    if failing := await services.readiness.failing():
-        raise NotReady(failing)
+    if failures := await services.readiness.failures():
+        raise NotReady(failures)
     return Ready(parts=services.readiness.parts)
 
 

@@ -8,12 +8,12 @@ from fastapi import APIRouter, Header, Path, Query
 from fastapi.responses import Response
 
 from api import ndjson, sse
-from api.content_negotiation import AcceptHeader, choose
+from api.content_negotiation import AcceptHeader, negotiate
 from api.deps import OwnerDep, ServicesDep, ThreadId
 from api.examples import MESSAGE_EXAMPLE, TURN_EXAMPLE
 from api.problems import error_responses
 from api.secured_route import SecuredRoute
-from api.streaming import HEARTBEAT_SECONDS, described, events_response
+from api.streaming import HEARTBEAT_SECONDS, events_response, stream_content
 from errors import InvalidRequest, NotAcceptable, StoreUnavailable, ThreadNotFound, TurnEnded, TurnNotFound
 from models import Turn
 
@@ -48,7 +48,7 @@ async def get_turn(thread_id: ThreadId, turn_id: TurnId, services: ServicesDep, 
     summary="Follow a turn",
     response_class=Response,
     responses={
-        200: {"content": described(*FORMATS)},
+        200: {"content": stream_content(*FORMATS)},
         204: {"description": "The turn has ended, and its last event is not behind the given one."},
         **error_responses(NotAcceptable, ThreadNotFound, TurnNotFound, InvalidRequest, StoreUnavailable),
     },
@@ -68,7 +68,7 @@ async def follow_turn(
 
     A turn's events are kept for about an hour; its last event is there as long as the thread.
     """
-    media_type = choose(accept, FORMATS)
+    media_type = negotiate(accept, FORMATS)
     position = after if last_event_id is None else last_event_id
     batches = await services.turns.follow(owner, thread_id, turn_id, after=position, heartbeat_interval=HEARTBEAT_SECONDS)
     # What ends a browser's EventSource, which would ask again and again.

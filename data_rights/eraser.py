@@ -11,14 +11,14 @@ from typing import Self
 
 from models import Erasure, Owner, utcnow
 from stores.contract import ThreadStore
-from stores.types import Owned
+from stores.types import OwnedRef
 
 Forget = Callable[[Owner], Awaitable[None]]
 """Deletes what is kept about an owner outside of the thread store. Called at least once an erasure; again is safe."""
 
-LOOK_SECONDS = 60.0
+POLL_SECONDS = 60.0
 # An erasure on which nobody has worked for so long has lost its process.
-SILENCE_SECONDS = 60.0
+STALE_AFTER_SECONDS = 60.0
 # Between two tries: after a failure, and while something is left that cannot be erased yet.
 PAUSE_SECONDS = 1.0
 MAX_PAUSE_SECONDS = 30.0
@@ -54,7 +54,7 @@ class Eraser:
     async def begin(self, owner: Owner) -> Erasure:
         """Begin to erase everything that an owner has, or join the erasure that is running; return it."""
         erasure = await self._store.begin_erasure(owner)
-        self._work_on(Owned(owner, erasure.id))
+        self._work_on(OwnedRef(owner, erasure.id))
         return erasure
 
     async def resume(self, *, wait_seconds: float) -> None:
@@ -71,20 +71,20 @@ class Eraser:
             try:
                 await self._look()
             except Exception:
-                logger.warning("could not look for erasures that were left, will try again", exc_info=True)
-            await asyncio.sleep(LOOK_SECONDS)
+                logger.warning("listing abandoned erasures failed, will try again", exc_info=True)
+            await asyncio.sleep(POLL_SECONDS)
 
     async def _look(self) -> None:
-        silent_since = utcnow() - timedelta(seconds=SILENCE_SECONDS)
-        for left in await self._store.abandoned_erasures(silent_since=silent_since):
+        stale_since = utcnow() - timedelta(seconds=STALE_AFTER_SECONDS)
+        for left in await self._store.abandoned_erasures(stale_since=stale_since):
             self._work_on(left)
 
-    def _work_on(self, erasure: Owned) -> None:
+    def _work_on(self, erasure: OwnedRef) -> None:
         if erasure.id not in self._running:
             self._running[erasure.id] = task = asyncio.create_task(self._erase(erasure))
             task.add_done_callback(lambda _: self._running.pop(erasure.id, None))
 
-    async def _erase(self, erasure: Owned) -> None:
+    async def _erase(self, erasure: OwnedRef) -> None:
         pause = PAUSE_SECONDS
         while True:
             try:
@@ -96,7 +96,7 @@ class Eraser:
                 pause = min(2 * pause, MAX_PAUSE_SECONDS)
             await asyncio.sleep(pause)
 
-    async def _try_to_complete(self, erasure: Owned) -> bool:
+    async def _try_to_complete(self, erasure: OwnedRef) -> bool:
         while await self._store.erase_threads(erasure.owner, erasure.id, limit=THREADS_AT_ONCE):
             pass
         for forget in self._forget:

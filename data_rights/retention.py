@@ -13,10 +13,10 @@ from typing import Self
 from errors import ThreadNotFound
 from models import utcnow
 from stores.contract import ThreadStore
-from stores.types import Owned
+from stores.types import OwnedRef
 
 SWEEP_EVERY_SECONDS = 3600.0
-# Then it stops, and goes on with the next sweep: on Azure, a function that takes too long costs the process its life.
+# Then it stops, and goes on with the next sweep: on Azure, a function that takes too long makes the host restart the process.
 SWEEP_SECONDS = 240.0
 THREADS_AT_ONCE = 100
 logger = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ class Retention:
             logger.info("%d threads deleted in which nothing happened for %d days", deleted, self._days)
         return deleted
 
-    async def _delete(self, thread: Owned, since: datetime) -> bool:
+    async def _delete(self, thread: OwnedRef, since: datetime) -> bool:
         try:
             return await self._store.delete_thread(thread.owner, thread.id, idle_since=since)
         except ThreadNotFound:

@@ -7,7 +7,7 @@ import logging
 import sys
 
 from doctor.azure import SIGNED_IN_USER, check_identity
-from doctor.findings import Finding, examine
+from doctor.findings import Finding, run_check
 from doctor.machine import REDIS_COMMAND, check_clock, check_redis, check_sqlite, check_tools, sqlite_command
 from identity.azure_credential import AzureCredential
 from settings import Settings, SettingsError, load_settings
@@ -39,21 +39,21 @@ async def _diagnose(settings: Settings, credential: AzureCredential) -> list[Fin
 
         return await ModelDoctor(settings, credential, principal).check()
 
-    first = await examine("identity", identity, mend="az login")
+    first = await run_check("identity", identity, fix="az login")
     checks = [
-        examine("store", store, mend=sqlite_command(settings) if settings.cosmos_endpoint is None else "az login"),
-        examine("model", model, mend="az login"),
-        examine("tools", lambda: check_tools(settings), mend="git restore knowledge tools"),
-        examine("clock", lambda: check_clock(settings), mend="timedatectl"),
+        run_check("store", store, fix=sqlite_command(settings) if settings.cosmos_endpoint is None else "az login"),
+        run_check("model", model, fix="az login"),
+        run_check("tools", lambda: check_tools(settings), fix="git restore knowledge tools"),
+        run_check("clock", lambda: check_clock(settings), fix="timedatectl"),
     ]
     if settings.redis_url:
-        checks.append(examine("Redis", lambda: check_redis(settings, credential), mend=REDIS_COMMAND))
+        checks.append(run_check("Redis", lambda: check_redis(settings, credential), fix=REDIS_COMMAND))
     return [_about(settings), *first, *(finding for found in await asyncio.gather(*checks) for finding in found)]
 
 
 def _about(settings: Settings) -> Finding:
     store = settings.cosmos_endpoint or settings.data_dir / "chat.db"
-    callers = "callers sign in" if settings.has_identity else "this machine only"
+    callers = "callers sign in" if settings.auth_configured else "this machine only"
     return Finding("settings", f"model {settings.model_name} ({settings.model_kind}), store {store}, {callers}")
 
 
@@ -64,13 +64,13 @@ def main() -> int:
     try:
         settings = load_settings()
     except SettingsError as error:
-        mend = "see the table of settings in README.md"
-        findings = [Finding("settings", line, mend) for line in str(error).splitlines()]
+        fix = "see the table of settings in README.md"
+        findings = [Finding("settings", line, fix) for line in str(error).splitlines()]
     else:
         findings = asyncio.run(diagnose(settings))
-    faults = sum(finding.mend is not None for finding in findings)
-    print(*findings, f"Faults: {faults}", sep="\n")  # noqa: T201 - this program's purpose
-    return 1 if faults else 0
+    problems = sum(finding.fix is not None for finding in findings)
+    print(*findings, f"Faults: {problems}", sep="\n")  # noqa: T201 - this program's purpose
+    return 1 if problems else 0
 
 
 if __name__ == "__main__":

@@ -67,12 +67,12 @@ async def _get_token(settings: Settings, service: str, scope: str) -> tuple[Find
                 failures.append(f"{name} ({type(error).__name__})")
                 continue
             return Finding("identity", f"{name} gives a token for {service}"), token
-    mend = "az login"
+    fix = "az login"
     if settings.website_site_name:
         site = quote(settings.website_site_name)
         group = f'"$(az functionapp list --query "[?name==\'{site}\'].resourceGroup" --output tsv)"'
-        mend = f"az functionapp identity assign --name {site} --resource-group {group}"
-    return Finding("identity", f"no token for {service} from {', '.join(failures) or 'any credential'}", mend), None
+        fix = f"az functionapp identity assign --name {site} --resource-group {group}"
+    return Finding("identity", f"no token for {service} from {', '.join(failures) or 'any credential'}", fix), None
 
 
 async def _token(credential: AsyncTokenProvider, scope: str) -> str:

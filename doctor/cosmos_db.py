@@ -60,8 +60,8 @@ class CosmosDoctor:
             if error.status_code == 404:
                 return [Finding(subject, "is missing", self._create(definition))]
             return [self._account_fault(error)]
-        if faults := self._property_faults(subject, definition, properties):
-            return faults
+        if problems := self._property_faults(subject, definition, properties):
+            return problems
         kept = f"partition key {definition.partition_key}, TTL and index are as the app needs them"
         return [Finding(subject, kept), await self._check_access(subject, container, definition)]
 
@@ -72,14 +72,14 @@ class CosmosDoctor:
             delete = f"az cosmosdb sql container delete {self._named(definition)}"
             return [Finding(subject, text, f"{delete} && {self._create(definition)}")]
         update = f"az cosmosdb sql container update {self._named(definition)}"
-        faults = []
+        problems = []
         if properties.get("defaultTtl") != definition.default_ttl:
             text = f"its default TTL is {properties.get('defaultTtl')}, not {definition.default_ttl}"
-            faults.append(Finding(subject, text, f"{update} --ttl {definition.default_ttl}"))
+            problems.append(Finding(subject, text, f"{update} --ttl {definition.default_ttl}"))
         if not _same_index(properties.get("indexingPolicy", {}), definition.indexing_policy):
             text = f"its index is not {', '.join(definition.indexed)} alone"
-            faults.append(Finding(subject, text, f"{update} --idx {_index_argument(definition)}"))
-        return faults
+            problems.append(Finding(subject, text, f"{update} --idx {_index_argument(definition)}"))
+        return problems
 
     async def _check_access(self, subject: str, container: ContainerProxy, definition: ContainerDefinition) -> Finding:
         id = f"doctor_{uuid.uuid4().hex}"
@@ -92,28 +92,28 @@ class CosmosDoctor:
             doing = "delete"
             await container.delete_item(id, id)
         except CosmosHttpResponseError as error:
-            fault = self._account_fault(error)
-            return Finding(subject, f"cannot {doing} a document: {fault.text}", fault.mend)
+            problem = self._account_fault(error)
+            return Finding(subject, f"cannot {doing} a document: {problem.text}", problem.fix)
         return Finding(subject, "a document was written, read and deleted")
 
     def _account_fault(self, error: Exception) -> Finding:
         """Say what a failure of any request means."""
         status = error.status_code if isinstance(error, CosmosHttpResponseError) else None
         if isinstance(error, ClientAuthenticationError):
-            return Finding("Cosmos DB", "no token to be had for it: see identity", "az login")
+            return Finding("Cosmos DB", "could not get a token for it: see identity", "az login")
         if status == 404:
-            mend = f"az cosmosdb sql database create {self._in_account} --name {quote(self._database)}"
-            return Finding("Cosmos DB", f"the database {self._database} is missing (404)", mend)
+            fix = f"az cosmosdb sql database create {self._in_account} --name {quote(self._database)}"
+            return Finding("Cosmos DB", f"the database {self._database} is missing (404)", fix)
         if (status == 401 or isinstance(error, ValueError)) and self._key:
-            mend = f"az cosmosdb keys list {self._account} --query primaryMasterKey --output tsv  # and set COSMOS_KEY to it"
-            return Finding("Cosmos DB", "the key is refused (401)", mend)
+            fix = f"az cosmosdb keys list {self._account} --query primaryMasterKey --output tsv  # and set COSMOS_KEY to it"
+            return Finding("Cosmos DB", "the key is refused (401)", fix)
         if status in (401, 403):
             text = f"access is denied ({status}): the role Data Contributor is missing, or the firewall refuses this address"
             role = f"--role-definition-id {DATA_CONTRIBUTOR} --principal-id {self._principal} --scope /"
             return Finding("Cosmos DB", text, f"az cosmosdb sql role assignment create {self._in_account} {role}")
         told = f"status {status}" if status else type(error).__name__
-        mend = f"az cosmosdb show {self._account} --query '[documentEndpoint, publicNetworkAccess, ipRules]'"
-        return Finding("Cosmos DB", f"{self._endpoint} cannot be used ({told}): check COSMOS_ENDPOINT and the network", mend)
+        fix = f"az cosmosdb show {self._account} --query '[documentEndpoint, publicNetworkAccess, ipRules]'"
+        return Finding("Cosmos DB", f"{self._endpoint} cannot be used ({told}): check COSMOS_ENDPOINT and the network", fix)
 
     def _named(self, definition: ContainerDefinition) -> str:
         return f"{self._in_account} --database-name {quote(self._database)} --name {definition.id}"

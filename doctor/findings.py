@@ -15,20 +15,20 @@ class Finding:
 
     subject: str
     text: str
-    mend: str | None = None
+    fix: str | None = None
 
     def __str__(self) -> str:
-        if self.mend is None:
+        if self.fix is None:
             return f"ok     {self.subject}: {self.text}"
-        return f"FAULT  {self.subject}: {self.text}\n       mend: {self.mend}"
+        return f"FAULT  {self.subject}: {self.text}\n       mend: {self.fix}"
 
 
-async def examine(subject: str, check: Callable[[], Awaitable[list[Finding]]], *, mend: str) -> list[Finding]:
+async def run_check(subject: str, check: Callable[[], Awaitable[list[Finding]]], *, fix: str) -> list[Finding]:
     """Return what a check finds; one that raises or takes too long is a fault, of which only the exception's type is told."""
     try:
         async with asyncio.timeout(CHECK_SECONDS):
             return await check()
     except TimeoutError:
-        return [Finding(subject, f"no answer within {CHECK_SECONDS:g} seconds", mend)]
+        return [Finding(subject, f"no answer within {CHECK_SECONDS:g} seconds", fix)]
     except Exception as error:  # noqa: BLE001 - whatever is wrong is what the doctor is here to tell
-        return [Finding(subject, f"failed with {type(error).__name__}", mend)]
+        return [Finding(subject, f"failed with {type(error).__name__}", fix)]

@@ -65,8 +65,8 @@ async def check_clock(settings: Settings) -> list[Finding]:
             if told:
                 skew = (utcnow() - parsedate_to_datetime(told)).total_seconds()
                 text = f"{abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} {address}"
-                fault = abs(skew) > MAX_SKEW_SECONDS
-                return [Finding("clock", text, "sudo timedatectl set-ntp true" if fault else None)]
+                problem = abs(skew) > MAX_SKEW_SECONDS
+                return [Finding("clock", text, "sudo timedatectl set-ntp true" if problem else None)]
     return [Finding("clock", "not compared: no service here that tells the time")]
 
 

@@ -27,7 +27,7 @@ class Identity:
     def __init__(self, settings: Settings, tokens: EntraTokens | None) -> None:
         self._keys = ApiKeys(settings.api_keys)
         self._tokens = tokens
-        self._open_to_this_machine = not settings.has_identity
+        self._open_to_this_machine = not settings.auth_configured
 
     async def authenticate(self, credentials: Credentials) -> Caller:
         """Return the caller.

@@ -24,7 +24,7 @@ def are_collected() -> bool:
 
 
 @contextmanager
-def recorded(
+def span_of(
     name: str,
     attributes: Mapping[str, AttributeValue],
     *,

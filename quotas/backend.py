@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 REDIS_SECONDS = 1.0
 # After a failure, Redis is left alone for so long: callers must not wait for it one by one.
-REST_SECONDS = 1.0
+COOLDOWN_SECONDS = 1.0
 LOG_SECONDS = 60.0
 logger = logging.getLogger(__name__)
 
 
-class Slots(Protocol):
+class ConcurrencyLimiter(Protocol):
     """Who is doing something at this moment; a holder that never leaves is forgotten in time."""
 
     async def enter(self, key: str, holder: str, *, limit: int, seconds: float) -> bool:
@@ -43,8 +43,8 @@ class Slots(Protocol):
         """Return how many are there."""
 
 
-class MemorySlots(Slots):
-    """:class:`Slots` of this process."""
+class MemorySlots(ConcurrencyLimiter):
+    """:class:`ConcurrencyLimiter` of this process."""
 
     def __init__(self) -> None:
         self._holders: dict[str, dict[str, float]] = defaultdict(dict)
@@ -76,8 +76,8 @@ class MemorySlots(Slots):
         return holders
 
 
-class RedisSlots(Slots):
-    """:class:`Slots` of all instances: a sorted set a key, by the time at which each holder is forgotten."""
+class RedisSlots(ConcurrencyLimiter):
+    """:class:`ConcurrencyLimiter` of all instances: a sorted set a key, by the time at which each holder is forgotten."""
 
     _ENTER = """
     redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ARGV[1])
@@ -114,7 +114,7 @@ class Counters:
 
     storage: Storage
     windows: SlidingWindowCounterRateLimiter
-    slots: Slots
+    slots: ConcurrencyLimiter
 
     @classmethod
     def in_memory(cls) -> Counters:
@@ -135,25 +135,25 @@ class Counters:
 class QuotaBackend:
     """Runs what is to be counted on the shared counters, and on this process's own while those cannot be had."""
 
-    def __init__(self, own: Counters, shared: Counters | None = None, redis: Redis | None = None) -> None:
-        self._own = own
+    def __init__(self, local: Counters, shared: Counters | None = None, redis: Redis | None = None) -> None:
+        self._local = local
         self._shared = shared
         self._redis = redis
-        self._resting_until = 0.0
+        self._cooldown_until = 0.0
         self._logged_at = float("-inf")
 
     async def run(self, do: Callable[[Counters], Awaitable[R]]) -> R:
-        """Return what ``do`` returns; never fails for want of Redis."""
-        if self._shared and time.monotonic() >= self._resting_until:
+        """Return what ``do`` returns; never fails because Redis is away."""
+        if self._shared and time.monotonic() >= self._cooldown_until:
             try:
                 async with asyncio.timeout(REDIS_SECONDS):
                     return await do(self._shared)
             except Exception:  # noqa: BLE001 - whatever is wrong with Redis must not keep anybody from chatting
-                self._rest()
-        return await do(self._own)
+                self._cool_down()
+        return await do(self._local)
 
     async def ping(self) -> None:
-        """Ask Redis for a sign of life, if all instances count there.
+        """Ping Redis, if all instances count there.
 
         :raises RedisError, OSError, TimeoutError: if it gives none; quotas are counted by each process for itself then.
         """
@@ -161,9 +161,9 @@ class QuotaBackend:
             async with asyncio.timeout(REDIS_SECONDS):
                 await self._redis.ping()
 
-    def _rest(self) -> None:
+    def _cool_down(self) -> None:
         now = time.monotonic()
-        self._resting_until = now + REST_SECONDS
+        self._cooldown_until = now + COOLDOWN_SECONDS
         if now - self._logged_at >= LOG_SECONDS:
             self._logged_at = now
             logger.warning("Redis cannot be reached: quotas are counted by each process for itself", exc_info=True)

@@ -17,7 +17,7 @@ from observability import metrics
 from quotas.backend import Counters, QuotaBackend
 from settings import Settings
 
-Party = Literal["owner", "tenant"]
+Scope = Literal["owner", "tenant"]
 MINUTE = 60
 DAY = 24 * 3600
 FAILED_ATTEMPTS_PER_MINUTE = RateLimitItemPerMinute(20)
@@ -29,7 +29,7 @@ SLOT_GRACE_SECONDS = 30.0
 class Quota:
     """The limits of one party and the key under which it is counted; 0 is no limit."""
 
-    party: Party
+    party: Scope
     key: str
     requests_per_minute: int
     turns_at_once: int
@@ -40,7 +40,7 @@ class Quota:
 class Window:
     """What is left of a party's requests, and the seconds until there are more."""
 
-    party: Party
+    party: Scope
     limit: int
     remaining: int
     reset_seconds: int
@@ -62,7 +62,7 @@ class Quotas:
     def __init__(self, settings: Settings, backend: QuotaBackend) -> None:
         self._settings = settings
         self._backend = backend
-        self._own = QuotaBackend(Counters.in_memory())
+        self._local = QuotaBackend(Counters.in_memory())
 
     async def count_request(self, owner: Owner) -> list[Window]:
         """Count a request and return what is left.
@@ -75,7 +75,7 @@ class Quotas:
             if window.remaining < 0:
                 _count_hit("requests_per_minute", window.party)
                 left = [Window(each.party, each.limit, max(0, each.remaining), each.reset_seconds) for each in windows]
-                raise RequestsUsedUp(left, retry_after=window.reset_seconds)
+                raise RequestLimitExceeded(left, retry_after=window.reset_seconds)
         return list(windows)
 
     async def begin_turn(self, owner: Owner, turn_id: str) -> None:
@@ -120,23 +120,23 @@ class Quotas:
 
     async def allow_failed_attempt(self, address: str) -> bool:
         """Count a failed sign-in; return ``False`` if its address has had too many."""
-        return await self._own.run(lambda counters: counters.windows.hit(FAILED_ATTEMPTS_PER_MINUTE, "failed", address))
+        return await self._local.run(lambda counters: counters.windows.hit(FAILED_ATTEMPTS_PER_MINUTE, "failed", address))
 
     def _quotas(self, owner: Owner) -> Iterator[Quota]:
-        own = self._settings
+        local = self._settings
         yield Quota(
             "owner",
             f"owner:{owner.hash}",
-            own.limit_requests_per_minute,
-            own.limit_turns_at_once,
-            own.limit_tokens_per_day,
+            local.limit_requests_per_minute,
+            local.limit_turns_at_once,
+            local.limit_tokens_per_day,
         )
         yield Quota(
             "tenant",
             f"tenant:{owner.tenant}",
-            own.tenant_limit_requests_per_minute,
-            own.tenant_limit_turns_at_once,
-            own.tenant_limit_tokens_per_day,
+            local.tenant_limit_requests_per_minute,
+            local.tenant_limit_turns_at_once,
+            local.tenant_limit_tokens_per_day,
         )
 
     async def _count_request(self, quota: Quota) -> Window:
@@ -178,7 +178,7 @@ class Quotas:
         return await self._backend.run(read)
 
 
-class RequestsUsedUp(RateLimited):
+class RequestLimitExceeded(RateLimited):
     """The requests of a minute are used up; ``windows`` is what is left of each limit."""
 
     def __init__(self, windows: list[Window], *, retry_after: float) -> None:
@@ -186,7 +186,7 @@ class RequestsUsedUp(RateLimited):
         self.windows = windows
 
 
-def _count_hit(limit: str, party: Party) -> None:
+def _count_hit(limit: str, party: Scope) -> None:
     metrics.limits_hit.add(1, {"chat.limit": limit, "chat.limit.scope": party})
 
 

@@ -13,7 +13,7 @@ CLOSE_SECONDS = 10.0
 logger = logging.getLogger(__name__)
 
 
-class Background(Generic[T]):
+class LazyResource(Generic[T]):
     """Something that is opened in the background from the start on; opened again when that failed.
 
     Importing and building it takes most of a cold start: requests that do not need it don't wait for it. ``load`` runs in a
@@ -43,5 +43,5 @@ class Background(Generic[T]):
         try:
             return await self._stack.enter_async_context(await asyncio.to_thread(self._load))
         except Exception:
-            logger.exception("the %s could not be made", self._name)
+            logger.exception("failed to start %s", self._name)
             raise

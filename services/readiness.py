@@ -18,32 +18,32 @@ MODEL_FRESH_SECONDS = 60.0
 logger = logging.getLogger(__name__)
 
 
-class Part:
+class ReadinessCheck:
     """Something that messages cannot be answered without: ``ask`` raises if it fails; its outcome counts for ``seconds``."""
 
-    def __init__(self, name: str, ask: Callable[[], Awaitable[object]], *, seconds: float = FRESH_SECONDS) -> None:
+    def __init__(self, name: str, probe: Callable[[], Awaitable[object]], *, seconds: float = FRESH_SECONDS) -> None:
         self.name = name
-        self._ask = ask
+        self._probe = probe
         self._seconds = seconds
         self._fresh_until = 0.0
-        self._asking: asyncio.Task[bool] | None = None
+        self._pending: asyncio.Task[bool] | None = None
 
-    def asking(self) -> asyncio.Task[bool]:
+    def pending_probe(self) -> asyncio.Task[bool]:
         """Return the question that is on its way or whose answer still counts, else a new one; its result: did it work?"""
-        if self._asking is None or (self._asking.done() and monotonic() >= self._fresh_until):
+        if self._pending is None or (self._pending.done() and monotonic() >= self._fresh_until):
             # Not a part of the request that happens to come first: others wait for it too.
-            self._asking = asyncio.create_task(self._answers(), context=Context())
-        return self._asking
+            self._pending = asyncio.create_task(self._answers(), context=Context())
+        return self._pending
 
     async def aclose(self) -> None:
         """Ask no longer."""
-        if self._asking:
-            self._asking.cancel()
-            await asyncio.gather(self._asking, return_exceptions=True)
+        if self._pending:
+            self._pending.cancel()
+            await asyncio.gather(self._pending, return_exceptions=True)
 
     async def _answers(self) -> bool:
         try:
-            await self._ask()
+            await self._probe()
         except Exception:
             logger.warning("not ready: %s", self.name, exc_info=True)
             return False
@@ -55,7 +55,7 @@ class Part:
 class Readiness:
     """Asks all parts."""
 
-    def __init__(self, parts: Sequence[Part]) -> None:
+    def __init__(self, parts: Sequence[ReadinessCheck]) -> None:
         self._parts = parts
 
     @property
@@ -63,11 +63,11 @@ class Readiness:
         """The names of all parts."""
         return [part.name for part in self._parts]
 
-    async def failing(self) -> list[str]:
+    async def failures(self) -> list[str]:
         """Return the names of the parts that fail or have not answered within ``WAIT_SECONDS``."""
-        asked = [part.asking() for part in self._parts]
+        asked = [part.pending_probe() for part in self._parts]
         if waiting := [task for task in asked if not task.done()]:
-            # Who stops waiting does not stop the question: the answer, once it comes, is for whoever asks next.
+            # A caller that stops waiting does not stop the probe: its outcome is for the next one.
             await asyncio.wait(waiting, timeout=WAIT_SECONDS)
         return [part.name for part, task in zip(self._parts, asked, strict=True) if not (task.done() and task.result())]
 

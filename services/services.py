@@ -15,9 +15,9 @@ from identity.azure_credential import AzureCredential
 from observability.setup import open_telemetry
 from quotas.backend import QuotaBackend, open_quota_backend
 from quotas.quotas import Quotas
-from services.lazy import Background
+from services.lazy import LazyResource
 from services.open_store import open_store
-from services.readiness import MODEL_FRESH_SECONDS, Part, Readiness
+from services.readiness import MODEL_FRESH_SECONDS, Readiness, ReadinessCheck
 from settings import Settings
 from stores.contract import ThreadStore
 from turns.intervals import TurnIntervals
@@ -44,7 +44,7 @@ class Services:
     eraser: Eraser
     retention: Retention
     readiness: Readiness
-    bot: Background[Bot] | None
+    bot: LazyResource[Bot] | None
     tools: Callable[[], Awaitable[Mapping[str, ToolSpec]]]
 
 
@@ -64,7 +64,7 @@ async def open_services(
         counters = await stack.enter_async_context(open_quota_backend(settings, credential))
         quotas = Quotas(settings, counters)
         store = await stack.enter_async_context(open_store(settings, credential))
-        agent = await stack.enter_async_context(aclosing(Background("agent", partial(_load_agent, settings, credential))))
+        agent = await stack.enter_async_context(aclosing(LazyResource("agent", partial(_load_agent, settings, credential))))
         eraser = await stack.enter_async_context(Eraser(store, forget=(quotas.forget,)))
         retention = Retention(store, settings.retention_days)
         if settings.retention_days and not settings.website_site_name:
@@ -76,7 +76,7 @@ async def open_services(
         async def tools() -> Mapping[str, ToolSpec]:
             return (await agent.get()).tools
 
-        bot = Background("bot", partial(_load_bot, settings, credential, store, turns, tools)) if settings.has_bot else None
+        bot = LazyResource("bot", partial(_load_bot, settings, credential, store, turns, tools)) if settings.has_bot else None
         try:
             yield Services(settings, identity, quotas, store, turns, eraser, retention, readiness, bot, tools)
         finally:
@@ -110,9 +110,9 @@ def _load_bot(
     return open_bot(settings, credential, store, turns, tools)
 
 
-def _readiness(settings: Settings, store: ThreadStore, agent: Background[ChatAgent], counters: QuotaBackend) -> Readiness:
+def _readiness(settings: Settings, store: ThreadStore, agent: LazyResource[ChatAgent], counters: QuotaBackend) -> Readiness:
     async def ping_model() -> None:
         await (await agent.get()).ping()
 
-    parts = [Part("store", store.ping), Part("model", ping_model, seconds=MODEL_FRESH_SECONDS)]
-    return Readiness([*parts, Part("limits", counters.ping)] if settings.redis_url else parts)
+    parts = [ReadinessCheck("store", store.ping), ReadinessCheck("model", ping_model, seconds=MODEL_FRESH_SECONDS)]
+    return Readiness([*parts, ReadinessCheck("limits", counters.ping)] if settings.redis_url else parts)

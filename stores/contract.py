@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Protocol
 
 from models import Erasure, Feedback, Message, Metadata, Order, Owner, Thread, ThreadStatus, Turn, UserState
-from stores.types import EventBatch, NewMessage, Owned, Page, ReplayedTurn, StartedTurn, ThreadChanges, TurnProgress
+from stores.types import EventBatch, NewMessage, OwnedRef, Page, ReplayedTurn, StartedTurn, ThreadChanges, TurnProgress
 
 RECEIPT_DAYS = 30
 
@@ -203,10 +203,10 @@ class ThreadStore(AbstractAsyncContextManager["ThreadStore"], Protocol):
         ``False`` asks for another round of :meth:`erase_threads`, and then this again after a moment.
         """
 
-    async def abandoned_erasures(self, *, silent_since: datetime) -> list[Owned]:
+    async def abandoned_erasures(self, *, stale_since: datetime) -> list[OwnedRef]:
         """Return running erasures, of whichever owner, on which nobody has worked since a moment."""
 
-    async def idle_threads(self, *, since: datetime, limit: int) -> list[Owned]:
+    async def idle_threads(self, *, since: datetime, limit: int) -> list[OwnedRef]:
         """Return threads, of whichever owner, in which nothing happened since a moment, at most ``limit``, in no order.
 
         Also those whose deletion was stopped half-way. Some may have become active meanwhile: delete them with

@@ -17,7 +17,7 @@ from models import Message, Metadata, Owner, Thread, ThreadStatus, Turn
 T = TypeVar("T")
 
 
-class Owned(NamedTuple):
+class OwnedRef(NamedTuple):
     """Something of an owner's, by its id."""
 
     owner: Owner
@@ -61,7 +61,7 @@ class StartedTurn:
     """A turn that holds its thread's lease since ``started_at``.
 
     ``message`` is the user's (status ``running``), ``history`` what came before it, oldest first, without it. The answer
-    will get the sequence number ``reply_seq``. ``attempt_of_existing`` says that the message was stored by an earlier attempt.
+    will get the sequence number ``reply_seq``. ``is_retry`` says that the message was stored by an earlier attempt.
     """
 
     owner: Owner
@@ -71,7 +71,7 @@ class StartedTurn:
     history: Sequence[Message]
     reply_seq: int
     started_at: datetime
-    attempt_of_existing: bool
+    is_retry: bool
     idempotency_key: str | None
 
 

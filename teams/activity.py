@@ -94,7 +94,7 @@ def check_origin(activity: Activity, service_url: str | None, settings: Settings
         raise InvalidActivity("the tenant is not ours")
 
 
-def understand(activity: Activity, settings: Settings) -> Incoming:
+def to_incoming(activity: Activity, settings: Settings) -> Incoming:
     """Say whose conversation an activity belongs to, and how it and its conversation are called here."""
     tenant = next(iter(sorted(tenant_ids(activity))), "").lower()
     channel = str(ChannelId(activity.channel_id).channel)

@@ -14,7 +14,7 @@ from microsoft_agents.activity import (
 )
 
 from models import Citation
-from teams.streamer import Ornaments
+from teams.streamer import MessageAnnotations
 
 # What Teams takes of a citation.
 MAX_NAME = 80
@@ -22,9 +22,9 @@ MAX_ABSTRACT = 160
 MAX_CITATIONS = 20
 
 
-def ornaments_of(
+def annotations_of(
     citations: Sequence[Citation], cards: list[Attachment], *, sensitivity: str | None, feedback: bool
-) -> Ornaments:
+) -> MessageAnnotations:
     """Make the ornaments of an answer.
 
     Fields are set one by one where they are there: a field that is set to nothing goes out as null, and is refused.
@@ -35,7 +35,7 @@ def ornaments_of(
     if sensitivity:
         entity.usage_info = SensitivityUsageInfo(type="https://schema.org/Message", name=sensitivity)
     entities: list[Entity] = [entity]
-    return Ornaments(entities, {"feedbackLoop": {"type": "default"}} if feedback else None, cards)
+    return MessageAnnotations(entities, {"feedbackLoop": {"type": "default"}} if feedback else None, cards)
 
 
 def _claim(citation: Citation) -> ClientCitation:

@@ -22,14 +22,14 @@ from errors import InvalidActivity
 from identity.azure_credential import AzureCredential
 from settings import Settings
 from stores.contract import ThreadStore
-from teams.activity import Incoming, check_origin, is_mentioned, parse_activity, understand
+from teams.activity import Incoming, check_origin, is_mentioned, parse_activity, to_incoming
 from teams.clock import Clock
 from teams.connector import Adapter, open_adapter
 from teams.conversations import Conversations
-from teams.handler import MAX_TEXT, Answering, Tools
-from teams.messages import words_for
+from teams.handler import MAX_TEXT, ActivityHandler, Tools
+from teams.messages import strings_for
 from teams.queue import MAX_BYTES, ActivityQueue, open_queue
-from teams.sender import NotSent, Sender, typing
+from teams.sender import NotSent, Sender, send_typing
 from teams.tokens import BotTokens, open_bot_tokens
 from turns.service import Turns
 
@@ -38,7 +38,7 @@ CLOSE_SECONDS = 5.0
 logger = logging.getLogger(__name__)
 
 
-class Receipt(NamedTuple):
+class ActivityResponse(NamedTuple):
     """What a request is answered with."""
 
     status: int
@@ -79,7 +79,7 @@ class Bot:
         """
         return None if self._settings.teams_local else await self._tokens.verify(authorization)
 
-    async def receive(self, body: Any, service_url: str | None, request_id: str) -> Receipt:
+    async def receive(self, body: Any, service_url: str | None, request_id: str) -> ActivityResponse:
         """Take an activity in; ``service_url`` is the token's.
 
         :raises InvalidActivity: if it is none, or not from where its token says.
@@ -87,26 +87,26 @@ class Bot:
         """
         activity = parse_activity(body)
         check_origin(activity, service_url, self._settings)
-        incoming = understand(activity, self._settings)
+        incoming = to_incoming(activity, self._settings)
         if activity.type == "invoke" or incoming.expects_replies:
             return await self._answer_inline(incoming, request_id)
         if activity.type not in ("message", "conversationUpdate"):
-            return Receipt(HTTPStatus.ACCEPTED)
+            return ActivityResponse(HTTPStatus.ACCEPTED)
         if self._queue is None:
             await self._begin(incoming, request_id)
         else:
-            await self._keep(self._queue, incoming, request_id)
-        return Receipt(HTTPStatus.ACCEPTED)
+            await self._enqueue(self._queue, incoming, request_id)
+        return ActivityResponse(HTTPStatus.ACCEPTED)
 
     async def work(self, payload: str) -> None:
         """Work on an activity from the queue.
 
-        :raises teams.handler.TryAgain: if it should be delivered again.
+        :raises teams.handler.Redeliver: if it should be delivered again.
         """
         incoming, request_id = self._unpack(payload)
-        await self._work(incoming, request_id, may_try_again=True)
+        await self._work(incoming, request_id, may_redeliver=True)
 
-    async def give_up(self, payload: str) -> None:
+    async def handle_dead_letter(self, payload: str) -> None:
         """Tell the user that an activity could not be answered, however often it was tried.
 
         What is no activity of ours is dropped: the host would bring it back every ten minutes, for ever.
@@ -118,7 +118,7 @@ class Bot:
             return
         logger.error("an activity could not be answered (request %s)", request_id)
         if incoming.activity.type == "message":
-            text = words_for(incoming.activity.locale)["lost"].format(request_id=request_id)
+            text = strings_for(incoming.activity.locale)["lost"].format(request_id=request_id)
             await self._say(incoming, text)
 
     async def aclose(self) -> None:
@@ -129,21 +129,21 @@ class Bot:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _answer_inline(self, incoming: Incoming, request_id: str) -> Receipt:
+    async def _answer_inline(self, incoming: Incoming, request_id: str) -> ActivityResponse:
         answering = self._answering(accepted=lambda: None)
         response = await self._adapter.run(incoming.activity, lambda context: answering.answer(incoming, context, request_id))
         if response is None:
-            return Receipt(HTTPStatus.ACCEPTED)
-        return Receipt(response.status, response.body)
+            return ActivityResponse(HTTPStatus.ACCEPTED)
+        return ActivityResponse(response.status, response.body)
 
-    async def _keep(self, queue: ActivityQueue, incoming: Incoming, request_id: str) -> None:
+    async def _enqueue(self, queue: ActivityQueue, incoming: Incoming, request_id: str) -> None:
         activity = incoming.activity
         # Teams sends the text a second time, as HTML.
         slim = activity.model_copy(update={"attachments": None})
         packed = slim.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude_none=True)
         payload = json.dumps({"activity": packed, "request_id": request_id})
         if len(payload) > MAX_BYTES:
-            self._spawn(self._say(incoming, words_for(activity.locale)["too_long"].format(limit=MAX_TEXT)))
+            self._spawn(self._say(incoming, strings_for(activity.locale)["too_long"].format(limit=MAX_TEXT)))
             return
         await queue.put(payload)
         if activity.type == "message" and (incoming.is_personal or is_mentioned(activity)):
@@ -163,27 +163,27 @@ class Bot:
         incoming: Incoming,
         request_id: str,
         *,
-        may_try_again: bool = False,
+        may_redeliver: bool = False,
         accepted: Callable[[], None] = lambda: None,
     ) -> None:
         if incoming.key in self._working:
             return
         self._working.add(incoming.key)
-        answering = self._answering(accepted=accepted, may_try_again=may_try_again)
+        answering = self._answering(accepted=accepted, may_redeliver=may_redeliver)
         try:
             await self._adapter.run(incoming.activity, lambda context: answering.answer(incoming, context, request_id))
         finally:
             self._working.discard(incoming.key)
 
-    def _answering(self, *, accepted: Callable[[], None], may_try_again: bool = False) -> Answering:
-        return Answering(
+    def _answering(self, *, accepted: Callable[[], None], may_redeliver: bool = False) -> ActivityHandler:
+        return ActivityHandler(
             self._store,
             self._turns,
             self._tools,
             self._conversations,
             self._settings,
             self._clock,
-            may_try_again=may_try_again,
+            may_redeliver=may_redeliver,
             accepted=accepted,
         )
 
@@ -194,18 +194,18 @@ class Bot:
         except (ValueError, LookupError, TypeError, RecursionError) as error:
             raise InvalidActivity("not what was put into the queue") from error
         check_origin(activity, None, self._settings)
-        return understand(activity, self._settings), request_id
+        return to_incoming(activity, self._settings), request_id
 
     async def _show_typing(self, incoming: Incoming) -> None:
         async def show(context: TurnContext) -> None:
-            await typing(Sender(context, self._clock))
+            await send_typing(Sender(context, self._clock))
 
         await self._adapter.run(incoming.activity, show)
 
     async def _say(self, incoming: Incoming, text: str) -> None:
         async def say(context: TurnContext) -> None:
             try:
-                await Sender(context, self._clock).insist(Activity(type="message", text=text))
+                await Sender(context, self._clock).send_with_retry(Activity(type="message", text=text))
             except NotSent as error:
                 logger.warning("the user could not be told: %s", error.reason.name)
 

@@ -22,7 +22,7 @@ ATTEMPTS = 10
 VALUES_KEY = "bot"
 
 
-class Handled(BaseModel):
+class ActivityRecord(BaseModel):
     """An activity that is worked on, or done: the thread that it belongs to, if any, and the message that answered it."""
 
     model_config = ConfigDict(frozen=True)
@@ -34,14 +34,14 @@ class Handled(BaseModel):
     sent_id: str | None = None
 
 
-class Remembered(BaseModel):
+class ConversationState(BaseModel):
     """The threads in use by conversation, and the latest activities, the last at the end of each."""
 
     threads: dict[str, str] = {}
-    activities: list[Handled] = []
+    activities: list[ActivityRecord] = []
 
 
-class Claim(NamedTuple):
+class ActivityClaim(NamedTuple):
     """The thread for an activity, and the owner's preferences; ``is_done`` says that it was answered before."""
 
     thread_id: str
@@ -55,7 +55,7 @@ class Conversations:
     def __init__(self, store: ThreadStore) -> None:
         self._store = store
 
-    async def claim(self, incoming: Incoming) -> Claim:
+    async def claim(self, incoming: Incoming) -> ActivityClaim:
         """Say in which thread an activity is to be answered, the same each time it is delivered.
 
         :raises StoreUnavailable: if the store cannot tell.
@@ -64,7 +64,7 @@ class Conversations:
         remembered = _read(state)
         known = _find(remembered, incoming.key)
         if known:
-            return Claim(known.thread_id, known.done, state.preferences)
+            return ActivityClaim(known.thread_id, known.done, state.preferences)
         in_use = remembered.threads.get(incoming.conversation_key)
         if in_use is not None and await self._exists(incoming.owner, in_use):
             fresh = None
@@ -72,37 +72,37 @@ class Conversations:
         else:
             fresh = thread_id = await self._new_thread(incoming)
 
-        def change(found: Remembered) -> None:
+        def change(found: ConversationState) -> None:
             if _find(found, incoming.key):
                 return
             current = found.threads.get(incoming.conversation_key)
             # Somebody else may have begun the conversation meanwhile, or begun it anew.
             chosen = current if current is not None and current != in_use else thread_id
             _use(found, incoming.conversation_key, chosen)
-            found.activities.append(Handled(key=incoming.key, thread_id=chosen))
+            found.activities.append(ActivityRecord(key=incoming.key, thread_id=chosen))
 
         handled = _find(_read(await self._change(incoming.owner, change, state=state)), incoming.key)
         if handled is None:
             raise StoreUnavailable
         if fresh and fresh != handled.thread_id:
             await self._store.delete_thread(incoming.owner, fresh)
-        return Claim(handled.thread_id, handled.done, state.preferences)
+        return ActivityClaim(handled.thread_id, handled.done, state.preferences)
 
     async def is_done(self, incoming: Incoming) -> bool:
         """Whether an activity was answered before."""
         known = _find(_read(await self._store.get_user_state(incoming.owner)), incoming.key)
         return known is not None and known.done
 
-    async def begin_anew(self, incoming: Incoming) -> bool:
+    async def reset(self, incoming: Incoming) -> bool:
         """Let the conversation's next messages go into a fresh thread; ``False`` if this activity has done so before."""
         state = await self._store.get_user_state(incoming.owner)
         if _find(_read(state), incoming.key):
             return False
         thread_id = await self._new_thread(incoming)
 
-        def change(found: Remembered) -> None:
+        def change(found: ConversationState) -> None:
             _use(found, incoming.conversation_key, thread_id)
-            found.activities.append(Handled(key=incoming.key, thread_id=thread_id, done=True))
+            found.activities.append(ActivityRecord(key=incoming.key, thread_id=thread_id, done=True))
 
         await self._change(incoming.owner, change, state=state)
         return True
@@ -116,23 +116,23 @@ class Conversations:
     async def forget(self, incoming: Incoming) -> None:
         """Let an activity be claimed anew: its thread is gone."""
 
-        def change(found: Remembered) -> None:
+        def change(found: ConversationState) -> None:
             found.activities = [each for each in found.activities if each.key != incoming.key]
 
         await self._change(incoming.owner, change)
 
-    async def note_done(self, incoming: Incoming, message_id: str | None, sent_id: str) -> None:
+    async def mark_done(self, incoming: Incoming, message_id: str | None, sent_id: str) -> None:
         """Remember that an activity was answered, with which message, and the id of the activity that carried it."""
 
-        def change(found: Remembered) -> None:
-            known = _find(found, incoming.key) or Handled(key=incoming.key)
+        def change(found: ConversationState) -> None:
+            known = _find(found, incoming.key) or ActivityRecord(key=incoming.key)
             update = {"done": True, "message_id": message_id, "sent_id": sent_id or None}
             others = [each for each in found.activities if each.key != incoming.key]
             found.activities = [*others, known.model_copy(update=update)]
 
         await self._change(incoming.owner, change)
 
-    async def answer_to_rate(self, incoming: Incoming) -> Handled | None:
+    async def find_rated_answer(self, incoming: Incoming) -> ActivityRecord | None:
         """Return the answer that feedback is about: the named activity's, else the conversation's latest."""
         remembered = _read(await self._store.get_user_state(incoming.owner))
         answers = [each for each in remembered.activities if each.message_id]
@@ -141,7 +141,7 @@ class Conversations:
         thread_id = remembered.threads.get(incoming.conversation_key)
         return next((each for each in reversed(answers) if each.thread_id == thread_id), None)
 
-    async def note_feedback(self, owner: Owner, moment: datetime) -> None:
+    async def mark_feedback(self, owner: Owner, moment: datetime) -> None:
         """Remember when the owner has last said what they think."""
         await self._change(owner, lambda _: None, last_feedback=moment)
 
@@ -157,7 +157,7 @@ class Conversations:
         return thread.id
 
     async def _change(
-        self, owner: Owner, change: Callable[[Remembered], None], *, state: UserState | None = None, **fields: Any
+        self, owner: Owner, change: Callable[[ConversationState], None], *, state: UserState | None = None, **fields: Any
     ) -> UserState:
         for _ in range(ATTEMPTS):
             state = state or await self._store.get_user_state(owner)
@@ -174,15 +174,15 @@ class Conversations:
         raise StoreUnavailable
 
 
-def _read(state: UserState) -> Remembered:
-    return Remembered.model_validate(state.values.get(VALUES_KEY) or {})
+def _read(state: UserState) -> ConversationState:
+    return ConversationState.model_validate(state.values.get(VALUES_KEY) or {})
 
 
-def _find(remembered: Remembered, key: str) -> Handled | None:
+def _find(remembered: ConversationState, key: str) -> ActivityRecord | None:
     return next((each for each in remembered.activities if each.key == key), None)
 
 
-def _use(remembered: Remembered, conversation_key: str, thread_id: str) -> None:
+def _use(remembered: ConversationState, conversation_key: str, thread_id: str) -> None:
     remembered.threads.pop(conversation_key, None)
     remembered.threads[conversation_key] = thread_id
     for oldest in list(remembered.threads)[:-MAX_CONVERSATIONS]:

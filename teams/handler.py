@@ -28,10 +28,10 @@ from stores.contract import ThreadStore
 from stores.types import NewMessage
 from teams.activity import Incoming, is_mentioned, message_text, recipient_id
 from teams.clock import Clock
-from teams.conversations import Claim, Conversations
-from teams.messages import Words, language_of, problem_text, words_for
-from teams.renderer import Look, Rendering
-from teams.sender import NotSent, Reason, Sender, typing
+from teams.conversations import ActivityClaim, Conversations
+from teams.messages import Strings, language_of, problem_text, strings_for
+from teams.renderer import RenderOptions, TurnRenderer
+from teams.sender import NotSent, Reason, Sender, send_typing
 from teams.streamer import Mode
 from tools.tool import Preference, ToolSpec, text_in
 from turns.event_log import EventLog
@@ -41,7 +41,7 @@ from turns.service import Turns
 # As the API has it.
 MAX_TEXT = 32_000
 # How long a message waits for the one before it, or for the lease of a process that has died.
-PATIENCE_SECONDS = 90.0
+MAX_WAIT_SECONDS = 90.0
 # A turn that was found completed may be on its way to the user by another process.
 REPLAY_SECONDS = 5.0
 # How a tool is known to the bot by its name, once the agent is there.
@@ -49,11 +49,11 @@ Tools = Callable[[], Awaitable[Mapping[str, ToolSpec]]]
 logger = logging.getLogger(__name__)
 
 
-class TryAgain(Exception):
+class Redeliver(Exception):
     """Nothing was told to the user: whoever keeps the activity should deliver it again."""
 
 
-class Answering:
+class ActivityHandler:
     """Works on one activity, in the SDK's context of it."""
 
     def __init__(
@@ -65,7 +65,7 @@ class Answering:
         settings: Settings,
         clock: Clock,
         *,
-        may_try_again: bool,
+        may_redeliver: bool,
         accepted: Callable[[], None],
     ) -> None:
         self._store = store
@@ -74,51 +74,51 @@ class Answering:
         self._conversations = conversations
         self._settings = settings
         self._clock = clock
-        self._may_try_again = may_try_again
+        self._may_redeliver = may_redeliver
         self._accepted = accepted
 
     async def answer(self, incoming: Incoming, context: TurnContext, request_id: str) -> None:
         """Do what an activity asks for; other kinds of activities ask for nothing.
 
-        :raises TryAgain: if it could not be done now, and somebody keeps it.
+        :raises Redeliver: if it could not be done now, and somebody keeps it.
         """
         activity, sender = incoming.activity, Sender(context, self._clock)
         try:
             if activity.type == "message":
                 await self._answer_message(incoming, sender, request_id)
             elif activity.type == "conversationUpdate" and _was_added(activity):
-                await self._say_once(incoming, sender, words_for(activity.locale)["welcome"])
+                await self._say_once(incoming, sender, strings_for(activity.locale)["welcome"])
             elif activity.type == "invoke":
                 await self._answer_invoke(incoming, context)
         except ChatError as error:
             logger.warning("activity of request %s failed: %s", request_id, error.type, exc_info=error)
-            if self._may_try_again and isinstance(error, StoreUnavailable | Busy | TurnInterrupted):
-                raise TryAgain from error
-            await _tell(sender, problem_text(words_for(activity.locale), error.type, request_id))
+            if self._may_redeliver and isinstance(error, StoreUnavailable | Busy | TurnInterrupted):
+                raise Redeliver from error
+            await _say_failure(sender, problem_text(strings_for(activity.locale), error.type, request_id))
         except NotSent as error:
             logger.warning("request %s: nothing reaches the conversation (%s)", request_id, error.reason.name)
-            if self._may_try_again and error.reason is Reason.BUSY:
-                raise TryAgain from error
+            if self._may_redeliver and error.reason is Reason.BUSY:
+                raise Redeliver from error
 
     async def _answer_message(self, incoming: Incoming, sender: Sender, request_id: str) -> None:
-        activity, words = incoming.activity, words_for(incoming.activity.locale)
+        activity, strings = incoming.activity, strings_for(incoming.activity.locale)
         if not incoming.is_personal and incoming.channel == "msteams" and not is_mentioned(activity):
             return
         text = message_text(activity)
         command = text.lower()
         if command == "/new":
-            if await self._conversations.begin_anew(incoming):
-                await sender.insist(Activity(type="message", text=words["new"]))
+            if await self._conversations.reset(incoming):
+                await sender.send_with_retry(Activity(type="message", text=strings["new"]))
         elif chosen := await self._preference(command):
             preference, value = chosen
             await self._conversations.choose(incoming.owner, preference.parameter, value)
-            await self._say_once(incoming, sender, text_in(preference.values[value], language_of(words)) or value)
+            await self._say_once(incoming, sender, text_in(preference.values[value], language_of(strings)) or value)
         elif command == "/help":
-            await self._say_once(incoming, sender, await self._help(words))
+            await self._say_once(incoming, sender, await self._help(strings))
         elif not text:
-            await self._say_once(incoming, sender, words["empty"])
+            await self._say_once(incoming, sender, strings["empty"])
         elif len(text) > MAX_TEXT:
-            await self._say_once(incoming, sender, words["too_long"].format(limit=MAX_TEXT))
+            await self._say_once(incoming, sender, strings["too_long"].format(limit=MAX_TEXT))
         else:
             await self._turn(incoming, text, sender, request_id)
 
@@ -134,15 +134,15 @@ class Answering:
             ((each, value) for each in await self._preferences() if each.parameter == name and value in each.values), None
         )
 
-    async def _help(self, words: Words) -> str:
-        language = language_of(words)
+    async def _help(self, strings: Strings) -> str:
+        language = language_of(strings)
         lines = [text_in(preference.help, language) for preference in await self._preferences()]
-        return words["help"].format(preferences="".join(f"{line}\n\n" for line in lines if line))
+        return strings["help"].format(preferences="".join(f"{line}\n\n" for line in lines if line))
 
     async def _say_once(self, incoming: Incoming, sender: Sender, text: str) -> None:
         if not await self._conversations.is_done(incoming):
-            sent_id = await sender.insist(Activity(type="message", text=text))
-            await self._conversations.note_done(incoming, None, sent_id)
+            sent_id = await sender.send_with_retry(Activity(type="message", text=text))
+            await self._conversations.mark_done(incoming, None, sent_id)
 
     async def _turn(self, incoming: Incoming, text: str, sender: Sender, request_id: str) -> None:
         metadata: dict[str, Any] = {"channel": incoming.channel}
@@ -151,13 +151,13 @@ class Answering:
             text = f"{incoming.author}: {text}"
         if await self._conversations.is_done(incoming):
             return
-        sign = asyncio.create_task(typing(sender))
+        typing_task = asyncio.create_task(send_typing(sender))
         try:
             started = await self._start(incoming, text, metadata, sender, request_id)
             self._accepted()
         finally:
             # Before anything else is sent: an answer that is there must not be followed by a sign of typing.
-            await sign
+            await typing_task
         if started is None:
             return
         claim, log = started
@@ -169,17 +169,17 @@ class Answering:
                 logger.info("a turn that was to be stopped had ended already")
 
         look = self._look(incoming, request_id, await self._tools())
-        outcome = await Rendering(sender, self._clock, look, cancel).show(log)
+        outcome = await TurnRenderer(sender, self._clock, look, cancel).show(log)
         message_id = outcome.result.id if isinstance(outcome.result, Message) else None
-        if isinstance(outcome.result, Problem) and outcome.result.type == TurnInterrupted.type and self._may_try_again:
-            raise TryAgain
-        await self._conversations.note_done(incoming, message_id, outcome.activity_id)
+        if isinstance(outcome.result, Problem) and outcome.result.type == TurnInterrupted.type and self._may_redeliver:
+            raise Redeliver
+        await self._conversations.mark_done(incoming, message_id, outcome.activity_id)
 
     async def _start(
         self, incoming: Incoming, text: str, metadata: dict[str, Any], sender: Sender, request_id: str
-    ) -> tuple[Claim, EventLog] | None:
+    ) -> tuple[ActivityClaim, EventLog] | None:
         """Start the turn as soon as the conversation is free; ``None`` if the activity was answered before."""
-        until = self._clock.now() + PATIENCE_SECONDS
+        until = self._clock.now() + MAX_WAIT_SECONDS
         while True:
             claim = await self._conversations.claim(incoming)
             if claim.is_done:
@@ -190,7 +190,7 @@ class Answering:
             except TurnInProgress as error:
                 if self._clock.now() >= until:
                     raise
-                await typing(sender)
+                await send_typing(sender)
                 await self._clock.sleep(min(2.0, error.retry_after or 1.0))
                 continue
             except ThreadNotFound:
@@ -204,20 +204,20 @@ class Answering:
                     return None
             return claim, log
 
-    def _look(self, incoming: Incoming, request_id: str, tools: Mapping[str, ToolSpec]) -> Look:
+    def _look(self, incoming: Incoming, request_id: str, tools: Mapping[str, ToolSpec]) -> RenderOptions:
         teams = incoming.channel == "msteams"
         mode = Mode.ONCE
         if teams and not incoming.expects_replies:
             mode = Mode.STREAM if incoming.is_personal else Mode.UPDATE
-        return Look(
-            words=words_for(incoming.activity.locale),
+        return RenderOptions(
+            strings=strings_for(incoming.activity.locale),
             tools=tools,
             mode=mode,
             cards=self._settings.bot_cards,
             sensitivity=self._settings.bot_sensitivity_label,
             feedback=teams,
             request_id=request_id,
-            repeats_interrupted=self._may_try_again,
+            repeats_interrupted=self._may_redeliver,
         )
 
     async def _answer_invoke(self, incoming: Incoming, context: TurnContext) -> None:
@@ -229,7 +229,7 @@ class Answering:
         await context.send_activity(Activity(type="invokeResponse", value=response))
 
     async def _rate(self, incoming: Incoming, feedback: Feedback) -> bool:
-        answer = await self._conversations.answer_to_rate(incoming)
+        answer = await self._conversations.find_rated_answer(incoming)
         if answer is None or answer.message_id is None:
             return False
         try:
@@ -238,7 +238,7 @@ class Answering:
             )
         except (ThreadNotFound, MessageNotFound, NotAnAnswer):
             return False
-        await self._conversations.note_feedback(incoming.owner, feedback.timestamp)
+        await self._conversations.mark_feedback(incoming.owner, feedback.timestamp)
         return True
 
 
@@ -264,8 +264,8 @@ def _was_added(activity: Activity) -> bool:
     return any(member.id == recipient_id(activity) for member in activity.members_added or [])
 
 
-async def _tell(sender: Sender, text: str) -> None:
+async def _say_failure(sender: Sender, text: str) -> None:
     try:
-        await sender.insist(Activity(type="message", text=text))
+        await sender.send_with_retry(Activity(type="message", text=text))
     except NotSent:
         logger.warning("the user could not be told that an activity failed")

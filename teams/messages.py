@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-Words = Mapping[str, str]
+Strings = Mapping[str, str]
 
-ENGLISH: Words = {
+ENGLISH: Strings = {
     "welcome": "Hello! Ask me about the weather, let me calculate, or ask about orders, shipping and returns. /help says more.",
     "help": "Just write what you want to know. I look up the weather, calculate, and search the help articles.\n\n"
     "**/new** starts a new conversation; I then forget this one.\n\n{preferences}"
@@ -23,7 +23,7 @@ ENGLISH: Words = {
     "too_long": "That is too long for me: at most {limit} characters, please.",
     "empty": "I can only read text. What would you like to know?",
 }
-GERMAN: Words = {
+GERMAN: Strings = {
     "welcome": "Hallo! Frag mich nach dem Wetter, lass mich rechnen oder frag nach Bestellungen, Versand und Rückgaben. "
     "Mehr mit /help.",
     "help": "Schreib einfach, was du wissen möchtest. Ich schlage das Wetter nach, rechne und durchsuche die Hilfeartikel.\n\n"
@@ -41,7 +41,7 @@ GERMAN: Words = {
     "too_long": "Das ist zu lang für mich: bitte höchstens {limit} Zeichen.",
     "empty": "Ich kann nur Text lesen. Was möchtest du wissen?",
 }
-SPANISH: Words = {
+SPANISH: Strings = {
     "welcome": "¡Hola! Pregúntame por el tiempo, pídeme un cálculo o consulta sobre pedidos, envíos y devoluciones. "
     "Más con /help.",
     "help": "Escribe lo que quieras saber. Consulto el tiempo, calculo y busco en los artículos de ayuda.\n\n"
@@ -59,7 +59,7 @@ SPANISH: Words = {
     "too_long": "Es demasiado largo para mí: como máximo {limit} caracteres.",
     "empty": "Solo puedo leer texto. ¿Qué quieres saber?",
 }
-FRENCH: Words = {
+FRENCH: Strings = {
     "welcome": "Bonjour ! Demandez-moi la météo, un calcul, ou posez une question sur les commandes, livraisons et retours. "
     "/help en dit plus.",
     "help": "Écrivez simplement ce que vous voulez savoir. Je consulte la météo, je calcule et je cherche dans les articles "
@@ -77,7 +77,7 @@ FRENCH: Words = {
     "too_long": "C’est trop long pour moi : {limit} caractères au plus, s’il vous plaît.",
     "empty": "Je ne sais lire que du texte. Que voulez-vous savoir ?",
 }
-LANGUAGES: Mapping[str, Words] = {"en": ENGLISH, "de": GERMAN, "es": SPANISH, "fr": FRENCH}
+LANGUAGES: Mapping[str, Strings] = {"en": ENGLISH, "de": GERMAN, "es": SPANISH, "fr": FRENCH}
 # What a problem's type means to somebody who chats; any other type is a failure.
 PROBLEM_WORDS = {
     "rate_limited": "busy",
@@ -90,16 +90,16 @@ PROBLEM_WORDS = {
 }
 
 
-def words_for(locale: str | None) -> Words:
+def strings_for(locale: str | None) -> Strings:
     """Return the words for a locale such as ``de-AT``; English where the language is not known."""
     return LANGUAGES.get((locale or "").replace("_", "-").partition("-")[0].lower(), ENGLISH)
 
 
-def language_of(words: Words) -> str:
+def language_of(strings: Strings) -> str:
     """Return the language of these words."""
-    return next(language for language, each in LANGUAGES.items() if each is words)
+    return next(language for language, each in LANGUAGES.items() if each is strings)
 
 
-def problem_text(words: Words, type: str, request_id: str) -> str:
+def problem_text(strings: Strings, type: str, request_id: str) -> str:
     """Say kindly that a turn has failed; ``request_id`` leads the operator to the reason."""
-    return words[PROBLEM_WORDS.get(type, "failed")].format(request_id=request_id)
+    return strings[PROBLEM_WORDS.get(type, "failed")].format(request_id=request_id)

@@ -13,11 +13,11 @@ from microsoft_agents.activity import Attachment
 from errors import TurnInterrupted
 from events import MessageDelta, ToolCompleted, ToolStarted, TurnEvent, TurnFailed, TurnStarted
 from models import Citation, Message, Problem
-from teams.annotations import ornaments_of
+from teams.annotations import annotations_of
 from teams.cards import MAX_CARDS, Card, card_of
 from teams.clock import Clock
-from teams.messages import Words, language_of, problem_text
-from teams.sender import NotSent, Reason, Sender, typing
+from teams.messages import Strings, language_of, problem_text
+from teams.sender import NotSent, Reason, Sender, send_typing
 from teams.streamer import Mode, Streamer
 from tools.tool import ToolSpec, fill, text_in
 from turns.event_log import EventLog
@@ -27,13 +27,13 @@ TYPING_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class RenderOptions:
     """How answers look in a conversation.
 
     With ``repeats_interrupted`` an interrupted turn will be begun again, and nothing is said about it.
     """
 
-    words: Words
+    strings: Strings
     tools: Mapping[str, ToolSpec]
     mode: Mode
     cards: Literal["with_answer", "before_answer"]
@@ -51,10 +51,10 @@ class Outcome:
     activity_id: str
 
 
-class Rendering:
+class TurnRenderer:
     """Shows one turn; ``cancel`` is called when the user presses Stop."""
 
-    def __init__(self, sender: Sender, clock: Clock, look: Look, cancel: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, sender: Sender, clock: Clock, look: RenderOptions, cancel: Callable[[], Awaitable[None]]) -> None:
         self._sender = sender
         self._clock = clock
         self._look = look
@@ -86,7 +86,7 @@ class Rendering:
             return Outcome(result, await self._close(result))
         except NotSent as error:
             outcome = Outcome(await log.wait(), "")
-            if error.reason is not Reason.GONE:
+            if error.reason is not Reason.UNREACHABLE:
                 raise
             return outcome
         finally:
@@ -112,7 +112,7 @@ class Rendering:
             shows_nothing = not self._streamer.is_visible and not self._streamer.stopped
             if shows_nothing and now >= typing_at:
                 typing_at = now + TYPING_SECONDS
-                await typing(self._sender)
+                await send_typing(self._sender)
             waits = [seconds for seconds in (due_in, typing_at - now if shows_nothing else None) if seconds is not None]
             await self._clock.wait(arrived, max(0.0, min(waits, default=TYPING_SECONDS)))
 
@@ -141,7 +141,7 @@ class Rendering:
         # The card is a message of its own; the answer goes on in the next.
         if not self._streamer.text:
             self._streamer.write(card.title)
-        await self._streamer.close(self._ornaments([], [card.attachment], feedback=False))
+        await self._streamer.close(self._annotations([], [card.attachment], feedback=False))
 
     async def _close(self, result: Message | Problem) -> str:
         if isinstance(result, Problem):
@@ -149,13 +149,13 @@ class Rendering:
                 return ""
             if self._streamer.text:
                 self._streamer.write("\n\n")
-            self._streamer.write(problem_text(self._look.words, result.type, self._look.request_id))
+            self._streamer.write(problem_text(self._look.strings, result.type, self._look.request_id))
             return await self._streamer.close()
         if result.content.startswith(self._told):
             self._streamer.write(result.content[len(self._told) :])
         if not self._streamer.text and not self._cards and self._look.cards == "with_answer":
-            self._streamer.write(self._look.words["stopped"])
-        return await self._streamer.close(self._ornaments(result.citations, self._replayed_cards(result), feedback=True))
+            self._streamer.write(self._look.strings["stopped"])
+        return await self._streamer.close(self._annotations(result.citations, self._replayed_cards(result), feedback=True))
 
     def _replayed_cards(self, message: Message) -> list[Attachment]:
         """Return the cards; those of a turn that ended before are made of the message."""
@@ -165,16 +165,16 @@ class Rendering:
         cards = [self._card(call.tool, call.arguments, call.result) for call in calls]
         return [card.attachment for card in cards if card][:MAX_CARDS]
 
-    def _ornaments(self, citations: list[Citation], cards: list[Attachment], *, feedback: bool) -> Any:
+    def _annotations(self, citations: list[Citation], cards: list[Attachment], *, feedback: bool) -> Any:
         wanted = feedback and self._look.feedback
-        return ornaments_of(citations, cards, sensitivity=self._look.sensitivity, feedback=wanted)
+        return annotations_of(citations, cards, sensitivity=self._look.sensitivity, feedback=wanted)
 
     def _informative(self, tool: str, arguments: dict[str, Any]) -> str:
         spec = self._look.tools.get(tool)
         shown = {name: " ".join(str(value).split())[:100] for name, value in arguments.items()}
-        template = text_in(spec.view.progress, language_of(self._look.words)) if spec else None
-        return fill(template or "", shown) or self._look.words["working"]
+        template = text_in(spec.view.progress, language_of(self._look.strings)) if spec else None
+        return fill(template or "", shown) or self._look.strings["working"]
 
     def _card(self, tool: str, arguments: dict[str, Any], result: Any) -> Card | None:
         spec = self._look.tools.get(tool)
-        return card_of(spec.view if spec else None, arguments, result, language_of(self._look.words))
+        return card_of(spec.view if spec else None, arguments, result, language_of(self._look.strings))

@@ -24,13 +24,13 @@ logger = logging.getLogger(__name__)
 
 
 class Reason(Enum):
-    """Why an activity was not taken."""
+    """Why activity rejected."""
 
     BUSY = auto()  # too many, or a failure on the way: worth another attempt
     STOPPED = auto()  # the user has pressed Stop
     TIMED_OUT = auto()  # the stream has lasted too long
     NOT_ALLOWED = auto()  # no stream here, or not any more
-    GONE = auto()  # nothing reaches this conversation: the bot was removed or blocked
+    UNREACHABLE = auto()  # nothing reaches this conversation: the bot was removed or blocked
     REFUSED = auto()  # this activity, for what it is
 
 
@@ -72,7 +72,7 @@ class Sender:
         except BROKEN as error:
             raise self._not_sent(error) from error
 
-    async def insist(self, activity: Activity, *, update: bool = False) -> str:
+    async def send_with_retry(self, activity: Activity, *, update: bool = False) -> str:
         """Send or update an activity, and again for as long as that may help.
 
         A connection that broke may have delivered it: then it is there twice rather than not at all.
@@ -92,8 +92,8 @@ class Sender:
         raise AssertionError("unreachable")
 
     def _not_sent(self, error: BaseException) -> NotSent:
-        found = explain(error)
-        logger.warning("an activity was not taken: %s (%s)", found.reason.name, getattr(error, "status", type(error).__name__))
+        found = classify_error(error)
+        logger.warning("activity rejected: %s (%s)", found.reason.name, getattr(error, "status", type(error).__name__))
         return found
 
 
@@ -102,7 +102,7 @@ def pause(attempt: int, retry_after: float | None) -> float:
     return min(MAX_WAIT_SECONDS, retry_after if retry_after is not None else 2.0**attempt)
 
 
-def explain(error: BaseException) -> NotSent:
+def classify_error(error: BaseException) -> NotSent:
     """Say what a failed request means.
 
     Teams has one status and one code for all that ends a stream; only its message says which it was:
@@ -113,12 +113,12 @@ def explain(error: BaseException) -> NotSent:
     if error.status in (408, 412, 429) or error.status >= 500:
         return NotSent(Reason.BUSY, _retry_after(error))
     if error.status == 404:
-        return NotSent(Reason.GONE)
+        return NotSent(Reason.UNREACHABLE)
     if error.status != 403:
         return NotSent(Reason.REFUSED)
     code, message = _code_and_message(error.message)
     if code != "ContentStreamNotAllowed":
-        return NotSent(Reason.GONE)
+        return NotSent(Reason.UNREACHABLE)
     if "by user" in message:
         return NotSent(Reason.STOPPED)
     return NotSent(Reason.TIMED_OUT if "exceeded" in message else Reason.NOT_ALLOWED)
@@ -145,7 +145,7 @@ def _retry_after(error: aiohttp.ClientResponseError) -> float | None:
         return None
 
 
-async def typing(sender: Sender) -> None:
+async def send_typing(sender: Sender) -> None:
     """Show that the bot is at work, where somebody looks on; a sign that is lost is no loss."""
     if sender.is_buffered:
         return
@@ -153,4 +153,4 @@ async def typing(sender: Sender) -> None:
         async with asyncio.timeout(5):
             await sender.send(Activity(type="typing"))
     except (NotSent, TimeoutError):
-        logger.debug("a typing activity was not taken")
+        logger.debug("typing activity rejected")

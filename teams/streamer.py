@@ -35,7 +35,7 @@ class Mode(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Ornaments:
+class MessageAnnotations:
     """What the last message of an answer carries beside its text."""
 
     entities: list[Entity] = field(default_factory=list)
@@ -117,20 +117,20 @@ class Streamer:
         except NotSent as error:
             self._take(error)
 
-    async def close(self, ornaments: Ornaments | None = None) -> str:
+    async def close(self, annotations: MessageAnnotations | None = None) -> str:
         """Finish the message, whatever it takes, and return its id; does nothing if none was begun, or the user stopped it.
 
         :raises NotSent: if nothing reaches the conversation any more, or it is refused in every form.
         """
-        ornaments = ornaments or Ornaments()
-        if self.stopped or not (self._text or self.is_visible or ornaments.cards):
+        annotations = annotations or MessageAnnotations()
+        if self.stopped or not (self._text or self.is_visible or annotations.cards):
             return ""
         while len(self._text) > MAX_TEXT:
             rest = self._split()
-            await self._finish(Ornaments())
+            await self._finish(MessageAnnotations())
             self._begin()
             self._text = rest
-        id = await self._finish(ornaments)
+        id = await self._finish(annotations)
         self._begin()
         return id
 
@@ -169,7 +169,7 @@ class Streamer:
     async def _end_stream(self) -> None:
         """End the stream in time; from then on the message is updated."""
         text = self._wanted or NOTHING_YET
-        await self._sender.send(self._final(text, Ornaments(), streamed=True))
+        await self._sender.send(self._final(text, MessageAnnotations(), streamed=True))
         self._message_id, self._stream_id = self._stream_id, ""
         self._mode = Mode.UPDATE
         self._shown = text
@@ -182,7 +182,7 @@ class Streamer:
             self._failures += 1
         elif error.reason is Reason.STOPPED:
             self.stopped = True
-        elif error.reason is Reason.GONE:
+        elif error.reason is Reason.UNREACHABLE:
             raise error
         else:
             # What was streamed may stay as it is: the answer comes as a message.
@@ -191,42 +191,42 @@ class Streamer:
                 self._usual_mode = self._mode
             self._stream_id = self._message_id = self._shown = ""
 
-    async def _finish(self, ornaments: Ornaments) -> str:
+    async def _finish(self, annotations: MessageAnnotations) -> str:
         await self._clock.sleep(max(0.0, self._next_at - self._clock.now()))
         self._next_at = self._clock.now() + PACE_SECONDS
         text = self._text or (NOTHING_YET if self.is_visible else "")
         try:
             if self._stream_id:
-                return await self._sender.insist(self._final(text, ornaments, streamed=True)) or self._stream_id
+                return await self._sender.send_with_retry(self._final(text, annotations, streamed=True)) or self._stream_id
             if self._message_id:
-                return await self._finish_by_update(text, ornaments)
+                return await self._finish_by_update(text, annotations)
         except NotSent as error:
             if error.reason is Reason.STOPPED:
                 self.stopped = True
                 return ""
-            if error.reason is Reason.GONE:
+            if error.reason is Reason.UNREACHABLE:
                 raise
             logger.warning("an answer could not be finished in place (%s) and is sent anew", error.reason.name)
         try:
-            return await self._sender.insist(self._final(text, ornaments))
+            return await self._sender.send_with_retry(self._final(text, annotations))
         except NotSent as error:
-            if error.reason in (Reason.GONE, Reason.BUSY):
+            if error.reason in (Reason.UNREACHABLE, Reason.BUSY):
                 raise
         # Better without its cards and marks than not at all.
-        return await self._sender.insist(self._final(text or NOTHING_YET, Ornaments()))
+        return await self._sender.send_with_retry(self._final(text or NOTHING_YET, MessageAnnotations()))
 
-    async def _finish_by_update(self, text: str, ornaments: Ornaments) -> str:
-        message = self._final(text, Ornaments(ornaments.entities, ornaments.channel_data))
+    async def _finish_by_update(self, text: str, annotations: MessageAnnotations) -> str:
+        message = self._final(text, MessageAnnotations(annotations.entities, annotations.channel_data))
         message.id = self._message_id
-        id = await self._sender.insist(message, update=True)
-        if ornaments.cards:
+        id = await self._sender.send_with_retry(message, update=True)
+        if annotations.cards:
             # Teams refuses an update that has a text and a card.
             await self._clock.sleep(PACE_SECONDS)
-            await self._sender.insist(Activity(type="message", attachments=ornaments.cards))
+            await self._sender.send_with_retry(Activity(type="message", attachments=annotations.cards))
         return id
 
-    def _final(self, text: str, ornaments: Ornaments, *, streamed: bool = False) -> Activity:
-        entities = list(ornaments.entities)
+    def _final(self, text: str, annotations: MessageAnnotations, *, streamed: bool = False) -> Activity:
+        entities = list(annotations.entities)
         if streamed:
             entities.insert(0, StreamInfo(type="streaminfo", stream_type="final", stream_id=self._stream_id))
         message = Activity(type="message")
@@ -234,8 +234,8 @@ class Streamer:
             message.text = text
         if entities:
             message.entities = entities
-        if ornaments.channel_data:
-            message.channel_data = ornaments.channel_data
-        if ornaments.cards:
-            message.attachments = ornaments.cards
+        if annotations.channel_data:
+            message.channel_data = annotations.channel_data
+        if annotations.cards:
+            message.attachments = annotations.cards
         return message

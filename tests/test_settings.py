@@ -99,7 +99,7 @@ def test_a_reference_that_the_platform_could_not_resolve_is_named(monkeypatch: p
 def test_tenants_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load(monkeypatch, {"ENTRA_TENANT_IDS": f"{TENANT}, {TENANT.upper()}", "ENTRA_AUDIENCE": "api://chat"})
     assert settings.entra_tenant_ids == (TENANT, TENANT)
-    assert settings.has_identity
+    assert settings.auth_configured
 
 
 def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,7 +52,7 @@ def observed_turn(owner: Owner, thread_id: str, turn_id: str, *, stream: bool) -
     """Record the body as a turn: one span, and metrics if it begins; one that is refused has a span with the reason."""
     ids = {"chat.thread.id": thread_id, "chat.turn.id": turn_id, "chat.owner.hash": owner.hash}
     log_context.bind(thread_id=thread_id, turn_id=turn_id, owner_hash=owner.hash)
-    with spans.recorded("chat.turn", ids) as span:
+    with spans.span_of("chat.turn", ids) as span:
         observed = ObservedTurn(span, stream=stream)
         try:
             yield observed

@@ -1,6 +1,6 @@
 /** The message box: grows with its text, sends on Enter, and keeps what is not sent yet, for each thread. */
 
-import { keep, recall } from "./storage.js";
+import { load, save } from "./storage.js";
 
 const MAX_LENGTH = 32_000;
 
@@ -51,7 +51,7 @@ export class Composer {
   /** Change to another thread's draft. */
   setThread(threadId) {
     this.#draftKey = `draft:${threadId ?? ""}`;
-    this.text = recall(this.#draftKey, "sessionStorage") ?? "";
+    this.text = load(this.#draftKey, "sessionStorage") ?? "";
   }
 
   /** Put the cursor into the box; not on a touch screen, where the keyboard would cover the page. */
@@ -74,7 +74,7 @@ export class Composer {
 
   #changed() {
     this.sendButton.disabled = !this.input.value.trim();
-    keep(this.#draftKey, this.input.value, "sessionStorage");
+    save(this.#draftKey, this.input.value, "sessionStorage");
     this.#fit();
   }
 

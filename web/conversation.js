@@ -5,7 +5,7 @@ import { announce } from "./dom.js";
 import { AnswerView, UserView } from "./messages.js";
 import { errorNotice, skeleton } from "./placeholders.js";
 import { followTurn, sendMessage } from "./turns.js";
-import { problemText, titleFrom } from "./words.js";
+import { problemText, titleFrom } from "./format.js";
 
 const PAGE_SIZE = 40;
 
@@ -90,7 +90,7 @@ export class Conversation extends EventTarget {
     this.empty.hidden = true;
     this.#views.push(view);
     this.list.append(view.element);
-    this.#settle();
+    this.#updateStatuses();
     await this.#send(view);
   }
 
@@ -126,7 +126,7 @@ export class Conversation extends EventTarget {
       const thread = await createThread({ title: titleFrom(view.content) });
       if (opened !== this.#opened) return;
       this.threadId = thread.id;
-      this.#tell("thread", thread);
+      this.#emit("thread", thread);
     }
     yield* sendMessage(this.threadId, view, options);
   }
@@ -139,11 +139,11 @@ export class Conversation extends EventTarget {
     user.setStatus("running", null, true);
     user.element.after(turn.answer.element);
     this.scroll.toEnd();
-    this.#tell("busy");
+    this.#emit("busy");
     announce("The assistant is answering");
     const onConnection = (connected) => {
       turn.connected = connected;
-      this.#tell("connection", connected);
+      this.#emit("connection", connected);
     };
     let refusal = null;
     try {
@@ -160,9 +160,9 @@ export class Conversation extends EventTarget {
     if (controller.signal.aborted) return;
     this.#turn = null;
     if (!turn.answer.id) turn.answer.element.remove();
-    this.#tell("connection", true);
-    this.#tell("busy");
-    this.#tell("turn", turn.threadId ?? this.threadId);
+    this.#emit("connection", true);
+    this.#emit("busy");
+    this.#emit("turn", turn.threadId ?? this.threadId);
     if (refusal?.type === "turn_in_progress" && user.id === null) this.#takeBack(user);
     await this.catchUp();
   }
@@ -171,7 +171,7 @@ export class Conversation extends EventTarget {
     const { answer } = turn;
     if (turn.id === null) {
       turn.id = turn.user.turnId = event.turn_id;
-      this.#tell("turn", this.threadId);
+      this.#emit("turn", this.threadId);
       if (turn.stopping) this.stop();
     }
     if (event.type === "message.delta") answer.append(event.text);
@@ -205,15 +205,15 @@ export class Conversation extends EventTarget {
     this.#turn = null;
     turn.answer.element.remove();
     this.#fail(turn, { type: "network" });
-    this.#tell("connection", true);
-    this.#tell("busy");
+    this.#emit("connection", true);
+    this.#emit("busy");
   }
 
   /** Take back a message that was not accepted, because the thread is answering another one. */
   #takeBack(view) {
     view.element.remove();
     this.#views = this.#views.filter((other) => other !== view);
-    this.#tell("refused", view.content);
+    this.#emit("refused", view.content);
   }
 
   /** Stop watching the turn; it goes on, on the server. */
@@ -222,8 +222,8 @@ export class Conversation extends EventTarget {
     this.#turn?.controller.abort();
     if (this.#turn) {
       this.#turn = null;
-      this.#tell("connection", true);
-      this.#tell("busy");
+      this.#emit("connection", true);
+      this.#emit("busy");
     }
   }
 
@@ -246,7 +246,7 @@ export class Conversation extends EventTarget {
     if (elements.length !== this.list.children.length || elements.some((it, at) => it !== this.list.children[at])) {
       this.list.replaceChildren(...elements);
     }
-    this.#settle(messages);
+    this.#updateStatuses(messages);
   }
 
   #find(views, message) {
@@ -267,7 +267,7 @@ export class Conversation extends EventTarget {
   }
 
   /** Show every message's outcome: only the last one can be tried again. */
-  #settle() {
+  #updateStatuses() {
     const last = this.#views.at(-1);
     for (const view of this.#views) {
       if (view.role !== "user") continue;
@@ -290,7 +290,7 @@ export class Conversation extends EventTarget {
     this.scroll.keepPosition(() => {
       this.list.prepend(...views.map((view) => view.element));
       this.#views.unshift(...views);
-      this.#settle();
+      this.#updateStatuses();
       this.#setCursor(cursor);
     });
   }
@@ -304,7 +304,7 @@ export class Conversation extends EventTarget {
     this.notice.replaceChildren(errorNotice(problem, () => this.open(this.threadId)));
   }
 
-  #tell(type, detail) {
+  #emit(type, detail) {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
 }

@@ -5,7 +5,7 @@
  * this page's policy forbids. When that ends (after a day), the user signs in again, mostly without a password.
  */
 
-import { keep, recall } from "./storage.js";
+import { load, save } from "./storage.js";
 
 const STORED = "chat.entra";
 let opening = null;
@@ -13,7 +13,7 @@ let failure = "";
 
 /** Whether somebody has begun to sign in in this tab. */
 export function isInUse() {
-  return recall(STORED, "sessionStorage") !== null;
+  return load(STORED, "sessionStorage") !== null;
 }
 
 /** Return how to sign in, or `null` where the API has no sign-in for its users. */
@@ -35,7 +35,7 @@ export function takeFailure() {
 
 /** Leave the page for the authority's; `another` lets the user choose an account. Never resolves if all is well. */
 export async function begin(offered, { another = false } = {}) {
-  keep(STORED, JSON.stringify(offered), "sessionStorage");
+  save(STORED, JSON.stringify(offered), "sessionStorage");
   const client = await open();
   await client.loginRedirect({ scopes: [offered.scope], ...(another ? { prompt: "select_account" } : {}) });
   return new Promise(() => {});
@@ -65,13 +65,13 @@ export async function accessToken({ renew = false } = {}) {
 export async function end() {
   const client = await open();
   const account = client.getActiveAccount();
-  keep(STORED, null, "sessionStorage");
+  save(STORED, null, "sessionStorage");
   await client.logoutRedirect({ account, postLogoutRedirectUri: pageAddress() });
   return new Promise(() => {});
 }
 
 function stored() {
-  return JSON.parse(recall(STORED, "sessionStorage"));
+  return JSON.parse(load(STORED, "sessionStorage"));
 }
 
 function pageAddress() {
@@ -83,12 +83,12 @@ function describe(error) {
 }
 
 function open() {
-  opening ??= load();
+  opening ??= openMsal();
   return opening;
 }
 
 /** Load MSAL, and finish what the authority has sent the browser back with. */
-async function load() {
+async function openMsal() {
   await import("./vendor/msal-browser.min.js");
   const { authority, client_id: clientId } = stored();
   const client = new globalThis.msal.PublicClientApplication({

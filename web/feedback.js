@@ -2,9 +2,9 @@
 
 import { deleteFeedback, putFeedback } from "./api.js";
 import { announce, h, iconButton } from "./dom.js";
-import { tellTabs } from "./tabs.js";
+import { broadcast } from "./tabs.js";
 import { showToast } from "./toasts.js";
-import { problemText } from "./words.js";
+import { problemText } from "./format.js";
 
 /** The rating of one answer: `buttons` for its footer, `form` for below it. */
 export class FeedbackView {
@@ -91,7 +91,7 @@ export class FeedbackView {
       if (rating === null) await deleteFeedback(threadId, id);
       else await putFeedback(threadId, id, comment ? { rating, comment } : { rating });
       announce(rating === null ? "Rating taken back" : "Rating saved");
-      tellTabs(threadId);
+      broadcast(threadId);
       return true;
     } catch ({ problem }) {
       this.#press(before);

@@ -5,7 +5,7 @@ import { FeedbackView } from "./feedback.js";
 import { MarkdownView } from "./markdown.js";
 import { SourcesView } from "./sources.js";
 import { ToolCallView } from "./toolcalls.js";
-import { clock, problemText } from "./words.js";
+import { clock, problemText } from "./format.js";
 
 /** The user's message, with what went wrong below it. */
 export class UserView {

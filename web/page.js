@@ -5,10 +5,10 @@ import { Composer } from "./composer.js";
 import { Conversation } from "./conversation.js";
 import { AutoScroll } from "./scroll.js";
 import { Sidebar, setUpTheme } from "./sidebar.js";
-import { tellTabs, watchTabs } from "./tabs.js";
+import { broadcast, onRemoteChange } from "./tabs.js";
 import { ThreadList } from "./threads.js";
 import { showToast } from "./toasts.js";
-import { modelLine, threadTitle } from "./words.js";
+import { modelLine, threadTitle } from "./format.js";
 
 const $ = (id) => document.getElementById(id);
 const scroll = new AutoScroll($("scroller"), $("column"), $("jump"));
@@ -81,7 +81,7 @@ conversation.addEventListener("thread", ({ detail }) => {
 });
 conversation.addEventListener("busy", () => composer.setBusy(conversation.busy));
 conversation.addEventListener("turn", ({ detail }) => {
-  tellTabs(detail);
+  broadcast(detail);
   threads.refresh();
 });
 conversation.addEventListener("refused", ({ detail }) => {
@@ -93,7 +93,7 @@ conversation.addEventListener("connection", ({ detail: connected }) => {
 });
 threads.addEventListener("change", showThread);
 threads.addEventListener("left", ({ detail }) => detail === conversation.threadId && startNew());
-watchTabs((threadId, maybe) => {
+onRemoteChange((threadId, maybe) => {
   threads.refresh();
   if (maybe || threadId === conversation.threadId) conversation.catchUp();
 });

@@ -1,7 +1,7 @@
 /** What stands in for a conversation that is not there yet, or cannot be shown. */
 
 import { h, icon } from "./dom.js";
-import { problemText } from "./words.js";
+import { problemText } from "./format.js";
 
 /** Return the outline of a conversation that is being loaded. */
 export function skeleton() {

@@ -1,6 +1,6 @@
 /** The sidebar: beside the conversation where there is room, else a drawer over it. */
 
-import { keep } from "./storage.js";
+import { save } from "./storage.js";
 
 const phone = matchMedia("(max-width: 800px)");
 
@@ -27,7 +27,7 @@ export class Sidebar {
       this.openButton.setAttribute("aria-expanded", "true");
     } else {
       delete this.root.dataset.sidebar;
-      keep("sidebar", null);
+      save("sidebar", null);
     }
     document.getElementById("close-sidebar").focus();
   }
@@ -36,7 +36,7 @@ export class Sidebar {
     if (phone.matches) this.#leaveDrawer();
     else {
       this.root.dataset.sidebar = "closed";
-      keep("sidebar", "closed");
+      save("sidebar", "closed");
     }
     this.openButton.focus();
   }
@@ -64,7 +64,7 @@ export function setUpTheme(button) {
     const next = themes[(themes.indexOf(root.dataset.theme ?? "system") + 1) % themes.length];
     if (next === "system") delete root.dataset.theme;
     else root.dataset.theme = next;
-    keep("theme", next === "system" ? null : next);
+    save("theme", next === "system" ? null : next);
     show();
   });
   show();

@@ -1,7 +1,7 @@
 /** Who the page calls the API as: an API key or a token that the user typed in, or a user of Entra ID. */
 
 import * as entra from "./entra.js";
-import { keep, recall } from "./storage.js";
+import { load, save } from "./storage.js";
 
 const STORED = "chat.credentials";
 const REFUSED = "That was not accepted. Check it and try again.";
@@ -54,7 +54,7 @@ function bearer(token) {
 
 function typedIn() {
   try {
-    return JSON.parse(recall(STORED, "sessionStorage"));
+    return JSON.parse(load(STORED, "sessionStorage"));
   } catch {
     return null;
   }
@@ -73,7 +73,7 @@ async function ask(wereRefused) {
       (event) => {
         event.preventDefault();
         const secret = form.elements.secret.value.trim().replace(/^Bearer /i, "");
-        keep(STORED, JSON.stringify({ secret, user: form.elements.user.value.trim() }), "sessionStorage");
+        save(STORED, JSON.stringify({ secret, user: form.elements.user.value.trim() }), "sessionStorage");
         form.reset();
         dialog.close();
         showSignOut();
@@ -102,7 +102,7 @@ function showSignOut() {
 dialog.addEventListener("cancel", (event) => event.preventDefault());
 signOutButton.addEventListener("click", () => {
   if (typedIn() === null) return entra.end();
-  keep(STORED, null, "sessionStorage");
+  save(STORED, null, "sessionStorage");
   location.replace(location.pathname);
 });
 showSignOut();

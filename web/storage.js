@@ -1,7 +1,7 @@
 /** What the browser keeps for this page. One that keeps nothing, as some are set up to, is no reason to fail. */
 
 /** Return what is kept under a name, or `null`. */
-export function recall(name, area = "localStorage") {
+export function load(name, area = "localStorage") {
   try {
     return globalThis[area].getItem(name);
   } catch {
@@ -10,7 +10,7 @@ export function recall(name, area = "localStorage") {
 }
 
 /** Keep a text under a name; `null` and the empty text remove it. */
-export function keep(name, value, area = "localStorage") {
+export function save(name, value, area = "localStorage") {
   try {
     if (value) globalThis[area].setItem(name, value);
     else globalThis[area].removeItem(name);

@@ -3,12 +3,12 @@
 const channel = "BroadcastChannel" in globalThis ? new BroadcastChannel("agent-chat") : null;
 
 /** Tell the other tabs that a thread, or the list of threads, has changed. */
-export function tellTabs(threadId = null) {
+export function broadcast(threadId = null) {
   channel?.postMessage({ threadId });
 }
 
 /** Call `onChange` with a thread's id (or `null`) when another tab has changed it, or this one may have missed something. */
-export function watchTabs(onChange) {
+export function onRemoteChange(onChange) {
   channel?.addEventListener("message", (event) => onChange(event.data?.threadId ?? null));
   const catchUp = () => document.visibilityState === "visible" && onChange(null, true);
   document.addEventListener("visibilitychange", catchUp);

@@ -4,9 +4,9 @@ import { deleteThread, listThreads, updateThread } from "./api.js";
 import { h, icon, iconButton } from "./dom.js";
 import { toggleMenu } from "./menu.js";
 import { editInPlace } from "./rename.js";
-import { tellTabs } from "./tabs.js";
+import { broadcast } from "./tabs.js";
 import { showToast } from "./toasts.js";
-import { dayGroup, problemText, threadTitle } from "./words.js";
+import { dayGroup, problemText, threadTitle } from "./format.js";
 
 const PAGE_SIZE = 30;
 const MAX_PAGE_SIZE = 100;
@@ -130,14 +130,14 @@ export class ThreadList extends EventTarget {
       if (error.problem?.type !== "thread_not_found") showToast(`It could not be deleted. ${problemText(error.problem)}`);
     }
     this.#deletions.delete(thread.id);
-    tellTabs(thread.id);
+    broadcast(thread.id);
     await this.refresh();
   }
 
   async #update(thread, change) {
     try {
       Object.assign(thread, await updateThread(thread.id, change));
-      tellTabs(thread.id);
+      broadcast(thread.id);
       return true;
     } catch (error) {
       showToast(`That did not work. ${problemText(error.problem)}`);

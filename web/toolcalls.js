@@ -2,7 +2,7 @@
 
 import { copyButton, h, icon, link } from "./dom.js";
 import { fill, loadTools, toolView } from "./tools.js";
-import { duration } from "./words.js";
+import { duration } from "./format.js";
 
 const GLANCES = { figure: figureGlance, equation: equationGlance, sources: searchGlance };
 const English = (texts) => texts?.en ?? "";

@@ -41,27 +41,27 @@ class TextStream(AsyncStream[ChatCompletionChunk]):
 
     async def __stream__(self) -> AsyncIterator[ChatCompletionChunk]:
         """Yield the chunks that hold more than text; each brings the text that has come since the last one."""
-        told: list[str] = []
+        emitted: list[str] = []
         last: Any = None
         async for item in super().__stream__():
             chunk: Any = item
             if isinstance(chunk, PlainText):
-                self._tell(chunk)
-                told.append(chunk)
+                self._emit(chunk)
+                emitted.append(chunk)
                 continue
             if chunk.choices and chunk.choices[0].delta is not None:
                 delta = chunk.choices[0].delta
                 if delta.content:
-                    self._tell(delta.content)
-                if told:
-                    delta.content = "".join(told) + (delta.content or "")
-                    told.clear()
+                    self._emit(delta.content)
+                if emitted:
+                    delta.content = "".join(emitted) + (delta.content or "")
+                    emitted.clear()
             last = chunk
             yield chunk
-        if told:
-            yield _text_chunk("".join(told), last)
+        if emitted:
+            yield _text_chunk("".join(emitted), last)
 
-    def _tell(self, text: str) -> None:
+    def _emit(self, text: str) -> None:
         if self.on_text:
             self.on_text(text)
 

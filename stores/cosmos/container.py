@@ -37,12 +37,12 @@ BACKOFF_SECONDS = 0.05
 
 REQUEST_CHARGE = "x-ms-request-charge"
 RETRY_AFTER_MS = "x-ms-retry-after-ms"
-PASSING_STATUSES = {408, 410, 429, 449, 500, 502, 503, 504}
+TRANSIENT_STATUSES = {408, 410, 429, 449, 500, 502, 503, 504}
 SESSION_NOT_AVAILABLE = (404, 1002)
 CONTAINER_NOT_FOUND = (404, 1003)
 
 
-class Refused(Exception):
+class PreconditionFailed(Exception):
     """The write was not applied: 404 no such document, 409 it is there already, 412 its condition does not hold."""
 
     def __init__(self, status: int) -> None:
@@ -93,7 +93,7 @@ def read(id: str) -> Operation:
     return Operation("read", (id,), {})
 
 
-async def together(first: Awaitable[A], second: Coroutine[Any, Any, B]) -> tuple[A, B]:
+async def gather_pair(first: Awaitable[A], second: Coroutine[Any, Any, B]) -> tuple[A, B]:
     """Wait for both at the same time; if one fails, the other is stopped."""
     other = asyncio.create_task(second)
     try:
@@ -124,7 +124,7 @@ class CosmosContainer:
 
         try:
             return await self._send("read_item", partition, send, in_session=True)
-        except Refused:
+        except PreconditionFailed:
             return None
 
     async def query(self, partition: str, sql: str, **parameters: object) -> list[Document]:
@@ -171,7 +171,7 @@ class CosmosContainer:
 
         try:
             await self._send("create_item", partition, send)
-        except Refused as refused:
+        except PreconditionFailed as refused:
             if refused.status != 409:
                 raise
 
@@ -196,7 +196,7 @@ class CosmosContainer:
 
         try:
             await self._send("delete_item", partition, send)
-        except Refused as refused:
+        except PreconditionFailed as refused:
             if refused.status != 404:
                 raise
 
@@ -216,7 +216,7 @@ class CosmosContainer:
         return await self._send("execute_batch", partition, send, in_session=True)
 
     async def _send(self, name: str, partition: str, send: Send[R], *, in_session: bool = False) -> R:
-        with store_operation("azure.cosmosdb", name, self._proxy.id, refusal=Refused) as operation:
+        with store_operation("azure.cosmosdb", name, self._proxy.id, refusal=PreconditionFailed) as operation:
             return await self._repeat(operation, partition, send, in_session)
 
     async def _repeat(self, operation: StoreOperation, partition: str, send: Send[R], in_session: bool) -> R:
@@ -230,10 +230,10 @@ class CosmosContainer:
                     return await send(options)
             except (CosmosHttpResponseError, CosmosBatchOperationError) as error:
                 self._sessions.keep(partition, error.headers)
-                failure: Exception = self._passing(error)
+                failure: Exception = self._raise_if_permanent(error)
                 wait = max(_backoff(attempt), _retry_after(error))
             except ClientAuthenticationError as error:
-                logger.exception("Cosmos DB container %s: no token to be had from Entra ID", self._proxy.id)
+                logger.exception("Cosmos DB container %s: could not get a token from Entra ID", self._proxy.id)
                 raise StoreMisconfigured from error
             except (AzureError, TimeoutError, OSError) as error:
                 failure, wait = error, _backoff(attempt)
@@ -245,16 +245,16 @@ class CosmosContainer:
         self._forget_unservable(partition, failure)
         raise StoreUnavailable(retry_after=max(1.0, wait)) from failure
 
-    def _passing(self, error: CosmosHttpResponseError | CosmosBatchOperationError) -> Exception:
+    def _raise_if_permanent(self, error: CosmosHttpResponseError | CosmosBatchOperationError) -> Exception:
         """Return the error if it may pass; raise what it means if not."""
         code = (error.status_code, error.sub_status or 0)
-        if error.status_code in PASSING_STATUSES or code == SESSION_NOT_AVAILABLE:
+        if error.status_code in TRANSIENT_STATUSES or code == SESSION_NOT_AVAILABLE:
             return error
         if error.status_code in (401, 403) or code == CONTAINER_NOT_FOUND:
             logger.error("Cosmos DB container %s: missing, or access denied (%d/%d)", self._proxy.id, *code, exc_info=error)
             raise StoreMisconfigured from error
         if error.status_code in (404, 409, 412):
-            raise Refused(error.status_code) from error
+            raise PreconditionFailed(error.status_code) from error
         raise error
 
     def _forget_unservable(self, partition: str, failure: Exception) -> None:

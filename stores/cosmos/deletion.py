@@ -9,10 +9,10 @@ from datetime import datetime, timedelta
 
 from errors import ThreadNotFound
 from models import Owner, utcnow
-from stores.cosmos.container import CosmosContainer, Operation, Refused, delete, delete_unchanged, patch
+from stores.cosmos.container import CosmosContainer, Operation, PreconditionFailed, delete, delete_unchanged, patch
 from stores.cosmos.documents import Document, ThreadDocument
 from stores.cosmos.patch import changes, condition, less_than, of_incarnation, thread_changes
-from stores.types import Owned
+from stores.types import OwnedRef
 
 CONTENTS_BATCH = 50
 CONTENTS = f"SELECT TOP {CONTENTS_BATCH} c.id FROM c WHERE c.type IN ('message', 'turn', 'key', 'events')"  # noqa: S608 - our own number
@@ -57,7 +57,7 @@ class CosmosDeletion:
             await self._delete_contents(marked)
         try:
             await self._threads.batch(owner.hash, [delete_unchanged(row["id"], row["_etag"]), count])
-        except Refused:
+        except PreconditionFailed:
             logger.info("the list entry of thread %s has changed, or another process erases it too", row["id"])
         if marked:
             await self._delete_document(marked)
@@ -69,20 +69,20 @@ class CosmosDeletion:
         await self._delete_row(marked)
         await self._delete_document(marked)
 
-    async def idle(self, since: datetime, limit: int) -> list[Owned]:
+    async def idle(self, since: datetime, limit: int) -> list[OwnedRef]:
         """Do what :meth:`ThreadStore.idle_threads` promises."""
         moments = {STOPPED: utcnow() - STOPPED_AFTER, IDLE: since}
-        found: dict[str, Owned] = {}
+        found: dict[str, OwnedRef] = {}
         for sql, moment in moments.items():
             rows = await self._messages.query_everywhere(sql, limit=limit, moment=int(moment.timestamp()))
-            found.update({row["id"]: Owned(Owner(row["tenant"], row["user"]), row["id"]) for row in rows})
+            found.update({row["id"]: OwnedRef(Owner(row["tenant"], row["user"]), row["id"]) for row in rows})
         return list(found.values())[:limit]
 
     async def _mark(self, owner: Owner, thread_id: str) -> ThreadDocument:
         marked = thread_changes(deleting=True, lease=None)
         try:
             found = await self._messages.patch(thread_id, thread_id, marked, condition(owner_hash=owner.hash))
-        except Refused as refused:
+        except PreconditionFailed as refused:
             raise ThreadNotFound(thread_id) from refused
         return ThreadDocument.model_validate(found)
 
@@ -96,7 +96,7 @@ class CosmosDeletion:
         marked = thread_changes(deleting=True, lease=None)
         try:
             return ThreadDocument.model_validate(await self._messages.patch(thread_id, thread_id, marked, unchanged))
-        except Refused:
+        except PreconditionFailed:
             # Somebody was quicker, or it was us, and the answer was lost.
             document = await self._read(owner, thread_id)
             return document if document.deleting else None
@@ -111,13 +111,13 @@ class CosmosDeletion:
     async def _hide_row(self, marked: ThreadDocument) -> None:
         try:
             await self._threads.patch(marked.owner_hash, marked.id, changes(deleting=True), of_incarnation(marked))
-        except Refused:
+        except PreconditionFailed:
             logger.info("thread %s has no list entry any more", marked.id)
 
     async def _delete_row(self, marked: ThreadDocument) -> None:
         row = await self._threads.read(marked.owner_hash, marked.id)
         if row and row["created_at"] == marked.model_dump(mode="json")["created_at"]:
-            with suppress(Refused):
+            with suppress(PreconditionFailed):
                 await self._threads.batch(marked.owner_hash, [delete_unchanged(marked.id, row["_etag"])])
 
     async def _delete_contents(self, marked: ThreadDocument) -> None:
@@ -130,7 +130,7 @@ class CosmosDeletion:
         still = patch(marked.id, changes(deleting=True), of_incarnation(marked, deleting=True))
         try:
             await self._messages.batch(marked.id, [still, *map(delete, ids)])
-        except Refused:
+        except PreconditionFailed:
             # Somebody else deletes the same thread and was quicker, or events have expired: the next query shows what is left.
             logger.info("thread %s is being deleted by another call too", marked.id)
             return await self._is_marked(marked)
@@ -147,11 +147,11 @@ class CosmosDeletion:
                 return
             try:
                 await self._messages.batch(marked.id, [delete_unchanged(marked.id, found["_etag"])])
-            except Refused:
+            except PreconditionFailed:
                 logger.info("thread %s has changed while it is being deleted", marked.id)
         # Those that came while the thread was still there; later ones are refused.
         while rows := await self._messages.query(marked.id, EVENTS):
-            with suppress(Refused):
+            with suppress(PreconditionFailed):
                 await self._messages.batch(marked.id, [delete(row["id"]) for row in rows])
 
 

@@ -35,7 +35,7 @@ class ContainerDefinition:
 
     @property
     def indexing_policy(self) -> Document:
-        """The policy as Cosmos DB takes it: each further indexed path would make every write dearer."""
+        """The policy as Cosmos DB takes it: each further indexed path would make every write cost more."""
         return {
             "indexingMode": "consistent",
             "automatic": True,
@@ -132,13 +132,13 @@ class ThreadDocument(Record):
             metadata=self.lease.message.metadata,
         )
 
-    def as_shown(self, message: Message) -> Message:
+    def public_view(self, message: Message) -> Message:
         """Return a stored message as callers see it: running or interrupted if the lease is answering it again."""
         if self.lease is None or self.lease.seq != message.seq:
             return message
         return answering_again(message, self.lease)
 
-    def not_before(self) -> datetime:
+    def now_not_before(self) -> datetime:
         """Return the time now, or the later one that another process's clock has left."""
         return max(utcnow(), self.updated_at)
 
@@ -201,7 +201,7 @@ def new_thread_document(owner: Owner, thread: Thread) -> Document:
     return document.model_dump(mode="json")
 
 
-def the_owners(owner: Owner, thread_id: str, found: Document | None) -> ThreadDocument:
+def require_owned(owner: Owner, thread_id: str, found: Document | None) -> ThreadDocument:
     """Return the thread in its document, as it was read.
 
     :raises ThreadNotFound: if there is none, or it is another owner's, or about to be deleted.

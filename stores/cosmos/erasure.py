@@ -13,15 +13,15 @@ from typing import Any, Literal
 from errors import ErasureNotFound, StoreUnavailable
 from models import ERASURE_ID_PATTERN, Erasure, Owner, Record, new_id, utcnow
 from stores.contract import RECEIPT_DAYS
-from stores.cosmos.container import CosmosContainer, Operation, Refused, create, delete_unchanged, patch
+from stores.cosmos.container import CosmosContainer, Operation, PreconditionFailed, create, delete_unchanged, patch
 from stores.cosmos.deletion import CosmosDeletion
 from stores.cosmos.documents import Document, ThreadDocument, row_document
 from stores.cosmos.patch import changes, condition
 from stores.cosmos.user_states import USER_STATE_ID
-from stores.types import Owned
+from stores.types import OwnedRef
 
 RUNNING_ID = "erasure"
-ROUNDS = 8
+MAX_ATTEMPTS = 8
 MAX_ROWS = 100
 ROWS = "SELECT TOP @limit c.id, c._etag FROM c WHERE c.deleting IN (true, false)"
 # Whether they have a row or not; only thread documents have an owner.
@@ -70,13 +70,13 @@ class CosmosErasures:
             heartbeat=utcnow().timestamp(),
             requests=0,
         )
-        for _ in range(ROUNDS):
+        for _ in range(MAX_ATTEMPTS):
             await self._threads.create(owner.hash, new.model_dump(mode="json"))
             try:
                 # Whichever it is: one that was about to end must look once more.
                 asked = [{"op": "incr", "path": "/requests", "value": 1}]
                 found = await self._threads.patch(owner.hash, RUNNING_ID, asked)
-            except Refused:
+            except PreconditionFailed:
                 continue
             return RunningErasure.model_validate(found).erasure
         raise StoreUnavailable
@@ -117,23 +117,23 @@ class CosmosErasures:
         end = [delete_unchanged(RUNNING_ID, found["_etag"]), create(_receipt(RunningErasure.model_validate(found)))]
         try:
             await self._threads.batch(owner.hash, end)
-        except Refused:
+        except PreconditionFailed:
             return False
         return True
 
-    async def abandoned(self, silent_since: datetime) -> list[Owned]:
+    async def abandoned(self, stale_since: datetime) -> list[OwnedRef]:
         """Do what :meth:`ThreadStore.abandoned_erasures` promises."""
         rows = await self._threads.query_everywhere(RUNNING, limit=MAX_ROWS, id=RUNNING_ID)
         running = [RunningErasure.model_validate(row) for row in rows]
-        silent = [each for each in running if each.heartbeat < silent_since.timestamp()]
-        return [Owned(Owner(each.tenant, each.user), each.erasure_id) for each in silent]
+        silent = [each for each in running if each.heartbeat < stale_since.timestamp()]
+        return [OwnedRef(Owner(each.tenant, each.user), each.erasure_id) for each in silent]
 
     async def _heartbeat(self, owner: Owner, erasure_id: str) -> Document | None:
         """Say that somebody works on the erasure and return its document; ``None`` if it does not run any more."""
         now = changes(heartbeat=utcnow().timestamp())
         try:
             return await self._threads.patch(owner.hash, RUNNING_ID, now, condition(erasure_id=erasure_id))
-        except Refused:
+        except PreconditionFailed:
             return None
 
     async def _documents(self, owner: Owner, limit: int) -> list[ThreadDocument]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from errors import MessageNotFound, NotAnAnswer
 from models import Feedback, Message, Owner, message_seq
-from stores.cosmos.container import CosmosContainer, Refused
-from stores.cosmos.documents import the_owners
+from stores.cosmos.container import CosmosContainer, PreconditionFailed
+from stores.cosmos.documents import require_owned
 from stores.cosmos.patch import changes, condition
 
 
@@ -17,7 +17,7 @@ class CosmosFeedback:
 
     async def set(self, owner: Owner, thread_id: str, message_id: str, feedback: Feedback | None) -> Message:
         """Do what :meth:`ThreadStore.set_feedback` promises."""
-        thread = the_owners(owner, thread_id, await self._messages.read(thread_id, thread_id))
+        thread = require_owned(owner, thread_id, await self._messages.read(thread_id, thread_id))
         if message_seq(thread_id, message_id) is None:
             raise MessageNotFound(message_id)
         if thread.pending and thread.pending.id == message_id:
@@ -25,6 +25,6 @@ class CosmosFeedback:
         change = changes(feedback=feedback.model_dump(mode="json") if feedback else None)
         try:
             found = await self._messages.patch(thread_id, message_id, change, condition(role="assistant"))
-        except Refused as refused:
+        except PreconditionFailed as refused:
             raise (NotAnAnswer if refused.status == 412 else MessageNotFound)(message_id) from refused
         return Message.model_validate(found)

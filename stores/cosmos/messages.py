@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from errors import StoreUnavailable
 from models import Message, Order, Owner
-from stores.cosmos.container import CosmosContainer, together
+from stores.cosmos.container import CosmosContainer, gather_pair
 from stores.cosmos.documents import ThreadDocument
 from stores.cosmos.threads import CosmosThreads
 from stores.types import Page
@@ -27,7 +27,7 @@ class CosmosMessages:
     ) -> Page[Message]:
         """Do what :meth:`ThreadStore.list_messages` promises."""
         for _ in range(MAX_ATTEMPTS):
-            thread, messages = await together(
+            thread, messages = await gather_pair(
                 self._threads.document(owner, thread_id), self._stored(thread_id, limit + 1, after, before, order)
             )
             if [message.seq for message in messages] == _in_order(_stored_seqs(thread, after, before), order)[: limit + 1]:
@@ -58,7 +58,7 @@ def _in_order(items: list[T], order: Order) -> list[T]:
 def _page(
     thread: ThreadDocument, stored: list[Message], limit: int, after: int | None, before: int | None, order: Order
 ) -> Page[Message]:
-    messages = [thread.as_shown(message) for message in stored]
+    messages = [thread.public_view(message) for message in stored]
     pending = thread.pending
     if pending and pending.seq > (after or 0) and (before is None or pending.seq < before):
         messages = [*messages, pending] if order == "asc" else [pending, *messages]

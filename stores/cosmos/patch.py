@@ -48,7 +48,7 @@ def less_than(name: str, value: float) -> str:
     return f" AND c.{name} < {_literal(value)}"
 
 
-def unleased(owner: Owner) -> str:
+def lease_is_free(owner: Owner) -> str:
     """Return the condition that the thread is the owner's and free for a turn."""
     return condition(owner_hash=owner.hash, deleting=False, lease=None)
 

@@ -12,8 +12,8 @@ from pydantic_core import from_json
 from errors import LeaseLost, StoreUnavailable, ThreadNotFound, TurnEnded, TurnNotFound
 from events import TurnEvent, stored_events
 from models import TURN_ID_PATTERN, Message, Owner, Turn, message_id
-from stores.cosmos.container import CosmosContainer, Refused, create, read, together
-from stores.cosmos.documents import Document, Lease, ThreadDocument, TurnDocument, the_owners
+from stores.cosmos.container import CosmosContainer, PreconditionFailed, create, gather_pair, read
+from stores.cosmos.documents import Document, Lease, ThreadDocument, TurnDocument, require_owned
 from stores.cosmos.patch import changes, condition
 from stores.types import EventBatch, StartedTurn, TurnProgress
 
@@ -21,7 +21,7 @@ from stores.types import EventBatch, StartedTurn, TurnProgress
 EVENTS = "SELECT c.events FROM c WHERE c.id > @after AND c.id <= @end ORDER BY c.id"
 TURNS = "SELECT TOP @limit * FROM c WHERE c.type = 'turn' AND c.id > @after ORDER BY c.id"
 MAX_EVENT_ID = 999_999_999
-LOOKS = 8
+MAX_ATTEMPTS = 8
 logger = logging.getLogger(__name__)
 
 
@@ -39,7 +39,7 @@ class CosmosProgress:
         holds = condition(owner_hash=owner.hash, deleting=False, lease__turn_id=turn_id)
         try:
             found = await self._messages.patch(thread_id, thread_id, changes(lease__cancel_requested=True), holds)
-        except Refused as refused:
+        except PreconditionFailed as refused:
             await self.get(owner, thread_id, turn_id, None)
             raise TurnEnded from refused
         lease = ThreadDocument.model_validate(found).lease
@@ -62,31 +62,31 @@ class CosmosProgress:
 
     async def list_turns(self, owner: Owner, thread_id: str, limit: int, after: str | None) -> list[Turn]:
         """Do what :meth:`ThreadStore.list_turns` promises."""
-        thread, rows = await together(
+        thread, rows = await gather_pair(
             self._messages.read(thread_id, thread_id),
             self._messages.query(thread_id, TURNS, limit=limit, after=after or ""),
         )
-        the_owners(owner, thread_id, thread)
+        require_owned(owner, thread_id, thread)
         return [TurnDocument.model_validate(row).turn for row in rows]
 
     async def get(self, owner: Owner, thread_id: str, turn_id: str, after: int | None) -> TurnProgress:
         """Do what :meth:`ThreadStore.get_progress` promises."""
         if not re.fullmatch(TURN_ID_PATTERN, turn_id):
-            the_owners(owner, thread_id, await self._messages.read(thread_id, thread_id))
+            require_owned(owner, thread_id, await self._messages.read(thread_id, thread_id))
             raise TurnNotFound(turn_id)
-        for _ in range(LOOKS):
-            progress = await self._look(owner, thread_id, turn_id, after)
+        for _ in range(MAX_ATTEMPTS):
+            progress = await self._try_get(owner, thread_id, turn_id, after)
             if progress:
                 return progress
         raise StoreUnavailable
 
-    async def _look(self, owner: Owner, thread_id: str, turn_id: str, after: int | None) -> TurnProgress | None:
+    async def _try_get(self, owner: Owner, thread_id: str, turn_id: str, after: int | None) -> TurnProgress | None:
         """Read how a turn stands; ``None`` if it had expired and was ended: look again."""
-        (found, ended), events = await together(
-            together(self._messages.read(thread_id, thread_id), self._messages.read(thread_id, turn_id)),
+        (found, ended), events = await gather_pair(
+            gather_pair(self._messages.read(thread_id, thread_id), self._messages.read(thread_id, turn_id)),
             self._events(thread_id, turn_id, after),
         )
-        thread = the_owners(owner, thread_id, found)
+        thread = require_owned(owner, thread_id, found)
         lease = thread.lease if thread.lease and thread.lease.turn_id == turn_id else None
         if ended is None and lease is None:
             # It may have ended between the two reads, or on a replica that lags: once more, in the newer one's session.
@@ -105,7 +105,7 @@ class CosmosProgress:
         """Store events, if their thread is there: they must not outlive it."""
         try:
             await self._messages.batch(batch.thread_id, [read(batch.thread_id), create(_events_document(batch))])
-        except Refused:
+        except PreconditionFailed:
             logger.debug("events of turn %s are stored already, or its thread is gone", batch.turn_id)
 
     async def _ended(self, document: TurnDocument) -> tuple[Turn, int | None]:

@@ -8,8 +8,8 @@ import re
 
 from errors import ChatError, ThreadNotFound
 from models import THREAD_ID_PATTERN, Metadata, Owner, Thread, ThreadStatus, new_thread, utcnow
-from stores.cosmos.container import CosmosContainer, Refused, together
-from stores.cosmos.documents import ThreadDocument, new_thread_document, row_document, the_owners
+from stores.cosmos.container import CosmosContainer, PreconditionFailed, gather_pair
+from stores.cosmos.documents import ThreadDocument, new_thread_document, require_owned, row_document
 from stores.cosmos.patch import condition, less_than, of_incarnation, row_changes, thread_changes
 from stores.cursors import decode_cursor, encode_cursor
 from stores.types import Page, ThreadChanges
@@ -57,11 +57,11 @@ class CosmosThreads:
         :raises ThreadNotFound: if the owner has no such thread.
         """
         check_thread_id(thread_id)
-        return the_owners(owner, thread_id, await self._messages.read(thread_id, thread_id))
+        return require_owned(owner, thread_id, await self._messages.read(thread_id, thread_id))
 
     async def get(self, owner: Owner, thread_id: str) -> Thread:
         """Do what :meth:`ThreadStore.get_thread` promises."""
-        thread, row = await together(self.document(owner, thread_id), self._threads.read(owner.hash, thread_id))
+        thread, row = await gather_pair(self.document(owner, thread_id), self._threads.read(owner.hash, thread_id))
         if row and row["rev"] < thread.rev:
             # Its process died before it could bring the row up to date, or could not.
             self.refresh_row_later(thread)
@@ -91,7 +91,7 @@ class CosmosThreads:
         try:
             changed = thread_changes(**changes, updated_at=utcnow())
             document = ThreadDocument.model_validate(await self._messages.patch(thread_id, thread_id, changed, mine))
-        except Refused as refused:
+        except PreconditionFailed as refused:
             raise ThreadNotFound(thread_id) from refused
         await self._refresh_row(document)
         return document.thread
@@ -113,5 +113,5 @@ class CosmosThreads:
         older = of_incarnation(document, deleting=False) + less_than("rev", document.rev)
         try:
             await self._threads.patch(document.owner_hash, document.id, row_changes(document), older)
-        except Refused:
+        except PreconditionFailed:
             logger.debug("list entry of thread %s is newer already, or gone", document.id)

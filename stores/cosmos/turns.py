@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from errors import IdempotencyKeyReused, LeaseLost, StoreUnavailable, TurnInProgress
 from models import Message, Owner, message_id, preview, utcnow
-from stores.cosmos.container import CosmosContainer, Operation, Refused, create, patch, replace, together
+from stores.cosmos.container import CosmosContainer, Operation, PreconditionFailed, create, gather_pair, patch, replace
 from stores.cosmos.documents import (
     Document,
     KeyDocument,
@@ -24,13 +24,13 @@ from stores.cosmos.documents import (
     key_id,
     message_document,
     new_key_document,
-    the_owners,
+    require_owned,
     turn_document,
 )
-from stores.cosmos.patch import changes, condition, less_than, thread_changes, unleased
+from stores.cosmos.patch import changes, condition, lease_is_free, less_than, thread_changes
 from stores.types import NewMessage, ReplayedTurn, StartedTurn
 
-ROUNDS = 8
+MAX_ATTEMPTS = 8
 HISTORY = "SELECT TOP @limit * FROM c WHERE c.type = 'message' ORDER BY c.seq DESC"
 
 
@@ -62,7 +62,7 @@ class Request:
         return lease.model_dump(mode="json")
 
 
-class Taken(NamedTuple):
+class AcquiredLease(NamedTuple):
     """A lease that was taken: the thread with it, and the message that it answers."""
 
     thread: ThreadDocument
@@ -80,7 +80,7 @@ class CosmosTurns:
         """Do what :meth:`ThreadStore.begin_turn` promises."""
         # One more with a key: the message of an earlier attempt may be among the latest, and is not its own history.
         limit = history_limit + (request.key_id is not None) if history_limit else 0
-        taken, latest = await together(self._lease_for_new(request), self._latest(request.thread_id, limit))
+        taken, latest = await gather_pair(self._lease_for_new(request), self._latest(request.thread_id, limit))
         if taken is None:
             outcome = await self._take_after_refusal(request)
             if isinstance(outcome, ReplayedTurn):
@@ -99,7 +99,7 @@ class CosmosTurns:
             history=history[::-1],
             reply_seq=max(thread.last_seq, message.seq) + 1,
             started_at=thread.lease.started_at if thread.lease else utcnow(),
-            attempt_of_existing=message.seq <= thread.last_seq,
+            is_retry=message.seq <= thread.last_seq,
             idempotency_key=request.new.idempotency_key,
         )
 
@@ -108,15 +108,15 @@ class CosmosTurns:
         until = changes(lease__until=utcnow().timestamp() + lease_seconds)
         try:
             await self._messages.patch(turn.thread.id, turn.thread.id, until, condition(lease__turn_id=turn.turn_id))
-        except Refused as refused:
+        except PreconditionFailed as refused:
             raise LeaseLost from refused
 
     async def commit(self, turn: StartedTurn, message: Message, reply: Message | None, final_event_id: int) -> None:
         """Do what :meth:`ThreadStore.commit_turn` promises."""
-        for _ in range(ROUNDS):
+        for _ in range(MAX_ATTEMPTS):
             try:
                 results = await self._messages.batch(turn.thread.id, _commit_batch(turn, message, reply, final_event_id))
-            except Refused as refused:
+            except PreconditionFailed as refused:
                 thread = await self._thread_after_refusal(turn, message, refused)
                 if thread is None:
                     continue
@@ -130,7 +130,7 @@ class CosmosTurns:
         """End a turn whose lease has expired as interrupted, unless somebody else is quicker; its message stays."""
         try:
             results = await self._messages.batch(thread.id, _clear_batch(thread, lease))
-        except Refused:
+        except PreconditionFailed:
             await self._drop_late(thread, lease)
         else:
             self._refresh_row(ThreadDocument.model_validate(results[-1]))
@@ -145,13 +145,15 @@ class CosmosTurns:
         try:
             free = thread_changes(lease=None)
             document = await self._messages.patch(thread.id, thread.id, free, condition(lease__turn_id=lease.turn_id))
-        except Refused:
+        except PreconditionFailed:
             return
         self._refresh_row(ThreadDocument.model_validate(document))
 
-    async def _thread_after_refusal(self, turn: StartedTurn, message: Message, refused: Refused) -> ThreadDocument | None:
+    async def _thread_after_refusal(
+        self, turn: StartedTurn, message: Message, refused: PreconditionFailed
+    ) -> ThreadDocument | None:
         """Return the thread if an earlier attempt, whose answer was lost, had committed; ``None`` if it is worth another."""
-        stored, thread = await together(
+        stored, thread = await gather_pair(
             self._messages.read(turn.thread.id, message.id), self._messages.read(turn.thread.id, turn.thread.id)
         )
         document = ThreadDocument.model_validate(thread) if thread else None
@@ -167,46 +169,46 @@ class CosmosTurns:
         rows = await self._messages.query(thread_id, HISTORY, limit=limit) if limit else []
         return [Message.model_validate(row) for row in rows]
 
-    async def _take_after_refusal(self, request: Request) -> Taken | ReplayedTurn:
-        for _ in range(ROUNDS):
+    async def _take_after_refusal(self, request: Request) -> AcquiredLease | ReplayedTurn:
+        for _ in range(MAX_ATTEMPTS):
             outcome = await self._look_closer(request)
             if outcome is not None:
                 return outcome
         raise StoreUnavailable
 
-    async def _lease_for_new(self, request: Request) -> Taken | None:
+    async def _lease_for_new(self, request: Request) -> AcquiredLease | None:
         """Try to take the lease with the new message in it; ``None`` if that was refused."""
         lease = thread_changes(lease=request.lease(seq=None))
         try:
             if request.key_id is None:
-                thread = await self._messages.patch(request.thread_id, request.thread_id, lease, unleased(request.owner))
+                thread = await self._messages.patch(request.thread_id, request.thread_id, lease, lease_is_free(request.owner))
             else:
                 # The key comes first: if it is known, that is what the batch is refused for.
                 key = create(new_key_document(request.thread_id, request.key_id, request.new))
-                take = patch(request.thread_id, lease, unleased(request.owner))
+                take = patch(request.thread_id, lease, lease_is_free(request.owner))
                 _, thread = await self._messages.batch(request.thread_id, [key, take])
-        except Refused:
+        except PreconditionFailed:
             return None
-        return await self._taken(ThreadDocument.model_validate(thread))
+        return await self._acquired(ThreadDocument.model_validate(thread))
 
-    async def _lease_again(self, request: Request, key: KeyDocument) -> Taken | None:
+    async def _lease_again(self, request: Request, key: KeyDocument) -> AcquiredLease | None:
         """Try to take the lease for the message that an earlier attempt has left at ``key.seq``."""
         restart = patch(
             key.id, changes(turn_id=request.new.turn_id, status="running"), condition(turn_id=key.turn_id, status=key.status)
         )
-        take = patch(request.thread_id, thread_changes(lease=request.lease(seq=key.seq)), unleased(request.owner))
+        take = patch(request.thread_id, thread_changes(lease=request.lease(seq=key.seq)), lease_is_free(request.owner))
         try:
             _, thread = await self._messages.batch(request.thread_id, [restart, take])
-        except Refused:
+        except PreconditionFailed:
             return None
-        return await self._taken(ThreadDocument.model_validate(thread))
+        return await self._acquired(ThreadDocument.model_validate(thread))
 
-    async def _look_closer(self, request: Request) -> Taken | ReplayedTurn | None:
+    async def _look_closer(self, request: Request) -> AcquiredLease | ReplayedTurn | None:
         """Read why the lease was refused and act on it; ``None`` means that things have changed: look again."""
         thread, key = await self._thread_and_key(request)
         lease = thread.lease
         if lease and lease.turn_id == request.new.turn_id:
-            return await self._taken(thread)
+            return await self._acquired(thread)
         if key and key.reply_seq:
             return await self._replay(thread, key.reply_seq)
         if lease and lease.seconds_left() > 0:
@@ -219,10 +221,10 @@ class CosmosTurns:
         return await self._lease_again(request, key) if key.seq else None
 
     async def _thread_and_key(self, request: Request) -> tuple[ThreadDocument, KeyDocument | None]:
-        found, known = await together(
+        found, known = await gather_pair(
             self._messages.read(request.thread_id, request.thread_id), self._read_key(request.thread_id, request.key_id)
         )
-        thread = the_owners(request.owner, request.thread_id, found)
+        thread = require_owned(request.owner, request.thread_id, found)
         if known and known.fingerprint != request.new.fingerprint:
             raise IdempotencyKeyReused
         return thread, known
@@ -231,11 +233,11 @@ class CosmosTurns:
         found = await self._messages.read(thread_id, id) if id else None
         return KeyDocument.model_validate(found) if found else None
 
-    async def _taken(self, thread: ThreadDocument) -> Taken | None:
+    async def _acquired(self, thread: ThreadDocument) -> AcquiredLease | None:
         if thread.pending:
-            return Taken(thread, thread.pending)
+            return AcquiredLease(thread, thread.pending)
         message = await self._message(thread.id, thread.lease.seq) if thread.lease and thread.lease.seq else None
-        return Taken(thread, answering_again(message, thread.lease)) if message and thread.lease else None
+        return AcquiredLease(thread, answering_again(message, thread.lease)) if message and thread.lease else None
 
     async def _message(self, thread_id: str, seq: int) -> Message | None:
         found = await self._messages.read(thread_id, message_id(thread_id, seq))
@@ -250,9 +252,9 @@ class CosmosTurns:
 
 def _commit_batch(turn: StartedTurn, message: Message, reply: Message | None, final_event_id: int) -> list[Operation]:
     thread = turn.thread
-    last_seq = turn.reply_seq - 1 if turn.attempt_of_existing else turn.reply_seq - 2
+    last_seq = turn.reply_seq - 1 if turn.is_retry else turn.reply_seq - 2
     last = reply or message
-    operations = [replace(message_document(message)) if turn.attempt_of_existing else create(message_document(message))]
+    operations = [replace(message_document(message)) if turn.is_retry else create(message_document(message))]
     if reply:
         operations.append(create(message_document(reply)))
     operations.append(create(turn_document(turn, message.status, reply, message.problem, final_event_id)))
@@ -271,12 +273,12 @@ def _clear_batch(thread: ThreadDocument, lease: Lease) -> list[Operation]:
         seq = pending.seq
         kept = create(message_document(pending.model_copy(update={"status": "interrupted"})))
         end = thread_changes(
-            last_seq=seq, last_message_preview=preview(pending.content), updated_at=thread.not_before(), lease=None
+            last_seq=seq, last_message_preview=preview(pending.content), updated_at=thread.now_not_before(), lease=None
         )
     else:
         seq = lease.seq or 0
         kept = patch(message_id(thread.id, seq), changes(status="interrupted", turn_id=lease.turn_id, problem=None))
-        end = thread_changes(updated_at=thread.not_before(), lease=None)
+        end = thread_changes(updated_at=thread.now_not_before(), lease=None)
     operations = [kept, create(interrupted_turn_document(thread.id, lease))]
     if lease.key_id:
         operations.append(patch(lease.key_id, changes(status="interrupted", seq=seq)))

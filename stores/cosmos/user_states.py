@@ -6,7 +6,7 @@ import uuid
 
 from errors import StateChanged
 from models import Owner, UserState
-from stores.cosmos.container import CosmosContainer, Refused, create, replace_unchanged
+from stores.cosmos.container import CosmosContainer, PreconditionFailed, create, replace_unchanged
 from stores.cosmos.documents import Document
 
 USER_STATE_ID = "user_state"
@@ -35,7 +35,7 @@ class CosmosUserStates:
         write = create(document) if state.etag is None else replace_unchanged(document, state.etag)
         try:
             (stored,) = await self._threads.batch(owner.hash, [write])
-        except Refused as refused:
+        except PreconditionFailed as refused:
             found = await self._threads.read(owner.hash, USER_STATE_ID)
             # Our own write may have been applied although its answer was lost; sent again, it is refused.
             if found is None or found["write_id"] != document["write_id"]:

@@ -108,7 +108,7 @@ MIGRATIONS = (
 )
 LOCK_TIMEOUT_SECONDS = 5.0
 LOG_TIMEOUT_SECONDS = 0.2
-PASSING_ERRORS = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_NOMEM", "SQLITE_INTERRUPT")
+TRANSIENT_ERRORS = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_NOMEM", "SQLITE_INTERRUPT")
 
 
 class SqliteDatabase:
@@ -182,7 +182,7 @@ class SqliteDatabase:
             return await asyncio.get_running_loop().run_in_executor(self._executor, work)
         except (sqlite3.Error, OSError) as error:
             name = getattr(error, "sqlite_errorname", type(error).__name__)
-            if name.startswith(PASSING_ERRORS):
+            if name.startswith(TRANSIENT_ERRORS):
                 raise StoreUnavailable from error
             logger.exception("SQLite file %s cannot be used: %s", self._path, name)
             raise StoreMisconfigured from error

@@ -7,8 +7,8 @@ from datetime import datetime
 
 from errors import ThreadNotFound
 from models import Owner, utcnow
-from stores.sqlite.rows import owned
-from stores.types import Owned
+from stores.sqlite.rows import owned_ref
+from stores.types import OwnedRef
 
 IDLE = "updated_at < :since AND (lease_until IS NULL OR lease_until < min(:since, :now))"
 
@@ -25,10 +25,10 @@ def delete_thread(db: sqlite3.Connection, owner: Owner, thread_id: str, idle_sin
     raise ThreadNotFound(thread_id)
 
 
-def idle_threads(db: sqlite3.Connection, since: datetime, limit: int) -> list[Owned]:
+def idle_threads(db: sqlite3.Connection, since: datetime, limit: int) -> list[OwnedRef]:
     """Do what :meth:`ThreadStore.idle_threads` promises; a deletion here is never half done."""
     sql = f"SELECT id, tenant, user FROM threads WHERE {IDLE} LIMIT :limit"  # noqa: S608 - holds no value
-    return [owned(row) for row in db.execute(sql, {"limit": limit, **_times(since)})]
+    return [owned_ref(row) for row in db.execute(sql, {"limit": limit, **_times(since)})]
 
 
 def _times(since: datetime | None) -> dict[str, float]:

@@ -9,8 +9,8 @@ from typing import Any
 from errors import ErasureNotFound
 from models import Erasure, Owner, new_id, utcnow
 from stores.contract import RECEIPT_DAYS
-from stores.sqlite.rows import moment, owned
-from stores.types import Owned
+from stores.sqlite.rows import moment, owned_ref
+from stores.types import OwnedRef
 
 
 def begin_erasure(db: sqlite3.Connection, owner: Owner) -> Erasure:
@@ -60,10 +60,10 @@ def complete_erasure(db: sqlite3.Connection, owner: Owner, erasure_id: str) -> b
     return True
 
 
-def abandoned_erasures(db: sqlite3.Connection, silent_since: datetime) -> list[Owned]:
+def abandoned_erasures(db: sqlite3.Connection, stale_since: datetime) -> list[OwnedRef]:
     """Do what :meth:`ThreadStore.abandoned_erasures` promises."""
     sql = "SELECT id, tenant, user FROM erasures WHERE status = 'running' AND heartbeat < ?"
-    return [owned(row) for row in db.execute(sql, (silent_since.timestamp(),))]
+    return [owned_ref(row) for row in db.execute(sql, (stale_since.timestamp(),))]
 
 
 def _receipts_since() -> float:

@@ -10,7 +10,7 @@ from pydantic_core import from_json
 
 from errors import ThreadNotFound
 from models import Message, Owner, Thread, utcnow
-from stores.types import Owned
+from stores.types import OwnedRef
 
 
 def thread_row(db: sqlite3.Connection, owner: Owner, thread_id: str) -> Any:
@@ -66,11 +66,11 @@ def moment(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def not_before(seconds: float) -> datetime:
+def now_not_before(seconds: float) -> datetime:
     """Return the time now, or the later one that another process's clock has left."""
     return max(utcnow(), moment(seconds))
 
 
-def owned(row: Any) -> Owned:
+def owned_ref(row: Any) -> OwnedRef:
     """Return what a row belongs to, by its id."""
-    return Owned(Owner(row["tenant"], row["user"]), row["id"])
+    return OwnedRef(Owner(row["tenant"], row["user"]), row["id"])

@@ -22,7 +22,7 @@ from stores.sqlite import deletion, erasure, messages, progress, threads, turns,
 from stores.sqlite.database import SqliteDatabase
 from stores.sqlite.feedback import set_feedback
 from stores.sqlite.rows import as_thread, thread_row
-from stores.types import EventBatch, NewMessage, Owned, Page, ReplayedTurn, StartedTurn, ThreadChanges, TurnProgress
+from stores.types import EventBatch, NewMessage, OwnedRef, Page, ReplayedTurn, StartedTurn, ThreadChanges, TurnProgress
 
 
 class SqliteStore(ThreadStore):
@@ -159,9 +159,9 @@ class SqliteStore(ThreadStore):
         return ended
 
     @override
-    async def abandoned_erasures(self, *, silent_since: datetime) -> list[Owned]:
-        return await self._database.read(lambda db: erasure.abandoned_erasures(db, silent_since))
+    async def abandoned_erasures(self, *, stale_since: datetime) -> list[OwnedRef]:
+        return await self._database.read(lambda db: erasure.abandoned_erasures(db, stale_since))
 
     @override
-    async def idle_threads(self, *, since: datetime, limit: int) -> list[Owned]:
+    async def idle_threads(self, *, since: datetime, limit: int) -> list[OwnedRef]:
         return await self._database.read(lambda db: deletion.idle_threads(db, since, limit))

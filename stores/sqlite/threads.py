@@ -8,7 +8,7 @@ from pydantic_core import to_json
 
 from models import Metadata, Owner, Thread, ThreadStatus, new_session_thread, new_thread
 from stores.cursors import decode_cursor, encode_cursor, sort_key
-from stores.sqlite.rows import as_thread, not_before, thread_row
+from stores.sqlite.rows import as_thread, now_not_before, thread_row
 from stores.types import Page, ThreadChanges
 
 
@@ -40,7 +40,7 @@ def list_threads(
 def update_thread(db: sqlite3.Connection, owner: Owner, thread_id: str, changes: ThreadChanges) -> Thread:
     """Do what :meth:`ThreadStore.update_thread` promises."""
     row = thread_row(db, owner, thread_id)
-    thread = as_thread(row).model_copy(update={**changes, "updated_at": not_before(row["updated_at"])})
+    thread = as_thread(row).model_copy(update={**changes, "updated_at": now_not_before(row["updated_at"])})
     db.execute(
         "UPDATE threads SET title = :title, status = :status, metadata = :metadata, updated_at = :updated_at, sort = :sort "
         "WHERE id = :id",

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from errors import IdempotencyKeyReused, LeaseLost, TurnInProgress, TurnInterrupted
 from models import Message, Owner, Problem, TurnStatus, message_id, preview, utcnow
 from stores.cursors import sort_key
-from stores.sqlite.rows import as_thread, find_message, not_before, put_message, stored_message, thread_row
+from stores.sqlite.rows import as_thread, find_message, now_not_before, put_message, stored_message, thread_row
 from stores.types import NewMessage, ReplayedTurn, StartedTurn
 
 MESSAGES = TypeAdapter(list[Message])
@@ -54,7 +54,7 @@ def begin_turn(
         history=_history(db, message, history_limit),
         reply_seq=last_seq + 1,
         started_at=now,
-        attempt_of_existing=known is not None,
+        is_retry=known is not None,
         idempotency_key=new.idempotency_key,
     )
 
@@ -80,7 +80,7 @@ def commit_turn(
     if reply:
         put_message(db, reply)
     last = reply or message
-    updated_at = not_before(row["updated_at"])
+    updated_at = now_not_before(row["updated_at"])
     db.execute(
         f"UPDATE threads SET last_seq = ?, last_message_preview = ?, updated_at = ?, sort = ?, {NO_LEASE} WHERE id = ?",  # noqa: S608 - our own
         (
@@ -114,7 +114,7 @@ def end_expired_turn(db: sqlite3.Connection, thread: Any) -> bool:
     """End the turn that a thread's row is leased to as interrupted, if the lease has expired; its message stays."""
     if thread["lease_turn_id"] is None or thread["lease_until"] > utcnow().timestamp():
         return False
-    id, seq, updated_at = thread["id"], thread["lease_seq"], not_before(thread["updated_at"])
+    id, seq, updated_at = thread["id"], thread["lease_seq"], now_not_before(thread["updated_at"])
     status: TurnStatus = "interrupted"
     message = stored_message(db, id, seq).model_copy(update={"status": status})
     put_message(db, message)

@@ -31,7 +31,7 @@ def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def asked_every_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readiness.Part.__init__, "__kwdefaults__", {"seconds": 0.0})
+    monkeypatch.setattr(readiness.ReadinessCheck.__init__, "__kwdefaults__", {"seconds": 0.0})
     monkeypatch.setattr("services.services.MODEL_FRESH_SECONDS", 0.0)
 
 

@@ -16,7 +16,7 @@ from data_rights.retention import HourlyRetention, Retention
 from errors import StoreUnavailable, ThreadNotFound
 from models import Erasure, Owner, utcnow
 from stores.contract import ThreadStore
-from stores.types import Owned
+from stores.types import OwnedRef
 from tests.support.stores import ANN, Backend, begin
 
 SECONDS = 20
@@ -26,7 +26,7 @@ BOB = Owner("acme", "bob")
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(eraser, "PAUSE_SECONDS", 0.01)
-    monkeypatch.setattr(eraser, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(eraser, "POLL_SECONDS", 0.05)
 
 
 async def completed(store: ThreadStore, owner: Owner, erasure_id: str) -> Erasure:
@@ -71,7 +71,7 @@ async def test_an_erasure_that_was_stopped_is_taken_up_by_the_next_process(backe
         async with Eraser(other):
             await asyncio.sleep(0.2)
             assert (await other.get_erasure(ANN, begun.id)).status == "running"
-        with time_machine.travel(utcnow() + timedelta(seconds=eraser.SILENCE_SECONDS + 1), tick=True):
+        with time_machine.travel(utcnow() + timedelta(seconds=eraser.STALE_AFTER_SECONDS + 1), tick=True):
             async with Eraser(other):
                 assert (await completed(other, ANN, begun.id)).threads == 3
 
@@ -164,9 +164,9 @@ class Stubborn(DownStore):
     def __init__(self) -> None:
         self.looks = 0
 
-    async def idle_threads(self, **_: object) -> list[Owned]:
+    async def idle_threads(self, **_: object) -> list[OwnedRef]:
         self.looks += 1
-        return [Owned(ANN, "thread_1"), Owned(ANN, "thread_2")]
+        return [OwnedRef(ANN, "thread_1"), OwnedRef(ANN, "thread_2")]
 
     async def delete_thread(self, owner: Owner, id: str, **_: object) -> bool:
         if id == "thread_1":

@@ -83,21 +83,21 @@ def with_model(model: FakeModel) -> Settings:
     )
 
 
-async def faults(settings: Settings) -> list[Finding]:
+async def problems(settings: Settings) -> list[Finding]:
     """Return what the doctor finds wrong; whatever it says is a command that a shell can read, and no secret."""
     findings = await diagnose(settings)
     for finding in findings:
         assert not re.search(r"secret|hunter2", str(finding))
         assert KEY not in str(finding)
-        if finding.mend:
-            shell = await asyncio.create_subprocess_exec("bash", "-n", "-c", finding.mend)
+        if finding.fix:
+            shell = await asyncio.create_subprocess_exec("bash", "-n", "-c", finding.fix)
             assert await shell.wait() == 0
-    return [finding for finding in findings if finding.mend]
+    return [finding for finding in findings if finding.fix]
 
 
-async def only_fault(settings: Settings) -> Finding:
-    (fault,) = await faults(settings)
-    return fault
+async def only_problem(settings: Settings) -> Finding:
+    (problem,) = await problems(settings)
+    return problem
 
 
 # Nothing wrong
@@ -106,7 +106,7 @@ async def only_fault(settings: Settings) -> Finding:
 async def test_embedded_settings_are_fine(tmp_path: Path) -> None:
     findings = await diagnose(Settings(data_dir=tmp_path))
     assert [finding.subject for finding in findings] == ["settings", "identity", "SQLite", "model", "tools", "clock"]
-    assert not any(finding.mend for finding in findings)
+    assert not any(finding.fix for finding in findings)
 
 
 async def test_services_that_work_are_fine_and_left_as_they_were(
@@ -114,7 +114,7 @@ async def test_services_that_work_are_fine_and_left_as_they_were(
 ) -> None:
     both = with_model.model_copy(update={"cosmos_endpoint": cosmos.endpoint, "cosmos_database": DATABASE})
     findings = await diagnose(both)
-    assert [finding for finding in findings if finding.mend] == []
+    assert [finding for finding in findings if finding.fix] == []
     texts = [f"{finding.subject}: {finding.text}" for finding in findings]
     assert "container messages: partition key /thread_id, TTL and index are as the app needs them" in texts
     assert "container threads: a document was written, read and deleted" in texts
@@ -131,7 +131,7 @@ async def test_what_the_service_adds_to_an_index_is_no_fault(cosmos: FakeCosmos,
         policy = cosmos.container(definition.id).definition["indexingPolicy"]
         policy["excludedPaths"].append({"path": '/"_etag"/?'})
         policy["includedPaths"].reverse()
-    assert await faults(settings) == []
+    assert await problems(settings) == []
 
 
 @pytest.mark.parametrize(("environment", "code"), [({}, 0), ({"PORT": "many", "COSMOS_ENDPOINT": "nowhere"}, 1)])
@@ -155,64 +155,64 @@ def test_the_exit_code_tells(tmp_path: Path, environment: dict[str, str], code: 
 
 async def test_a_wrong_partition_key(cosmos: FakeCosmos, settings: Settings) -> None:
     cosmos.container("messages").definition["partitionKey"]["paths"] = ["/id"]
-    fault = await only_fault(settings)
-    assert fault.subject == "container messages"
-    assert fault.text.startswith("its partition key is ['/id'], not /thread_id")
-    assert "az cosmosdb sql container delete" in (fault.mend or "")
-    assert "--partition-key-path /thread_id --ttl -1" in (fault.mend or "")
+    problem = await only_problem(settings)
+    assert problem.subject == "container messages"
+    assert problem.text.startswith("its partition key is ['/id'], not /thread_id")
+    assert "az cosmosdb sql container delete" in (problem.fix or "")
+    assert "--partition-key-path /thread_id --ttl -1" in (problem.fix or "")
 
 
 async def test_a_wrong_ttl_and_a_wrong_index(cosmos: FakeCosmos, settings: Settings) -> None:
     definition = cosmos.container("threads").definition
     del definition["defaultTtl"]
     definition["indexingPolicy"]["includedPaths"] = [{"path": "/*"}]
-    ttl, index = await faults(settings)
+    ttl, index = await problems(settings)
     assert (ttl.subject, ttl.text) == ("container threads", "its default TTL is None, not -1")
-    assert (ttl.mend or "").endswith("--name threads --ttl -1")
+    assert (ttl.fix or "").endswith("--name threads --ttl -1")
     assert index.text == "its index is not /owner_id/?, /sort/?, /status/?, /deleting/? alone"
-    assert '"path": "/sort/?"' in (index.mend or "")
+    assert '"path": "/sort/?"' in (index.fix or "")
 
 
 async def test_a_missing_container(cosmos: FakeCosmos, settings: Settings) -> None:
     del cosmos.databases[DATABASE]["threads"]
-    fault = await only_fault(settings)
-    assert (fault.subject, fault.text) == ("container threads", "is missing")
-    assert "az cosmosdb sql container create --account-name 127 --resource-group" in (fault.mend or "")
-    assert f"--database-name {DATABASE} --name threads --partition-key-path /owner_id" in (fault.mend or "")
+    problem = await only_problem(settings)
+    assert (problem.subject, problem.text) == ("container threads", "is missing")
+    assert "az cosmosdb sql container create --account-name 127 --resource-group" in (problem.fix or "")
+    assert f"--database-name {DATABASE} --name threads --partition-key-path /owner_id" in (problem.fix or "")
 
 
 async def test_a_missing_database(settings: Settings) -> None:
-    fault = await only_fault(settings.model_copy(update={"cosmos_database": "other one"}))
-    assert fault.text == "the database other one is missing (404)"
-    assert (fault.mend or "").endswith("--name 'other one'")
+    problem = await only_problem(settings.model_copy(update={"cosmos_database": "other one"}))
+    assert problem.text == "the database other one is missing (404)"
+    assert (problem.fix or "").endswith("--name 'other one'")
 
 
 async def test_a_key_that_is_refused(cosmos: FakeCosmos, settings: Settings) -> None:
     cosmos.fail("account", status=401, times=9)
-    fault = await only_fault(settings)
-    assert fault.text == "the key is refused (401)"
-    assert "az cosmosdb keys list --name 127" in (fault.mend or "")
+    problem = await only_problem(settings)
+    assert problem.text == "the key is refused (401)"
+    assert "az cosmosdb keys list --name 127" in (problem.fix or "")
 
 
 @pytest.mark.parametrize(("kind", "verb"), [("create", "write"), ("read", "read"), ("delete", "delete")])
 async def test_a_role_that_lacks_a_right(cosmos: FakeCosmos, settings: Settings, kind: Any, verb: str) -> None:
     cosmos.fail(kind, "messages", status=403)
-    fault = await only_fault(settings)
-    assert fault.text.startswith(f"cannot {verb} a document: access is denied (403)")
-    assert "--role-definition-id 00000000-0000-0000-0000-000000000002" in (fault.mend or "")
+    problem = await only_problem(settings)
+    assert problem.text.startswith(f"cannot {verb} a document: access is denied (403)")
+    assert "--role-definition-id 00000000-0000-0000-0000-000000000002" in (problem.fix or "")
 
 
 async def test_an_account_that_is_not_there(settings: Settings) -> None:
-    fault = await only_fault(settings.model_copy(update={"cosmos_endpoint": "http://127.0.0.1:9/"}))
-    assert "http://127.0.0.1:9/ cannot be used" in fault.text
+    problem = await only_problem(settings.model_copy(update={"cosmos_endpoint": "http://127.0.0.1:9/"}))
+    assert "http://127.0.0.1:9/ cannot be used" in problem.text
 
 
 async def test_an_account_that_hangs(cosmos: FakeCosmos, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor.findings, "CHECK_SECONDS", 1)
     monkeypatch.setattr(doctor.machine, "CLOCK_SECONDS", 0.1)
     cosmos.fail("account", hold=True, times=99)
-    fault = await only_fault(settings)
-    assert (fault.subject, fault.text) == ("store", "no answer within 1 seconds")
+    problem = await only_problem(settings)
+    assert (problem.subject, problem.text) == ("store", "no answer within 1 seconds")
 
 
 # Identity
@@ -226,29 +226,29 @@ async def test_an_identity_is_named_and_the_role_it_lacks(tmp_path: Path, monkey
         keyless = Settings(cosmos_endpoint=fake.endpoint, cosmos_database=DATABASE)
         findings = await diagnose(keyless)
         assert "identity: Someone gives a token for Cosmos DB" in [f"{each.subject}: {each.text}" for each in findings]
-        assert not any(finding.mend for finding in findings)
+        assert not any(finding.fix for finding in findings)
         fake.fail("database", status=403)
-        fault = await only_fault(keyless)
-        assert "access is denied (403)" in fault.text
-        assert f"--principal-id {PRINCIPAL} --scope /" in (fault.mend or "")
+        problem = await only_problem(keyless)
+        assert "access is denied (403)" in problem.text
+        assert f"--principal-id {PRINCIPAL} --scope /" in (problem.fix or "")
 
 
 @pytest.mark.parametrize(("site", "mend"), [(None, "az login"), ("chat-1", "az functionapp identity assign --name chat-1 ")])
-async def test_no_identity(monkeypatch: pytest.MonkeyPatch, model: FakeModel, site: str | None, mend: str) -> None:
+async def test_no_identity(monkeypatch: pytest.MonkeyPatch, model: FakeModel, site: str | None, fix: str) -> None:
     monkeypatch.setattr("azure.identity.aio.DefaultAzureCredential", lambda: Chain(NoCredential(), NoCredential()))
     keyless = Settings(azure_openai_endpoint=model.url, azure_openai_model="gpt").model_copy(update={"website_site_name": site})
-    found = next(finding for finding in await faults(keyless) if finding.subject == "identity")
+    found = next(finding for finding in await problems(keyless) if finding.subject == "identity")
     tried = "NoCredential (ConnectionError), NoCredential (ConnectionError)"
     assert found.text == f"no token for Azure OpenAI from {tried}"
-    assert (found.mend or "").startswith(mend)
+    assert (found.fix or "").startswith(fix)
 
 
 async def test_an_identity_without_a_role_on_the_model(monkeypatch: pytest.MonkeyPatch, model: FakeModel) -> None:
     monkeypatch.setattr("azure.identity.aio.DefaultAzureCredential", lambda: Chain(Someone()))
     model.replies = [Reply(status=403)]
-    fault = await only_fault(Settings(azure_openai_endpoint=model.url, azure_openai_model="gpt"))
-    assert fault.text == "access is denied (403)"
-    assert f"--role 'Cognitive Services OpenAI User' --assignee-object-id {PRINCIPAL}" in (fault.mend or "")
+    problem = await only_problem(Settings(azure_openai_endpoint=model.url, azure_openai_model="gpt"))
+    assert problem.text == "access is denied (403)"
+    assert f"--role 'Cognitive Services OpenAI User' --assignee-object-id {PRINCIPAL}" in (problem.fix or "")
 
 
 # The model
@@ -263,19 +263,19 @@ async def test_an_identity_without_a_role_on_the_model(monkeypatch: pytest.Monke
         (500, "cannot be used (status 500)", "az cognitiveservices account show"),
     ],
 )
-async def test_a_deployment_that_fails(model: FakeModel, with_model: Settings, status: int, text: str, mend: str) -> None:
+async def test_a_deployment_that_fails(model: FakeModel, with_model: Settings, status: int, text: str, fix: str) -> None:
     model.replies = [Reply(status=status)]
-    fault = await only_fault(with_model)
-    assert fault.subject == "model"
-    assert text in fault.text
-    assert mend in (fault.mend or "")
+    problem = await only_problem(with_model)
+    assert problem.subject == "model"
+    assert text in problem.text
+    assert fix in (problem.fix or "")
     assert len(model.requests) == 1
 
 
 async def test_an_address_without_the_api(model: FakeModel, with_model: Settings) -> None:
     model.models = Reply(status=404)
-    fault = await only_fault(with_model)
-    assert fault.text == f"{model.url}/openai/v1/ has no such API (404)"
+    problem = await only_problem(with_model)
+    assert problem.text == f"{model.url}/openai/v1/ has no such API (404)"
     assert model.requests == []
 
 
@@ -283,10 +283,10 @@ async def test_an_address_without_the_api(model: FakeModel, with_model: Settings
     ("status", "mend"),
     [(401, "export OPENAI_API_KEY="), (404, "set OPENAI_MODEL"), (429, "again later"), (503, "OPENAI_BASE_URL")],
 )
-async def test_a_compatible_server_that_fails(model: FakeModel, status: int, mend: str) -> None:
+async def test_a_compatible_server_that_fails(model: FakeModel, status: int, fix: str) -> None:
     model.replies = [Reply(status=status)]
     settings = Settings(openai_base_url=f"{model.url}/v1", openai_api_key="secret", openai_model="m")
-    assert mend in ((await only_fault(settings)).mend or "")
+    assert fix in ((await only_problem(settings)).fix or "")
 
 
 # Near this machine
@@ -296,28 +296,28 @@ async def test_a_compatible_server_that_fails(model: FakeModel, status: int, men
 async def test_redis_up_and_down(tmp_path: Path) -> None:
     async with RedisServer(tmp_path) as redis:
         settings = Settings(redis_url=redis.url.replace("redis://", "redis://:hunter2@"), data_dir=tmp_path)
-        assert await faults(settings) == []
+        assert await problems(settings) == []
         await redis.stop()
-        fault = await only_fault(settings)
-        assert (fault.subject, fault.text) == ("Redis", "failed with ConnectionError")
-        assert fault.mend == 'redis-cli -u "$REDIS_URL" ping'
+        problem = await only_problem(settings)
+        assert (problem.subject, problem.text) == ("Redis", "failed with ConnectionError")
+        assert problem.fix == 'redis-cli -u "$REDIS_URL" ping'
 
 
 @pytest.mark.parametrize(("skew", "words"), [(90, "ahead of"), (-90, "behind")])
 async def test_a_clock_that_is_wrong(settings: Settings, monkeypatch: pytest.MonkeyPatch, skew: int, words: str) -> None:
     monkeypatch.setattr(doctor.machine, "utcnow", lambda: utcnow() + timedelta(seconds=skew))
-    fault = await only_fault(settings)
-    assert fault.subject == "clock"
-    assert words in fault.text
+    problem = await only_problem(settings)
+    assert problem.subject == "clock"
+    assert words in problem.text
 
 
 async def test_no_articles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor.machine, "FOLDER", tmp_path)
-    fault = await only_fault(Settings(data_dir=tmp_path))
-    assert fault.text == f"{tmp_path} has no articles"
+    problem = await only_problem(Settings(data_dir=tmp_path))
+    assert problem.text == f"{tmp_path} has no articles"
 
 
 async def test_a_file_that_cannot_be_used(tmp_path: Path) -> None:
     await asyncio.to_thread((tmp_path / "chat.db").write_text, "no database, and longer than a header of one would be")
-    fault = await only_fault(Settings(data_dir=tmp_path))
-    assert (fault.subject, fault.text) == ("store", "failed with StoreMisconfigured")
+    problem = await only_problem(Settings(data_dir=tmp_path))
+    assert (problem.subject, problem.text) == ("store", "failed with StoreMisconfigured")

@@ -68,8 +68,8 @@ class FakeEntra:
 
     @staticmethod
     def _public(key: rsa.RSAPrivateKey) -> dict[str, Any]:
-        described: dict[str, Any] = jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key(), as_dict=True)
-        return described
+        stream_content: dict[str, Any] = jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key(), as_dict=True)
+        return stream_content
 
 
 @asynccontextmanager

@@ -103,7 +103,7 @@ async def test_a_process_has_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         )
         async with open_services(settings) as services:
             assert "model" in services.readiness.parts
-            await services.readiness.failing()
+            await services.readiness.failures()
     [identity] = made
     assert identity.closed
     assert len(set(identity.scopes)) == 2

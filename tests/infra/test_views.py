@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from infra.views import build as build_views
+from infra.views.catalog import WORKSPACE_ID
 from tests.infra.kql import QUERIES, Analysis, analyse, name_faults, needs_kusto
 from tests.infra.views_checks import (
     QUERY,
@@ -41,7 +42,7 @@ def of_dashboard() -> dict[str, Analysis]:
     ("path", "build"), [(build_views.WORKBOOK, build_views.workbook), (build_views.DASHBOARD, build_views.dashboard)]
 )
 def test_what_is_committed_is_what_the_queries_make(path: Path, build: Callable[[], Json]) -> None:
-    assert path.read_text() == build_views.rendered(build()), "run `python infra/views/build.py`"
+    assert path.read_text() == build_views.rendered(build()), "run `python -m infra.views.build`"
 
 
 @needs_kusto
@@ -88,7 +89,7 @@ def test_the_dashboard_has_no_fault(of_dashboard: dict[str, Analysis]) -> None:
 def test_no_view_names_a_resource_of_ours() -> None:
     for path in (build_views.WORKBOOK, build_views.DASHBOARD):
         assert "/subscriptions/" not in path.read_text()
-        assert build_views.WORKSPACE_ID in path.read_text()
+        assert WORKSPACE_ID in path.read_text()
 
 
 def change_query(workbook: Json, **changes: object) -> None:

@@ -67,7 +67,7 @@ def test_a_line_on_azure_is_one_json_object() -> None:
 
 
 def test_a_line_names_its_trace(collected: Collected) -> None:
-    with spans.recorded("asking", {}) as span:
+    with spans.span_of("asking", {}) as span:
         told = json.loads(logs.JsonFormatter().format(a_record("hello")))
     context = span.get_span_context()
     assert told["trace_id"] == trace.format_trace_id(context.trace_id)

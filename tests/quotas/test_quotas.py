@@ -16,7 +16,7 @@ from errors import RateLimited
 from identity.azure_credential import AzureCredential
 from models import Owner, utcnow
 from quotas.backend import open_quota_backend
-from quotas.quotas import Quotas, RequestsUsedUp
+from quotas.quotas import Quotas, RequestLimitExceeded
 from settings import Settings
 from tests.fakes.redis import RedisServer, needs_redis
 
@@ -64,13 +64,13 @@ async def test_requests_a_minute(new_quotas: NewQuotas) -> None:
         assert (owner.party, owner.limit, owner.remaining) == ("owner", 3, left)
         assert (tenant.party, tenant.limit, tenant.remaining) == ("tenant", 5, left + 2)
         assert 0 < owner.reset_seconds <= 60
-    with pytest.raises(RequestsUsedUp) as refused:
+    with pytest.raises(RequestLimitExceeded) as refused:
         await quotas.count_request(ANN)
     assert next((window.party, window.remaining) for window in refused.value.windows) == ("owner", 0)
     assert refused.value.retry_after is not None
     assert 0 < refused.value.retry_after <= 60
     await quotas.count_request(BOB)
-    with pytest.raises(RequestsUsedUp):
+    with pytest.raises(RequestLimitExceeded):
         await quotas.count_request(BOB)
     await quotas.count_request(EVE)
 
@@ -84,8 +84,8 @@ async def test_turns_at_once(new_quotas: NewQuotas) -> None:
     await quotas.begin_turn(BOB, "b1")
     with pytest.raises(RateLimited, match="3 turns at once of this tenant"):
         await quotas.begin_turn(BOB, "b2")
-    own, tenant = await quotas.usage(BOB)
-    assert (own.turns_now, tenant.turns_now) == (1, 3)
+    local, tenant = await quotas.usage(BOB)
+    assert (local.turns_now, tenant.turns_now) == (1, 3)
     await quotas.end_turn(ANN, "a1", tokens=0)
     await quotas.begin_turn(BOB, "b2")
     await quotas.end_turn(ANN, "a1", tokens=0)
@@ -109,8 +109,8 @@ async def test_tokens_a_day(new_quotas: NewQuotas) -> None:
         await quotas.begin_turn(ANN, "t")
     assert refused.value.retry_after is not None
     assert 0 < refused.value.retry_after <= 24 * 3600
-    own, tenant = await quotas.usage(ANN)
-    assert (own.tokens_today, tenant.tokens_today, own.turns_now) == (129, 129, 0)
+    local, tenant = await quotas.usage(ANN)
+    assert (local.tokens_today, tenant.tokens_today, local.turns_now) == (129, 129, 0)
     await quotas.begin_turn(BOB, "t")
 
 
@@ -119,8 +119,8 @@ async def test_an_owner_can_be_forgotten(new_quotas: NewQuotas) -> None:
     await quotas.count_request(ANN)
     await quotas.end_turn(ANN, "t", tokens=100)
     await quotas.forget(ANN)
-    own, tenant = await quotas.usage(ANN)
-    assert (own.tokens_today, own.requests_last_minute, tenant.tokens_today) == (0, 0, 100)
+    local, tenant = await quotas.usage(ANN)
+    assert (local.tokens_today, local.requests_last_minute, tenant.tokens_today) == (0, 0, 100)
     await quotas.count_request(ANN)
     await quotas.begin_turn(ANN, "t")
 
@@ -146,7 +146,7 @@ async def test_instances_share_what_they_count(redis: RedisServer) -> None:
         for quotas in (one, other, one, other):
             await quotas.count_request(ANN)
         for quotas in (one, other):
-            with pytest.raises(RequestsUsedUp):
+            with pytest.raises(RequestLimitExceeded):
                 await quotas.count_request(ANN)
         await one.begin_turn(ANN, "a")
         await other.begin_turn(ANN, "b")
@@ -168,7 +168,7 @@ async def test_without_redis_each_process_counts_for_itself_until_it_is_back(
         await redis.stop()
         for _ in range(3):
             await quotas.count_request(ANN)
-        with pytest.raises(RequestsUsedUp):
+        with pytest.raises(RequestLimitExceeded):
             await quotas.count_request(ANN)
         assert [record.getMessage().partition(":")[0] for record in caplog.records] == ["Redis cannot be reached"]
         await redis.start()

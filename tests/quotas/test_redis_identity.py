@@ -16,7 +16,7 @@ from typing_extensions import override
 from identity.azure_credential import AzureCredential
 from models import Owner
 from quotas.backend import open_quota_backend
-from quotas.quotas import Quotas, RequestsUsedUp
+from quotas.quotas import Quotas, RequestLimitExceeded
 from quotas.redis_identity import SCOPE
 from settings import Settings
 from tests.fakes.cosmos_identity import FakeIdentity, self_signed
@@ -73,7 +73,7 @@ async def test_counts_are_shared_by_instances_that_sign_in_with_a_token(
             async with open_quota_backend(settings(url), AzureCredential()) as backend:
                 await Quotas(settings(url), backend).count_request(ANN)
         async with open_quota_backend(settings(url), AzureCredential()) as backend:
-            with pytest.raises(RequestsUsedUp):
+            with pytest.raises(RequestLimitExceeded):
                 await Quotas(settings(url), backend).count_request(ANN)
     assert set(identity.scopes) == {SCOPE}
     assert not caplog.records

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, aclosing
 import pytest
 
 from services import readiness as readiness
-from services.readiness import Part, Readiness
+from services.readiness import Readiness, ReadinessCheck
 
 NewReadiness = Callable[..., Awaitable[Readiness]]
 
@@ -24,7 +24,7 @@ class Service:
         self.answering = asyncio.Event()
         self.answering.set()
 
-    async def ask(self) -> None:
+    async def probe(self) -> None:
         self.asked += 1
         await self.answering.wait()
         if self.error:
@@ -35,7 +35,7 @@ class Service:
 async def new() -> AsyncIterator[NewReadiness]:
     async with AsyncExitStack() as stack:
 
-        async def new(*parts: Part) -> Readiness:
+        async def new(*parts: ReadinessCheck) -> Readiness:
             return await stack.enter_async_context(aclosing(Readiness(parts)))
 
         yield new
@@ -44,12 +44,12 @@ async def new() -> AsyncIterator[NewReadiness]:
 async def test_callers_at_once_and_soon_after_share_one_question(new: NewReadiness) -> None:
     service = Service()
     service.answering.clear()
-    ready = await new(Part("store", service.ask))
-    callers = [asyncio.create_task(ready.failing()) for _ in range(50)]
+    ready = await new(ReadinessCheck("store", service.probe))
+    callers = [asyncio.create_task(ready.failures()) for _ in range(50)]
     await asyncio.sleep(0)
     service.answering.set()
     assert await asyncio.gather(*callers) == [[]] * 50
-    assert await ready.failing() == []
+    assert await ready.failures() == []
     assert service.asked == 1
 
 
@@ -61,10 +61,12 @@ async def test_an_answer_counts_for_its_seconds(
     monkeypatch.setattr(readiness, "monotonic", lambda: now)
     service, slow = Service(), Service()
     service.error = slow.error = error
-    ready = await new(Part("store", service.ask), Part("model", slow.ask, seconds=readiness.MODEL_FRESH_SECONDS))
+    ready = await new(
+        ReadinessCheck("store", service.probe), ReadinessCheck("model", slow.probe, seconds=readiness.MODEL_FRESH_SECONDS)
+    )
     for _ in range(24):
-        await ready.failing()
-        await ready.failing()
+        await ready.failures()
+        await ready.failures()
         now += readiness.FRESH_SECONDS
     assert (service.asked, slow.asked) == (24, 2)
 
@@ -72,14 +74,18 @@ async def test_an_answer_counts_for_its_seconds(
 async def test_parts_that_fail_are_named_until_they_work(new: NewReadiness, caplog: pytest.LogCaptureFixture) -> None:
     first, second, third = Service(), Service(), Service()
     second.error, third.error = ConnectionError("refused by 10.0.0.4"), TimeoutError()
-    ready = await new(Part("first", first.ask), Part("second", second.ask, seconds=0), Part("third", third.ask, seconds=0))
-    assert await ready.failing() == ["second", "third"]
+    ready = await new(
+        ReadinessCheck("first", first.probe),
+        ReadinessCheck("second", second.probe, seconds=0),
+        ReadinessCheck("third", third.probe, seconds=0),
+    )
+    assert await ready.failures() == ["second", "third"]
     assert "not ready: second" in caplog.text
     assert "ConnectionError" in caplog.text
     second.error = None
-    assert await ready.failing() == ["third"]
+    assert await ready.failures() == ["third"]
     third.error = None
-    assert await ready.failing() == []
+    assert await ready.failures() == []
     assert ready.parts == ["first", "second", "third"]
 
 
@@ -89,22 +95,22 @@ async def test_nobody_waits_for_a_part_that_hangs_and_its_answer_is_not_lost(
     monkeypatch.setattr(readiness, "WAIT_SECONDS", 0.02)
     hanging, working = Service(), Service()
     hanging.answering.clear()
-    ready = await new(Part("store", hanging.ask), Part("model", working.ask))
+    ready = await new(ReadinessCheck("store", hanging.probe), ReadinessCheck("model", working.probe))
     started = time.perf_counter()
-    assert await asyncio.gather(*(ready.failing() for _ in range(10))) == [["store"]] * 10
-    assert await ready.failing() == ["store"]
+    assert await asyncio.gather(*(ready.failures() for _ in range(10))) == [["store"]] * 10
+    assert await ready.failures() == ["store"]
     assert time.perf_counter() - started < 1
     hanging.answering.set()
     monkeypatch.setattr(readiness, "WAIT_SECONDS", 5)
-    assert await ready.failing() == []
+    assert await ready.failures() == []
     assert (hanging.asked, working.asked) == (1, 1)
 
 
 async def test_the_first_caller_to_leave_does_not_take_the_question_along(new: NewReadiness) -> None:
     service = Service()
     service.answering.clear()
-    ready = await new(Part("store", service.ask))
-    first, second = asyncio.create_task(ready.failing()), asyncio.create_task(ready.failing())
+    ready = await new(ReadinessCheck("store", service.probe))
+    first, second = asyncio.create_task(ready.failures()), asyncio.create_task(ready.failures())
     await asyncio.sleep(0)
     first.cancel()
     await asyncio.gather(first, return_exceptions=True)
@@ -116,11 +122,11 @@ async def test_the_first_caller_to_leave_does_not_take_the_question_along(new: N
 async def test_closing_ends_a_question_that_hangs() -> None:
     service = Service()
     service.answering.clear()
-    part = Part("store", service.ask)
-    asking = part.asking()
+    part = ReadinessCheck("store", service.probe)
+    pending_probe = part.pending_probe()
     await asyncio.sleep(0)
     await Readiness([part]).aclose()
-    assert asking.cancelled()
+    assert pending_probe.cancelled()
 
 
 def test_the_wait_is_bounded_to_two_seconds() -> None:

@@ -22,7 +22,7 @@ def attributes(span: ReadableSpan) -> dict[str, Any]:
 
 
 async def test_operations_hang_under_who_asked(collected: Collected, store: ThreadStore, backend: Backend) -> None:
-    with spans.recorded("asking", {}) as asking:
+    with spans.span_of("asking", {}) as asking:
         thread = await store.create_thread(ANN, title=None, metadata={})
         await talk(store, thread.id)
     system = "azure.cosmosdb" if isinstance(backend, CosmosBackend) else "sqlite"
@@ -44,7 +44,7 @@ async def test_an_operation_by_nobody_has_metrics_only(collected: Collected, sto
 
 
 async def test_what_is_not_there_is_no_failure_of_the_store(collected: Collected, store: ThreadStore) -> None:
-    with spans.recorded("asking", {}), pytest.raises(ThreadNotFound):
+    with spans.span_of("asking", {}), pytest.raises(ThreadNotFound):
         await store.get_thread(ANN, f"thread_{'0' * 32}")
     operation = next(span for span in collected.spans if span.kind is SpanKind.CLIENT)
     assert operation.status.status_code is StatusCode.UNSET
@@ -54,7 +54,7 @@ async def test_what_is_not_there_is_no_failure_of_the_store(collected: Collected
 async def test_requests_and_their_units_are_counted_as_the_account_has_charged_them(collected: Collected) -> None:
     async with cosmos_backend() as cosmos:
         async with cosmos.new() as store:
-            with spans.recorded("asking", {}):
+            with spans.span_of("asking", {}):
                 thread = await store.create_thread(ANN, title=None, metadata={})
                 for number in range(3):
                     await talk(store, thread.id, key=f"key-{number}")
@@ -80,7 +80,7 @@ async def test_requests_and_their_units_are_counted_as_the_account_has_charged_t
 async def test_a_retry_is_counted_by_its_reason(collected: Collected) -> None:
     async with cosmos_backend() as cosmos, cosmos.new() as store:
         cosmos.fake.fail("create", "messages", status=429, headers={"x-ms-retry-after-ms": "1"}, times=2)
-        with spans.recorded("asking", {}):
+        with spans.span_of("asking", {}):
             await store.create_thread(ANN, title=None, metadata={})
     assert collected.sum("chat.store.retries") == 2
     assert collected.sum("chat.store.retries", db__operation__name="create_item", error__type="429") == 2
@@ -93,7 +93,7 @@ async def test_a_retry_is_counted_by_its_reason(collected: Collected) -> None:
 async def test_a_store_that_does_not_answer(collected: Collected) -> None:
     async with cosmos_backend() as cosmos, cosmos.new() as store:
         cosmos.fake.fail("create", status=503, times=100)
-        with spans.recorded("asking", {}), pytest.raises(StoreUnavailable):
+        with spans.span_of("asking", {}), pytest.raises(StoreUnavailable):
             await store.create_thread(ANN, title=None, metadata={})
     failed = collected.span("create_item messages")
     assert failed.status.status_code is StatusCode.ERROR

@@ -15,8 +15,8 @@ from events import MessageDelta, ToolCompleted, ToolStarted, TurnFailed
 from models import Citation, Message, Problem, message_id, new_id, utcnow
 from settings import Settings
 from teams.connector import Adapter, open_adapter
-from teams.messages import words_for
-from teams.renderer import Look, Outcome, Rendering
+from teams.messages import strings_for
+from teams.renderer import Outcome, RenderOptions, TurnRenderer
 from teams.sender import Sender
 from teams.streamer import Mode
 from tests.fakes import activities
@@ -100,7 +100,7 @@ class Turn:
 
     async def show(self, *, incoming: dict[str, Any] | None = None, mode: Mode = Mode.STREAM, **look: Any) -> Outcome:
         fields: dict[str, Any] = {
-            "words": words_for("en"),
+            "strings": strings_for("en"),
             "tools": TOOLS,
             "mode": mode,
             "cards": "with_answer",
@@ -113,7 +113,7 @@ class Turn:
         outcomes: list[Outcome] = []
 
         async def work(context: TurnContext) -> None:
-            rendering = Rendering(Sender(context, self.clock), self.clock, Look(**fields), self.cancel)
+            rendering = TurnRenderer(Sender(context, self.clock), self.clock, RenderOptions(**fields), self.cancel)
             outcomes.append(await rendering.show(self.log))
 
         body = incoming or activities.message(self.connector.url)

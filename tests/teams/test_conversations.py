@@ -149,22 +149,22 @@ async def test_a_thread_that_was_deleted_through_the_api_is_begun_anew(api: http
     [("en-GB", ENGLISH), ("de-AT", GERMAN), ("es", SPANISH), ("fr_CA", FRENCH), ("tlh", ENGLISH), (None, ENGLISH)],
 )
 async def test_the_bot_speaks_the_users_language(
-    api: httpx2.AsyncClient, channel: FakeConnector, locale: str | None, words: dict[str, str]
+    api: httpx2.AsyncClient, channel: FakeConnector, locale: str | None, strings: dict[str, str]
 ) -> None:
     added = activities.message(channel.url, type="conversationUpdate", text=None, membersAdded=[activities.BOT], locale=locale)
-    assert await ask(api, channel, added) == words["welcome"]
-    help = words["help"].format(preferences=f"{text_in(UNITS.help, language_of(words))}\n\n")
+    assert await ask(api, channel, added) == strings["welcome"]
+    help = strings["help"].format(preferences=f"{text_in(UNITS.help, language_of(strings))}\n\n")
     assert await ask(api, channel, activities.message(channel.url, "/help", locale=locale)) == help
-    assert await ask(api, channel, activities.message(channel.url, "  ", locale=locale)) == words["empty"]
+    assert await ask(api, channel, activities.message(channel.url, "  ", locale=locale)) == strings["empty"]
     too_long = activities.message(channel.url, "x" * 32_001, locale=locale)
-    assert await ask(api, channel, too_long) == words["too_long"].format(limit=32_000)
+    assert await ask(api, channel, too_long) == strings["too_long"].format(limit=32_000)
     assert await threads(api) == []
 
 
 def test_every_language_has_every_text_with_the_same_fields() -> None:
-    for words in LANGUAGES.values():
-        assert set(words) == set(ENGLISH)
-        for name, text in words.items():
+    for strings in LANGUAGES.values():
+        assert set(strings) == set(ENGLISH)
+        for name, text in strings.items():
             assert ("{" in text) == ("{" in ENGLISH[name]), name
 
 
@@ -191,11 +191,11 @@ async def test_in_a_group_it_answers_when_mentioned_and_knows_who_asks(
     assert await threads(api) == []
     async with SqliteStore(settings.data_dir / "chat.db") as store:
         found = await store.idle_threads(since=utcnow(), limit=10)
-        (owned,) = found
-        stored = await store.list_messages(owned.owner, owned.id, limit=10, after=None, before=None, order="asc")
+        (owned_ref,) = found
+        stored = await store.list_messages(owned_ref.owner, owned_ref.id, limit=10, after=None, before=None, order="asc")
     assert [m.content for m in stored.items if m.role == "user"] == ["Ann Ash: Tell me a joke", "Bob B: What is 2 + 2?"]
     assert stored.items[2].metadata == {"channel": "msteams", "author": "Bob B"}
-    assert owned.owner.tenant == f"bot:{activities.TENANT}"
+    assert owned_ref.owner.tenant == f"bot:{activities.TENANT}"
 
 
 async def test_nobody_becomes_a_teams_user_by_saying_so_in_a_web_chat(api: httpx2.AsyncClient, channel: FakeConnector) -> None:

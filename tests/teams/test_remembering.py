@@ -8,7 +8,7 @@ from typing import Any
 from models import Owner
 from settings import Settings
 from stores.contract import ThreadStore
-from teams.activity import Incoming, parse_activity, understand
+from teams.activity import Incoming, parse_activity, to_incoming
 from teams.conversations import MAX_ACTIVITIES, MAX_CONVERSATIONS, Conversations
 from tests.fakes import activities
 
@@ -18,7 +18,7 @@ SERVICE = "https://smba.trafficmanager.net/emea/"
 
 
 def incoming(**changes: Any) -> Incoming:
-    return understand(parse_activity(activities.message(SERVICE, **changes)), SETTINGS)
+    return to_incoming(parse_activity(activities.message(SERVICE, **changes)), SETTINGS)
 
 
 async def thread_ids(store: ThreadStore) -> list[str]:
@@ -37,11 +37,11 @@ async def test_an_activity_keeps_its_thread_and_is_done_once(store: ThreadStore)
     conversations = Conversations(store)
     first, command, second = incoming(), incoming(), incoming()
     claim = await conversations.claim(first)
-    assert await conversations.begin_anew(command)
-    assert not await conversations.begin_anew(command)
+    assert await conversations.reset(command)
+    assert not await conversations.reset(command)
     assert (await conversations.claim(second)).thread_id != claim.thread_id
     assert await conversations.claim(first) == claim
-    await conversations.note_done(first, "msg_x", "sent-1")
+    await conversations.mark_done(first, "msg_x", "sent-1")
     assert (await conversations.claim(first)).is_done
     assert await conversations.is_done(first)
     assert not await conversations.is_done(second)
@@ -61,16 +61,16 @@ async def test_feedback_finds_its_answer(store: ThreadStore) -> None:
     for number in (1, 2):
         answered = incoming()
         await conversations.claim(answered)
-        await conversations.note_done(answered, f"msg_{number}", f"sent-{number}")
+        await conversations.mark_done(answered, f"msg_{number}", f"sent-{number}")
     for reply_to, expected in (("sent-1", "msg_1"), ("sent-2", "msg_2"), (None, "msg_2"), ("other", None)):
-        found = await conversations.answer_to_rate(incoming(replyToId=reply_to))
+        found = await conversations.find_rated_answer(incoming(replyToId=reply_to))
         assert (found.message_id if found else None) == expected
 
 
 async def test_what_is_remembered_has_an_end(store: ThreadStore) -> None:
     conversations = Conversations(store)
     for number in range(MAX_ACTIVITIES + 3):
-        await conversations.note_done(incoming(), None, f"sent-{number}")
+        await conversations.mark_done(incoming(), None, f"sent-{number}")
     state = await store.get_user_state(OWNER)
     remembered: Any = state.values["bot"]
     assert len(remembered["activities"]) == MAX_ACTIVITIES

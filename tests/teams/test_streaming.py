@@ -293,11 +293,11 @@ async def test_a_card_before_the_answer_is_a_message_of_its_own(turn: Turn) -> N
 
 
 async def test_a_text_that_is_too_long_for_one_message_goes_on_in_the_next(turn: Turn) -> None:
-    words = "".join(f"word{number} " for number in range(4000))
-    turn.say(0, words[: MAX_TEXT + 2000]).say(3, words[MAX_TEXT + 2000 :]).end(20, citations=[RETURNS])
+    strings = "".join(f"word{number} " for number in range(4000))
+    turn.say(0, strings[: MAX_TEXT + 2000]).say(3, strings[MAX_TEXT + 2000 :]).end(20, citations=[RETURNS])
     await turn.show()
     assert all(len(text) <= MAX_TEXT for text in turn.connector.texts)
-    assert "".join(turn.connector.texts).replace(" ", "") == words.replace(" ", "")
+    assert "".join(turn.connector.texts).replace(" ", "") == strings.replace(" ", "")
     assert {each.status for each in turn.connector.sent} <= {200, 201, 202}
     *others, last = turn.connector.shown.values()
     assert last["channelData"] == {"feedbackLoop": {"type": "default"}}

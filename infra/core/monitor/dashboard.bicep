@@ -1,4 +1,4 @@
-// The dashboard of the last day. dashboard.json is built from infra/queries by infra/views/build.py.
+// The dashboard of the last day. dashboard.json is built from infra/queries by infra/views.
 
 param location string
 param tags object

@@ -1,4 +1,4 @@
-// The operator's workbook. workbook.json is built from infra/queries by infra/views/build.py.
+// The operator's workbook. workbook.json is built from infra/queries by infra/views.
 
 param location string
 param tags object

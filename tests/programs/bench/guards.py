@@ -20,7 +20,7 @@ LIMITS = {
     for party in ("", "TENANT_")
     for what in ("REQUESTS_PER_MINUTE", "TURNS_AT_ONCE", "TOKENS_PER_DAY")
 }
-ROUNDS = 1500
+MAX_ATTEMPTS = 1500
 
 
 async def bench_guards(model_url: str, data_dir: Path, report: Callable[..., None]) -> None:
@@ -45,7 +45,7 @@ async def bench_guards(model_url: str, data_dir: Path, report: Callable[..., Non
             url, _ = await stack.enter_async_context(api)
             clients[name] = (await stack.enter_async_context(Client(url)), headers)
         taken: dict[str, list[float]] = {name: [] for name in kinds}
-        for _ in range(ROUNDS):
+        for _ in range(MAX_ATTEMPTS):
             for name, (client, headers) in clients.items():
                 start = time.perf_counter()
                 status, answer = await client.request("GET", "/api/info", headers=headers)

@@ -18,7 +18,7 @@ from tests.programs.bench.load import Client, latencies
 
 Report = Callable[[str, float, str, str, str], None]
 CONTENTS = {0: "Say something", 2: "Weather and a tip, please [2 tools]"}
-ROUNDS = 60
+MAX_ATTEMPTS = 60
 TURNS = 10
 # What the API imports anyway comes first: the rest is there for telemetry alone.
 IMPORTS = """
@@ -42,12 +42,12 @@ async def bench_telemetry(model_url: str, data_dir: Path, report: Report) -> Non
         for tools, content in CONTENTS.items():
             taken: dict[Client, list[float]] = {off: [], on: []}
             body = json.dumps({"content": content}).encode()
-            for number in range(ROUNDS):
+            for number in range(MAX_ATTEMPTS):
                 for client in (off, on) if number % 2 else (on, off):
                     thread = (await client.json("POST", "/api/threads", {}))["id"]
                     # The first rounds warm up.
                     values = await latencies(client, f"/api/threads/{thread}/messages", body, TURNS)
-                    taken[client] += values if number >= ROUNDS // 6 else []
+                    taken[client] += values if number >= MAX_ATTEMPTS // 6 else []
             without, within = (statistics.median(taken[client]) for client in (off, on))
             note = f"{without:.2f} without, {within:.2f} with"
             report(f"telemetry, {tools} tools: added to a turn", within - without, "ms", "< 1", note)

@@ -16,7 +16,7 @@ HOWS: tuple[How, ...] = ("json", "sse", "ndjson", "async, followed", "async, pol
 ACCEPT = {"sse": "text/event-stream", "ndjson": "application/x-ndjson"}
 RETRIED = (409, 429, 502, 503, 504)
 REFUSALS = ("content_filtered",)
-PATIENCE_SECONDS = 75.0
+MAX_WAIT_SECONDS = 75.0
 POLL_SECONDS = 0.3
 
 
@@ -54,7 +54,7 @@ class Delivery:
                 self._ask.settled = True
             if outcome is None or self._ask.key is None:
                 return
-            if waited > PATIENCE_SECONDS:
+            if waited > MAX_WAIT_SECONDS:
                 self._journal.find("stuck", f"{self._ask.content!r} not answered in {waited:.0f} s")
                 return
             await asyncio.sleep(min(outcome.seconds, 2) * self._caller.chance.uniform(0.5, 1))

@@ -12,7 +12,7 @@ from errors import ErasureNotFound, LeaseLost, ThreadNotFound
 from events import MessageDelta
 from models import Erasure, Feedback, Owner, Thread, TurnStatus, UserState, new_id, utcnow
 from stores.contract import RECEIPT_DAYS, ThreadStore
-from stores.types import EventBatch, Owned
+from stores.types import EventBatch, OwnedRef
 from tests.support.stores import ANN, Backend, ask, begin, end, messages, talk
 
 BOB = Owner("acme", "bob")
@@ -214,12 +214,12 @@ async def test_abandoned_erasures_are_found_by_any_process(backend: Backend, sto
     await erase(store, Owner("acme", "done"))
     async with backend.new() as other:
         now = utcnow() + timedelta(seconds=1)
-        found = await other.abandoned_erasures(silent_since=now)
-        assert sorted(found) == sorted([Owned(ANN, ann.id), Owned(BOB, bob.id)])
-        assert await other.abandoned_erasures(silent_since=now - timedelta(minutes=1)) == []
+        found = await other.abandoned_erasures(stale_since=now)
+        assert sorted(found) == sorted([OwnedRef(ANN, ann.id), OwnedRef(BOB, bob.id)])
+        assert await other.abandoned_erasures(stale_since=now - timedelta(minutes=1)) == []
         with time_machine.travel(utcnow() + timedelta(minutes=2), tick=True):
             await store.erase_threads(BOB, bob.id, limit=1)
-            assert await other.abandoned_erasures(silent_since=utcnow() - timedelta(minutes=1)) == [Owned(ANN, ann.id)]
+            assert await other.abandoned_erasures(stale_since=utcnow() - timedelta(minutes=1)) == [OwnedRef(ANN, ann.id)]
 
 
 # Retention
@@ -227,7 +227,7 @@ async def test_abandoned_erasures_are_found_by_any_process(backend: Backend, sto
 
 @pytest.mark.server_clock
 async def test_idle_threads_of_all_owners_are_found(store: ThreadStore) -> None:
-    old = [Owned(owner, (await new_thread(store, owner)).id) for owner in (ANN, BOB, ANN)]
+    old = [OwnedRef(owner, (await new_thread(store, owner)).id) for owner in (ANN, BOB, ANN)]
     with time_machine.travel(utcnow() + timedelta(days=10), tick=True):
         await talk(store, old[0].id)
         await new_thread(store)

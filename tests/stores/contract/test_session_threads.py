@@ -66,7 +66,7 @@ async def test_a_deleted_one_begins_anew_and_what_comes_late_is_refused(store: T
     await store.save_events([EventBatch(old.id, turn.turn_id, [TurnStarted(id=1, turn_id=turn.turn_id)], 60)])
     assert await messages(store, new.id) == []
     started = await begin(store, new.id, ask("hello", key="k"))
-    assert (started.message.seq, started.history, started.attempt_of_existing) == (1, [], False)
+    assert (started.message.seq, started.history, started.is_retry) == (1, [], False)
     with pytest.raises(LeaseLost):
         await store.commit_turn(turn, message=turn.message, reply=answer(turn), final_event_id=9)
     assert [(message.content, message.status) for message in await messages(store, new.id)] == [("hello", "running")]

@@ -279,7 +279,7 @@ async def test_a_turn_from_begin_to_commit(store: ThreadStore, thread: Thread) -
     new = ask("What is 2 + 2?")
     turn = await begin(store, thread.id, new)
     assert (turn.owner, turn.turn_id, turn.reply_seq, turn.idempotency_key) == (ANN, new.turn_id, 2, None)
-    assert (list(turn.history), turn.attempt_of_existing) == ([], False)
+    assert (list(turn.history), turn.is_retry) == ([], False)
     assert (turn.thread.id, turn.thread.title, turn.thread.message_count) == (thread.id, "Sums", 1)
     assert (turn.message.role, turn.message.content, turn.message.metadata) == ("user", new.content, new.metadata)
     reply = await end(store, turn, content="It  is\n4.")
@@ -452,7 +452,7 @@ async def test_a_failed_key_runs_again_for_the_same_message(store: ThreadStore, 
         await talk(store, thread.id)
     stored = await messages(store, thread.id)
     turn = await begin(store, thread.id, ask(key="k"))
-    assert (turn.attempt_of_existing, turn.message.seq, turn.message.status) == (True, 1, "running")
+    assert (turn.is_retry, turn.message.seq, turn.message.status) == (True, 1, "running")
     assert turn.message.timestamp == stored[0].timestamp
     assert list(turn.history) == stored[1:]
     assert turn.reply_seq == len(stored) + 1
@@ -481,7 +481,7 @@ async def test_an_interrupted_key_runs_again_for_the_same_message(
         for _ in range(turns_between):
             await talk(store, thread.id)
         turn = await begin(store, thread.id, ask(key="k"))
-        assert (turn.attempt_of_existing, turn.message.id) == (True, old.message.id)
+        assert (turn.is_retry, turn.message.id) == (True, old.message.id)
         assert [each.seq for each in turn.history] == list(range(2, 2 + 2 * turns_between))
         with pytest.raises(LeaseLost):
             await end(store, old)

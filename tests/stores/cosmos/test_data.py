@@ -15,7 +15,7 @@ from cosmos_store import CosmosStore
 from errors import StoreUnavailable, ThreadNotFound
 from events import TurnStarted
 from models import Thread, UserState, utcnow
-from stores.types import EventBatch, Owned
+from stores.types import EventBatch, OwnedRef
 from tests.fakes.cosmos import FakeCosmos
 from tests.stores.cosmos.conftest import FAULTS
 from tests.support.stores import ANN, CosmosBackend, ask, begin, end, talk
@@ -207,7 +207,7 @@ async def test_a_deletion_that_was_stopped_is_found(store: CosmosStore, fake: Fa
     long_ago = utcnow() - timedelta(days=30)
     assert await store.idle_threads(since=long_ago, limit=10) == []
     with time_machine.travel(utcnow() + timedelta(seconds=62), tick=True):
-        assert await store.idle_threads(since=long_ago, limit=10) == [Owned(ANN, thread.id)]
+        assert await store.idle_threads(since=long_ago, limit=10) == [OwnedRef(ANN, thread.id)]
         assert await store.delete_thread(ANN, thread.id, idle_since=long_ago)
     assert left(fake) == []
     with pytest.raises(ThreadNotFound):

@@ -74,7 +74,7 @@ async def test_a_takeover_and_a_second_attempt_with_one_fault_anywhere(
             await begin(store, thread.id, ask(key="k"), lease=-1)
             failing = fake.fail(None, skip=position, **FAULTS[fault])
             turn = await begin(store, thread.id, ask(key="k"))
-            assert (turn.attempt_of_existing, turn.message.seq, list(turn.history)) == (True, 1, [])
+            assert (turn.is_retry, turn.message.seq, list(turn.history)) == (True, 1, [])
             await end(store, turn)
         fake.heal()
         async with backend.new() as store:
