@@ -33,8 +33,19 @@ class Eraser:
     later process to take up. Nothing here waits for the store before that. Two processes on one erasure do no harm.
     """
 
-    def __init__(self, store: ThreadStore, forget: Sequence[Forget] = ()) -> None:
+    def __init__(
+        self,
+        store: ThreadStore,
+        forget: Sequence[Forget] = (),
+        *,
+        poll_seconds: float = POLL_SECONDS,
+        stale_after_seconds: float = STALE_AFTER_SECONDS,
+        pause_seconds: float = PAUSE_SECONDS,
+    ) -> None:
         self._store = store
+        self._poll_seconds = poll_seconds
+        self._stale_after = timedelta(seconds=stale_after_seconds)
+        self._pause_seconds = pause_seconds
         self._forget = forget
         self._running: dict[str, asyncio.Task[None]] = {}
         self._looking: asyncio.Task[None]
@@ -72,10 +83,10 @@ class Eraser:
                 await self._look()
             except Exception:
                 logger.warning("listing abandoned erasures failed, will try again", exc_info=True)
-            await asyncio.sleep(POLL_SECONDS)
+            await asyncio.sleep(self._poll_seconds)
 
     async def _look(self) -> None:
-        stale_since = utcnow() - timedelta(seconds=STALE_AFTER_SECONDS)
+        stale_since = utcnow() - self._stale_after
         for left in await self._store.abandoned_erasures(stale_since=stale_since):
             self._work_on(left)
 
@@ -85,12 +96,12 @@ class Eraser:
             task.add_done_callback(lambda _: self._running.pop(erasure.id, None))
 
     async def _erase(self, erasure: OwnedRef) -> None:
-        pause = PAUSE_SECONDS
+        pause = self._pause_seconds
         while True:
             try:
                 if await self._try_to_complete(erasure):
                     return
-                pause = PAUSE_SECONDS
+                pause = self._pause_seconds
             except Exception:
                 logger.exception("erasure %s failed, will try again", erasure.id)
                 pause = min(2 * pause, MAX_PAUSE_SECONDS)

@@ -25,20 +25,24 @@ logger = logging.getLogger(__name__)
 class Retention:
     """Keeps threads for ``days`` after their last activity; 0 keeps them for good."""
 
-    def __init__(self, store: ThreadStore, days: int) -> None:
+    def __init__(
+        self, store: ThreadStore, days: int, *, sweep_seconds: float = SWEEP_SECONDS, threads_at_once: int = THREADS_AT_ONCE
+    ) -> None:
         self._store = store
         self._days = days
+        self._sweep_seconds = sweep_seconds
+        self._threads_at_once = threads_at_once
 
     async def sweep(self) -> int:
         """Delete idle threads, for a few minutes at most; return how many.
 
         :raises StoreError: if the store failed; what is left waits for the next sweep.
         """
-        deleted, deadline = 0, time.monotonic() + SWEEP_SECONDS
+        deleted, deadline = 0, time.monotonic() + self._sweep_seconds
         since = utcnow() - timedelta(days=self._days)
         while self._days and time.monotonic() < deadline:
             before = deleted
-            for thread in await self._store.idle_threads(since=since, limit=THREADS_AT_ONCE):
+            for thread in await self._store.idle_threads(since=since, limit=self._threads_at_once):
                 deleted += await self._delete(thread, since)
                 if time.monotonic() >= deadline:
                     break
@@ -59,8 +63,9 @@ class Retention:
 class HourlyRetention:
     """Sweeps once an hour while its body runs, for hosts without a timer of their own; a failed sweep waits for the next."""
 
-    def __init__(self, retention: Retention) -> None:
+    def __init__(self, retention: Retention, *, every_seconds: float = SWEEP_EVERY_SECONDS) -> None:
         self._retention = retention
+        self._every_seconds = every_seconds
         self._sweeping: asyncio.Task[None]
 
     async def __aenter__(self) -> Self:
@@ -80,4 +85,4 @@ class HourlyRetention:
             except Exception:
                 logger.warning("the sweep for idle threads failed, will try again", exc_info=True)
             # Not all processes at the same moment.
-            await asyncio.sleep(SWEEP_EVERY_SECONDS * random.uniform(0.9, 1.1))  # noqa: S311 - keeps no secret
+            await asyncio.sleep(self._every_seconds * random.uniform(0.9, 1.1))  # noqa: S311 - keeps no secret

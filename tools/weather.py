@@ -137,7 +137,11 @@ class Weather(TypedDict):
 
 @asynccontextmanager
 async def open_weather(
-    settings: Settings, *, geocoding_url: str = GEOCODING_URL, forecast_url: str = FORECAST_URL
+    settings: Settings,
+    *,
+    geocoding_url: str = GEOCODING_URL,
+    forecast_url: str = FORECAST_URL,
+    deadline_seconds: float = DEADLINE_SECONDS,
 ) -> AsyncIterator[Callable[[str, Units], Awaitable[Weather]]]:
     """Yield the tool ``get_weather``, with one HTTP client for the life of the process."""
     if settings.weather_source == "sample":
@@ -145,8 +149,8 @@ async def open_weather(
         return
     import httpx2
 
-    async with httpx2.AsyncClient(timeout=DEADLINE_SECONDS) as client:
-        service = OpenMeteo(client, geocoding_url, forecast_url)
+    async with httpx2.AsyncClient(timeout=deadline_seconds) as client:
+        service = OpenMeteo(client, geocoding_url, forecast_url, deadline_seconds)
         yield as_tool(service.weather)
 
 
@@ -175,7 +179,8 @@ def as_tool(source: Callable[[str, Units], Awaitable[Weather]]) -> Callable[[str
 class OpenMeteo:
     """The weather service of https://open-meteo.com: no key needed."""
 
-    def __init__(self, client: Any, geocoding_url: str, forecast_url: str) -> None:
+    def __init__(self, client: Any, geocoding_url: str, forecast_url: str, deadline_seconds: float) -> None:
+        self._deadline_seconds = deadline_seconds
         self._client = client
         self._geocoding_url = geocoding_url
         self._forecast_url = forecast_url
@@ -186,7 +191,7 @@ class OpenMeteo:
         :raises ToolError: if there is no such place, or the service is down, slow or not understood.
         """
         try:
-            async with asyncio.timeout(DEADLINE_SECONDS):
+            async with asyncio.timeout(self._deadline_seconds):
                 place = await self._find(location)
                 answer = await self._get(self._forecast_url, _forecast_parameters(place, units))
             return _as_weather(place, answer, units)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
 import time_machine
 from typing_extensions import override
 
-from data_rights import eraser, retention
-from data_rights.eraser import Eraser
+from data_rights import eraser
+from data_rights.eraser import Eraser, Forget
 from data_rights.retention import HourlyRetention, Retention
 from errors import StoreUnavailable, ThreadNotFound
 from models import Erasure, Owner, utcnow
@@ -23,10 +24,8 @@ SECONDS = 20
 BOB = Owner("acme", "bob")
 
 
-@pytest.fixture(autouse=True)
-def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(eraser, "PAUSE_SECONDS", 0.01)
-    monkeypatch.setattr(eraser, "POLL_SECONDS", 0.05)
+def quick(store: ThreadStore, forget: Sequence[Forget] = ()) -> Eraser:
+    return Eraser(store, forget, poll_seconds=0.05, pause_seconds=0.01)
 
 
 async def completed(store: ThreadStore, owner: Owner, erasure_id: str) -> Erasure:
@@ -48,7 +47,7 @@ async def test_everything_is_erased_and_then_forgotten(store: ThreadStore) -> No
     async def forget(owner: Owner) -> None:
         forgotten.append((owner, len(await store.list_thread_ids(owner, limit=10, after=None))))
 
-    async with Eraser(store, [forget]) as running:
+    async with quick(store, [forget]) as running:
         begun = await running.begin(ANN)
         assert (await running.begin(ANN)).id == begun.id
         assert (await completed(store, ANN, begun.id)).threads == 25
@@ -64,15 +63,15 @@ async def test_an_erasure_that_was_stopped_is_taken_up_by_the_next_process(backe
         stopped.set()
         await asyncio.Event().wait()
 
-    async with Eraser(store, [forget]) as running:
+    async with quick(store, [forget]) as running:
         begun = await running.begin(ANN)
         await asyncio.wait_for(stopped.wait(), SECONDS)
     async with backend.new() as other:
-        async with Eraser(other):
+        async with quick(other):
             await asyncio.sleep(0.2)
             assert (await other.get_erasure(ANN, begun.id)).status == "running"
         with time_machine.travel(utcnow() + timedelta(seconds=eraser.STALE_AFTER_SECONDS + 1), tick=True):
-            async with Eraser(other):
+            async with quick(other):
                 assert (await completed(other, ANN, begun.id)).threads == 3
 
 
@@ -94,7 +93,7 @@ class Failing:
 async def test_failures_are_tried_again(backend: Backend, store: ThreadStore, error: Exception) -> None:
     await some_threads(store, 2)
     forget = Failing(3, error)
-    async with Eraser(store, [forget]) as running:
+    async with quick(store, [forget]) as running:
         begun = await running.begin(ANN)
         assert (await completed(store, ANN, begun.id)).threads == 2
     assert forget.calls == 4
@@ -112,13 +111,13 @@ class DownStore:
 
 async def test_a_store_that_is_down_keeps_nobody_from_starting(caplog: pytest.LogCaptureFixture) -> None:
     down: ThreadStore = DownStore()  # type: ignore[assignment]
-    async with asyncio.timeout(1), Eraser(down) as running, HourlyRetention(Retention(down, 1)):
+    async with asyncio.timeout(1), quick(down) as running, HourlyRetention(Retention(down, 1)):
         await asyncio.sleep(0.2)
         with pytest.raises(StoreUnavailable):
             await running.begin(ANN)
         with pytest.raises(StoreUnavailable):
             await running.resume(wait_seconds=1)
-    assert caplog.text.count("could not look for erasures") >= 2
+    assert caplog.text.count("listing abandoned erasures failed") >= 2
     assert "the sweep for idle threads failed" in caplog.text
 
 
@@ -128,7 +127,7 @@ async def test_waiting_for_erasures_has_an_end_and_stops_none(store: ThreadStore
     async def forget(owner: Owner) -> None:
         await may_go.wait()
 
-    async with Eraser(store, [forget]) as running:
+    async with quick(store, [forget]) as running:
         begun = await running.begin(ANN)
         await running.resume(wait_seconds=0.1)
         may_go.set()
@@ -139,10 +138,7 @@ async def test_waiting_for_erasures_has_an_end_and_stops_none(store: ThreadStore
 # Retention
 
 
-async def test_a_sweep_deletes_idle_threads_and_no_others(
-    store: ThreadStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(retention, "THREADS_AT_ONCE", 3)
+async def test_a_sweep_deletes_idle_threads_and_no_others(store: ThreadStore, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "data_rights.retention")
     await some_threads(store, 7)
     waking = await store.create_thread(ANN, title="Sums", metadata={})
@@ -152,7 +148,7 @@ async def test_a_sweep_deletes_idle_threads_and_no_others(
         new = await store.create_thread(ANN, title="Sums", metadata={})
         assert await Retention(store, 31).sweep() == 0
         assert await Retention(store, 0).sweep() == 0
-        assert await Retention(store, 30).sweep() == 9
+        assert await Retention(store, 30, threads_at_once=3).sweep() == 9
         assert sorted(await store.list_thread_ids(ANN, limit=10, after=None)) == sorted([waking.id, new.id])
         assert await Retention(store, 30).sweep() == 0
     assert [record.getMessage() for record in caplog.records] == ["9 threads deleted in which nothing happened for 30 days"]
@@ -189,16 +185,14 @@ async def test_a_sweep_ends_when_nothing_can_be_deleted() -> None:
     assert stubborn.looks == 1
 
 
-async def test_a_sweep_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retention, "SWEEP_SECONDS", 0.2)
+async def test_a_sweep_ends_in_time() -> None:
     async with asyncio.timeout(5):
-        assert 2 <= await Retention(Endless(), 1).sweep() <= 22  # type: ignore[arg-type]
+        assert 2 <= await Retention(Endless(), 1, sweep_seconds=0.2).sweep() <= 22  # type: ignore[arg-type]
 
 
-async def test_the_local_task_sweeps_at_once_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retention, "SWEEP_EVERY_SECONDS", 0.05)
+async def test_the_local_task_sweeps_at_once_and_again() -> None:
     stubborn = Stubborn()
-    async with HourlyRetention(Retention(stubborn, 1)):  # type: ignore[arg-type]
+    async with HourlyRetention(Retention(stubborn, 1), every_seconds=0.05):  # type: ignore[arg-type]
         async with asyncio.timeout(SECONDS):
             while stubborn.looks < 3:  # noqa: ASYNC110 - nothing else tells
                 await asyncio.sleep(0.01)

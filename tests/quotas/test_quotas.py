@@ -161,7 +161,7 @@ async def test_instances_share_what_they_count(redis: RedisServer) -> None:
 async def test_without_redis_each_process_counts_for_itself_until_it_is_back(
     redis: RedisServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("quotas.backend.REST_SECONDS", 0)
+    monkeypatch.setattr("quotas.backend.COOLDOWN_SECONDS", 0)
     async with AsyncExitStack() as stack:
         quotas = await quotas_on(stack, redis.url, limit_requests_per_minute=3)
         await quotas.count_request(ANN)

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-import tools.weather
 from errors import ToolError
 from settings import Settings
 from tests.fakes.weather import FakeOpenMeteo, fake_open_meteo
@@ -25,9 +24,14 @@ async def service() -> AsyncIterator[FakeOpenMeteo]:
         yield service
 
 
-async def ask(service: FakeOpenMeteo, *arguments: Any) -> Any:
-    urls = {"geocoding_url": f"{service.url}/v1/search", "forecast_url": f"{service.url}/v1/forecast"}
-    async with open_weather(LIVE, **urls) as get_weather:
+async def ask(service: FakeOpenMeteo, *arguments: Any, deadline_seconds: float = 5) -> Any:
+    opening = open_weather(
+        LIVE,
+        geocoding_url=f"{service.url}/v1/search",
+        forecast_url=f"{service.url}/v1/forecast",
+        deadline_seconds=deadline_seconds,
+    )
+    async with opening as get_weather:
         return await get_weather(*arguments)
 
 
@@ -87,11 +91,10 @@ async def test_a_service_that_cannot_be_reached_is_told() -> None:
         await ask(nowhere, "Seattle")
 
 
-async def test_a_slow_service_is_cut_off(service: FakeOpenMeteo, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tools.weather, "DEADLINE_SECONDS", 0.05)
+async def test_a_slow_service_is_cut_off(service: FakeOpenMeteo) -> None:
     service.gate = asyncio.Event()
     with pytest.raises(ToolError, match="took too long"):
-        await ask(service, "Seattle")
+        await ask(service, "Seattle", deadline_seconds=0.05)
     service.gate.set()
 
 
