@@ -58,7 +58,7 @@ async def test_a_line_a_request(collected: Collected, api: httpx2.AsyncClient, t
 
 async def test_what_the_caller_makes_up_is_not_repeated(collected: Collected, api: httpx2.AsyncClient) -> None:
     assert (await api.get("/api/MARKED?MARKED=1", headers={"X-Request-ID": "MARKED it"})).status_code == 404
-    assert (await api.get("/api/threads/MARKED/turns/MARKED")).status_code == 422
+    assert (await api.get("/api/threads/MARKED/turns/MARKED")).status_code == 404
     assert [line["path"] for line in collected.lines("request")] == ["unmatched", "/api/threads/{thread_id}/turns/{turn_id}"]
     assert collected.span("GET unmatched")
     assert "MARKED" not in collected.everything()

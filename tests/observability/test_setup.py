@@ -143,7 +143,7 @@ from settings import Settings
 async def main():
     app = create_app(Settings(data_dir=Path({str(tmp_path)!r})))
     async with app.router.lifespan_context(app) as state:
-        await state["services"].turns._agent()
+        await state["services"].tools()
 
 asyncio.run(main())
 print(*(name for name in sys.modules if name.startswith(("opentelemetry.sdk", "opentelemetry.exporter", "azure.monitor"))))
