@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -31,20 +30,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if CHROMIUM is None and Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.skip(reason="no Chromium on this machine"))
-
-
-class Gate:
-    """Lets the pieces of a model's answer through, as many as the test says."""
-
-    def __init__(self) -> None:
-        self._pieces = asyncio.Semaphore(0)
-
-    async def __call__(self) -> None:
-        await self._pieces.acquire()
-
-    def let(self, pieces: int) -> None:
-        for _ in range(pieces):
-            self._pieces.release()
 
 
 @dataclass

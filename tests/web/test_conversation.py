@@ -9,7 +9,8 @@ import pytest
 from playwright.async_api import Route, expect
 
 from tests.fakes.model import FakeModel, Reply
-from tests.web.conftest import Chat, Gate, OpenChat
+from tests.support.steps import Steps
+from tests.web.conftest import Chat, OpenChat
 
 WORDS = "one **two** three four five six"
 
@@ -46,18 +47,18 @@ async def test_every_example_works_offline(open_chat: OpenChat) -> None:
 
 
 async def test_an_answer_grows_as_it_comes(open_chat: OpenChat) -> None:
-    gate = Gate()
+    gate = Steps()
     async with FakeModel(Reply(text=WORDS, wait_for_piece=gate)) as model:
         chat = await open_chat(model)
         await expect(chat.page.locator("#model")).to_contain_text("gpt-x")
         await chat.send("Count")
         prose = chat.page.locator(".assistant .prose")
-        gate.let(4)
+        gate.step(4)
         await expect(prose).to_have_text("one two three")
         await expect(prose.locator("strong")).to_have_text("two")
-        gate.let(2)
+        gate.step(2)
         await expect(prose).to_have_text("one two three four five")
-        gate.let(10)
+        gate.step(10)
         await expect(prose).to_have_text("one two three four five six")
         await expect(chat.page.get_by_role("button", name="Stop")).to_be_hidden()
 
@@ -76,11 +77,11 @@ async def test_shift_enter_breaks_the_line_and_the_box_grows(open_chat: OpenChat
 
 
 async def test_stop_keeps_what_was_said(open_chat: OpenChat) -> None:
-    gate = Gate()
+    gate = Steps()
     async with FakeModel(Reply(text=WORDS, wait_for_piece=gate)) as model:
         chat = await open_chat(model)
         await chat.send("Count")
-        gate.let(4)
+        gate.step(4)
         await expect(chat.page.locator(".assistant .prose")).to_have_text("one two three")
         await chat.page.get_by_role("button", name="Stop answering").click()
         await expect(chat.page.locator(".assistant .stopped")).to_have_text("Stopped")
@@ -91,16 +92,16 @@ async def test_stop_keeps_what_was_said(open_chat: OpenChat) -> None:
 
 
 async def test_a_reload_in_mid_answer_goes_on_where_it_was(open_chat: OpenChat) -> None:
-    gate = Gate()
+    gate = Steps()
     async with FakeModel(Reply(text=WORDS, wait_for_piece=gate)) as model:
         chat = await open_chat(model)
         await chat.send("Count")
-        gate.let(4)
+        gate.step(4)
         prose = chat.page.locator(".assistant .prose")
         await expect(prose).to_have_text("one two three")
         await chat.page.reload()
         await expect(prose).to_have_text("one two three")
-        gate.let(10)
+        gate.step(10)
         await expect(prose).to_have_text("one two three four five six")
         await expect(chat.page.locator(".message")).to_have_count(2)
         assert len(model.requests) == 1
@@ -149,7 +150,7 @@ async def test_an_answer_of_the_platforms_own_is_explained_and_retried(open_chat
 
 
 async def test_a_stream_that_breaks_is_taken_up_again(open_chat: OpenChat) -> None:
-    gate = Gate()
+    gate = Steps()
     async with FakeModel(Reply(text=WORDS, wait_for_piece=gate)) as model:
         chat = await open_chat(model)
         broken: list[str] = []
@@ -158,7 +159,7 @@ async def test_a_stream_that_breaks_is_taken_up_again(open_chat: OpenChat) -> No
             """Let the page see the first events only."""
             if route.request.method != "POST":
                 return await route.fallback()
-            gate.let(20)
+            gate.step(20)
             response = await route.fetch()
             events = (await response.text()).split("\n\n")
             first = "".join(f"{event}\n\n" for event in events[:3])
@@ -242,7 +243,7 @@ async def test_earlier_messages_come_when_asked_for(open_chat: OpenChat) -> None
 
 
 async def test_tabs_agree_on_a_turn(open_chat: OpenChat, second_tab: Callable[[Chat], Awaitable[Chat]]) -> None:
-    gate = Gate()
+    gate = Steps()
     async with FakeModel(Reply(text="Hello"), Reply(text=WORDS, wait_for_piece=gate)) as model:
         chat = await open_chat(model)
         await chat.send("Hello")
@@ -250,10 +251,10 @@ async def test_tabs_agree_on_a_turn(open_chat: OpenChat, second_tab: Callable[[C
         other = await second_tab(chat)
         await expect(other.page.locator(".message")).to_have_count(2)
         await chat.send("Count")
-        gate.let(4)
+        gate.step(4)
         await expect(other.page.locator(".bubble").last).to_have_text("Count")
         await expect(other.page.locator(".assistant .prose").last).to_have_text("one two three")
-        gate.let(10)
+        gate.step(10)
         for tab in (chat, other):
             await expect(tab.page.locator(".assistant:not(.live) .prose").last).to_have_text("one two three four five six")
             await expect(tab.page.locator(".message")).to_have_count(4)
@@ -261,12 +262,12 @@ async def test_tabs_agree_on_a_turn(open_chat: OpenChat, second_tab: Callable[[C
 
 
 async def test_scrolling_up_stops_following(open_chat: OpenChat) -> None:
-    gate = Gate()
+    gate = Steps()
     text = "\n\n".join(f"Paragraph {number}" for number in range(60))
     async with FakeModel(Reply(text=text, wait_for_piece=gate)) as model:
         chat = await open_chat(model)
         await chat.send("Write a lot")
-        gate.let(50)
+        gate.step(50)
         await expect(chat.page.locator("p", has_text="Paragraph 47")).to_be_in_viewport()
         jump = chat.page.get_by_role("button", name="Jump to the latest message")
         await expect(jump).to_be_hidden()
@@ -274,7 +275,7 @@ async def test_scrolling_up_stops_following(open_chat: OpenChat) -> None:
         await chat.page.mouse.wheel(0, -700)
         await expect(jump).to_be_visible()
         top = await chat.page.evaluate("document.getElementById('scroller').scrollTop")
-        gate.let(50)
+        gate.step(50)
         await expect(chat.page.locator("p", has_text="Paragraph 59")).to_have_count(1)
         assert await chat.page.evaluate("document.getElementById('scroller').scrollTop") == top
         await jump.click()

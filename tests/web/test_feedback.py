@@ -11,7 +11,8 @@ from playwright.async_api import Locator, Route, expect
 
 from tests.fakes.model import Call, FakeModel, Reply
 from tests.support.accessibility import AXE, PHONE, findings
-from tests.web.conftest import Chat, Gate, OpenChat
+from tests.support.steps import Steps
+from tests.web.conftest import Chat, OpenChat
 
 QUESTION = "How do I return an order?"
 IMAGE = "<img src=x onerror=\"window.hacked='image'\">"
@@ -160,15 +161,15 @@ async def test_tabs_agree_on_a_rating(open_chat: OpenChat, second_tab: Callable[
 
 
 async def test_an_answer_that_is_still_written_cannot_be_rated(open_chat: OpenChat) -> None:
-    gate = Gate()
+    gate = Steps()
     async with FakeModel(Reply(text="one two", wait_for_piece=gate)) as model:
         chat = await open_chat(model)
         await chat.send("Count")
-        gate.let(2)
+        gate.step(2)
         await expect(chat.page.locator(".assistant .prose")).to_have_text("one")
         thumbs = chat.page.get_by_role("group", name="Rate this answer")
         await expect(thumbs).to_have_count(0)
-        gate.let(9)
+        gate.step(9)
         await expect(thumbs).to_have_count(1)
 
 
@@ -217,15 +218,15 @@ async def test_only_known_marks_in_running_text_are_linked(open_chat: OpenChat) 
 
 
 async def test_marks_are_text_until_the_answer_is_whole(open_chat: OpenChat) -> None:
-    gate = Gate()
+    gate = Steps()
     async with FakeModel(SEARCH, Reply(text="See [1] now.", wait_for_piece=gate)) as model:
         chat = await open_chat(model)
         await chat.send(QUESTION)
-        gate.let(3)
+        gate.step(3)
         prose = chat.page.locator(".assistant .prose")
         await expect(prose).to_have_text("See [1]")
         await expect(chat.page.locator(".mark")).to_have_count(0)
-        gate.let(9)
+        gate.step(9)
         await expect(prose).to_have_text("See [1] now.")
         await expect(prose.locator(".mark")).to_have_count(1)
 
