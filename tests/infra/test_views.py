@@ -11,6 +11,8 @@ import pytest
 
 from infra.views import build as build_views
 from infra.views.catalog import WORKSPACE_ID
+from infra.views.dashboard import dashboard
+from infra.views.workbook import workbook
 from tests.infra.kql import QUERIES, Analysis, analyse, name_faults, needs_kusto
 from tests.infra.views_checks import (
     QUERY,
@@ -38,9 +40,7 @@ def of_dashboard() -> dict[str, Analysis]:
     return analyse(dashboard_queries(DASHBOARD))
 
 
-@pytest.mark.parametrize(
-    ("path", "build"), [(build_views.WORKBOOK, build_views.workbook), (build_views.DASHBOARD, build_views.dashboard)]
-)
+@pytest.mark.parametrize(("path", "build"), [(build_views.WORKBOOK, workbook), (build_views.DASHBOARD, dashboard)])
 def test_what_is_committed_is_what_the_queries_make(path: Path, build: Callable[[], Json]) -> None:
     assert path.read_text() == build_views.rendered(build()), "run `python -m infra.views.build`"
 
