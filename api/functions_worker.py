@@ -25,7 +25,7 @@ from starlette.types import Receive, Scope, Send
 
 from api.functions_bridge import AppResponse
 from api.problems import error_response
-from api.request_log import NO_TELEMETRY as NO_TELEMETRY
+from api.request_log import NO_TELEMETRY
 from errors import NotReady
 from services.services import GRACE_SECONDS
 

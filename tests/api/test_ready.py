@@ -13,7 +13,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from services import readiness as readiness
+from services import readiness
 from settings import ApiKey, Settings
 from tests.fakes.cosmos import KEY, FakeCosmos
 from tests.fakes.model import FakeModel, Reply

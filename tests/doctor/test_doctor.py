@@ -233,7 +233,7 @@ async def test_an_identity_is_named_and_the_role_it_lacks(tmp_path: Path, monkey
         assert f"--principal-id {PRINCIPAL} --scope /" in (problem.fix or "")
 
 
-@pytest.mark.parametrize(("site", "mend"), [(None, "az login"), ("chat-1", "az functionapp identity assign --name chat-1 ")])
+@pytest.mark.parametrize(("site", "fix"), [(None, "az login"), ("chat-1", "az functionapp identity assign --name chat-1 ")])
 async def test_no_identity(monkeypatch: pytest.MonkeyPatch, model: FakeModel, site: str | None, fix: str) -> None:
     monkeypatch.setattr("azure.identity.aio.DefaultAzureCredential", lambda: Chain(NoCredential(), NoCredential()))
     keyless = Settings(azure_openai_endpoint=model.url, azure_openai_model="gpt").model_copy(update={"website_site_name": site})
@@ -255,7 +255,7 @@ async def test_an_identity_without_a_role_on_the_model(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize(
-    ("status", "text", "mend"),
+    ("status", "text", "fix"),
     [
         (401, "access is denied (401)", "az cognitiveservices account keys list"),
         (404, "there is no deployment gpt (404)", "az cognitiveservices account deployment list"),
@@ -280,7 +280,7 @@ async def test_an_address_without_the_api(model: FakeModel, with_model: Settings
 
 
 @pytest.mark.parametrize(
-    ("status", "mend"),
+    ("status", "fix"),
     [(401, "export OPENAI_API_KEY="), (404, "set OPENAI_MODEL"), (429, "again later"), (503, "OPENAI_BASE_URL")],
 )
 async def test_a_compatible_server_that_fails(model: FakeModel, status: int, fix: str) -> None:

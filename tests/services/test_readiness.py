@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, aclosing
 
 import pytest
 
-from services import readiness as readiness
+from services import readiness
 from services.readiness import Readiness, ReadinessCheck
 
 NewReadiness = Callable[..., Awaitable[Readiness]]

@@ -145,7 +145,7 @@ async def test_a_thread_that_was_deleted_through_the_api_is_begun_anew(api: http
 
 
 @pytest.mark.parametrize(
-    ("locale", "words"),
+    ("locale", "strings"),
     [("en-GB", ENGLISH), ("de-AT", GERMAN), ("es", SPANISH), ("fr_CA", FRENCH), ("tlh", ENGLISH), (None, ENGLISH)],
 )
 async def test_the_bot_speaks_the_users_language(

@@ -278,7 +278,7 @@ async def test_lines_say_whose_they_are(collected: Collected, tmp_path: Path) ->
     assert line["owner_hash"] == told["chat.owner.hash"]
     failed = collected.lines(f"turn {told['chat.turn.id']} of {told['chat.thread.id']} failed: model_misconfigured")
     assert [(each["request_id"], each["turn_id"], each["exception.type"]) for each in failed] == [
-        ("req-1", told["chat.turn.id"], "errors.ModelMisconfigured")
+        ("req-1", told["chat.turn.id"], "errors.parts.ModelMisconfigured")
     ]
 
 
