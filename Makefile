@@ -22,7 +22,7 @@ coverage: $(VENV)/dev-ready $(CHECKOV)/ready ## run all tests, and fail below th
 	@$(BIN)/python -m pytest -n auto --cov --cov-report=term
 
 check: lint types fuzz-short chaos-short ## all that CI runs: lint, types, fuzzing, chaos, tests with their coverage
-	@if $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 13))'; then $(MAKE) coverage; else $(MAKE) test; fi
+	@if $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 13))'; then $(MAKE) --no-print-directory coverage; else $(MAKE) --no-print-directory test; fi
 
 lint: $(VENV)/dev-ready ## ruff, the order of imports, spelling, ESLint
 	@$(BIN)/ruff check .
