@@ -122,8 +122,16 @@ class ActivityHandler:
         else:
             await self._turn(incoming, text, sender, request_id)
 
+    async def _known_tools(self) -> Mapping[str, ToolSpec]:
+        """Return the tools; none while the agent cannot be had, which the turn that fails of it says to the user."""
+        try:
+            return await self._tools()
+        except Exception:
+            logger.warning("tools are not known: the agent could not be started", exc_info=True)
+            return {}
+
     async def _preferences(self) -> list[Preference]:
-        return [preference for spec in (await self._tools()).values() for preference in spec.preferences]
+        return [preference for spec in (await self._known_tools()).values() for preference in spec.preferences]
 
     async def _preference(self, command: str) -> tuple[Preference, str] | None:
         """Return what a command such as ``/units metric`` chooses, if it is one of a tool's."""
@@ -168,7 +176,7 @@ class ActivityHandler:
             except ChatError:
                 logger.info("a turn that was to be stopped had ended already")
 
-        look = self._look(incoming, request_id, await self._tools())
+        look = self._look(incoming, request_id, await self._known_tools())
         outcome = await TurnRenderer(sender, self._clock, look, cancel).show(log)
         message_id = outcome.result.id if isinstance(outcome.result, Message) else None
         if isinstance(outcome.result, Problem) and outcome.result.type == TurnInterrupted.type and self._may_redeliver:

@@ -359,3 +359,15 @@ async def test_the_state_goes_with_everything_else_of_its_owner(
         assert state.thread_id == (await threads(api))[0]["id"]
         assert "joke" not in json.dumps(state.values)
         assert "a:1" not in json.dumps(state.values)
+
+
+async def test_an_agent_that_cannot_be_started_is_told(
+    settings: Settings, channel: FakeConnector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: Settings) -> None:
+        raise OSError("secret")
+
+    monkeypatch.setattr("tools.registry.open_tools", broken)
+    async with serve_api(settings) as api:
+        assert (await ask(api, channel, activities.message(channel.url, "hi"))).startswith(ENGLISH["failed"][:20])
+        assert (await ask(api, channel, activities.message(channel.url, "/help"))) == ENGLISH["help"].format(preferences="")
