@@ -107,7 +107,9 @@ class DrainingServer(uvicorn.Server):
         """Stop listening, end what runs, and close."""
         draining = asyncio.create_task(self._drain())
         await super().shutdown(sockets)
-        await asyncio.gather(draining, return_exceptions=True)
+        (failure,) = await asyncio.gather(draining, return_exceptions=True)
+        if failure:
+            logger.error("ending what runs failed", exc_info=failure)
         await self._close()
 
 
