@@ -11,7 +11,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import azure.functions as func
 
@@ -25,6 +25,9 @@ from api.functions_bridge import FunctionsBridge, http_functions
 from observability import logs
 from services.services import GRACE_SECONDS, Services
 from settings import load_settings
+
+if TYPE_CHECKING:
+    from teams.bot import Bot
 
 # Together with a sweep's own limit, less than the host's functionTimeout.
 ERASING_SECONDS = 240.0
@@ -69,18 +72,21 @@ async def retention(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the hos
     await run_with_services(run_maintenance)
 
 
+async def open_bot(services: Services) -> Bot:
+    """Return the bot. A message of the queue must not be taken without one: then this raises, and the host keeps it."""
+    if services.bot is None:
+        raise RuntimeError("a queue for activities, but no bot")
+    return await services.bot.get()
+
+
 async def answer_activity(payload: str, services: Services) -> None:
     """Answer an activity that was accepted."""
-    if services.bot:
-        bot = await services.bot.get()
-        await bot.work(payload)
+    await (await open_bot(services)).work(payload)
 
 
 async def handle_dead_activity(payload: str, services: Services) -> None:
     """Tell the user about an activity that could not be answered."""
-    if services.bot:
-        bot = await services.bot.get()
-        await bot.handle_dead_letter(payload)
+    await (await open_bot(services)).handle_dead_letter(payload)
 
 
 if settings.bot_app_id and settings.bot_queue_name:

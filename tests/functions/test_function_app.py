@@ -8,6 +8,7 @@ import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx2
 import pytest
@@ -264,3 +265,9 @@ async def test_a_worker_that_stops_gives_leases_back_whoever_is_reading(
         page = await store.list_messages(LOCAL_OWNER, thread_id, limit=9, after=None, before=None, order="asc")
         assert [message.status for message in page.items] == ["interrupted"]
         assert [turn.status for turn in await store.list_turns(LOCAL_OWNER, thread_id, limit=9, after=None)] == ["interrupted"]
+
+
+async def test_a_message_of_the_queue_is_not_taken_without_a_bot(api: FunctionsHost) -> None:
+    for work in (api.module.answer_activity, api.module.handle_dead_activity):
+        with pytest.raises(RuntimeError, match="no bot"):
+            await work("{}", SimpleNamespace(bot=None))
