@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import Response
+from pydantic import WithJsonSchema
 
 from api import ndjson, sse
 from api.content_negotiation import AcceptHeader, negotiate, wants_async
@@ -63,7 +64,11 @@ async def send_message(
     services: ServicesDep,
     owner: OwnerDep,
     accept: AcceptHeader = None,
-    prefer: Annotated[list[str] | None, Header(description="`respond-async`: answer at once with the turn.")] = None,
+    # Several lines of a list are one text to clients; what we do not know of it is left alone (RFC 7240, section 2).
+    prefer: Annotated[
+        Annotated[list[str], WithJsonSchema({"type": "string"})] | None,
+        Header(description="`respond-async`: answer at once with the turn."),
+    ] = None,
     idempotency_key: Annotated[
         str | None,
         Header(

@@ -114,11 +114,14 @@ def error_responses(*errors: type[ChatError]) -> dict[int | str, dict[str, Any]]
 def add_error_responses(responses: dict[Any, dict[str, Any]], *errors: type[ChatError]) -> None:
     """Describe further errors in a route's ``responses``."""
     for error in errors:
-        empty = {"description": error.title, "content": {MEDIA_TYPE: {"schema": _schema(error), "examples": {}}}}
+        schema = {"$ref": f"#/components/schemas/{_schema_name(error)}"}
+        empty = {"description": error.title, "content": {MEDIA_TYPE: {"schema": schema, "examples": {}}}}
         response = responses.setdefault(str(error.status), empty)
         if error.title.lower() not in response["description"].lower():
             response["description"] += f"; {error.title[0].lower()}{error.title[1:]}"
-        response["content"][MEDIA_TYPE]["examples"][error.type] = {"value": _example(error)}
+        content = response["content"][MEDIA_TYPE]
+        content["examples"][error.type] = {"value": _example(error)}
+        content["schema"] = _either(content["schema"], schema)
 
 
 def http_error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -141,9 +144,16 @@ def _challenge(error: ChatError) -> dict[str, str]:
     return {}
 
 
-def _schema(error: type[ChatError]) -> dict[str, str]:
-    name = "ValidationProblem" if error.status == 422 else "ReadinessProblem" if error is NotReady else "Problem"
-    return {"$ref": f"#/components/schemas/{name}"}
+def _schema_name(error: type[ChatError]) -> str:
+    if issubclass(error, InvalidRequest):
+        return "ValidationProblem"
+    return "ReadinessProblem" if issubclass(error, NotReady) else "Problem"
+
+
+def _either(schema: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of what is one or the other."""
+    kinds = schema.get("anyOf", [schema])
+    return schema if other in kinds else {"anyOf": [*kinds, other]}
 
 
 def _example(error: type[ChatError]) -> dict[str, Any]:

@@ -36,8 +36,22 @@ async def test_every_endpoint_describes_its_errors_as_problems(document: dict[st
         assert "500" in errors
         for response in errors.values():
             assert list(response["content"]) == ["application/problem+json"]
-            reference = response["content"]["application/problem+json"]["schema"]["$ref"]
-            assert reference.rpartition("/")[2] in document["components"]["schemas"]
+
+
+async def test_a_status_names_the_shape_of_each_of_its_problems(document: dict[str, Any]) -> None:
+    for operation in operations(document):
+        for status, response in operation["responses"].items():
+            if status < "400":
+                continue
+            schema = response["content"]["application/problem+json"]["schema"]
+            described = {kind["$ref"].rpartition("/")[2] for kind in schema.get("anyOf", [schema])}
+            examples = response["content"]["application/problem+json"].get("examples", {})
+            assert {problem_schema(example["value"]) for example in examples.values()} <= described
+            assert len(described) == len(schema.get("anyOf", [schema]))
+
+
+def problem_schema(problem: dict[str, Any]) -> str:
+    return "ValidationProblem" if "errors" in problem else "ReadinessProblem" if "failing" in problem else "Problem"
 
 
 async def test_bodies_and_answers_have_examples(document: dict[str, Any]) -> None:
