@@ -14,6 +14,7 @@ from api.deps import ServicesDep
 PAGE = "index.html"
 FILES = frozenset(
     {
+        "answers.css",
         "api.js",
         "composer.js",
         "conversation.js",
@@ -23,6 +24,7 @@ FILES = frozenset(
         "icon.svg",
         "markdown.js",
         "menu.js",
+        "messagelist.js",
         "messages.js",
         "page.css",
         "page.js",

@@ -1,19 +1,17 @@
 /** The open thread: its messages, and the turn that runs in it. */
 
-import { cancelTurn, createThread, listMessages } from "./api.js";
+import { cancelTurn, createThread } from "./api.js";
 import { announce } from "./dom.js";
+import { MessageList } from "./messagelist.js";
 import { AnswerView, UserView } from "./messages.js";
 import { errorNotice, skeleton } from "./placeholders.js";
 import { followTurn, sendMessage } from "./turns.js";
 import { problemText, titleFrom } from "./format.js";
 
-const PAGE_SIZE = 40;
-
 export class Conversation extends EventTarget {
   threadId = null;
-  #views = [];
+  #list;
   #turn = null;
-  #cursor = null;
   #opened = 0;
 
   /**
@@ -23,11 +21,9 @@ export class Conversation extends EventTarget {
   constructor(scroll) {
     super();
     this.scroll = scroll;
-    this.list = document.getElementById("messages");
+    this.#list = new MessageList(scroll, { busy: () => this.busy, send: (view) => this.#send(view) });
     this.empty = document.getElementById("empty");
     this.notice = document.getElementById("notice");
-    this.earlier = document.getElementById("earlier");
-    this.earlier.firstElementChild.addEventListener("click", () => this.#loadEarlier());
   }
 
   get busy() {
@@ -38,10 +34,7 @@ export class Conversation extends EventTarget {
   async open(threadId) {
     this.#leave();
     this.threadId = threadId;
-    this.#cursor = null;
-    this.#views = [];
-    this.list.replaceChildren();
-    this.earlier.hidden = true;
+    this.#list.clear(threadId);
     this.empty.hidden = threadId !== null;
     this.notice.replaceChildren();
     this.scroll.toEnd();
@@ -64,11 +57,11 @@ export class Conversation extends EventTarget {
   async sync() {
     if (this.threadId === null || this.#turn) return;
     const opened = this.#opened;
-    const { messages, next_cursor: cursor } = await listMessages(this.threadId, { order: "desc", limit: PAGE_SIZE });
+    const latest = await this.#list.readLatest();
     if (opened !== this.#opened || this.#turn) return;
     this.notice.replaceChildren();
-    this.#merge(messages.reverse(), cursor);
-    const last = this.#views.at(-1);
+    this.#list.merge(latest);
+    const last = this.#list.last;
     if (last?.status === "running" && last.turnId) {
       const follow = (options) => followTurn(this.threadId, last.turnId, options);
       this.#run(last, follow, last.turnId);
@@ -88,9 +81,7 @@ export class Conversation extends EventTarget {
     if (this.#turn) return;
     const view = new UserView({ content, key: crypto.randomUUID(), timestamp: new Date().toISOString() }, (it) => this.#send(it));
     this.empty.hidden = true;
-    this.#views.push(view);
-    this.list.append(view.element);
-    this.#updateStatuses();
+    this.#list.append(view);
     await this.#send(view);
   }
 
@@ -125,7 +116,7 @@ export class Conversation extends EventTarget {
       const opened = this.#opened;
       const thread = await createThread({ title: titleFrom(view.content) });
       if (opened !== this.#opened) return;
-      this.threadId = thread.id;
+      this.threadId = this.#list.threadId = thread.id;
       this.#emit("thread", thread);
     }
     yield* sendMessage(this.threadId, view, options);
@@ -188,7 +179,7 @@ export class Conversation extends EventTarget {
     const stopped = event.type === "turn.cancelled";
     if (event.message) {
       turn.answer.finish(event.message);
-      this.#views.splice(this.#views.indexOf(turn.user) + 1, 0, turn.answer);
+      this.#list.answered(turn.user, turn.answer);
     }
     turn.user.setStatus(stopped && !event.message ? "cancelled" : "completed", null, true);
     announce(stopped ? "Stopped" : turn.answer.spoken);
@@ -211,8 +202,7 @@ export class Conversation extends EventTarget {
 
   /** Take back a message that was not accepted, because the thread is answering another one. */
   #takeBack(view) {
-    view.element.remove();
-    this.#views = this.#views.filter((other) => other !== view);
+    this.#list.remove(view);
     this.#emit("refused", view.content);
   }
 
@@ -225,79 +215,6 @@ export class Conversation extends EventTarget {
       this.#emit("connection", true);
       this.#emit("busy");
     }
-  }
-
-  /** Make the end of the list what the server has; elements of messages that are still the same stay. */
-  #merge(messages, cursor) {
-    const first = this.#views.findIndex((view) => view.id !== null && view.id === messages[0]?.id);
-    const before = first > 0 ? this.#views.slice(0, first) : [];
-    if (!before.length) this.#setCursor(cursor);
-    const rest = new Set(this.#views.slice(before.length));
-    const merged = messages.map((message) => {
-      const view = this.#find(rest, message) ?? this.#make(message);
-      rest.delete(view);
-      if (message.role === "assistant") view.finish(message);
-      return this.#adopt(view, message);
-    });
-    // What was not accepted yet is only here.
-    const pending = [...rest].filter((view) => view.id === null && view.role === "user");
-    this.#views = [...before, ...merged, ...pending];
-    const elements = this.#views.map((view) => view.element);
-    if (elements.length !== this.list.children.length || elements.some((it, at) => it !== this.list.children[at])) {
-      this.list.replaceChildren(...elements);
-    }
-    this.#updateStatuses(messages);
-  }
-
-  #find(views, message) {
-    const key = message.role === "user" ? message.metadata?.idempotency_key : undefined;
-    return [...views].find((view) => view.id === message.id || (view.id === null && key && view.key === key));
-  }
-
-  #make(message) {
-    if (message.role === "assistant") return new AnswerView();
-    return new UserView({ ...message, key: message.metadata?.idempotency_key }, (view) => this.#send(view));
-  }
-
-  #adopt(view, message) {
-    view.id = message.id;
-    view.turnId = message.turn_id;
-    if (message.role === "user") view.message = message;
-    return view;
-  }
-
-  /** Show every message's outcome: only the last one can be tried again. */
-  #updateStatuses() {
-    const last = this.#views.at(-1);
-    for (const view of this.#views) {
-      if (view.role !== "user") continue;
-      const status = view.message && view.id ? view.message.status : view.status;
-      view.setStatus(status, view.message?.problem ?? view.problem, view === last && !this.#turn && status !== "pending");
-    }
-  }
-
-  async #loadEarlier() {
-    const { messages, next_cursor: cursor } = await listMessages(this.threadId, {
-      order: "desc",
-      limit: PAGE_SIZE,
-      before: this.#cursor,
-    });
-    const views = messages.reverse().map((message) => {
-      const view = this.#make(message);
-      if (message.role === "assistant") view.finish(message);
-      return this.#adopt(view, message);
-    });
-    this.scroll.keepPosition(() => {
-      this.list.prepend(...views.map((view) => view.element));
-      this.#views.unshift(...views);
-      this.#updateStatuses();
-      this.#setCursor(cursor);
-    });
-  }
-
-  #setCursor(cursor) {
-    this.#cursor = cursor ?? null;
-    this.earlier.hidden = this.#cursor === null;
   }
 
   #showError(problem) {
