@@ -18,9 +18,9 @@ from api.problems import install_error_handlers
 from api.request_log import NO_TELEMETRY, RequestLogMiddleware
 from api.version import VERSION
 from observability import safe_logging
+from services.intervals import Intervals
 from services.services import open_services
 from settings import Settings
-from turns.intervals import TurnIntervals
 
 CORS_REQUEST_HEADERS = [
     "Authorization",
@@ -58,14 +58,14 @@ ROUTERS = (
 
 def create_app(
     settings: Settings,
-    turn_intervals: TurnIntervals = TurnIntervals(),  # noqa: B008 - immutable
+    intervals: Intervals = Intervals(),  # noqa: B008 - immutable
 ) -> FastAPI:
     """Make the ASGI app. Nothing is opened before its lifespan starts."""
     safe_logging.install()
     app = FastAPI(
         title="Agent chat API",
         version=VERSION,
-        lifespan=_lifespan(settings, turn_intervals),
+        lifespan=_lifespan(settings, intervals),
         middleware=_middleware(settings),
         openapi_url=None,
         docs_url=None,
@@ -99,10 +99,10 @@ def _middleware(settings: Settings) -> list[Middleware]:
     return middleware
 
 
-def _lifespan(settings: Settings, turn_intervals: TurnIntervals) -> Callable[[FastAPI], AbstractAsyncContextManager[State]]:
+def _lifespan(settings: Settings, intervals: Intervals) -> Callable[[FastAPI], AbstractAsyncContextManager[State]]:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
-        async with open_services(settings, turn_intervals) as services:
+        async with open_services(settings, intervals) as services:
             yield {"services": services}
 
     return lifespan

@@ -18,7 +18,7 @@ from api.examples import BATCH_EXAMPLE, INVOCATION_EXAMPLE
 from api.json_route import JsonRoute
 from api.problems import error_responses, http_error_responses, problem_response, request_id
 from api.schemas import BatchAnswers, BatchResult, Invocation, InvocationAnswer, Questions
-from api.streaming import HEARTBEAT_SECONDS, stream_response
+from api.streaming import stream_response
 from api.turn_errors import TURN_ERRORS
 from errors import ChatError, InvalidRequest, StoreUnavailable, ThreadDeleting, ThreadNotFound, TurnInProgress
 from events import MessageDelta, ToolCompleted, ToolStarted, TurnEvent, TurnFailed, TurnStarted
@@ -151,12 +151,12 @@ async def stream(body: Invocation, request: Request, services: ServicesDep, owne
     asker = QuestionRunner(services, owner, request_id(request))
     thread_id = await asker.thread(body.thread_id)
     log = await asker.start(thread_id, body.user_input, stream=True)
-    return stream_response(_simple_events(thread_id, log), sse.MEDIA_TYPE)
+    return stream_response(_simple_events(thread_id, log, services.intervals.heartbeat), sse.MEDIA_TYPE)
 
 
-async def _simple_events(thread_id: str, log: EventLog) -> AsyncIterator[bytes]:
+async def _simple_events(thread_id: str, log: EventLog, heartbeat: float) -> AsyncIterator[bytes]:
     yield sse.encode_json("metadata", {"run_id": log.id, "thread_id": thread_id})
-    async for events in log.stream(heartbeat_interval=HEARTBEAT_SECONDS):
+    async for events in log.stream(heartbeat_interval=heartbeat):
         if chunk := b"".join(map(_simple_event, events)) if events else sse.HEARTBEAT:
             yield chunk
 

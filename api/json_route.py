@@ -12,10 +12,10 @@ from fastapi import Request
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
+from api.deps import services_of
 from api.secured_route import SecuredRoute
 
 MAX_BODY_BYTES = 256 * 1024
-BODY_SECONDS = 15.0
 
 
 class JsonRequest(Request):
@@ -42,7 +42,7 @@ class JsonRequest(Request):
         :raises HTTPException: 408 if it does not arrive in time.
         """
         try:
-            async with asyncio.timeout(BODY_SECONDS):
+            async with asyncio.timeout(services_of(self.scope["state"]).intervals.body):
                 return await super().body()
         except TimeoutError as error:
             raise HTTPException(408) from error

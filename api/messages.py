@@ -15,7 +15,7 @@ from api.examples import MESSAGE_EXAMPLE, TURN_EXAMPLE
 from api.json_route import JsonRoute
 from api.problems import error_responses, http_error_responses, problem_response, request_id
 from api.schemas import MessageCreate, MessageList
-from api.streaming import HEARTBEAT_SECONDS, events_response, stream_content
+from api.streaming import events_response, stream_content
 from api.turn_errors import TURN_ERRORS
 from errors import IdempotencyKeyReused, InvalidCursor, InvalidRequest, NotAcceptable, StoreUnavailable, ThreadNotFound
 from models import MESSAGE_ID_PATTERN, Message, Order, Problem, message_seq, new_id
@@ -96,7 +96,7 @@ async def send_message(
         headers = {"Location": location, "Preference-Applied": "respond-async", **replayed}
         return Response(turn.model_dump_json(), 202, headers, "application/json")
     if media_type != "application/json":
-        return events_response(log.stream(heartbeat_interval=HEARTBEAT_SECONDS), media_type, replayed)
+        return events_response(log.stream(heartbeat_interval=services.intervals.heartbeat), media_type, replayed)
     return await _as_json(log, replayed)
 
 

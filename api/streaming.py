@@ -13,13 +13,11 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
 from api import ndjson, sse
+from api.deps import services_of
 from events import MessageDelta, TurnEvent
 from observability import metrics
 
 Batches = AsyncIterator[Sequence[TurnEvent]]
-HEARTBEAT_SECONDS = 15.0
-# A reader that takes nothing for so long is cut off; the turn's events wait for it to come back.
-SEND_SECONDS = 60.0
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 ENCODERS: dict[str, tuple[Callable[[TurnEvent], bytes], bytes]] = {
     sse.MEDIA_TYPE: (sse.encode, sse.HEARTBEAT),
@@ -36,17 +34,18 @@ class StreamResponse(StreamingResponse):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the response; one that is not sent to its end makes the server close the connection."""
         metrics.streams_open.add(1)
+        seconds = services_of(scope["state"]).intervals.send
         try:
-            await super().__call__(scope, receive, partial(_send_in_time, send))
+            await super().__call__(scope, receive, partial(_send_in_time, send, seconds))
         except ClientDisconnect:
-            logger.info("client stopped reading, stream closed after %g s", SEND_SECONDS)
+            logger.info("client stopped reading, stream closed after %g s", seconds)
         finally:
             metrics.streams_open.add(-1)
 
 
-async def _send_in_time(send: Send, message: Message) -> None:
+async def _send_in_time(send: Send, seconds: float, message: Message) -> None:
     try:
-        async with asyncio.timeout(SEND_SECONDS):
+        async with asyncio.timeout(seconds):
             await send(message)
     except TimeoutError as error:
         raise ClientDisconnect from error

@@ -13,7 +13,7 @@ from api.deps import OwnerDep, ServicesDep, ThreadId
 from api.examples import MESSAGE_EXAMPLE, TURN_EXAMPLE
 from api.problems import error_responses
 from api.secured_route import SecuredRoute
-from api.streaming import HEARTBEAT_SECONDS, events_response, stream_content
+from api.streaming import events_response, stream_content
 from errors import InvalidRequest, NotAcceptable, StoreUnavailable, ThreadNotFound, TurnEnded, TurnNotFound
 from models import Turn
 
@@ -70,7 +70,9 @@ async def follow_turn(
     """
     media_type = negotiate(accept, FORMATS)
     position = after if last_event_id is None else last_event_id
-    batches = await services.turns.follow(owner, thread_id, turn_id, after=position, heartbeat_interval=HEARTBEAT_SECONDS)
+    batches = await services.turns.follow(
+        owner, thread_id, turn_id, after=position, heartbeat_interval=services.intervals.heartbeat
+    )
     # What ends a browser's EventSource, which would ask again and again.
     return Response(status_code=204) if batches is None else events_response(batches, media_type)
 

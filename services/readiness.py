@@ -12,25 +12,30 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
 from time import monotonic
 
-WAIT_SECONDS = 2.0
-FRESH_SECONDS = 5.0
-MODEL_FRESH_SECONDS = 60.0
 logger = logging.getLogger(__name__)
 
 
 class ReadinessCheck:
-    """Something that messages cannot be answered without: ``ask`` raises if it fails; its outcome counts for ``seconds``."""
+    """Something that messages cannot be answered without: ``probe`` raises if it fails; its outcome counts for ``seconds``."""
 
-    def __init__(self, name: str, probe: Callable[[], Awaitable[object]], *, seconds: float = FRESH_SECONDS) -> None:
+    def __init__(
+        self,
+        name: str,
+        probe: Callable[[], Awaitable[object]],
+        *,
+        seconds: float,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
         self.name = name
         self._probe = probe
         self._seconds = seconds
+        self._clock = clock
         self._fresh_until = 0.0
         self._pending: asyncio.Task[bool] | None = None
 
     def pending_probe(self) -> asyncio.Task[bool]:
         """Return the question that is on its way or whose answer still counts, else a new one; its result: did it work?"""
-        if self._pending is None or (self._pending.done() and monotonic() >= self._fresh_until):
+        if self._pending is None or (self._pending.done() and self._clock() >= self._fresh_until):
             # Not a part of the request that happens to come first: others wait for it too.
             self._pending = asyncio.create_task(self._answers(), context=Context())
         return self._pending
@@ -48,15 +53,16 @@ class ReadinessCheck:
             logger.warning("not ready: %s", self.name, exc_info=True)
             return False
         finally:
-            self._fresh_until = monotonic() + self._seconds
+            self._fresh_until = self._clock() + self._seconds
         return True
 
 
 class Readiness:
     """Asks all parts."""
 
-    def __init__(self, parts: Sequence[ReadinessCheck]) -> None:
+    def __init__(self, parts: Sequence[ReadinessCheck], *, wait_seconds: float) -> None:
         self._parts = parts
+        self._wait_seconds = wait_seconds
 
     @property
     def parts(self) -> list[str]:
@@ -64,11 +70,11 @@ class Readiness:
         return [part.name for part in self._parts]
 
     async def failures(self) -> list[str]:
-        """Return the names of the parts that fail or have not answered within ``WAIT_SECONDS``."""
+        """Return the names of the parts that fail or have not answered within ``wait_seconds``."""
         asked = [part.pending_probe() for part in self._parts]
         if waiting := [task for task in asked if not task.done()]:
             # A caller that stops waiting does not stop the probe: its outcome is for the next one.
-            await asyncio.wait(waiting, timeout=WAIT_SECONDS)
+            await asyncio.wait(waiting, timeout=self._wait_seconds)
         return [part.name for part, task in zip(self._parts, asked, strict=True) if not (task.done() and task.result())]
 
     async def aclose(self) -> None:

@@ -15,12 +15,12 @@ from identity.azure_credential import AzureCredential
 from observability.setup import open_telemetry
 from quotas.backend import QuotaBackend, open_quota_backend
 from quotas.quotas import Quotas
+from services.intervals import Intervals
 from services.lazy import LazyResource
 from services.open_store import open_store
-from services.readiness import MODEL_FRESH_SECONDS, Readiness, ReadinessCheck
+from services.readiness import Readiness, ReadinessCheck
 from settings import Settings
 from stores.contract import ThreadStore
-from turns.intervals import TurnIntervals
 from turns.service import Turns
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ class Services:
     """What lives as long as the process. ``bot`` is ``None`` where none is configured; ``tools`` waits for the agent."""
 
     settings: Settings
+    intervals: Intervals
     identity: Identity
     quotas: Quotas
     store: ThreadStore
@@ -51,7 +52,7 @@ class Services:
 @asynccontextmanager
 async def open_services(
     settings: Settings,
-    turn_intervals: TurnIntervals = TurnIntervals(),  # noqa: B008 - immutable
+    intervals: Intervals = Intervals(),  # noqa: B008 - immutable
 ) -> AsyncIterator[Services]:
     """Open all services. The agent and the bot, whose imports take long, are still being opened when this returns.
 
@@ -70,15 +71,15 @@ async def open_services(
         if settings.retention_days and not settings.website_site_name:
             # On Azure a timer calls it: see function_app.py.
             await stack.enter_async_context(HourlyRetention(retention))
-        readiness = await stack.enter_async_context(aclosing(_readiness(settings, store, agent, counters)))
-        turns = Turns(store, agent.get, quotas, settings, turn_intervals)
+        readiness = await stack.enter_async_context(aclosing(_readiness(settings, intervals, store, agent, counters)))
+        turns = Turns(store, agent.get, quotas, settings, intervals.turns)
 
         async def tools() -> Mapping[str, ToolSpec]:
             return (await agent.get()).tools
 
         bot = LazyResource("bot", partial(_load_bot, settings, credential, store, turns, tools)) if settings.has_bot else None
         try:
-            yield Services(settings, identity, quotas, store, turns, eraser, retention, readiness, bot, tools)
+            yield Services(settings, intervals, identity, quotas, store, turns, eraser, retention, readiness, bot, tools)
         finally:
             await turns.close(grace_seconds=GRACE_SECONDS)
             if bot:
@@ -110,9 +111,16 @@ def _load_bot(
     return open_bot(settings, credential, store, turns, tools)
 
 
-def _readiness(settings: Settings, store: ThreadStore, agent: LazyResource[ChatAgent], counters: QuotaBackend) -> Readiness:
+def _readiness(
+    settings: Settings, intervals: Intervals, store: ThreadStore, agent: LazyResource[ChatAgent], counters: QuotaBackend
+) -> Readiness:
     async def ping_model() -> None:
         await (await agent.get()).ping()
 
-    parts = [ReadinessCheck("store", store.ping), ReadinessCheck("model", ping_model, seconds=MODEL_FRESH_SECONDS)]
-    return Readiness([*parts, ReadinessCheck("limits", counters.ping)] if settings.redis_url else parts)
+    checks = [
+        ReadinessCheck("store", store.ping, seconds=intervals.ready_fresh),
+        ReadinessCheck("model", ping_model, seconds=intervals.model_fresh),
+    ]
+    if settings.redis_url:
+        checks.append(ReadinessCheck("limits", counters.ping, seconds=intervals.ready_fresh))
+    return Readiness(checks, wait_seconds=intervals.ready_wait)

@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from services.intervals import Intervals
 from settings import Settings
 from tests.support.server import serve_api
 
@@ -52,13 +53,13 @@ async def test_the_origins_of_the_setting_may_call(tmp_path: Path) -> None:
         assert "access-control-allow-credentials" not in answer.headers
 
 
-async def test_a_body_that_does_not_come_is_not_waited_for(api: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.json_route.BODY_SECONDS", 0.05)
-    reader, writer = await asyncio.open_connection(api.base_url.host, api.base_url.port)
-    head = "POST /api/threads HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{"
-    writer.write(head.encode())
-    answer = (await reader.read()).decode()
-    writer.close()
+async def test_a_body_that_does_not_come_is_not_waited_for(settings: Settings) -> None:
+    async with serve_api(settings, Intervals(body=0.05)) as api:
+        reader, writer = await asyncio.open_connection(api.base_url.host, api.base_url.port)
+        head = "POST /api/threads HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{"
+        writer.write(head.encode())
+        answer = (await reader.read()).decode()
+        writer.close()
     assert answer.startswith("HTTP/1.1 408 ")
     assert '"type":"body_too_slow"' in answer
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import sqlite3
 import time
+from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from services import readiness
+from services.intervals import Intervals
 from settings import ApiKey, Settings
 from tests.fakes.cosmos import KEY, FakeCosmos
 from tests.fakes.model import FakeModel, Reply
@@ -23,16 +24,15 @@ from tests.support.server import serve_api
 READY = "/api/ready"
 
 
-@pytest.fixture(autouse=True)
-def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a busy machine the agent takes a while to be made; test_readiness.py tests the wait."""
-    monkeypatch.setattr(readiness, "WAIT_SECONDS", 60)
+# On a busy machine the agent takes a while to be made; test_readiness.py tests the wait.
+PATIENT = Intervals(ready_wait=60)
+ASKED_EVERY_TIME = Intervals(ready_wait=60, ready_fresh=0, model_fresh=0)
 
 
 @pytest.fixture
-def asked_every_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readiness.ReadinessCheck.__init__, "__kwdefaults__", {"seconds": 0.0})
-    monkeypatch.setattr("services.services.MODEL_FRESH_SECONDS", 0.0)
+async def api(settings: Settings) -> AsyncIterator[httpx2.AsyncClient]:
+    async with serve_api(settings, PATIENT) as client:
+        yield client
 
 
 def failing(response: httpx2.Response) -> list[str]:
@@ -54,7 +54,7 @@ async def test_what_runs_embedded_is_ready(api: httpx2.AsyncClient) -> None:
 
 async def test_probes_need_no_credentials(tmp_path: Path) -> None:
     key = ApiKey(name="web", tenant="acme", sha256=hashlib.sha256(b"key").hexdigest())
-    async with serve_api(Settings(data_dir=tmp_path, api_keys=(key,))) as api:
+    async with serve_api(Settings(data_dir=tmp_path, api_keys=(key,)), PATIENT) as api:
         assert (await api.get(READY)).status_code == 200
         assert (await api.get("/api/info")).status_code == 401
 
@@ -70,19 +70,18 @@ async def test_a_cached_answer_takes_less_than_five_milliseconds(api: httpx2.Asy
     assert min(taken) < 0.005
 
 
-@pytest.mark.usefixtures("asked_every_time")
-async def test_a_broken_file_is_named(api: httpx2.AsyncClient, tmp_path: Path) -> None:
-    assert (await api.get(READY)).status_code == 200
-    with closing(sqlite3.connect(tmp_path / "chat.db")) as db:
-        db.execute("DROP TABLE threads")
-    assert failing(await api.get(READY)) == ["store"]
+async def test_a_broken_file_is_named(settings: Settings, tmp_path: Path) -> None:
+    async with serve_api(settings, ASKED_EVERY_TIME) as api:
+        assert (await api.get(READY)).status_code == 200
+        with closing(sqlite3.connect(tmp_path / "chat.db")) as db:
+            db.execute("DROP TABLE threads")
+        assert failing(await api.get(READY)) == ["store"]
 
 
-@pytest.mark.usefixtures("asked_every_time")
 async def test_a_cosmos_account_that_fails_is_named(tmp_path: Path) -> None:
     async with FakeCosmos() as fake:
         settings = Settings(cosmos_endpoint=fake.endpoint, cosmos_key=KEY, data_dir=tmp_path)
-        async with serve_api(settings) as api:
+        async with serve_api(settings, ASKED_EVERY_TIME) as api:
             start = len(fake.log)
             assert (await api.get(READY)).status_code == 200
             asked = [entry for entry in fake.requests(start) if entry.kind == "read"]
@@ -102,14 +101,13 @@ async def test_a_cosmos_account_that_fails_is_named(tmp_path: Path) -> None:
 async def test_a_model_is_asked_for_its_models_once(tmp_path: Path) -> None:
     async with FakeModel(Reply("unused")) as model:
         settings = Settings(openai_base_url=f"{model.url}/v1", openai_api_key="sk-1", openai_model="m", data_dir=tmp_path)
-        async with serve_api(settings) as api:
+        async with serve_api(settings, PATIENT) as api:
             for _ in range(3):
                 assert (await api.get(READY)).json()["parts"] == ["store", "model"]
         assert model.paths == ["/v1/models"]
         assert model.headers[0]["authorization"] == "Bearer sk-1"
 
 
-@pytest.mark.usefixtures("asked_every_time")
 @pytest.mark.parametrize(
     "reply", [Reply(status=401), Reply(status=404), Reply(status=500), Reply(drop=True)], ids=["401", "404", "500", "drop"]
 )
@@ -119,7 +117,7 @@ async def test_a_model_that_fails_is_named(tmp_path: Path, reply: Reply) -> None
         settings = Settings(
             azure_openai_endpoint=model.url, azure_openai_api_key="key", azure_openai_model="gpt", data_dir=tmp_path
         )
-        async with serve_api(settings) as api:
+        async with serve_api(settings, ASKED_EVERY_TIME) as api:
             model.models = reply
             assert failing(await api.get(READY)) == ["model"]
             assert set(model.paths) == {"/openai/v1/models"}
@@ -128,9 +126,11 @@ async def test_a_model_that_fails_is_named(tmp_path: Path, reply: Reply) -> None
 
 
 @needs_redis
-@pytest.mark.usefixtures("asked_every_time")
 async def test_redis_that_is_down_is_named_until_it_is_back(tmp_path: Path) -> None:
-    async with RedisServer(tmp_path) as redis, serve_api(Settings(redis_url=redis.url, data_dir=tmp_path)) as api:
+    async with (
+        RedisServer(tmp_path) as redis,
+        serve_api(Settings(redis_url=redis.url, data_dir=tmp_path), ASKED_EVERY_TIME) as api,
+    ):
         assert (await api.get(READY)).json()["parts"] == ["store", "model", "limits"]
         await redis.stop()
         response = await api.get(READY)
@@ -144,7 +144,7 @@ async def test_all_that_fails_is_named_without_any_text_of_an_exception(tmp_path
     settings = Settings(
         openai_base_url="http://127.0.0.1:9/v1", openai_model="m", redis_url="redis://127.0.0.1:9", data_dir=tmp_path
     )
-    async with serve_api(settings) as api:
+    async with serve_api(settings, PATIENT) as api:
         with closing(sqlite3.connect(tmp_path / "chat.db")) as db:
             db.execute("DROP TABLE threads")
         response = await api.get(READY)

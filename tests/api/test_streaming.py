@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from services.intervals import Intervals
 from tests.fakes.model import Call, FakeModel, Reply
 from tests.support.api import QUESTION, api_with
 from tests.support.events import NDJSON, SSE, sse_events
@@ -184,12 +185,9 @@ async def test_a_turn_that_fails_on_the_way_says_so_and_ends_cleanly(tmp_path: P
 
 
 @pytest.mark.parametrize(("headers", "start"), [(SSE, ":"), (NDJSON, "")])
-async def test_silence_is_filled_with_heartbeats(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, headers: dict[str, str], start: str
-) -> None:
-    monkeypatch.setattr("api.messages.HEARTBEAT_SECONDS", 0.01)
-    steps = Steps()
-    async with FakeModel(Reply(text="Hello", wait=steps)) as model, api_with(model, tmp_path) as (api, path):
+async def test_silence_is_filled_with_heartbeats(tmp_path: Path, headers: dict[str, str], start: str) -> None:
+    steps, intervals = Steps(), Intervals(heartbeat=0.01)
+    async with FakeModel(Reply(text="Hello", wait=steps)) as model, api_with(model, tmp_path, intervals) as (api, path):
         async with api.stream("POST", path, json=QUESTION, headers=headers) as response:
             heartbeats, lines = 0, response.aiter_lines()
             while heartbeats < 3:
@@ -218,12 +216,11 @@ async def test_a_reader_who_leaves_does_not_stop_the_turn(tmp_path: Path) -> Non
 
 
 async def test_a_reader_who_does_not_read_neither_holds_the_turn_up_nor_lasts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "api.streaming")
-    monkeypatch.setattr("api.streaming.SEND_SECONDS", 0.2)
     text = " ".join(["x" * 50_000] * 200)
-    async with FakeModel(Reply(text=text)) as model, api_with(model, tmp_path) as (api, path):
+    async with FakeModel(Reply(text=text)) as model, api_with(model, tmp_path, Intervals(send=0.2)) as (api, path):
         body = json.dumps(QUESTION).encode()
         with socket.socket() as reader:
             reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

@@ -10,6 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from services.intervals import Intervals
 from settings import Settings
 from tests.fakes.model import Call, FakeModel, Reply
 from tests.fakes.weather import fake_open_meteo
@@ -84,8 +85,8 @@ async def test_resuming_in_another_process(tmp_path: Path, query: bool) -> None:
     steps = Steps()
     async with (
         FakeModel(Reply(text="one two three four", wait_for_piece=steps)) as model,
-        api_with(model, tmp_path, FAST) as (api, path),
-        serve_api(Settings(data_dir=tmp_path), FAST) as other,
+        api_with(model, tmp_path, Intervals(FAST)) as (api, path),
+        serve_api(Settings(data_dir=tmp_path), Intervals(FAST)) as other,
     ):
         turn = await in_background(api, path)
         steps.step(3)
@@ -113,8 +114,8 @@ async def test_cancelling_aborts_the_model_and_keeps_the_text(tmp_path: Path, wh
     reply = Reply(text="one two three", wait_for_piece=steps, wait=None if stream else steps)
     async with (
         FakeModel(reply, Reply(text="Well.")) as model,
-        api_with(model, tmp_path, FAST) as (api, path),
-        serve_api(Settings(data_dir=tmp_path), FAST) as other,
+        api_with(model, tmp_path, Intervals(FAST)) as (api, path),
+        serve_api(Settings(data_dir=tmp_path), Intervals(FAST)) as other,
     ):
         caller = asyncio.create_task(api.post(path, json=QUESTION, headers=SSE if stream else {}))
         running: list[dict[str, Any]] = []

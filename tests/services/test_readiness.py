@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, aclosing
 
 import pytest
 
-from services import readiness
+from services.intervals import Intervals
 from services.readiness import Readiness, ReadinessCheck
 
 NewReadiness = Callable[..., Awaitable[Readiness]]
@@ -35,8 +35,8 @@ class Service:
 async def new() -> AsyncIterator[NewReadiness]:
     async with AsyncExitStack() as stack:
 
-        async def new(*parts: ReadinessCheck) -> Readiness:
-            return await stack.enter_async_context(aclosing(Readiness(parts)))
+        async def new(*parts: ReadinessCheck, wait_seconds: float = 5) -> Readiness:
+            return await stack.enter_async_context(aclosing(Readiness(parts, wait_seconds=wait_seconds)))
 
         yield new
 
@@ -44,7 +44,7 @@ async def new() -> AsyncIterator[NewReadiness]:
 async def test_callers_at_once_and_soon_after_share_one_question(new: NewReadiness) -> None:
     service = Service()
     service.answering.clear()
-    ready = await new(ReadinessCheck("store", service.probe))
+    ready = await new(ReadinessCheck("store", service.probe, seconds=5))
     callers = [asyncio.create_task(ready.failures()) for _ in range(50)]
     await asyncio.sleep(0)
     service.answering.set()
@@ -54,20 +54,18 @@ async def test_callers_at_once_and_soon_after_share_one_question(new: NewReadine
 
 
 @pytest.mark.parametrize("error", [None, ValueError("secret")])
-async def test_an_answer_counts_for_its_seconds(
-    new: NewReadiness, error: Exception | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_answer_counts_for_its_seconds(new: NewReadiness, error: Exception | None) -> None:
     now = 0.0
-    monkeypatch.setattr(readiness, "monotonic", lambda: now)
     service, slow = Service(), Service()
     service.error = slow.error = error
     ready = await new(
-        ReadinessCheck("store", service.probe), ReadinessCheck("model", slow.probe, seconds=readiness.MODEL_FRESH_SECONDS)
+        ReadinessCheck("store", service.probe, seconds=5, clock=lambda: now),
+        ReadinessCheck("model", slow.probe, seconds=60, clock=lambda: now),
     )
     for _ in range(24):
         await ready.failures()
         await ready.failures()
-        now += readiness.FRESH_SECONDS
+        now += 5
     assert (service.asked, slow.asked) == (24, 2)
 
 
@@ -75,7 +73,7 @@ async def test_parts_that_fail_are_named_until_they_work(new: NewReadiness, capl
     first, second, third = Service(), Service(), Service()
     second.error, third.error = ConnectionError("refused by 10.0.0.4"), TimeoutError()
     ready = await new(
-        ReadinessCheck("first", first.probe),
+        ReadinessCheck("first", first.probe, seconds=5),
         ReadinessCheck("second", second.probe, seconds=0),
         ReadinessCheck("third", third.probe, seconds=0),
     )
@@ -89,19 +87,17 @@ async def test_parts_that_fail_are_named_until_they_work(new: NewReadiness, capl
     assert ready.parts == ["first", "second", "third"]
 
 
-async def test_nobody_waits_for_a_part_that_hangs_and_its_answer_is_not_lost(
-    new: NewReadiness, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(readiness, "WAIT_SECONDS", 0.02)
+async def test_nobody_waits_for_a_part_that_hangs_and_its_answer_is_not_lost(new: NewReadiness) -> None:
     hanging, working = Service(), Service()
     hanging.answering.clear()
-    ready = await new(ReadinessCheck("store", hanging.probe), ReadinessCheck("model", working.probe))
+    checks = ReadinessCheck("store", hanging.probe, seconds=60), ReadinessCheck("model", working.probe, seconds=60)
+    ready = await new(*checks, wait_seconds=0.02)
     started = time.perf_counter()
     assert await asyncio.gather(*(ready.failures() for _ in range(10))) == [["store"]] * 10
     assert await ready.failures() == ["store"]
     assert time.perf_counter() - started < 1
     hanging.answering.set()
-    monkeypatch.setattr(readiness, "WAIT_SECONDS", 5)
+    assert await (await new(*checks)).failures() == []
     assert await ready.failures() == []
     assert (hanging.asked, working.asked) == (1, 1)
 
@@ -109,7 +105,7 @@ async def test_nobody_waits_for_a_part_that_hangs_and_its_answer_is_not_lost(
 async def test_the_first_caller_to_leave_does_not_take_the_question_along(new: NewReadiness) -> None:
     service = Service()
     service.answering.clear()
-    ready = await new(ReadinessCheck("store", service.probe))
+    ready = await new(ReadinessCheck("store", service.probe, seconds=5))
     first, second = asyncio.create_task(ready.failures()), asyncio.create_task(ready.failures())
     await asyncio.sleep(0)
     first.cancel()
@@ -122,13 +118,13 @@ async def test_the_first_caller_to_leave_does_not_take_the_question_along(new: N
 async def test_closing_ends_a_question_that_hangs() -> None:
     service = Service()
     service.answering.clear()
-    part = ReadinessCheck("store", service.probe)
+    part = ReadinessCheck("store", service.probe, seconds=5)
     pending_probe = part.pending_probe()
     await asyncio.sleep(0)
-    await Readiness([part]).aclose()
+    await Readiness([part], wait_seconds=5).aclose()
     assert pending_probe.cancelled()
 
 
 def test_the_wait_is_bounded_to_two_seconds() -> None:
-    assert readiness.WAIT_SECONDS == 2
-    assert readiness.MODEL_FRESH_SECONDS >= 60
+    assert Intervals().ready_wait == 2
+    assert Intervals().model_fresh >= 60

@@ -9,10 +9,10 @@ from typing import Literal
 
 import httpx2
 
+from services.intervals import Intervals
 from settings import Settings
 from tests.fakes.model import FakeModel
 from tests.support.server import serve_api
-from turns.intervals import TurnIntervals
 
 ASYNC = {"Prefer": "respond-async"}
 QUESTION = {"content": "What is a 15% tip on $85?"}
@@ -22,7 +22,7 @@ QUESTION = {"content": "What is a 15% tip on $85?"}
 async def api_with(
     model: FakeModel,
     path: Path,
-    turn_intervals: TurnIntervals = TurnIntervals(),  # noqa: B008 - immutable
+    intervals: Intervals = Intervals(),  # noqa: B008 - immutable
     *,
     weather_provider: Literal["sample", "open-meteo"] = "sample",
 ) -> AsyncIterator[tuple[httpx2.AsyncClient, str]]:
@@ -30,7 +30,7 @@ async def api_with(
     settings = Settings(
         data_dir=path, openai_base_url=f"{model.url}/v1", openai_model="gpt-x", weather_provider=weather_provider
     )
-    async with serve_api(settings, turn_intervals) as api:
+    async with serve_api(settings, intervals) as api:
         thread = (await api.post("/api/threads", json={})).json()
         yield api, f"/api/threads/{thread['id']}/messages"
 

@@ -13,8 +13,8 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from api.app import create_app
+from services.intervals import Intervals
 from settings import Settings
-from turns.intervals import TurnIntervals
 
 
 class Server(uvicorn.Server):
@@ -57,11 +57,11 @@ async def serve(app: ASGIApp, certificate: Path | None = None) -> AsyncIterator[
 @asynccontextmanager
 async def serve_api(
     settings: Settings,
-    turn_intervals: TurnIntervals = TurnIntervals(),  # noqa: B008 - immutable
+    intervals: Intervals = Intervals(),  # noqa: B008 - immutable
 ) -> AsyncIterator[httpx2.AsyncClient]:
     """Serve the API and yield a client of it."""
     async with (
-        serve(create_app(settings, turn_intervals)) as address,
+        serve(create_app(settings, intervals)) as address,
         httpx2.AsyncClient(base_url=address, timeout=30) as client,
     ):
         yield client

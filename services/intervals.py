@@ -1,0 +1,28 @@
+"""How often, and for how long, the process's parts do what they do. Tests bring shorter ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from turns.intervals import TurnIntervals
+
+
+@dataclass(frozen=True, slots=True)
+class Intervals:
+    """All in seconds.
+
+    - ``turns``: those of a turn.
+    - ``ready_wait``: how long a readiness check may keep its callers waiting.
+    - ``ready_fresh``, ``model_fresh``: how long the outcome of one counts; the model's costs money.
+    - ``heartbeat``: of silence in a stream, before a sign of life.
+    - ``send``: how long a client may take nothing of a stream before it is cut off; the turn's events wait for it to come back.
+    - ``body``: how long a request's body may take to arrive.
+    """
+
+    turns: TurnIntervals = field(default_factory=TurnIntervals)
+    ready_wait: float = 2.0
+    ready_fresh: float = 5.0
+    model_fresh: float = 60.0
+    heartbeat: float = 15.0
+    send: float = 60.0
+    body: float = 15.0
