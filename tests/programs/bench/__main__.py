@@ -162,7 +162,10 @@ async def bench_cold_start(model_url: str, data_dir: Path) -> None:
         port = processes.free_port()
         start = time.perf_counter()
         environment = processes.api_environment(port, data_dir, model_url)
-        async with processes.program("make", "run", port=port, **environment), Client(f"http://127.0.0.1:{port}") as client:
+        async with (
+            processes.program("make", "run", port=port, logs=False, **environment),
+            Client(f"http://127.0.0.1:{port}") as client,
+        ):
             await client.json("GET", "/api/health")
             health.append(time.perf_counter() - start)
             thread = await client.json("POST", "/api/threads", {})

@@ -25,10 +25,14 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def program(*command: str, port: int, **environment: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Run a program until it listens on ``port``, and end it afterwards."""
+async def program(*command: str, port: int, logs: bool = True, **environment: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Run a program until it listens on ``port``, and end it afterwards; without ``logs`` what it logs is not shown."""
     process = await asyncio.create_subprocess_exec(
-        *command, cwd=ROOT, env={**os.environ, **environment}, stdout=asyncio.subprocess.DEVNULL
+        *command,
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=None if logs else asyncio.subprocess.DEVNULL,
     )
     try:
         await until_listening(port)
@@ -92,8 +96,6 @@ def api_environment(port: int, data_dir: Path, model_url: str) -> dict[str, str]
         "OPENAI_BASE_URL": f"{model_url}/v1",
         "OPENAI_MODEL": "fake",
         "WEATHER_PROVIDER": "sample",
-        # Not a line a request between the figures.
-        "LOG_LEVEL": "WARNING",
     }
 
 
@@ -102,7 +104,8 @@ async def api(data_dir: Path, model_url: str, **environment: str) -> AsyncIterat
     """Run the API, with more settings; yield its address and its process."""
     port = free_port()
     environment = api_environment(port, data_dir, model_url) | environment
-    async with program(sys.executable, "local.py", port=port, **environment) as process:
+    # Not a line a request between the figures.
+    async with program(sys.executable, "local.py", port=port, logs=False, **environment) as process:
         yield f"http://127.0.0.1:{port}", process
 
 
