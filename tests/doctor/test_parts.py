@@ -1,0 +1,126 @@
+"""The doctor on identity, model, limits, clock and files: one fault each."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+import doctor.findings
+import doctor.machine
+from cosmos_store import CosmosStore
+from doctor.__main__ import diagnose
+from models import utcnow
+from settings import Settings
+from tests.doctor.conftest import DATABASE, PRINCIPAL, Chain, NoCredential, Someone, only_problem, problems
+from tests.fakes.cosmos import KEY, FakeCosmos
+from tests.fakes.cosmos_identity import self_signed
+from tests.fakes.model import FakeModel, Reply
+from tests.fakes.redis import RedisServer, needs_redis
+
+
+async def test_an_identity_is_named_and_the_role_it_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("azure.identity.aio.DefaultAzureCredential", lambda: Chain(NoCredential(), Someone()))
+    async with FakeCosmos(tls=self_signed(tmp_path)) as fake:
+        async with CosmosStore(fake.endpoint, database=DATABASE, credential=KEY):
+            pass
+        keyless = Settings(cosmos_endpoint=fake.endpoint, cosmos_database=DATABASE)
+        findings = await diagnose(keyless)
+        assert "identity: Someone gives a token for Cosmos DB" in [f"{each.subject}: {each.text}" for each in findings]
+        assert not any(finding.fix for finding in findings)
+        fake.fail("database", status=403)
+        problem = await only_problem(keyless)
+        assert "access is denied (403)" in problem.text
+        assert f"--principal-id {PRINCIPAL} --scope /" in (problem.fix or "")
+
+
+@pytest.mark.parametrize(("site", "fix"), [(None, "az login"), ("chat-1", "az functionapp identity assign --name chat-1 ")])
+async def test_no_identity(monkeypatch: pytest.MonkeyPatch, model: FakeModel, site: str | None, fix: str) -> None:
+    monkeypatch.setattr("azure.identity.aio.DefaultAzureCredential", lambda: Chain(NoCredential(), NoCredential()))
+    keyless = Settings(azure_openai_endpoint=model.url, azure_openai_model="gpt").model_copy(update={"website_site_name": site})
+    found = next(finding for finding in await problems(keyless) if finding.subject == "identity")
+    tried = "NoCredential (ConnectionError), NoCredential (ConnectionError)"
+    assert found.text == f"no token for Azure OpenAI from {tried}"
+    assert (found.fix or "").startswith(fix)
+
+
+async def test_an_identity_without_a_role_on_the_model(monkeypatch: pytest.MonkeyPatch, model: FakeModel) -> None:
+    monkeypatch.setattr("azure.identity.aio.DefaultAzureCredential", lambda: Chain(Someone()))
+    model.replies = [Reply(status=403)]
+    problem = await only_problem(Settings(azure_openai_endpoint=model.url, azure_openai_model="gpt"))
+    assert problem.text == "access is denied (403)"
+    assert f"--role 'Cognitive Services OpenAI User' --assignee-object-id {PRINCIPAL}" in (problem.fix or "")
+
+
+# The model
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "fix"),
+    [
+        (401, "access is denied (401)", "az cognitiveservices account keys list"),
+        (404, "there is no deployment gpt (404)", "az cognitiveservices account deployment list"),
+        (429, "its quota is used up (429)", "--deployment-name gpt --query sku"),
+        (500, "cannot be used (status 500)", "az cognitiveservices account show"),
+    ],
+)
+async def test_a_deployment_that_fails(model: FakeModel, with_model: Settings, status: int, text: str, fix: str) -> None:
+    model.replies = [Reply(status=status)]
+    problem = await only_problem(with_model)
+    assert problem.subject == "model"
+    assert text in problem.text
+    assert fix in (problem.fix or "")
+    assert len(model.requests) == 1
+
+
+async def test_an_address_without_the_api(model: FakeModel, with_model: Settings) -> None:
+    model.models = Reply(status=404)
+    problem = await only_problem(with_model)
+    assert problem.text == f"{model.url}/openai/v1/ has no such API (404)"
+    assert model.requests == []
+
+
+@pytest.mark.parametrize(
+    ("status", "fix"),
+    [(401, "export OPENAI_API_KEY="), (404, "set OPENAI_MODEL"), (429, "again later"), (503, "OPENAI_BASE_URL")],
+)
+async def test_a_compatible_server_that_fails(model: FakeModel, status: int, fix: str) -> None:
+    model.replies = [Reply(status=status)]
+    settings = Settings(openai_base_url=f"{model.url}/v1", openai_api_key="secret", openai_model="m")
+    assert fix in ((await only_problem(settings)).fix or "")
+
+
+# Near this machine
+
+
+@needs_redis
+async def test_redis_up_and_down(tmp_path: Path) -> None:
+    async with RedisServer(tmp_path) as redis:
+        settings = Settings(redis_url=redis.url.replace("redis://", "redis://:hunter2@"), data_dir=tmp_path)
+        assert await problems(settings) == []
+        await redis.stop()
+        problem = await only_problem(settings)
+        assert (problem.subject, problem.text) == ("Redis", "failed with ConnectionError")
+        assert problem.fix == 'redis-cli -u "$REDIS_URL" ping'
+
+
+@pytest.mark.parametrize(("skew", "words"), [(90, "ahead of"), (-90, "behind")])
+async def test_a_clock_that_is_wrong(settings: Settings, monkeypatch: pytest.MonkeyPatch, skew: int, words: str) -> None:
+    monkeypatch.setattr(doctor.machine, "utcnow", lambda: utcnow() + timedelta(seconds=skew))
+    problem = await only_problem(settings)
+    assert problem.subject == "clock"
+    assert words in problem.text
+
+
+async def test_no_articles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor.machine, "FOLDER", tmp_path)
+    problem = await only_problem(Settings(data_dir=tmp_path))
+    assert problem.text == f"{tmp_path} has no articles"
+
+
+async def test_a_file_that_cannot_be_used(tmp_path: Path) -> None:
+    await asyncio.to_thread((tmp_path / "chat.db").write_text, "no database, and longer than a header of one would be")
+    problem = await only_problem(Settings(data_dir=tmp_path))
+    assert (problem.subject, problem.text) == ("store", "failed with StoreMisconfigured")
