@@ -176,7 +176,7 @@ class ActivityHandler:
             except ChatError:
                 logger.info("a turn that was to be stopped had ended already")
 
-        look = self._look(incoming, request_id, await self._known_tools())
+        look = self._look(incoming, request_id)
         outcome = await TurnRenderer(sender, self._clock, look, cancel).show(log)
         message_id = outcome.result.id if isinstance(outcome.result, Message) else None
         if isinstance(outcome.result, Problem) and outcome.result.type == TurnInterrupted.type and self._may_redeliver:
@@ -212,14 +212,14 @@ class ActivityHandler:
                     return None
             return claim, log
 
-    def _look(self, incoming: Incoming, request_id: str, tools: Mapping[str, ToolSpec]) -> RenderOptions:
+    def _look(self, incoming: Incoming, request_id: str) -> RenderOptions:
         teams = incoming.channel == "msteams"
         mode = Mode.ONCE
         if teams and not incoming.expects_replies:
             mode = Mode.STREAM if incoming.is_personal else Mode.UPDATE
         return RenderOptions(
             strings=strings_for(incoming.activity.locale),
-            tools=tools,
+            tools=self._known_tools,
             mode=mode,
             cards=self._settings.bot_cards,
             sensitivity=self._settings.bot_sensitivity_label,

@@ -30,11 +30,12 @@ TYPING_SECONDS = 3.0
 class RenderOptions:
     """How answers look in a conversation.
 
+    ``tools`` waits for the agent: it is asked once a turn has called one, when the agent is there.
     With ``repeats_interrupted`` an interrupted turn will be begun again, and nothing is said about it.
     """
 
     strings: Strings
-    tools: Mapping[str, ToolSpec]
+    tools: Callable[[], Awaitable[Mapping[str, ToolSpec]]]
     mode: Mode
     cards: Literal["with_answer", "before_answer"]
     sensitivity: str | None
@@ -60,6 +61,7 @@ class TurnRenderer:
         self._look = look
         self._cancel = cancel
         self._streamer = Streamer(sender, clock, look.mode)
+        self._tools: Mapping[str, ToolSpec] = {}
         self._cards: list[Attachment] = []
         self._calls: dict[str, dict[str, Any]] = {}
         self._told = ""
@@ -121,6 +123,7 @@ class TurnRenderer:
             self._told += event.text
             self._streamer.write(event.text)
         elif isinstance(event, ToolStarted):
+            self._tools = await self._look.tools()
             self._calls[event.call_id] = event.arguments
             self._streamer.inform(self._informative(event.tool, event.arguments))
         elif isinstance(event, ToolCompleted):
@@ -155,13 +158,16 @@ class TurnRenderer:
             self._streamer.write(result.content[len(self._told) :])
         if not self._streamer.text and not self._cards and self._look.cards == "with_answer":
             self._streamer.write(self._look.strings["stopped"])
-        return await self._streamer.close(self._annotations(result.citations, self._replayed_cards(result), feedback=True))
+        cards = await self._replayed_cards(result)
+        return await self._streamer.close(self._annotations(result.citations, cards, feedback=True))
 
-    def _replayed_cards(self, message: Message) -> list[Attachment]:
+    async def _replayed_cards(self, message: Message) -> list[Attachment]:
         """Return the cards; those of a turn that ended before are made of the message."""
         if self._told or self._calls or self._look.cards == "before_answer":
             return self._cards
         calls = [call for call in message.tool_calls if call.error is None]
+        if calls:
+            self._tools = await self._look.tools()
         cards = [self._card(call.tool, call.arguments, call.result) for call in calls]
         return [card.attachment for card in cards if card][:MAX_CARDS]
 
@@ -170,11 +176,11 @@ class TurnRenderer:
         return annotations_of(citations, cards, sensitivity=self._look.sensitivity, feedback=wanted)
 
     def _informative(self, tool: str, arguments: dict[str, Any]) -> str:
-        spec = self._look.tools.get(tool)
+        spec = self._tools.get(tool)
         shown = {name: " ".join(str(value).split())[:100] for name, value in arguments.items()}
         template = text_in(spec.view.progress, language_of(self._look.strings)) if spec else None
         return fill(template or "", shown) or self._look.strings["working"]
 
     def _card(self, tool: str, arguments: dict[str, Any], result: Any) -> Card | None:
-        spec = self._look.tools.get(tool)
+        spec = self._tools.get(tool)
         return card_of(spec.view if spec else None, arguments, result, language_of(self._look.strings))

@@ -24,13 +24,17 @@ from tests.fakes.connector import FakeClock, FakeConnector
 from tools.calculator import calculate
 from tools.knowledge_base import Index
 from tools.knowledge_base import as_tool as search_in
-from tools.tool import spec_of
+from tools.tool import ToolSpec, spec_of
 from tools.weather import as_tool, sample_weather
 from turns.event_log import EventLog
 
 THREAD = f"thread_{'1' * 32}"
 FUNCTIONS: tuple[Callable[..., Any], ...] = (calculate, as_tool(sample_weather), search_in(Index()))
 TOOLS = {function.__name__: spec_of(function) for function in FUNCTIONS}
+
+
+async def known_tools() -> dict[str, ToolSpec]:
+    return TOOLS
 
 
 @pytest.fixture
@@ -101,7 +105,7 @@ class Turn:
     async def show(self, *, incoming: dict[str, Any] | None = None, mode: Mode = Mode.STREAM, **look: Any) -> Outcome:
         fields: dict[str, Any] = {
             "strings": strings_for("en"),
-            "tools": TOOLS,
+            "tools": known_tools,
             "mode": mode,
             "cards": "with_answer",
             "sensitivity": None,

@@ -24,6 +24,7 @@ from tests.fakes.connector import (
     Fault,
 )
 from tests.teams.conftest import Turn, answer
+from tools.tool import ToolSpec
 
 RETURNS = Citation(
     index=1, id="kb-1", title="Returns " * 20, url="https://shop.example/returns", snippet="Within 30 days. " * 20
@@ -122,6 +123,14 @@ async def test_somebody_types_until_there_is_something_to_read(turn: Turn) -> No
     await turn.show()
     assert turn.connector.kinds == ["typing"] * 3 + ["streaming", "final"]
     assert [each.at - 1000 for each in turn.connector.sent] == [3, 6, 9, 10, 30]
+
+
+async def test_the_tools_are_asked_for_by_turns_that_call_one(turn: Turn) -> None:
+    async def never() -> dict[str, ToolSpec]:
+        raise AssertionError("a cold agent would be waited for here, in silence")
+
+    await turn.say(10, "Hello").end(30).show(tools=never)
+    assert turn.connector.kinds == ["typing"] * 3 + ["streaming", "final"]
 
 
 async def test_after_a_hundred_seconds_the_message_is_updated(turn: Turn) -> None:
