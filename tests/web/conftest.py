@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
 from api.app import create_app
@@ -28,8 +29,11 @@ expect.set_options(timeout=15_000)
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if CHROMIUM is None and Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.skip(reason="no Chromium on this machine"))
+        if Path(__file__).parent in item.path.parents:
+            # One browser for all of them: its start takes longer than most of what they do with it.
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+            if CHROMIUM is None:
+                item.add_marker(pytest.mark.skip(reason="no Chromium on this machine"))
 
 
 @dataclass
@@ -66,7 +70,7 @@ class OpenChat(Protocol):
     ) -> Awaitable[Chat]: ...
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
@@ -74,7 +78,7 @@ async def browser() -> AsyncIterator[Browser]:
         await browser.close()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def open_chat(browser: Browser, tmp_path: Path) -> AsyncIterator[OpenChat]:
     """Opens the page on a server of its own, with the offline model or a scripted one; checks at the end that no tab met an
     error or broke its policy."""

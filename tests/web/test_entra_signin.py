@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Locator, expect
 
 from tests.fakes.entra import OTHER_TENANT, TENANT
@@ -16,7 +17,7 @@ from tests.support.accessibility import findings
 from tests.web.conftest import Chat, OpenChat
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeSignIn]:
     certificate = tmp_path / "authority.pem"
     write_certificate(certificate)

@@ -17,6 +17,7 @@ from typing import Any
 
 import httpx2
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
 from api.app import create_app
@@ -70,7 +71,7 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def open_playground(browser: Browser, tmp_path: Path) -> AsyncIterator[OpenPlayground]:
     async with AsyncExitStack() as stack:
 
