@@ -9,14 +9,19 @@ from pydantic_core import to_json
 
 from models import Message, ToolCall
 
+# Stands for an answer that never came: strict servers want a user and the assistant to take turns.
+UNANSWERED = "(This message was not answered.)"
+
 
 def as_history(messages: Sequence[Message]) -> list[dict[str, Any]]:
     """Show stored messages to the model, in the form of the chat completions protocol.
 
-    A tool call always comes with its result or its error.
+    A tool call always comes with its result or its error, and a user's message with an answer.
     """
     history: list[dict[str, Any]] = []
     for message in messages:
+        if message.role == "user":
+            _end_exchange(history)
         if message.tool_calls:
             # Ids of our own: servers may use the same one again in a later turn.
             calls = [(f"call_{message.seq}_{number}", call) for number, call in enumerate(message.tool_calls)]
@@ -24,7 +29,13 @@ def as_history(messages: Sequence[Message]) -> list[dict[str, Any]]:
             history += [{"role": "tool", "tool_call_id": id, "content": _outcome(call)} for id, call in calls]
         if message.content:
             history.append({"role": message.role, "content": message.content})
+    _end_exchange(history)
     return history
+
+
+def _end_exchange(history: list[dict[str, Any]]) -> None:
+    if history and history[-1]["role"] != "assistant":
+        history.append({"role": "assistant", "content": UNANSWERED})
 
 
 def _asked(id: str, call: ToolCall) -> dict[str, Any]:

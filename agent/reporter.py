@@ -8,7 +8,7 @@ from agent_framework import Content
 from pydantic_core import to_json
 
 from agent.run import Run
-from agent.tool_calls import jsonable_arguments
+from agent.tool_calls import jsonable_arguments, storable_arguments
 from models import ToolCall
 from observability import metrics
 
@@ -53,7 +53,7 @@ class Reporter:
             return
         name, pieces = self._calls.get(key, ("", []))
         call = Content.from_function_call(key, name, arguments="".join(pieces))
-        arguments = jsonable_arguments(call.parse_arguments() or {})
+        arguments = jsonable_arguments(storable_arguments(call.parse_arguments() or {})[0])
         id = self._run.begin_call(key, result.call_id or "", name, arguments)
         error = f"there is no tool {name}"
         # The model has made the name up.

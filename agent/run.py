@@ -9,6 +9,7 @@ from typing import Protocol
 
 from pydantic import JsonValue
 
+from agent.text import storable
 from models import Citation, ToolCall
 from tools.tool import Source
 
@@ -93,4 +94,5 @@ class Run:
 
 def as_citation(index: int, source: Source) -> Citation:
     """Return a source as an answer cites it."""
-    return Citation(index=index, id=source.id, title=source.title, url=source.url, snippet=source.snippet[:SNIPPET_MAX_LENGTH])
+    fields = {"id": source.id, "title": source.title, "url": source.url, "snippet": source.snippet[:SNIPPET_MAX_LENGTH]}
+    return Citation(index=index, **storable(fields))

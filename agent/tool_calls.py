@@ -13,6 +13,7 @@ from pydantic import BaseModel, JsonValue, ValidationError
 from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
 
 from agent.run import RUN_KEY, Run
+from agent.text import MAX_DEPTH, storable
 from errors import ToolError
 from models import ToolCall
 from observability import metrics
@@ -39,7 +40,7 @@ class ToolCallMiddleware(FunctionMiddleware):
         run: Run = context.kwargs[RUN_KEY]
         call_id = context.metadata["call_id"]
         key = context.metadata.get("function_call_occurrence_id") or call_id
-        context.arguments = with_preferences(context, run.preferences)
+        context.arguments, unfit = storable_arguments(with_preferences(context, run.preferences))
         arguments = jsonable_arguments(context.arguments)
         id = run.begin_call(key, call_id, context.function.name, arguments)
         started = time.perf_counter()
@@ -47,14 +48,14 @@ class ToolCallMiddleware(FunctionMiddleware):
         error: str | None = None
         outcome = "error"
         try:
-            if run.calls > self._max_calls:
-                raise ToolError(f"no more than {self._max_calls} tool calls are possible in one turn")
+            if unfit or run.calls > self._max_calls:
+                raise ToolError(unfit or f"no more than {self._max_calls} tool calls are possible in one turn")
             result = await self._call(context, call_next, run)
             outcome = "ok"
         except ToolTimeout as late:
             error, outcome = str(late), "timeout"
         except ToolError as failure:
-            error = str(failure)
+            error = storable(str(failure))
         except Exception:
             logger.exception("tool %s failed", context.function.name)
             error = "the tool failed"
@@ -117,6 +118,14 @@ def check_arguments(context: FunctionInvocationContext) -> None:
         raise ToolError(f"the arguments do not fit ({'; '.join(problems)})") from invalid
 
 
+def storable_arguments(arguments: Mapping[str, Any]) -> tuple[dict[str, Any], str | None]:
+    """Return a call's arguments as they can be stored, or none and what is wrong with them."""
+    try:
+        return storable(dict(arguments)), None
+    except ValueError:
+        return {}, f"the arguments are nested deeper than {MAX_DEPTH} levels"
+
+
 def jsonable_arguments(arguments: Any) -> dict[str, JsonValue]:
     """Return a call's arguments as plain JSON."""
     plain: dict[str, JsonValue] = to_jsonable_python(dict(arguments), fallback=str, inf_nan_mode="strings")
@@ -126,10 +135,10 @@ def jsonable_arguments(arguments: Any) -> dict[str, JsonValue]:
 def jsonable_result(result: Any) -> JsonValue:
     """Return a tool's result as plain JSON.
 
-    :raises ToolError: if it is no JSON, or more than 64 KB of it.
+    :raises ToolError: if it is no JSON, nested too deeply, or more than 64 KB of it.
     """
     try:
-        plain: JsonValue = to_jsonable_python(result, inf_nan_mode="strings")
+        plain: JsonValue = storable(to_jsonable_python(result, inf_nan_mode="strings"))
         size = len(to_json(plain))
     except (PydanticSerializationError, ValueError) as unfit:
         logger.exception("a tool's result cannot be written as JSON")

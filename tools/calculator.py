@@ -9,6 +9,7 @@ from __future__ import annotations
 import decimal
 import math
 import re
+import sys
 from collections.abc import Callable
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Decimal
 from typing import Annotated
@@ -235,6 +236,9 @@ def _log(value: Decimal, base: Decimal | None = None) -> Decimal:
 
 def _trigonometric(function: Callable[[float], float]) -> Callable[[Decimal], Decimal]:
     def apply(angle: Decimal) -> Decimal:
+        # Beyond this a double is infinite.
+        if abs(angle) > sys.float_info.max:
+            raise ToolError("the angle is too large")
         value = round(function(float(angle)), 15)
         # A tangent of this size stands for a pole that no double hits.
         if abs(value) > 1e15:

@@ -10,7 +10,7 @@ from pydantic import JsonValue
 WEATHER = re.compile(r"\b(weather|temperature|forecast|rain\w*|snow\w*|sunny|wind\w*|umbrella|degrees)\b", re.I)
 PLACE = re.compile(r"\b(?:in|at|for)\s+(?P<places>[^?!.;\d]+)", re.I)
 PLACE_BEFORE = re.compile(r"\b(?P<places>[A-Z][\w'-]+(?: [A-Z][\w'-]+)*)(?:'s)? (?:weather|temperature|forecast)\b")
-FOLLOW_UP = re.compile(r"^\s*(?:and|what about|how about)\s+(?:in\s+)?(?P<places>[^?!.\d]+)[?!.]*\s*$", re.I)
+FOLLOW_UP = re.compile(r"^\s*(?:and|what about|how about)\s+(?:in\s+)?(?P<places>[^\s?!.\d][^?!.\d]*)[?!.]*\s*$", re.I)
 NO_PLACE = re.compile(
     r"\b(?:in|what|how|is|are|tell|calculate|convert|please|today|tomorrow|now|right|this|celsius|fahrenheit)\b.*", re.I
 )

@@ -1,31 +1,137 @@
-"""How much of a thread's past the model is shown."""
+"""How much of a thread's past the model is shown: its latest exchanges, each cut to what is left of the budget."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
 
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
-from models import Message
+from models import Message, ToolCall
+
+BYTES_PER_TOKEN = 4
+TOKENS_PER_MESSAGE = 4
+MARK = "[… cut: too long]"
+# What a JSON value needs around the mark.
+MARK_ROOM = len(MARK.encode()) + 16
+# Less than this of each text says nothing.
+MIN_BYTES = 100
+# Half a number would be another number.
+LAST_NUMBER = re.compile(r"(?<=[\[,:])[-+.eE0-9]+$")
+# A question and its answer; or a question alone that missed its answer.
+Exchange = list[Message]
 
 
-def fit_history(history: Sequence[Message], max_tokens: int) -> Sequence[Message]:
-    """Return the latest messages that fit the budget, from a user's message on.
+def fit_history(history: Sequence[Message], max_tokens: int) -> list[Message]:
+    """Return what the model is shown of the messages before a new one: the latest exchanges that fit the budget.
 
-    A message counts with its tool calls and their results, so a call is never shown without its result. Tokens are estimated at
-    four bytes of UTF-8 each, which errs on the safe side for most languages.
+    A message counts with its tool calls and their results, so a call is never shown without its result. The first exchange that
+    does not fit is cut to what is left, with a mark where something is missing. Tokens are estimated at four bytes of UTF-8
+    each, which errs on the safe side for most languages.
     """
-    start = len(history)
-    while start and (max_tokens := max_tokens - estimate_tokens(history[start - 1])) >= 0:
-        start -= 1
-    while start < len(history) and history[start].role != "user":
-        start += 1
-    return history[start:]
+    shown: list[Exchange] = []
+    for exchange in reversed(_exchanges(history)):
+        tokens = sum(map(estimate_tokens, exchange))
+        if tokens > max_tokens:
+            shown.append(_cut(exchange, max_tokens))
+            break
+        shown.append(exchange)
+        max_tokens -= tokens
+    return [message for exchange in reversed(shown) for message in exchange]
 
 
 def estimate_tokens(message: Message) -> int:
     """Return about how many tokens the model needs to read a message and its tool calls."""
+    return _size(message) // BYTES_PER_TOKEN + TOKENS_PER_MESSAGE
+
+
+def _exchanges(history: Sequence[Message]) -> list[Exchange]:
+    """Return the exchanges in the order of their answers.
+
+    A question that was refused is left out, or it would have every later one refused too; of several in a row that missed
+    their answers, only the last one stays, as any of them may be why the next one failed.
+    """
+    found: dict[int, Exchange] = {}
+    open: dict[str, int] = {}
+    for message in history:
+        if message.role == "user":
+            found[message.seq] = [message]
+            open[message.turn_id] = message.seq
+        elif message.turn_id in open and (message.content or message.tool_calls):
+            # A retry's answer may stand behind later exchanges.
+            question = found.pop(open.pop(message.turn_id))
+            found[message.seq] = [*question, message]
+    exchanges = list(found.values())
+    is_answered = [len(exchange) > 1 for exchange in exchanges]
+    followed = [*is_answered, True][1:]
+    return [
+        exchange
+        for exchange, answered, next_answered in zip(exchanges, is_answered, followed, strict=True)
+        if answered or (next_answered and not _is_refused(exchange[0]))
+    ]
+
+
+def _is_refused(question: Message) -> bool:
+    """Tell whether a question would fail again: by the content filter, by its length, as no valid prompt."""
+    return question.problem is not None and not question.problem.retryable
+
+
+def _size(message: Message) -> int:
     size = len(message.content.encode())
-    if message.tool_calls:
-        size += len(to_json(message.tool_calls))
-    return size // 4 + 4
+    return size + len(to_json(message.tool_calls)) if message.tool_calls else size
+
+
+def _cut(exchange: Exchange, max_tokens: int) -> Exchange:
+    """Cut the longest texts of an exchange until it fits, to the same length; without its tool calls if that is too short."""
+    for messages in (exchange, [message.model_copy(update={"tool_calls": []}) for message in exchange]):
+        sizes = [len(piece) for message in messages for piece in _pieces(message)]
+        budget = (max_tokens - TOKENS_PER_MESSAGE * len(messages)) * BYTES_PER_TOKEN
+        limit = _common_limit(sizes, budget - sum(map(_size, messages)) + sum(sizes))
+        if limit >= MIN_BYTES:
+            return [_cut_message(message, limit) for message in messages]
+    return []
+
+
+def _pieces(message: Message) -> Iterator[bytes]:
+    yield message.content.encode()
+    for call in message.tool_calls:
+        yield to_json(call.arguments)
+        yield to_json(call.result if call.error is None else call.error)
+
+
+def _common_limit(sizes: Sequence[int], budget: int) -> int:
+    """Return the length to which the longer ones must be cut for all of them to fit."""
+    for position, size in enumerate(sorted(sizes)):
+        share = budget // (len(sizes) - position)
+        if size > share:
+            return share
+        budget -= size
+    return max(MIN_BYTES, *sizes)
+
+
+def _cut_message(message: Message, limit: int) -> Message:
+    calls = [_cut_call(call, limit) for call in message.tool_calls]
+    return message.model_copy(update={"content": _cut_text(message.content, limit), "tool_calls": calls})
+
+
+def _cut_call(call: ToolCall, limit: int) -> ToolCall:
+    outcome = {name: _cut_json(value, limit) for name, value in (("result", call.result), ("error", call.error))}
+    return call.model_copy(update={"arguments": _cut_json(call.arguments, limit), **outcome})
+
+
+def _cut_text(text: str, limit: int) -> str:
+    encoded = text.encode()
+    return text if len(encoded) <= limit else encoded[: limit - MARK_ROOM].decode(errors="ignore") + MARK
+
+
+def _cut_json(value: Any, limit: int) -> Any:
+    """Return the beginning of a JSON value, itself valid JSON of the same kind."""
+    encoded = to_json(value)
+    if len(encoded) <= limit:
+        return value
+    head = LAST_NUMBER.sub("", encoded[: limit - MARK_ROOM].decode(errors="ignore"))
+    kept = from_json(head, allow_partial="trailing-strings")
+    if isinstance(kept, dict):
+        return {**kept, "…": MARK}
+    return [*kept, MARK] if isinstance(kept, list) else kept + MARK

@@ -29,6 +29,7 @@ from tools.tool import ToolSpec, spec_of
 
 MODEL = "offline"
 WORDS_PER_PIECE = 3
+MAX_HEARD = 2000
 JOKE = "Why did the hiker bring a ladder? To reach the next level of the trail."
 
 
@@ -78,10 +79,16 @@ def plan_calls(
     text: str, tools: Mapping[str, ToolSpec], history: Sequence[Mapping[str, Any]]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the tool calls that a message asks for, of those tools that there are and that listen."""
-    earlier = [past["content"] for past in history if past["role"] == "user"]
+    earlier = [_heard(past["content"]) for past in history if past["role"] == "user"]
+    text = _heard(text)
     for name, spec in tools.items():
         for arguments in spec.offline.listen(text, earlier) if spec.offline else ():
             yield name, arguments
+
+
+def _heard(text: str) -> str:
+    """Return the beginning of a text, on one line: the listeners' patterns take the square of its length at worst."""
+    return " ".join(text[:MAX_HEARD].split())
 
 
 def word_result(tools: Mapping[str, ToolSpec], call: Content, result: Content) -> str:

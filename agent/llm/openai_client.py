@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cached_property
@@ -24,6 +25,7 @@ from pydantic import ValidationError
 from pydantic_core import to_json
 
 from agent.llm.openai_stream import OnText, TextStream, parse_chunk
+from agent.text import storable
 from identity.azure_credential import AzureCredential
 from settings import Settings
 
@@ -35,6 +37,8 @@ MAX_RETRIES = 2
 MAX_RETRY_AFTER_SECONDS = 5.0
 CONNECT_TIMEOUT_SECONDS = 5.0
 PING_SECONDS = 5.0
+NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_-]")
+MAX_NAME = 64
 
 
 logger = logging.getLogger(__name__)
@@ -126,7 +130,8 @@ class _Completions(AsyncCompletions):
         protocol's form, which go behind the instructions: see :func:`agent.history.as_history`. ``on_text`` hears a text.
         """
         head = 1 if messages and messages[0]["role"] in ("system", "developer") else 0
-        body = {**options, "messages": [*messages[:head], *history, *messages[head:]], "stream": stream}
+        shown = with_valid_names([*messages[:head], *history, *messages[head:]])
+        body = {**options, "messages": shown, "stream": stream}
         timeout = self._client.timeout
         post = self._client.post
         async with asyncio.timeout(timeout.read if isinstance(timeout, httpx2.Timeout) else None):
@@ -137,12 +142,21 @@ class _Completions(AsyncCompletions):
             return _as_completion(await post(PATH, content=to_json(body), cast_to=httpx2.Response))
 
 
+def with_valid_names(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return messages whose tool calls have names that the protocol allows: models make others up, and servers refuse them."""
+    for message in messages:
+        for call in message.get("tool_calls") or ():
+            function = call["function"]
+            function["name"] = NOT_IN_NAMES.sub("_", function["name"] or "_")[:MAX_NAME]
+    return messages
+
+
 def _as_completion(response: httpx2.Response) -> ChatCompletion:
     """Parse an answer: strictly, which is quick, or as the SDK does, which takes whatever a server leaves out or adds."""
     try:
         return ChatCompletion.model_validate_json(response.content)
     except ValidationError:
-        return ChatCompletion.construct(**response.json())
+        return ChatCompletion.construct(**storable(response.json()))
 
 
 def _base_url(settings: Settings) -> str:

@@ -13,6 +13,8 @@ from typing import Any
 from openai import AsyncStream
 from openai.types.chat import ChatCompletionChunk
 
+from agent.text import storable
+
 # What else a chunk of text may hold without meaning anything to us.
 IDLE_CHUNK_FIELDS = frozenset(
     {"id", "object", "created", "model", "choices", "system_fingerprint", "service_tier", "obfuscation", "usage"}
@@ -31,7 +33,7 @@ class PlainText(str):
 def parse_chunk(data: Any) -> PlainText | ChatCompletionChunk:
     """Return a chunk of the stream, as its text alone if that is all there is to it."""
     text = _plain_text(data)
-    return ChatCompletionChunk.construct(**data) if text is None else text
+    return ChatCompletionChunk.construct(**storable(data)) if text is None else text
 
 
 class TextStream(AsyncStream[ChatCompletionChunk]):
@@ -82,7 +84,7 @@ def _plain_text(data: Any) -> PlainText | None:
     text = delta.get("content")
     if not text or not isinstance(text, str) or delta.get("tool_calls") or delta.get("refusal") or delta.get("function_call"):
         return None
-    return PlainText(text)
+    return PlainText(storable(text))
 
 
 def _text_chunk(text: str, last: ChatCompletionChunk | None) -> ChatCompletionChunk:

@@ -218,7 +218,10 @@ async def test_past_tool_calls_are_shown_with_their_results() -> None:
     async with FakeModel(Reply(text="Hello")) as model, agent_on(model) as agent:
         await agent.run(past, a_message("And now?", 4), observer=Recorder(), stream=False)
         shown = model.requests[0]["messages"][1:]
-        assert [message["role"] for message in shown] == ["user", "assistant", "tool", "tool", "assistant", "user", "user"]
+        assert [message["role"] for message in shown] == [
+            *("user", "assistant", "tool", "tool", "assistant"),
+            *("user", "assistant", "user"),
+        ]
         ids = [call["id"] for call in shown[1]["tool_calls"]]
         assert len(set(ids)) == 2
         assert [(message["tool_call_id"], json.loads(message["content"])) for message in shown[2:4]] == [

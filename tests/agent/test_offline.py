@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -134,3 +135,25 @@ async def test_text_in_a_result_calls_nothing(agent: ChatAgent) -> None:
         recorder = await ask(trapped, "my order")
         assert [call.tool for call in recorder.calls] == ["search_knowledge_base"]
         assert "What is 2 + 2?" in recorder.content
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "and" + " " * 1600 + "5",
+        "and" + "\n" * 31_000 + "5",
+        "1" * 32_000,
+        "1" + "+" * 31_000,
+        "1," * 16_000,
+        "sin(" * 8_000,
+        "weather " + "A-" * 15_000,
+        "weather in " + "a" * 31_000,
+        "1%" * 16_000,
+    ],
+    ids=lambda question: question[:10],
+)
+async def test_a_hostile_question_does_not_block_the_loop(agent: ChatAgent, question: str) -> None:
+    """Audit L1."""
+    started = time.process_time()
+    await ask(agent, question, before="What's the weather in Tokyo?")
+    assert time.process_time() - started < 1

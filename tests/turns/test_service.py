@@ -15,7 +15,7 @@ from agent.agent import ChatAgent
 from agent.run import RunObserver
 from errors import ModelThrottled, StoreUnavailable, ThreadNotFound, TurnInProgress, TurnInterrupted
 from events import MessageCompleted, MessageDelta, ToolCompleted, ToolStarted, TurnEvent, TurnFailed, TurnStarted
-from models import Message, Owner, Problem, Thread, ToolCall, message_id, new_id, utcnow
+from models import Message, Owner, Problem, Thread, ToolCall, new_id, utcnow
 from quotas.backend import Counters, QuotaBackend
 from quotas.quotas import Quotas
 from settings import Settings
@@ -23,7 +23,6 @@ from stores.sqlite.store import SqliteStore
 from stores.types import NewMessage, StartedTurn
 from tests.fakes.agent import Script, ScriptedAgent, say_hello
 from turns.event_log import EventLog
-from turns.history import estimate_tokens, fit_history
 from turns.intervals import TurnIntervals
 from turns.service import Turns
 
@@ -375,34 +374,3 @@ async def test_the_model_is_shown_a_window_of_the_history(store: SqliteStore, th
     history, message, stream = agent.runs[-1]
     assert [m.seq for m in history] == [5, 6, 7, 8]
     assert (message.content, stream) == ("question 4", False)
-
-
-def a_message(seq: int, content: str = "x" * 400, *, calls: int = 0) -> Message:
-    thread_id = "thread_" + "0" * 32
-    call = ToolCall(id="c", tool="t", arguments={}, result="r" * 400, duration_ms=1)
-    return Message(
-        id=message_id(thread_id, seq),
-        thread_id=thread_id,
-        seq=seq,
-        role="user" if seq % 2 else "assistant",
-        content=content,
-        timestamp=utcnow(),
-        status="completed",
-        turn_id="turn_1",
-        tool_calls=[call] * calls,
-    )
-
-
-def test_the_window_fits_the_token_budget_and_begins_with_a_user() -> None:
-    history = [a_message(seq) for seq in range(1, 9)]
-    each = estimate_tokens(history[0])
-    assert [m.seq for m in fit_history(history, each * 8)] == [1, 2, 3, 4, 5, 6, 7, 8]
-    assert [m.seq for m in fit_history(history, each * 8 - 1)] == [3, 4, 5, 6, 7, 8]
-    assert [m.seq for m in fit_history(history, each * 3)] == [7, 8]
-    assert fit_history(history, each) == []
-    assert fit_history([], 100) == []
-    assert fit_history(history, 0) == []
-
-
-def test_a_tool_call_counts_with_its_result() -> None:
-    assert estimate_tokens(a_message(2, calls=2)) > estimate_tokens(a_message(2)) + 200

@@ -1,0 +1,26 @@
+"""Text that comes from outside, as it can be sent and stored."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+# Cosmos DB takes 128 levels, those of the document around it included.
+MAX_DEPTH = 100
+SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def storable(value: Any, depth: int = MAX_DEPTH) -> Any:
+    """Return JSON without lone surrogates, which no UTF-8 can hold: U+FFFD stands in their place, in keys too.
+
+    :raises ValueError: if it is nested deeper than ``depth``.
+    """
+    if isinstance(value, str):
+        return SURROGATE.sub("\ufffd", value)
+    if not isinstance(value, (dict, list)):
+        return value
+    if depth == 0:
+        raise ValueError("nested too deeply")
+    if isinstance(value, dict):
+        return {storable(key): storable(each, depth - 1) for key, each in value.items()}
+    return [storable(each, depth - 1) for each in value]
