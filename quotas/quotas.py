@@ -67,16 +67,20 @@ class Quotas:
     async def count_request(self, owner: Owner) -> list[Window]:
         """Count a request and return what is left.
 
-        :raises RateLimited: if there is no more; ``windows`` of the error says what is left.
+        :raises RateLimited: if there is no more; ``windows`` of the error says what is left of each limit that was asked.
         """
-        limited = [quota for quota in self._quotas(owner) if quota.requests_per_minute]
-        windows = await asyncio.gather(*map(self._count_request, limited))
-        for window in windows:
+        windows: list[Window] = []
+        # The owner's comes first: what its own limit refuses must not use up its tenant's.
+        for quota in self._quotas(owner):
+            if not quota.requests_per_minute:
+                continue
+            window = await self._count_request(quota)
+            windows.append(window)
             if window.remaining < 0:
                 _count_hit("requests_per_minute", window.party)
                 left = [Window(each.party, each.limit, max(0, each.remaining), each.reset_seconds) for each in windows]
                 raise RequestLimitExceeded(left, retry_after=window.reset_seconds)
-        return list(windows)
+        return windows
 
     async def begin_turn(self, owner: Owner, turn_id: str) -> None:
         """Take a place for a turn, which :meth:`end_turn` gives back.

@@ -70,9 +70,23 @@ async def test_requests_a_minute(new_quotas: NewQuotas) -> None:
     assert refused.value.retry_after is not None
     assert 0 < refused.value.retry_after <= 60
     await quotas.count_request(BOB)
-    with pytest.raises(RequestLimitExceeded):
+    await quotas.count_request(BOB)
+    with pytest.raises(RequestLimitExceeded) as refused:
         await quotas.count_request(BOB)
+    assert [(window.party, window.remaining) for window in refused.value.windows] == [("owner", 0), ("tenant", 0)]
     await quotas.count_request(EVE)
+
+
+async def test_an_owner_over_its_request_limit_uses_nothing_of_its_tenants(new_quotas: NewQuotas) -> None:
+    """Audit M2."""
+    quotas = await new_quotas(limit_requests_per_minute=1, tenant_limit_requests_per_minute=3)
+    await quotas.count_request(ANN)
+    for _ in range(5):
+        with pytest.raises(RequestLimitExceeded) as refused:
+            await quotas.count_request(ANN)
+        assert [window.party for window in refused.value.windows] == ["owner"]
+    _, tenant = await quotas.count_request(BOB)
+    assert tenant.remaining == 1
 
 
 async def test_turns_at_once(new_quotas: NewQuotas) -> None:
