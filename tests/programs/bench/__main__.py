@@ -163,7 +163,7 @@ async def bench_cold_start(model_url: str, data_dir: Path) -> None:
         start = time.perf_counter()
         environment = processes.api_environment(port, data_dir, model_url)
         async with (
-            processes.program("make", "run", port=port, logs=False, **environment),
+            processes.program("make", "run", port=port, environment=environment, logs=False),
             Client(f"http://127.0.0.1:{port}") as client,
         ):
             await client.json("GET", "/api/health")

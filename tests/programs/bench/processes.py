@@ -7,7 +7,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -25,12 +25,14 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def program(*command: str, port: int, logs: bool = True, **environment: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def program(
+    *command: str, port: int, environment: Mapping[str, str] | None = None, logs: bool = True
+) -> AsyncIterator[asyncio.subprocess.Process]:
     """Run a program until it listens on ``port``, and end it afterwards; without ``logs`` what it logs is not shown."""
     process = await asyncio.create_subprocess_exec(
         *command,
         cwd=ROOT,
-        env={**os.environ, **environment},
+        env={**os.environ, **(environment or {})},
         stdout=asyncio.subprocess.DEVNULL,
         stderr=None if logs else asyncio.subprocess.DEVNULL,
     )
@@ -105,7 +107,7 @@ async def api(data_dir: Path, model_url: str, **environment: str) -> AsyncIterat
     port = free_port()
     environment = api_environment(port, data_dir, model_url) | environment
     # Not a line a request between the figures.
-    async with program(sys.executable, "local.py", port=port, logs=False, **environment) as process:
+    async with program(sys.executable, "local.py", port=port, environment=environment, logs=False) as process:
         yield f"http://127.0.0.1:{port}", process
 
 

@@ -25,7 +25,7 @@ async def fuzz(examples: int, seed: int | None) -> bool:
     with tempfile.TemporaryDirectory() as folder:
         environment = {"DATA_DIR": folder, "PORT": str(port), "LOG_LEVEL": "ERROR"}
         environment["API_KEYS"] = json.dumps([entry.model_dump(mode="json")])
-        async with program(sys.executable, "-m", "tests.programs.fuzz.launcher", port=port, **environment):
+        async with program(sys.executable, "-m", "tests.programs.fuzz.launcher", port=port, environment=environment):
             for who, headers in (("signed in", ("--header", f"X-API-Key: {key}")), ("a stranger", ())):
                 print(f"fuzzing as {who}", flush=True)
                 if await _run(f"http://127.0.0.1:{port}/api/openapi.json", headers, examples, seed) != 0:
