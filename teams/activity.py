@@ -10,6 +10,7 @@ from typing import Any
 from microsoft_agents.activity import Activity, ChannelId, DeliveryModes
 from pydantic_core import to_json
 
+from agent.text import storable
 from errors import InvalidActivity
 from identity.authenticator import LOCAL_OWNER
 from models import Owner
@@ -66,7 +67,7 @@ def parse_activity(body: Any) -> Activity:
     if not isinstance(body, dict):
         raise InvalidActivity("not a JSON object")
     try:
-        activity = Activity.model_validate(body)
+        activity = Activity.model_validate(storable(body))
     except Exception as error:  # the SDK's validators raise anything, Exception itself included
         raise InvalidActivity(f"not an activity: {type(error).__name__}") from error
     if not activity.conversation or not activity.conversation.id:
