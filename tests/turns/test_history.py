@@ -111,10 +111,10 @@ async def test_an_answer_to_a_retry_is_shown_behind_its_question(store: ThreadSt
     async with PickyModel(Reply(status=400)) as model, turns_on(model, store) as turns:
         refused = await outcome(turns, thread.id, "dynamite", "key")
         assert (refused, await outcome(turns, thread.id, "hello")) == ("model_misconfigured", "message.completed")
-    async with FakeModel(Reply(text="Boom.")) as model, turns_on(model, store) as turns:
+    async with FakeModel(Reply(text="Boom.")) as brave, turns_on(brave, store) as turns:
         assert await outcome(turns, thread.id, "dynamite", "key") == "message.completed"
         assert await outcome(turns, thread.id, "thanks") == "message.completed"
-        shown = [each["content"] for each in model.requests[-1]["messages"][1:]]
+        shown = [each["content"] for each in brave.requests[-1]["messages"][1:]]
         assert shown == ["hello", "Fine.", "dynamite", "Boom.", "thanks"]
 
 
