@@ -131,7 +131,13 @@ def _cut_json(value: Any, limit: int) -> Any:
     if len(encoded) <= limit:
         return value
     head = LAST_NUMBER.sub("", encoded[: limit - MARK_ROOM].decode(errors="ignore"))
-    kept = from_json(head, allow_partial="trailing-strings")
+    try:
+        kept = from_json(head, allow_partial="trailing-strings")
+    except ValueError:
+        # It is written down deeper than it is read.
+        kept = type(value)()
     if isinstance(kept, dict):
         return {**kept, "…": MARK}
-    return [*kept, MARK] if isinstance(kept, list) else kept + MARK
+    if isinstance(kept, list):
+        return [*kept, MARK]
+    return kept + MARK if isinstance(kept, str) else MARK

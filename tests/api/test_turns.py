@@ -10,6 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from agent.history import UNANSWERED
 from services.intervals import Intervals
 from settings import Settings
 from tests.fakes.model import Call, FakeModel, Reply
@@ -146,7 +147,7 @@ async def test_cancelling_aborts_the_model_and_keeps_the_text(tmp_path: Path, wh
         assert (await api.post(path, json={"content": "And now?"})).json()["content"] == "Well."
         shown = [(each["role"], each["content"]) for each in model.requests[-1]["messages"][1:]]
         question = [("user", QUESTION["content"])]
-        assert shown == question + ([("assistant", partial)] if stream else []) + [("user", "And now?")]
+        assert shown == [*question, ("assistant", partial if stream else UNANSWERED), ("user", "And now?")]
 
 
 async def test_cancelling_stops_running_tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,6 +44,8 @@ async def test_a_message_with_a_lone_surrogate_is_answered(channel: FakeConnecto
 def test_an_activity_that_was_queued_before_is_mended_where_it_is_taken_out() -> None:
     """Audit H2: the queue's messages are ASCII, so a lone surrogate survives in them."""
     queued = json.dumps(activities.group_message("https://smba.trafficmanager.net/emea/", f"hi {LONE}", id=f"f:{LONE}"))
-    incoming = to_incoming(parse_activity(json.loads(queued)), Settings(teams_local=True))
+    incoming = to_incoming(
+        parse_activity(json.loads(queued)), Settings(bot_app_id=activities.APP_ID, bot_tenant_id=activities.TENANT)
+    )
     assert (incoming.activity.text, incoming.activity.id) == ("<at>Chat</at> hi \ufffd", "f:\ufffd")
     incoming.activity.model_dump_json()

@@ -111,10 +111,10 @@ async def test_an_answer_to_a_retry_is_shown_behind_its_question(store: ThreadSt
     async with PickyModel(Reply(status=400)) as model, turns_on(model, store) as turns:
         refused = await outcome(turns, thread.id, "dynamite", "key")
         assert (refused, await outcome(turns, thread.id, "hello")) == ("model_misconfigured", "message.completed")
-    async with FakeModel(Reply(text="Boom.")) as bold, turns_on(bold, store) as turns:
+    async with FakeModel(Reply(text="Boom.")) as brave, turns_on(brave, store) as turns:
         assert await outcome(turns, thread.id, "dynamite", "key") == "message.completed"
         assert await outcome(turns, thread.id, "thanks") == "message.completed"
-        shown = [each["content"] for each in bold.requests[-1]["messages"][1:]]
+        shown = [each["content"] for each in brave.requests[-1]["messages"][1:]]
         assert shown == ["hello", "Fine.", "dynamite", "Boom.", "thanks"]
 
 
@@ -229,3 +229,13 @@ def test_an_exchange_with_too_many_results_to_cut_is_shown_without_them() -> Non
     """Audit M11."""
     history = [a_message(1, "Question?"), a_message(2, "Answer.", calls=[a_call()] * 100)]
     assert [(each.content, each.tool_calls) for each in fit_history(history, 500)] == [("Question?", []), ("Answer.", [])]
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(10**300, MARK), (json.loads("[" * 240 + '"x"' + "]" * 240), [MARK])], ids=["number", "depth"]
+)
+def test_a_result_that_has_no_beginning_is_only_marked(value: Any, shown: Any) -> None:
+    """Audit M11: older releases have stored results nested that deeply."""
+    call = ToolCall(id="c", tool="t", arguments={}, result=value, duration_ms=1)
+    _, reply = fit_history([a_message(1, "Question?"), a_message(2, "Answer.", calls=[call])], 100)
+    assert reply.tool_calls[0].result == shown
