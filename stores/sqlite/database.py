@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from time import monotonic, sleep
 from typing import TypeVar
 
 from errors import StoreMisconfigured, StoreUnavailable
@@ -158,7 +159,7 @@ class SqliteDatabase:
         self._connection = db = sqlite3.connect(self._path, isolation_level=None, timeout=LOCK_TIMEOUT_SECONDS)
         try:
             db.row_factory = sqlite3.Row
-            db.execute("PRAGMA journal_mode = WAL")
+            _use_write_ahead_log(db)
             # FULL: a commit survives a power cut, not only a crash of this process.
             db.execute("PRAGMA synchronous = FULL")
             db.execute("PRAGMA foreign_keys = ON")
@@ -186,6 +187,20 @@ class SqliteDatabase:
                 raise StoreUnavailable from error
             logger.exception("SQLite file %s cannot be used: %s", self._path, name)
             raise StoreMisconfigured from error
+
+
+def _use_write_ahead_log(db: sqlite3.Connection) -> None:
+    """Switch the file to a write-ahead log, waiting for other processes that do the same: SQLite's own wait leaves this out."""
+    give_up_at = monotonic() + LOCK_TIMEOUT_SECONDS
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorname != "SQLITE_BUSY" or monotonic() > give_up_at:
+                raise
+            sleep(0.01)
+        else:
+            return
 
 
 def _empty_log(db: sqlite3.Connection) -> bool:

@@ -137,11 +137,11 @@ async def test_an_authority_that_fails(authority: FakeEntra, tokens: EntraTokens
             await tokens.verify(authority.token())
     assert len(authority.requests) == 1
     authority.status = 200
-    later = time.monotonic() + signing_keys.FAILURE_FLOOR_SECONDS
+    later = time.monotonic() + signing_keys.FAILURE_FLOOR_SECONDS + 1
     monkeypatch.setattr("identity.signing_keys.monotonic", lambda: later)
     await tokens.verify(authority.token())
     authority.status = 503
-    much_later = later + signing_keys.MAX_AGE_SECONDS
+    much_later = later + signing_keys.MAX_AGE_SECONDS + 1
     monkeypatch.setattr("identity.signing_keys.monotonic", lambda: much_later)
     await tokens.verify(authority.token())
     assert len(authority.requests) == 3
