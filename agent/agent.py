@@ -63,24 +63,26 @@ class ChatAgent:
         """
         run = Run(observer, {name: value for name, value in message.metadata.items() if name in self._preferences})
         # Options go past the framework, which copies and re-types every message and every piece of text several times.
-        options: Any = {"history": as_history(history), "on_text": run.text if stream else None}
+        options: Any = {
+            "history": as_history(history),
+            "on_text": run.text if stream else None,
+            "on_call": run.call_model,
+        }
         try:
             response = await (self._stream if stream else self._complete)(message.content, options, run)
         except Exception as error:
             if translated := self._translate(error, self._settings):
                 raise translated from error
             raise
+        finally:
+            input_tokens, output_tokens = run.usage()
+            observer.tokens_used(input_tokens, output_tokens)
         if response.finish_reason is None:
             # A stream that was cut off may look like one that has ended.
             raise ModelUnavailable
         if response.finish_reason == "content_filter":
             raise ContentFiltered
-        usage = response.usage_details or {}
-        return RunResult(
-            model=_model_of(response) or self._settings.model_name,
-            input_tokens=usage.get("input_token_count") or 0,
-            output_tokens=usage.get("output_token_count") or 0,
-        )
+        return RunResult(_model_of(response) or self._settings.model_name, input_tokens, output_tokens)
 
     async def ping(self) -> None:
         """Find out whether the model's service answers, without letting it write anything.

@@ -10,6 +10,7 @@ from typing import Protocol
 from pydantic import JsonValue
 
 from agent.text import storable
+from agent.usage import CallUsage
 from models import Citation, ToolCall
 from tools.tool import Source
 
@@ -33,6 +34,9 @@ class RunObserver(Protocol):
     def tool_completed(self, call: ToolCall) -> None:
         """A tool call has its result or its error."""
 
+    def tokens_used(self, input_tokens: int, output_tokens: int) -> None:
+        """The run has ended, however it has: what all its model calls have read and written."""
+
 
 class Run:
     """One run of the agent: what its observer has been told.
@@ -51,6 +55,7 @@ class Run:
         self._paragraph_ended = False
         self.calls = 0
         self.emitted = 0
+        self._model_calls: list[CallUsage] = []
 
     def text(self, piece: str) -> None:
         """Pass on a piece of text; what comes after a tool call begins a new paragraph."""
@@ -61,6 +66,16 @@ class Run:
             piece = f"\n\n{piece}"
         self._has_text, self._paragraph_ended = True, False
         self._observer.text(piece)
+
+    def call_model(self, sent: int) -> CallUsage:
+        """Take note of a model call whose request has ``sent`` bytes, and return the count of what it uses."""
+        usage = CallUsage(sent)
+        self._model_calls.append(usage)
+        return usage
+
+    def usage(self) -> tuple[int, int]:
+        """Return the tokens that the model calls have read and written so far."""
+        return sum(call.input_tokens for call in self._model_calls), sum(call.output_tokens for call in self._model_calls)
 
     def end_paragraph(self) -> None:
         """Say that the model has stopped writing to call a tool."""

@@ -8,9 +8,9 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
+from agent.usage import BYTES_PER_TOKEN
 from models import Message, ToolCall
 
-BYTES_PER_TOKEN = 4
 TOKENS_PER_MESSAGE = 4
 MARK = "[… cut: too long]"
 # What a JSON value needs around the mark.

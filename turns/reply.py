@@ -20,6 +20,7 @@ class ReplyBuilder:
         self._pieces: list[str] = []
         self._calls: dict[str, ToolCall | None] = {}
         self._sources: list[Citation] = []
+        self.tokens = 0
 
     def text(self, piece: str) -> None:
         """Take the next piece of the reply's text."""
@@ -49,6 +50,10 @@ class ReplyBuilder:
                 duration_ms=call.duration_ms,
             )
         )
+
+    def tokens_used(self, input_tokens: int, output_tokens: int) -> None:
+        """Take note of what the turn's model calls have used."""
+        self.tokens = input_tokens + output_tokens
 
     def build(self, status: TurnStatus, metadata: Metadata) -> Message:
         """Return the reply as it is now, with the calls that have ended, in the order in which they began."""

@@ -18,7 +18,7 @@ from stores.contract import ThreadStore
 from stores.types import NewMessage, ReplayedTurn, StartedTurn
 from turns.event_log import EventLog, replay
 from turns.event_writer import EventWriter
-from turns.history import estimate_tokens, fit_history
+from turns.history import fit_history
 from turns.intervals import TurnIntervals
 from turns.lease import LeaseRenewer, TurnCancelled
 from turns.reply import ReplyBuilder
@@ -69,6 +69,7 @@ class TurnRunner:
         self._started: StartedTurn
         self._log: EventLog
         self._reply: ReplyBuilder
+        self._tokens = 0
         self._lease: LeaseRenewer | None = None
 
     def cancel(self) -> None:
@@ -79,7 +80,6 @@ class TurnRunner:
     async def run(self) -> None:
         """Begin the turn and run it to its end, whatever that is."""
         owner, new, quotas = self._request.owner, self._request.new, self._context.quotas
-        tokens = 0
         try:
             with observed_turn(owner, self._request.thread_id, new.turn_id, stream=self._request.stream) as observed:
                 await quotas.begin_turn(owner, new.turn_id)
@@ -89,9 +89,9 @@ class TurnRunner:
                     if not self.begun.done():
                         self.begun.set_result(log)
                     if isinstance(begun, StartedTurn):
-                        tokens = await self._run(begun, log)
+                        await self._run(begun, log)
                 finally:
-                    await quotas.end_turn(owner, new.turn_id, tokens=tokens)
+                    await quotas.end_turn(owner, new.turn_id, tokens=self._tokens)
         except BaseException as error:
             if not self.begun.done():
                 self.begun.set_exception(TurnInterrupted() if isinstance(error, asyncio.CancelledError) else error)
@@ -108,35 +108,34 @@ class TurnRunner:
             history_limit=settings.history_max_messages,
         )
 
-    async def _run(self, started: StartedTurn, log: EventLog) -> int:
-        """Run a turn that has begun to its end, and return the tokens that it has used."""
+    async def _run(self, started: StartedTurn, log: EventLog) -> None:
+        """Run a turn that has begun to its end."""
         self._started, self._log, self._reply = started, log, ReplyBuilder(started, log)
         self._context.event_writer.track(started.thread.id, log)
         log.emit(TurnStarted(id=log.next_id, turn_id=log.id))
         try:
-            return await self._answer()
+            await self._answer()
         except asyncio.CancelledError:
             await self._fail(TurnInterrupted(), retry_timeout=0)
             raise
         except Exception as error:  # noqa: BLE001 - whatever happens, the turn must end and say so
             await self._fail(error, retry_timeout=self._context.settings.turn_lease_seconds)
-            return 0
+        finally:
+            self._tokens = self._reply.tokens
 
-    async def _answer(self) -> int:
+    async def _answer(self) -> None:
         settings = self._context.settings
         self._lease = LeaseRenewer(self._context.store, self._started, settings.turn_lease_seconds, self._context.intervals)
         try:
             async with self._lease:
                 result = await self._run_agent()
         except TurnCancelled:
-            reply = await self._complete("cancelled", {"model": settings.model_name})
-            # The model says what it has used only at its end.
-            return sum(map(estimate_tokens, (*self._started.history, self._started.message, reply)))
+            await self._complete("cancelled", {"model": settings.model_name})
+            return
         finally:
             self._lease = None
         usage: JsonValue = {"input_tokens": result.input_tokens, "output_tokens": result.output_tokens}
         await self._complete("completed", {"model": result.model, "usage": usage})
-        return result.input_tokens + result.output_tokens
 
     async def _run_agent(self) -> RunResult:
         settings = self._context.settings

@@ -43,6 +43,8 @@ class OfflineChatClient(FunctionInvocationLayer[Any], ChatMiddlewareLayer[Any], 
     ) -> Awaitable[ChatResponse[Any]] | ResponseStream[ChatResponseUpdate, ChatResponse[Any]]:
         contents = respond(messages, options)
         usage = _usage(messages, contents)
+        if on_call := options.get("on_call"):
+            on_call(0).tell(usage["input_token_count"], usage["output_token_count"])
         if stream:
             return self._build_response_stream(_updates(contents, usage))
         return _complete(contents, usage)

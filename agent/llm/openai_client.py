@@ -24,8 +24,10 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from pydantic import ValidationError
 from pydantic_core import to_json
 
-from agent.llm.openai_stream import OnText, TextStream, parse_chunk
+from agent.llm.openai_errors import free_if_refused
+from agent.llm.openai_stream import OnText, TextStream, parse_chunk, tell_usage
 from agent.text import storable
+from agent.usage import CallUsage, OnCall
 from identity.azure_credential import AzureCredential
 from settings import Settings
 
@@ -121,25 +123,29 @@ class _Completions(AsyncCompletions):
         messages: list[Any],
         history: Sequence[Any] = (),
         on_text: OnText | None = None,
+        on_call: OnCall = CallUsage,
         stream: bool = False,
         **options: Any,
     ) -> ChatCompletion | AsyncStream[ChatCompletionChunk]:
         """Send a request as it is; the whole call has one deadline, retries included.
 
         The SDK's own method re-types every message and option, at about 0.1 ms each. ``history`` are messages in the
-        protocol's form, which go behind the instructions: see :func:`agent.history.as_history`. ``on_text`` hears a text.
+        protocol's form, which go behind the instructions: see :func:`agent.history.as_history`. ``on_text`` hears a text;
+        ``on_call`` returns the count of what the call uses.
         """
         head = 1 if messages and messages[0]["role"] in ("system", "developer") else 0
         shown = with_valid_names([*messages[:head], *history, *messages[head:]])
-        body = {**options, "messages": shown, "stream": stream}
+        content = to_json({**options, "messages": shown, "stream": stream})
+        usage = on_call(len(content))
         timeout = self._client.timeout
         post = self._client.post
-        async with asyncio.timeout(timeout.read if isinstance(timeout, httpx2.Timeout) else None):
-            if stream:
-                chunks = await post(PATH, content=to_json(body), cast_to=ChatCompletion, stream=True, stream_cls=TextStream)
-                chunks.on_text = on_text
-                return chunks
-            return _as_completion(await post(PATH, content=to_json(body), cast_to=httpx2.Response))
+        with free_if_refused(usage):
+            async with asyncio.timeout(timeout.read if isinstance(timeout, httpx2.Timeout) else None):
+                if stream:
+                    chunks = await post(PATH, content=content, cast_to=ChatCompletion, stream=True, stream_cls=TextStream)
+                    chunks.on_text, chunks.usage = on_text, usage
+                    return chunks
+                return _as_completion(await post(PATH, content=content, cast_to=httpx2.Response), usage)
 
 
 def with_valid_names(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -151,12 +157,15 @@ def with_valid_names(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return messages
 
 
-def _as_completion(response: httpx2.Response) -> ChatCompletion:
+def _as_completion(response: httpx2.Response, usage: CallUsage) -> ChatCompletion:
     """Parse an answer: strictly, which is quick, or as the SDK does, which takes whatever a server leaves out or adds."""
+    usage.receive(len(response.content))
     try:
-        return ChatCompletion.model_validate_json(response.content)
+        completion = ChatCompletion.model_validate_json(response.content)
     except ValidationError:
-        return ChatCompletion.construct(**storable(response.json()))
+        completion = ChatCompletion.construct(**storable(response.json()))
+    tell_usage(usage, completion.usage)
+    return completion
 
 
 def _base_url(settings: Settings) -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpx2
 import openai
 
+from agent.usage import CallUsage
 from errors import (
     ContentFiltered,
     ContextOverflow,
@@ -48,6 +50,21 @@ def model_error(error: BaseException, settings: Settings) -> ModelError | None:
             logger.error("no token for Azure OpenAI: check the identity and its role, or set AZURE_OPENAI_API_KEY")
             return ModelMisconfigured()
     return None
+
+
+@contextmanager
+def free_if_refused(usage: CallUsage) -> Iterator[None]:
+    """Count nothing for a model call that was refused before the model read it; one that was filtered has been read."""
+    try:
+        yield
+    except openai.APIStatusError as error:
+        if not isinstance(_coded_error(error), ContentFiltered):
+            usage.refuse()
+        raise
+    except openai.APIConnectionError as error:
+        if isinstance(error.__cause__, (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)):
+            usage.refuse()
+        raise
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

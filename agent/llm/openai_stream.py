@@ -14,6 +14,7 @@ from openai import AsyncStream
 from openai.types.chat import ChatCompletionChunk
 
 from agent.text import storable
+from agent.usage import CallUsage
 
 # What else a chunk of text may hold without meaning anything to us.
 IDLE_CHUNK_FIELDS = frozenset(
@@ -37,9 +38,10 @@ def parse_chunk(data: Any) -> PlainText | ChatCompletionChunk:
 
 
 class TextStream(AsyncStream[ChatCompletionChunk]):
-    """The SDK's stream, telling text to ``on_text`` as it comes; set that before the first chunk is read."""
+    """The SDK's stream: tells text to ``on_text`` as it comes, and its size to ``usage``. Set both before the first read."""
 
     on_text: OnText | None = None
+    usage: CallUsage
 
     async def __stream__(self) -> AsyncIterator[ChatCompletionChunk]:
         """Yield the chunks that hold more than text; each brings the text that has come since the last one."""
@@ -48,11 +50,14 @@ class TextStream(AsyncStream[ChatCompletionChunk]):
         async for item in super().__stream__():
             chunk: Any = item
             if isinstance(chunk, PlainText):
+                self.usage.receive(len(chunk.encode()))
                 self._emit(chunk)
                 emitted.append(chunk)
                 continue
+            tell_usage(self.usage, chunk.usage)
             if chunk.choices and chunk.choices[0].delta is not None:
                 delta = chunk.choices[0].delta
+                self.usage.receive(_size(delta))
                 if delta.content:
                     self._emit(delta.content)
                 if emitted:
@@ -66,6 +71,20 @@ class TextStream(AsyncStream[ChatCompletionChunk]):
     def _emit(self, text: str) -> None:
         if self.on_text:
             self.on_text(text)
+
+
+def tell_usage(usage: CallUsage, told: Any) -> None:
+    """Take the count of an answer, or of a stream's chunk, if there is a sound one."""
+    read, written = getattr(told, "prompt_tokens", None), getattr(told, "completion_tokens", None)
+    if isinstance(read, int) and isinstance(written, int) and read > 0:
+        usage.tell(read, max(0, written))
+
+
+def _size(delta: Any) -> int:
+    """Return about how many bytes of a chunk the model has written: text, arguments of calls, reasoning."""
+    calls = [call.function for call in delta.tool_calls or () if call.function]
+    texts = [delta.content, *(call.arguments for call in calls), *(delta.model_extra or {}).values()]
+    return sum(len(text.encode()) for text in texts if isinstance(text, str))
 
 
 def _plain_text(data: Any) -> PlainText | None:

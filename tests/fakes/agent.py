@@ -23,7 +23,10 @@ class ScriptedAgent:
     async def run(self, history: Sequence[Message], message: Message, *, observer: RunObserver, stream: bool) -> RunResult:
         self.runs.append((list(history), message, stream))
         script = self._scripts.pop(0) if len(self._scripts) > 1 else self._scripts[0]
-        await script(observer)
+        try:
+            await script(observer)
+        finally:
+            observer.tokens_used(3, 5)
         return RunResult(model="scripted", input_tokens=3, output_tokens=5)
 
 

@@ -53,6 +53,9 @@ class Recorder:
         self.events.append(("completed", call.id))
         self.calls.append(call)
 
+    def tokens_used(self, input_tokens: int, output_tokens: int) -> None:
+        self.tokens = (input_tokens, output_tokens)
+
     @property
     def content(self) -> str:
         return "".join(piece for kind, piece in self.events if kind == "text")
