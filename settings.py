@@ -16,6 +16,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr, Val
 from pydantic_core import from_json
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+# Azure's front end ends an answer at 230 s, and the host restarts the worker at its timeout, which ends all turns there.
+LONGEST_ON_AZURE = 220.0
 ModelKind = Literal["azure", "openai", "offline"]
 
 
@@ -58,6 +60,7 @@ class Settings(BaseSettings):
     retention_days: int = Field(0, ge=0, le=36_500, description="threads idle for so long are deleted; 0: never")
 
     turn_timeout_seconds: float = Field(120, gt=0, le=1800, description="deadline of a turn")
+    batch_timeout_seconds: float = Field(200, gt=0, le=1800, description="deadline of a batch of questions")
     turn_lease_seconds: float = Field(30, ge=1, le=600, description="a crashed turn frees its thread after this")
     event_ttl_seconds: int = Field(3600, ge=0, le=86_400, description="how long turn events are kept; 0: not at all")
     turn_max_model_calls: int = Field(8, ge=2, le=100, description="model calls per turn")
@@ -184,6 +187,9 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _check_consistency(self) -> Self:
+        for name in ("turn_timeout_seconds", "batch_timeout_seconds"):
+            if self.website_site_name and getattr(self, name) > LONGEST_ON_AZURE:
+                raise ValueError(f"{name.upper()}: must be at most {LONGEST_ON_AZURE:g} on Azure, which cuts answers at 230 s")
         if self.azure_openai_endpoint and not self.azure_openai_model:
             raise ValueError("AZURE_OPENAI_MODEL: must name the deployment when AZURE_OPENAI_ENDPOINT is set")
         if self.model_kind == "openai" and not self.openai_model:

@@ -10,7 +10,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from api import activities as bot_routes
-from api import data_rights, docs, feedback, invoke, messages, page, system, threads, turns
+from api import batch, data_rights, docs, feedback, invoke, messages, page, system, threads, turns
 from api.deps import State
 from api.middleware import RequestMiddleware
 from api.openapi import install_openapi
@@ -47,6 +47,7 @@ ROUTERS = (
     feedback.router,
     turns.router,
     invoke.router,
+    batch.router,
     data_rights.router,
     system.router,
     system.secured_router,

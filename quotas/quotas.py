@@ -85,7 +85,8 @@ class Quotas:
     async def begin_turn(self, owner: Owner, turn_id: str) -> None:
         """Take a place for a turn, which :meth:`end_turn` gives back.
 
-        :raises RateLimited: if no place is free, or the day's tokens are used up; nothing is taken then.
+        :raises TurnLimitExceeded: if no place is free; nothing is taken then.
+        :raises RateLimited: if the day's tokens are used up.
         """
         quotas = list(self._quotas(owner))
         for quota in quotas:
@@ -97,8 +98,12 @@ class Quotas:
             if not await self._enter(quota, turn_id):
                 _count_hit("turns_at_once", quota.party)
                 await self._leave(taken, turn_id)
-                raise RateLimited(f"{quota.turns_at_once} turns at once of this {quota.party}", retry_after=1)
+                raise TurnLimitExceeded(quota)
             taken.append(quota)
+
+    def turns_at_once(self, owner: Owner) -> int:
+        """Return how many turns of an owner may run at once; 0 is no limit."""
+        return min((quota.turns_at_once for quota in self._quotas(owner) if quota.turns_at_once), default=0)
 
     async def end_turn(self, owner: Owner, turn_id: str, *, tokens: int) -> None:
         """Give the turn's place back and count the tokens that its model calls have used."""
@@ -188,6 +193,13 @@ class RequestLimitExceeded(RateLimited):
     def __init__(self, windows: list[Window], *, retry_after: float) -> None:
         super().__init__("requests a minute", retry_after=retry_after)
         self.windows = windows
+
+
+class TurnLimitExceeded(RateLimited):
+    """As many turns as may run at once do; a place may be free at any moment."""
+
+    def __init__(self, quota: Quota) -> None:
+        super().__init__(f"{quota.turns_at_once} turns at once of this {quota.party}", retry_after=1)
 
 
 def _count_hit(limit: str, party: Scope) -> None:

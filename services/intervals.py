@@ -16,6 +16,7 @@ class Intervals:
     - ``ready_fresh``, ``model_fresh``: how long the outcome of one counts; the model's costs money.
     - ``heartbeat``: of silence in a stream, before a sign of life.
     - ``send``: how long a client may take nothing of a stream before it is cut off; the turn's events wait for it to come back.
+    - ``place``: between two looks for a place among the turns that may run at once, for the questions of a batch.
     - ``body``: how long a request's body may take to arrive.
     """
 
@@ -25,4 +26,5 @@ class Intervals:
     model_fresh: float = 60.0
     heartbeat: float = 15.0
     send: float = 60.0
+    place: float = 0.5
     body: float = 15.0

@@ -77,7 +77,11 @@ async def open_services(
         async def tools() -> Mapping[str, ToolSpec]:
             return (await agent.get()).tools
 
-        bot = LazyResource("bot", partial(_load_bot, settings, credential, store, turns, tools)) if settings.has_bot else None
+        bot = (
+            LazyResource("bot", partial(_load_bot, settings, credential, store, turns, quotas, tools))
+            if settings.has_bot
+            else None
+        )
         try:
             yield Services(settings, intervals, identity, quotas, store, turns, eraser, retention, readiness, bot, tools)
         finally:
@@ -104,11 +108,12 @@ def _load_bot(
     credential: AzureCredential,
     store: ThreadStore,
     turns: Turns,
+    quotas: Quotas,
     tools: Callable[[], Awaitable[Mapping[str, ToolSpec]]],
 ) -> AbstractAsyncContextManager[Bot]:
     from teams.bot import open_bot
 
-    return open_bot(settings, credential, store, turns, tools)
+    return open_bot(settings, credential, store, turns, quotas, tools)
 
 
 def _readiness(

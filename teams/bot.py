@@ -20,6 +20,7 @@ from microsoft_agents.hosting.core import TurnContext
 
 from errors import InvalidActivity
 from identity.azure_credential import AzureCredential
+from quotas.quotas import Quotas
 from settings import Settings
 from stores.contract import ThreadStore
 from teams.activity import Incoming, check_origin, is_mentioned, parse_activity, to_incoming
@@ -53,6 +54,7 @@ class Bot:
         settings: Settings,
         store: ThreadStore,
         turns: Turns,
+        quotas: Quotas,
         tools: Tools,
         tokens: BotTokens,
         adapter: Adapter,
@@ -62,6 +64,7 @@ class Bot:
         self._settings = settings
         self._store = store
         self._turns = turns
+        self._quotas = quotas
         self._tools = tools
         self._tokens = tokens
         self._adapter = adapter
@@ -179,6 +182,7 @@ class Bot:
         return ActivityHandler(
             self._store,
             self._turns,
+            self._quotas,
             self._tools,
             self._conversations,
             self._settings,
@@ -226,7 +230,7 @@ class Bot:
 
 @asynccontextmanager
 async def open_bot(
-    settings: Settings, credential: AzureCredential, store: ThreadStore, turns: Turns, tools: Tools
+    settings: Settings, credential: AzureCredential, store: ThreadStore, turns: Turns, quotas: Quotas, tools: Tools
 ) -> AsyncIterator[Bot]:
     """Open the bot's connections; they are closed afterwards."""
     async with AsyncExitStack() as stack:
@@ -235,6 +239,6 @@ async def open_bot(
         queue = None
         if settings.bot_queue_url:
             queue = await stack.enter_async_context(open_queue(settings.bot_queue_url, credential))
-        bot = Bot(settings, store, turns, tools, tokens, adapter, queue, Clock())
+        bot = Bot(settings, store, turns, quotas, tools, tokens, adapter, queue, Clock())
         stack.push_async_callback(bot.aclose)
         yield bot

@@ -23,6 +23,7 @@ from errors import (
     TurnInterrupted,
 )
 from models import MAX_COMMENT, Feedback, Message, Problem, Rating, new_id, utcnow
+from quotas.quotas import Quotas, RequestLimitExceeded
 from settings import Settings
 from stores.contract import ThreadStore
 from stores.types import NewMessage
@@ -60,6 +61,7 @@ class ActivityHandler:
         self,
         store: ThreadStore,
         turns: Turns,
+        quotas: Quotas,
         tools: Tools,
         conversations: Conversations,
         settings: Settings,
@@ -70,6 +72,7 @@ class ActivityHandler:
     ) -> None:
         self._store = store
         self._turns = turns
+        self._quotas = quotas
         self._tools = tools
         self._conversations = conversations
         self._settings = settings
@@ -104,6 +107,7 @@ class ActivityHandler:
         activity, strings = incoming.activity, strings_for(incoming.activity.locale)
         if not incoming.is_personal and incoming.channel == "msteams" and not is_mentioned(activity):
             return
+        await self._quotas.count_request(incoming.owner)
         text = message_text(activity)
         command = text.lower()
         if command == "/new":
@@ -232,7 +236,11 @@ class ActivityHandler:
         status = HTTPStatus.NOT_IMPLEMENTED
         if incoming.activity.name == "message/submitAction":
             feedback = read_feedback(incoming.activity.value)
-            status = HTTPStatus.OK if feedback and await self._rate(incoming, feedback) else HTTPStatus.BAD_REQUEST
+            try:
+                await self._quotas.count_request(incoming.owner)
+                status = HTTPStatus.OK if feedback and await self._rate(incoming, feedback) else HTTPStatus.BAD_REQUEST
+            except RequestLimitExceeded:
+                status = HTTPStatus.TOO_MANY_REQUESTS
         response = InvokeResponse(status=int(status), body={})
         await context.send_activity(Activity(type="invokeResponse", value=response))
 

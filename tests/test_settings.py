@@ -55,6 +55,8 @@ def test_a_local_server_needs_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"OPENAI_BASE_URL": "localhost:11434"}, "OPENAI_BASE_URL"),
         ({"COSMOS_ENDPOINT": "http://chat.documents.azure.com"}, "COSMOS_ENDPOINT"),
         ({**AZURE, "API_KEYS": ""}, "API_KEYS"),
+        ({**AZURE, "TURN_TIMEOUT_SECONDS": "221"}, "TURN_TIMEOUT_SECONDS"),
+        ({**AZURE, "BATCH_TIMEOUT_SECONDS": "221"}, "BATCH_TIMEOUT_SECONDS"),
         ({"API_KEYS": "secret"}, "API_KEYS"),
         ({"API_KEYS": '[{"name": "web", "tenant": "contoso", "sha256": "short"}]'}, "API_KEYS.0.SHA256"),
         ({"API_KEYS": '[{"name": "a b", "tenant": "contoso", "sha256": "' + "0" * 64 + '"}]'}, "API_KEYS.0.NAME"),

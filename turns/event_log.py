@@ -17,7 +17,8 @@ class EventLog:
     Readers share the log and keep only their place in it, so a slow one holds nothing up and no memory of its own.
     """
 
-    def __init__(self, turn_id: str, *, replayed: bool = False) -> None:
+    def __init__(self, thread_id: str, turn_id: str, *, replayed: bool = False) -> None:
+        self.thread_id = thread_id
         self.id = turn_id
         self.replayed = replayed
         self.tool_calls = 0
@@ -112,6 +113,6 @@ def _set(changed: asyncio.Future[bool], value: bool) -> None:
 
 def replay(replayed: ReplayedTurn) -> EventLog:
     """Return the log of a turn that has completed, or was cancelled, before."""
-    log = EventLog(replayed.message.turn_id, replayed=True)
+    log = EventLog(replayed.message.thread_id, replayed.message.turn_id, replayed=True)
     log.end(replayed.message)
     return log

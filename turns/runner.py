@@ -23,6 +23,7 @@ from turns.intervals import TurnIntervals
 from turns.lease import LeaseRenewer, TurnCancelled
 from turns.reply import ReplyBuilder
 from turns.telemetry import observed_turn
+from turns.thread_reference import ThreadReference, resolve_thread
 
 if TYPE_CHECKING:
     from agent.agent import ChatAgent, RunResult
@@ -46,14 +47,14 @@ class TurnContext:
 
 @dataclass(frozen=True, slots=True)
 class TurnRequest:
-    """A message that asks for a turn.
+    """A message that asks for a turn, in a thread by its id or by what else its caller names it.
 
     With ``stream`` the model is asked to stream, for a reader who wants the text as it comes. ``request_id`` goes into the
     problem of a turn that fails.
     """
 
     owner: Owner
-    thread_id: str
+    thread: str | ThreadReference
     new: NewMessage
     stream: bool
     request_id: str | None
@@ -81,11 +82,15 @@ class TurnRunner:
         """Begin the turn and run it to its end, whatever that is."""
         owner, new, quotas = self._request.owner, self._request.new, self._context.quotas
         try:
-            with observed_turn(owner, self._request.thread_id, new.turn_id, stream=self._request.stream) as observed:
+            with observed_turn(owner, new.turn_id, stream=self._request.stream) as observed:
+                if isinstance(self._request.thread, str):
+                    observed.find_thread(self._request.thread)
                 await quotas.begin_turn(owner, new.turn_id)
                 try:
-                    begun = await self._begin()
-                    observed.log = log = EventLog(new.turn_id) if isinstance(begun, StartedTurn) else replay(begun)
+                    thread_id = await self._thread_id()
+                    observed.find_thread(thread_id)
+                    begun = await self._begin(thread_id)
+                    observed.log = log = EventLog(thread_id, new.turn_id) if isinstance(begun, StartedTurn) else replay(begun)
                     if not self.begun.done():
                         self.begun.set_result(log)
                     if isinstance(begun, StartedTurn):
@@ -98,11 +103,18 @@ class TurnRunner:
             if not isinstance(error, Exception):
                 raise
 
-    async def _begin(self) -> StartedTurn | ReplayedTurn:
+    async def _thread_id(self) -> str:
+        """Return the thread's id. One that is new is made only now: a turn that may not begin leaves none behind."""
+        thread = self._request.thread
+        if isinstance(thread, str):
+            return thread
+        return await resolve_thread(self._context.store, self._request.owner, thread)
+
+    async def _begin(self, thread_id: str) -> StartedTurn | ReplayedTurn:
         settings = self._context.settings
         return await self._context.store.begin_turn(
             self._request.owner,
-            self._request.thread_id,
+            thread_id,
             self._request.new,
             lease_seconds=settings.turn_lease_seconds,
             history_limit=settings.history_max_messages,

@@ -21,6 +21,7 @@ from turns.event_writer import EventWriter
 from turns.follow import follow_stored
 from turns.intervals import TurnIntervals
 from turns.runner import TurnContext, TurnRequest, TurnRunner
+from turns.thread_reference import ThreadReference
 
 if TYPE_CHECKING:
     from agent.agent import ChatAgent
@@ -49,13 +50,14 @@ class Turns:
         self._stopping = False
 
     async def start(
-        self, owner: Owner, thread_id: str, new: NewMessage, *, stream: bool, request_id: str | None = None
+        self, owner: Owner, thread: str | ThreadReference, new: NewMessage, *, stream: bool, request_id: str | None = None
     ) -> EventLog:
         """Accept a message, start its turn and return the log; a replayed turn has ended already.
 
-        ``stream`` and ``request_id`` are as in :class:`TurnRequest`.
+        ``thread``, ``stream`` and ``request_id`` are as in :class:`TurnRequest`.
 
         :raises ThreadNotFound, TurnInProgress, IdempotencyKeyReused, StoreError: as :meth:`ThreadStore.begin_turn` does.
+        :raises ThreadDeleting: as :func:`~turns.thread_reference.resolve_thread` does.
         :raises RateLimited: as :meth:`Quotas.begin_turn` does.
         :raises Busy: if the process runs as many turns as it may.
         :raises TurnInterrupted: if the process is stopping.
@@ -65,7 +67,7 @@ class Turns:
         if len(self._tasks) >= self._settings.process_max_turns:
             metrics.limits_hit.add(1, {"chat.limit": "process_turns", "chat.limit.scope": "process"})
             raise Busy
-        runner = TurnRunner(self._context, TurnRequest(owner, thread_id, new, stream, request_id))
+        runner = TurnRunner(self._context, TurnRequest(owner, thread, new, stream, request_id))
         # In a task of its own from the start: a caller who leaves now must not leave a lease without a turn behind.
         task = asyncio.create_task(self._run(new.turn_id, runner))
         self._tasks.add(task)

@@ -23,6 +23,11 @@ class ObservedTurn:
         self._stream = stream
         self._started = time.perf_counter()
 
+    def find_thread(self, thread_id: str) -> None:
+        """Record which thread the turn is of."""
+        self._span.set_attribute("chat.thread.id", thread_id)
+        log_context.bind(thread_id=thread_id)
+
     def end(self) -> None:
         """Record how the turn has ended, as its log tells; one that was refused has none."""
         if self.log and self.log.replayed:
@@ -48,10 +53,10 @@ class ObservedTurn:
 
 
 @contextmanager
-def observed_turn(owner: Owner, thread_id: str, turn_id: str, *, stream: bool) -> Iterator[ObservedTurn]:
+def observed_turn(owner: Owner, turn_id: str, *, stream: bool) -> Iterator[ObservedTurn]:
     """Record the body as a turn: one span, and metrics if it begins; one that is refused has a span with the reason."""
-    ids = {"chat.thread.id": thread_id, "chat.turn.id": turn_id, "chat.owner.hash": owner.hash}
-    log_context.bind(thread_id=thread_id, turn_id=turn_id, owner_hash=owner.hash)
+    ids = {"chat.turn.id": turn_id, "chat.owner.hash": owner.hash}
+    log_context.bind(turn_id=turn_id, owner_hash=owner.hash)
     with spans.span_of("chat.turn", ids) as span:
         observed = ObservedTurn(span, stream=stream)
         try:

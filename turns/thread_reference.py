@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from models import Owner
 from stores.contract import ThreadStore
 
 MAX_LENGTH = 255
 ID_PREFIX = "thread_"
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadReference:
+    """What a caller names a thread by, checked; its thread is looked up, or made, when its turn may begin."""
+
+    text: str | None
 
 
 def check_reference(reference: str) -> str:
@@ -19,15 +28,16 @@ def check_reference(reference: str) -> str:
     return reference
 
 
-async def resolve_thread(store: ThreadStore, owner: Owner, reference: str | None) -> str:
-    """Return the id of the owner's thread that a checked reference names, which may be new.
+async def resolve_thread(store: ThreadStore, owner: Owner, reference: ThreadReference) -> str:
+    """Return the id of the owner's thread that a reference names, which may be new.
 
     What begins with ``thread_`` is an id, and is not looked up here: the turn finds out whether it is the owner's.
 
     :raises ThreadDeleting, StoreError: as :meth:`ThreadStore.open_session_thread` does.
     """
-    if not reference:
+    name = reference.text
+    if not name:
         return (await store.create_thread(owner, title=None, metadata={})).id
-    if reference.startswith(ID_PREFIX):
-        return reference
-    return (await store.open_session_thread(owner, reference)).id
+    if name.startswith(ID_PREFIX):
+        return name
+    return (await store.open_session_thread(owner, name)).id

@@ -61,7 +61,7 @@ class Turn:
     adapter: Adapter
     connector: FakeConnector
     clock: FakeClock
-    log: EventLog = field(default_factory=lambda: EventLog(new_id("turn")))
+    log: EventLog = field(default_factory=lambda: EventLog(new_id("thread"), new_id("turn")))
     cancelled: int = 0
     said: str = ""
 

@@ -27,7 +27,7 @@ async def batch_ids(log: EventLog, after: int = 0) -> list[list[int]]:
 
 
 async def test_a_reader_gets_all_there_is_at_once_and_then_what_comes() -> None:
-    log = EventLog("turn_1")
+    log = EventLog("thread_1", "turn_1")
     log.emit(TurnStarted(id=1, turn_id=log.id))
     say(log, "a")
     batches = log.stream()
@@ -42,7 +42,7 @@ async def test_a_reader_gets_all_there_is_at_once_and_then_what_comes() -> None:
 
 
 async def test_a_reader_may_begin_anywhere() -> None:
-    log = EventLog("turn_1")
+    log = EventLog("thread_1", "turn_1")
     for _ in range(3):
         say(log, "…")
     fail(log)
@@ -53,7 +53,7 @@ async def test_a_reader_may_begin_anywhere() -> None:
 
 
 async def test_readers_do_not_disturb_each_other() -> None:
-    log = EventLog("turn_1")
+    log = EventLog("thread_1", "turn_1")
 
     async def read() -> list[int]:
         return [event.id async for batch in log.stream() for event in batch]
@@ -71,7 +71,7 @@ async def test_readers_do_not_disturb_each_other() -> None:
 
 
 async def test_silence_is_an_empty_batch() -> None:
-    log = EventLog("turn_1")
+    log = EventLog("thread_1", "turn_1")
     batches = log.stream(heartbeat_interval=0.001)
     assert await anext(batches) == ()
     assert await anext(batches) == ()
