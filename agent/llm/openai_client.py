@@ -78,7 +78,7 @@ async def open_openai_client(settings: Settings, credential: AzureCredential) ->
                 http_client=openai.DefaultAioHttpClient(),
             )
         )
-        # The SDK fills these from the environment, which only settings.py may read.
+        # The SDK fills these from the environment, which only settings/ may read.
         client.organization = client.project = client.webhook_secret = None
         yield client
 

@@ -1,20 +1,15 @@
-"""The settings: the only reader of environment variables.
-
-Every field is the variable of the same name in capitals. Wrong or unsafe values are refused at start-up with a message that
-names the variable.
-"""
+"""What the operator may choose, and reading it from the environment."""
 
 from __future__ import annotations
 
-import ipaddress
-import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_core import from_json
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from settings.values import Address, ApiKeys, Authority, ConnectionString, Guid, Guids, Origins, QueueAddress, is_loopback
 
 # Azure's front end ends an answer at 230 s, and the host restarts the worker at its timeout, which ends all turns there.
 LONGEST_ON_AZURE = 220.0
@@ -25,35 +20,20 @@ class SettingsError(Exception):
     """The environment does not make a usable configuration; the text names the variables."""
 
 
-class ApiKey(BaseModel):
-    """An API key: a client application of one tenant. Only the hash of the key is known."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")
-    tenant: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")
-    sha256: str = Field(pattern=r"^[0-9a-fA-F]{64}$")
-    scopes: tuple[Literal["chat", "admin"], ...] = ("chat",)
-    expires: AwareDatetime | None = None
-
-
-Guid = Annotated[str, Field(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
-
-
 class Settings(BaseSettings):
     """What the operator chose; see the table in README.md."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
 
-    azure_openai_endpoint: str | None = Field(None, description="Azure OpenAI resource, https://….openai.azure.com")
+    azure_openai_endpoint: Address | None = Field(None, description="Azure OpenAI resource, https://….openai.azure.com")
     azure_openai_model: str | None = Field(None, description="name of the Azure OpenAI deployment")
     azure_openai_api_key: SecretStr | None = Field(None, description="its key; not set: managed identity")
     openai_api_key: SecretStr | None = Field(None, description="key of an OpenAI-compatible server")
-    openai_base_url: str | None = Field(None, description="address of an OpenAI-compatible server, such as Ollama's")
+    openai_base_url: Address | None = Field(None, description="address of an OpenAI-compatible server, such as Ollama's")
     openai_model: str | None = Field(None, description="model on that server")
     model_timeout_seconds: float = Field(60, gt=0, le=600, description="deadline of one model call")
 
-    cosmos_endpoint: str | None = Field(None, description="Cosmos DB account; not set: SQLite in `DATA_DIR`")
+    cosmos_endpoint: Address | None = Field(None, description="Cosmos DB account; not set: SQLite in `DATA_DIR`")
     cosmos_database: str = Field("chat_db", min_length=1, description="Cosmos DB database")
     cosmos_key: SecretStr | None = Field(None, description="its key; not set: managed identity")
     data_dir: Path = Field(Path(".data"), description="folder of the SQLite file")
@@ -69,16 +49,14 @@ class Settings(BaseSettings):
     history_max_messages: int = Field(40, ge=0, le=1000, description="messages of history shown to the model")
     history_max_tokens: int = Field(16_000, ge=0, description="their estimated tokens at most (four bytes a token)")
 
-    api_keys: Annotated[tuple[ApiKey, ...], NoDecode] = Field(
-        (), description="JSON list of {name, tenant, sha256, scopes, expires?}"
-    )
-    entra_tenant_ids: Annotated[tuple[Guid, ...], NoDecode] = Field((), description="tenants whose users may call")
+    api_keys: ApiKeys = Field((), description="JSON list of {name, tenant, sha256, scopes, expires?}")
+    entra_tenant_ids: Guids = Field((), description="tenants whose users may call")
     entra_audience: str | None = Field(None, description="the API's client id, or its application id URI")
     entra_client_id: Guid | None = Field(None, description="client id of the chat page's sign-in; not set: it has none")
     entra_required_permission: str | None = Field(None, description="scope or role that every token must have")
-    entra_authority: str = Field("https://login.microsoftonline.com", description="issuer of the tokens")
+    entra_authority: Authority = Field("https://login.microsoftonline.com", description="issuer of the tokens")
 
-    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field((), description="web origins that may call, with commas")
+    cors_origins: Origins = Field((), description="web origins that may call, with commas")
 
     limit_requests_per_minute: int = Field(0, ge=0, description="of an owner; 0: no limit")
     limit_turns_at_once: int = Field(0, ge=0, description="of an owner; 0: no limit")
@@ -97,21 +75,23 @@ class Settings(BaseSettings):
     bot_tenant_id: Guid | None = Field(None, description="its tenant, whose users it answers")
     bot_certificate_path: Path | None = Field(None, description="its certificate with key; not set: managed identity")
     bot_client_secret: SecretStr | None = Field(None, description="its secret, where neither of the two is possible")
-    bot_openid_metadata: str = Field(
+    bot_openid_metadata: Authority = Field(
         "https://login.botframework.com/v1/.well-known/openidconfiguration", description="who signs Bot Service's tokens"
     )
-    bot_queue_url: str | None = Field(None, description="Storage queue for accepted activities; needed on Azure")
+    bot_queue_url: QueueAddress | None = Field(None, description="Storage queue for accepted activities; needed on Azure")
     bot_sensitivity_label: str | None = Field(None, max_length=80, description="label shown on every answer in Teams")
     bot_cards: Literal["with_answer", "before_answer"] = Field("with_answer", description="when results are shown as cards")
     teams_local: bool = Field(False, description="a bot without sign-in for the Agents Playground, on this machine only")
 
-    applicationinsights_connection_string: SecretStr | None = Field(None, description="Application Insights, for telemetry")
+    applicationinsights_connection_string: ConnectionString | None = Field(
+        None, description="Application Insights, for telemetry"
+    )
     applicationinsights_authentication_string: str | None = Field(
         None,
         pattern=r"^(ClientId=[0-9A-Fa-f-]{36};)?Authorization=AAD$",
         description="identity that may send it telemetry: `ClientId=…;Authorization=AAD`",
     )
-    otel_exporter_otlp_endpoint: str | None = Field(None, description="OTLP collector (HTTP), for telemetry")
+    otel_exporter_otlp_endpoint: Address | None = Field(None, description="OTLP collector (HTTP), for telemetry")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="which lines are logged")
 
     host: str = Field("127.0.0.1", min_length=1, description="address that the local server listens on")
@@ -129,89 +109,9 @@ class Settings(BaseSettings):
                 )
         return values
 
-    @field_validator(
-        "azure_openai_endpoint", "openai_base_url", "cosmos_endpoint", "otel_exporter_otlp_endpoint", "bot_queue_url"
-    )
-    @classmethod
-    def _is_address(cls, value: str | None) -> str | None:
-        if value is not None:
-            parts = urlsplit(value)
-            if parts.scheme not in ("https", "http") or not parts.hostname:
-                raise ValueError("must be an address that starts with https://")
-            if parts.scheme == "http" and not is_loopback(parts.hostname) and "." in parts.hostname:
-                raise ValueError("must start with https:// (plain http only on this machine or its network)")
-        return value
-
-    @field_validator("api_keys", mode="before")
-    @classmethod
-    def _is_json(cls, value: Any) -> Any:
-        try:
-            return from_json(value) if isinstance(value, str) else value
-        except ValueError as error:
-            raise ValueError("must be a JSON list of {name, tenant, sha256, scopes, expires?}") from error
-
-    @field_validator("entra_tenant_ids", "cors_origins", mode="before")
-    @classmethod
-    def _separated_by_commas(cls, value: Any) -> Any:
-        return tuple(each.strip().lower() for each in value.split(",") if each.strip()) if isinstance(value, str) else value
-
-    @field_validator("cors_origins")
-    @classmethod
-    def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if not all(re.fullmatch(r"https?://[a-z0-9.-]+(:\d+)?", origin) for origin in value):
-            raise ValueError("must be origins such as https://app.example.com, separated by commas")
-        return value
-
-    @field_validator("entra_authority", "bot_openid_metadata")
-    @classmethod
-    def _is_safe_authority(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname or "")):
-            raise ValueError("must start with https:// (plain http only on this machine)")
-        return value
-
-    @field_validator("bot_queue_url")
-    @classmethod
-    def _names_a_queue(cls, value: str | None) -> str | None:
-        name = urlsplit(value or "").path.rpartition("/")[2]
-        if value is not None and not re.fullmatch(r"[a-z0-9]([a-z0-9]|-(?!-)){1,61}[a-z0-9]", name):
-            raise ValueError("must end with the queue's name, such as https://name.queue.core.windows.net/activities")
-        return value
-
-    @field_validator("applicationinsights_connection_string")
-    @classmethod
-    def _is_connection_string(cls, value: SecretStr | None) -> SecretStr | None:
-        if value and not re.search(r"(^|;)InstrumentationKey=[0-9A-Fa-f-]{36}(;|$)", value.get_secret_value()):
-            raise ValueError("must be a connection string, InstrumentationKey=…;IngestionEndpoint=https://…")
-        return value
-
     @model_validator(mode="after")
-    def _check_consistency(self) -> Self:
-        for name in ("turn_timeout_seconds", "batch_timeout_seconds"):
-            if self.website_site_name and getattr(self, name) > LONGEST_ON_AZURE:
-                raise ValueError(f"{name.upper()}: must be at most {LONGEST_ON_AZURE:g} on Azure, which cuts answers at 230 s")
-        if self.azure_openai_endpoint and not self.azure_openai_model:
-            raise ValueError("AZURE_OPENAI_MODEL: must name the deployment when AZURE_OPENAI_ENDPOINT is set")
-        if self.model_kind == "openai" and not self.openai_model:
-            raise ValueError("OPENAI_MODEL: must name the model when OPENAI_API_KEY or OPENAI_BASE_URL is set")
-        if self.website_site_name and not self.cosmos_endpoint:
-            raise ValueError("COSMOS_ENDPOINT: must be set on Azure: SQLite would lose the threads")
-        if self.website_site_name and self.model_kind == "offline":
-            raise ValueError("AZURE_OPENAI_ENDPOINT: must be set on Azure: the offline model is for one machine only")
-        if bool(self.entra_tenant_ids) != bool(self.entra_audience):
-            raise ValueError("ENTRA_AUDIENCE: must be set together with ENTRA_TENANT_IDS")
-        if self.entra_client_id and not self.entra_tenant_ids:
-            raise ValueError("ENTRA_TENANT_IDS: must be set with ENTRA_CLIENT_ID: whose users could sign in?")
-        if self.website_site_name and not self.auth_configured:
-            raise ValueError("API_KEYS: must be set on Azure, or ENTRA_TENANT_IDS: nobody could sign in")
-        if bool(self.bot_app_id) != bool(self.bot_tenant_id):
-            raise ValueError("BOT_TENANT_ID: must be set together with BOT_APP_ID")
-        if self.bot_app_id and self.website_site_name and not self.bot_queue_url:
-            raise ValueError("BOT_QUEUE_URL: must be set on Azure with BOT_APP_ID: accepted activities would be lost")
-        if self.teams_local and (self.website_site_name or self.bot_app_id or not self.serves_loopback_only):
-            raise ValueError("TEAMS_LOCAL: is for this machine only: not on Azure, not with BOT_APP_ID, HOST on loopback")
-        if self.website_site_name and self.weather_provider == "sample":
-            raise ValueError("WEATHER_PROVIDER: sample data is refused on Azure")
+    def _go_together(self) -> Self:
+        _check_consistency(self)
         return self
 
     @property
@@ -279,11 +179,35 @@ def load_settings() -> Settings:
         raise SettingsError("\n".join(lines)) from None
 
 
-def is_loopback(host: str) -> bool:
-    """Tell whether a host's name or address is this machine."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
+def _check_consistency(settings: Settings) -> None:
+    """Raise ``ValueError`` if the settings do not go together."""
+    if settings.azure_openai_endpoint and not settings.azure_openai_model:
+        raise ValueError("AZURE_OPENAI_MODEL: must name the deployment when AZURE_OPENAI_ENDPOINT is set")
+    if settings.model_kind == "openai" and not settings.openai_model:
+        raise ValueError("OPENAI_MODEL: must name the model when OPENAI_API_KEY or OPENAI_BASE_URL is set")
+    if bool(settings.entra_tenant_ids) != bool(settings.entra_audience):
+        raise ValueError("ENTRA_AUDIENCE: must be set together with ENTRA_TENANT_IDS")
+    if settings.entra_client_id and not settings.entra_tenant_ids:
+        raise ValueError("ENTRA_TENANT_IDS: must be set with ENTRA_CLIENT_ID: whose users could sign in?")
+    if bool(settings.bot_app_id) != bool(settings.bot_tenant_id):
+        raise ValueError("BOT_TENANT_ID: must be set together with BOT_APP_ID")
+    if settings.teams_local and (settings.website_site_name or settings.bot_app_id or not settings.serves_loopback_only):
+        raise ValueError("TEAMS_LOCAL: is for this machine only: not on Azure, not with BOT_APP_ID, HOST on loopback")
+    if settings.website_site_name:
+        _check_on_azure(settings)
+
+
+def _check_on_azure(settings: Settings) -> None:
+    if not settings.cosmos_endpoint:
+        raise ValueError("COSMOS_ENDPOINT: must be set on Azure: SQLite would lose the threads")
+    if settings.model_kind == "offline":
+        raise ValueError("AZURE_OPENAI_ENDPOINT: must be set on Azure: the offline model is for one machine only")
+    if not settings.auth_configured:
+        raise ValueError("API_KEYS: must be set on Azure, or ENTRA_TENANT_IDS: nobody could sign in")
+    if settings.bot_app_id and not settings.bot_queue_url:
+        raise ValueError("BOT_QUEUE_URL: must be set on Azure with BOT_APP_ID: accepted activities would be lost")
+    if settings.weather_provider == "sample":
+        raise ValueError("WEATHER_PROVIDER: sample data is refused on Azure")
+    for name in ("turn_timeout_seconds", "batch_timeout_seconds"):
+        if getattr(settings, name) > LONGEST_ON_AZURE:
+            raise ValueError(f"{name.upper()}: must be at most {LONGEST_ON_AZURE:g} on Azure, which cuts answers at 230 s")

@@ -1,0 +1,90 @@
+"""The types of settings that are more than a word or a number. Their messages follow the variable's name."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic_core import from_json
+from pydantic_settings import NoDecode
+
+
+class ApiKey(BaseModel):
+    """An API key: a client application of one tenant. Only the hash of the key is known."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")
+    tenant: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")
+    sha256: str = Field(pattern=r"^[0-9a-fA-F]{64}$")
+    scopes: tuple[Literal["chat", "admin"], ...] = ("chat",)
+    expires: AwareDatetime | None = None
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host's name or address is this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _parse_keys(value: Any) -> Any:
+    try:
+        return from_json(value) if isinstance(value, str) else value
+    except ValueError as error:
+        raise ValueError("must be a JSON list of {name, tenant, sha256, scopes, expires?}") from error
+
+
+def _split(value: Any) -> Any:
+    return tuple(each.strip().lower() for each in value.split(",") if each.strip()) if isinstance(value, str) else value
+
+
+def _check_address(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("https", "http") or not parts.hostname:
+        raise ValueError("must be an address that starts with https://")
+    if parts.scheme == "http" and not is_loopback(parts.hostname) and "." in parts.hostname:
+        raise ValueError("must start with https:// (plain http only on this machine or its network)")
+    return value
+
+
+def _check_authority(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname or "")):
+        raise ValueError("must start with https:// (plain http only on this machine)")
+    return value
+
+
+def _check_queue(value: str) -> str:
+    name = urlsplit(value).path.rpartition("/")[2]
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9]|-(?!-)){1,61}[a-z0-9]", name):
+        raise ValueError("must end with the queue's name, such as https://name.queue.core.windows.net/activities")
+    return value
+
+
+def _check_origins(value: tuple[str, ...]) -> tuple[str, ...]:
+    if not all(re.fullmatch(r"https?://[a-z0-9.-]+(:\d+)?", origin) for origin in value):
+        raise ValueError("must be origins such as https://app.example.com, separated by commas")
+    return value
+
+
+def _check_connection_string(value: SecretStr) -> SecretStr:
+    if not re.search(r"(^|;)InstrumentationKey=[0-9A-Fa-f-]{36}(;|$)", value.get_secret_value()):
+        raise ValueError("must be a connection string, InstrumentationKey=…;IngestionEndpoint=https://…")
+    return value
+
+
+Guid = Annotated[str, Field(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
+Guids = Annotated[tuple[Guid, ...], NoDecode, BeforeValidator(_split)]
+ApiKeys = Annotated[tuple[ApiKey, ...], NoDecode, BeforeValidator(_parse_keys)]
+Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_check_origins)]
+Address = Annotated[str, AfterValidator(_check_address)]
+QueueAddress = Annotated[Address, AfterValidator(_check_queue)]
+Authority = Annotated[str, AfterValidator(_check_authority)]
+ConnectionString = Annotated[SecretStr, AfterValidator(_check_connection_string)]
