@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from agent_framework import Content
 from pydantic_core import to_json
 
+from agent.budget import MAX_ERROR
 from agent.run import Run
 from agent.tool_calls import jsonable_arguments, storable_arguments
 from models import ToolCall
@@ -54,8 +55,8 @@ class Reporter:
         name, pieces = self._calls.get(key, ("", []))
         call = Content.from_function_call(key, name, arguments="".join(pieces))
         arguments = jsonable_arguments(storable_arguments(call.parse_arguments() or {})[0])
-        id = self._run.begin_call(key, result.call_id or "", name, arguments)
-        error = f"there is no tool {name}"
+        begun = self._run.begin_call(key, result.call_id or "", name, arguments)
+        error = begun.error or f"there is no tool {begun.tool}"[:MAX_ERROR]
         # The model has made the name up.
         metrics.tool_calls.add(1, {"gen_ai.tool.name": "_OTHER", "chat.tool.outcome": "error"})
-        self._run.end_call(ToolCall(id=id, tool=name, arguments=arguments, error=error, duration_ms=0))
+        self._run.end_call(ToolCall(id=begun.id, tool=begun.tool, arguments=begun.arguments, error=error, duration_ms=0))

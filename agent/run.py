@@ -5,17 +5,21 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from pydantic import JsonValue
+from pydantic_core import to_json
 
-from agent.text import storable
+from agent.budget import ReplyBudget
+from agent.text import CUT_MARK, storable
 from agent.usage import CallUsage
 from models import Citation, ToolCall
 from tools.tool import Source
 
 # The name under which the framework hands a run to the middleware.
 RUN_KEY = "run"
+MAX_TOOL_NAME = 64
+NO_ROOM = "the turn's tool calls are too large together"
 SNIPPET_MAX_LENGTH = 1000
 
 
@@ -38,6 +42,15 @@ class RunObserver(Protocol):
         """The run has ended, however it has: what all its model calls have read and written."""
 
 
+class BegunCall(NamedTuple):
+    """A call as it is told and kept; ``error`` says why it may not run."""
+
+    id: str
+    tool: str
+    arguments: dict[str, JsonValue]
+    error: str | None
+
+
 class Run:
     """One run of the agent: what its observer has been told.
 
@@ -56,12 +69,22 @@ class Run:
         self.calls = 0
         self.emitted = 0
         self._model_calls: list[CallUsage] = []
+        self._budget = ReplyBudget()
+        self._untold: set[str] = set()
+        self._is_full = False
 
     def text(self, piece: str) -> None:
-        """Pass on a piece of text; what comes after a tool call begins a new paragraph."""
-        if not piece:
-            return
+        """Pass on a piece of text; what comes after a tool call begins a new paragraph.
+
+        What a reply has no room for is left out, with a mark.
+        """
         self.emitted += len(piece)
+        if not piece or self._is_full:
+            return
+        kept = self._budget.take_text(piece)
+        if kept != piece:
+            self._is_full = True
+            piece = kept + CUT_MARK
         if self._has_text and self._paragraph_ended:
             piece = f"\n\n{piece}"
         self._has_text, self._paragraph_ended = True, False
@@ -81,26 +104,43 @@ class Run:
         """Say that the model has stopped writing to call a tool."""
         self._paragraph_ended = True
 
-    def begin_call(self, key: str, call_id: str, tool: str, arguments: dict[str, JsonValue]) -> str:
-        """Announce a call and return its id, which is the model's unless that is missing or used already."""
+    def begin_call(self, key: str, call_id: str, tool: str, arguments: dict[str, JsonValue]) -> BegunCall:
+        """Announce a call. Its id is the model's, unless that is missing or used already.
+
+        Arguments that there is no room for are left out, and the call may not run then. Where there is not even room for the
+        call itself, nobody is told of it.
+        """
+        error = None
+        if not self._budget.take_call(call_id, tool, arguments):
+            call_id, tool, arguments, error = "", tool[:MAX_TOOL_NAME], {}, NO_ROOM
         id = call_id if call_id and call_id not in self._ids else f"call_{uuid.uuid4().hex[:24]}"
         self._ids.add(id)
         self._handled.add(key)
         self._paragraph_ended = True
         self.calls += 1
-        self._observer.tool_started(id, tool, arguments)
-        return id
+        if error and not self._budget.take_call(id, tool, arguments):
+            self._untold.add(id)
+        else:
+            self._observer.tool_started(id, tool, arguments)
+        return BegunCall(id, tool, arguments, error)
+
+    def has_room_for(self, result: bytes) -> bool:
+        """Take room for a call's result, as JSON, if there is any."""
+        return self._budget.take_json(result)
 
     def index_of(self, source: Source) -> int:
         """Return a source's number in this run; one that is found again keeps it."""
         if source.id not in self._indexes:
             self._indexes[source.id] = index = len(self._indexes) + 1
-            self._observer.source_found(as_citation(index, source))
+            citation = as_citation(index, source)
+            if self._budget.take_json(to_json(citation)):
+                self._observer.source_found(citation)
         return self._indexes[source.id]
 
     def end_call(self, call: ToolCall) -> None:
-        """Announce a call's outcome."""
-        self._observer.tool_completed(call)
+        """Announce a call's outcome, unless nobody has been told of the call."""
+        if call.id not in self._untold:
+            self._observer.tool_completed(call)
 
     def is_handled(self, key: str) -> bool:
         """Whether the call with this key has been announced."""

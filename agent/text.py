@@ -7,6 +7,8 @@ from typing import Any
 
 # Cosmos DB takes 128 levels, those of the document around it included.
 MAX_DEPTH = 100
+# Stands where something was too long to be kept, or to be shown to the model.
+CUT_MARK = "[… cut: too long]"
 SURROGATE = re.compile("[\ud800-\udfff]")
 
 

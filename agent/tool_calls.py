@@ -12,14 +12,15 @@ from agent_framework import FunctionInvocationContext, FunctionMiddleware
 from pydantic import BaseModel, JsonValue, ValidationError
 from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
 
-from agent.run import RUN_KEY, Run
+from agent.budget import MAX_ERROR
+from agent.run import NO_ROOM, RUN_KEY, Run
 from agent.text import MAX_DEPTH, storable
 from errors import ToolError
 from models import ToolCall
 from observability import metrics
 from tools.tool import are_sources
 
-# A committed message must stay below the store's 2 MB, with as many results as a turn may have.
+# Of one result; :mod:`agent.budget` has what all together may be.
 MAX_RESULT_BYTES = 64 * 1024
 logger = logging.getLogger(__name__)
 
@@ -41,21 +42,22 @@ class ToolCallMiddleware(FunctionMiddleware):
         call_id = context.metadata["call_id"]
         key = context.metadata.get("function_call_occurrence_id") or call_id
         context.arguments, unfit = storable_arguments(with_preferences(context, run.preferences))
-        arguments = jsonable_arguments(context.arguments)
-        id = run.begin_call(key, call_id, context.function.name, arguments)
+        begun = run.begin_call(key, call_id, context.function.name, jsonable_arguments(context.arguments))
         started = time.perf_counter()
         result: JsonValue = None
         error: str | None = None
         outcome = "error"
         try:
-            if unfit or run.calls > self._max_calls:
-                raise ToolError(unfit or f"no more than {self._max_calls} tool calls are possible in one turn")
-            result = await self._call(context, call_next, run)
-            outcome = "ok"
+            if (refusal := unfit or begun.error) or run.calls > self._max_calls:
+                raise ToolError(refusal or f"no more than {self._max_calls} tool calls are possible in one turn")
+            found = await self._call(context, call_next, run)
+            if not run.has_room_for(to_json(found)):
+                raise ToolError(NO_ROOM)
+            result, outcome = found, "ok"
         except ToolTimeout as late:
             error, outcome = str(late), "timeout"
         except ToolError as failure:
-            error = storable(str(failure))
+            error = storable(str(failure)[:MAX_ERROR])
         except Exception:
             logger.exception("tool %s failed", context.function.name)
             error = "the tool failed"
@@ -69,9 +71,9 @@ class ToolCallMiddleware(FunctionMiddleware):
             metrics.tool_duration.record(seconds, labels)
             run.end_call(
                 ToolCall(
-                    id=id,
-                    tool=context.function.name,
-                    arguments=arguments,
+                    id=begun.id,
+                    tool=begun.tool,
+                    arguments=begun.arguments,
                     result=result,
                     error=error,
                     duration_ms=round(seconds * 1000),

@@ -8,13 +8,13 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
+from agent.text import CUT_MARK
 from agent.usage import BYTES_PER_TOKEN
 from models import Message, ToolCall
 
 TOKENS_PER_MESSAGE = 4
-MARK = "[… cut: too long]"
 # What a JSON value needs around the mark.
-MARK_ROOM = len(MARK.encode()) + 16
+MARK_ROOM = len(CUT_MARK.encode()) + 16
 # Less than this of each text says nothing.
 MIN_BYTES = 100
 # Half a number would be another number.
@@ -122,7 +122,7 @@ def _cut_call(call: ToolCall, limit: int) -> ToolCall:
 
 def _cut_text(text: str, limit: int) -> str:
     encoded = text.encode()
-    return text if len(encoded) <= limit else encoded[: limit - MARK_ROOM].decode(errors="ignore") + MARK
+    return text if len(encoded) <= limit else encoded[: limit - MARK_ROOM].decode(errors="ignore") + CUT_MARK
 
 
 def _cut_json(value: Any, limit: int) -> Any:
@@ -137,7 +137,7 @@ def _cut_json(value: Any, limit: int) -> Any:
         # It is written down deeper than it is read.
         kept = type(value)()
     if isinstance(kept, dict):
-        return {**kept, "…": MARK}
+        return {**kept, "…": CUT_MARK}
     if isinstance(kept, list):
-        return [*kept, MARK]
-    return kept + MARK if isinstance(kept, str) else MARK
+        return [*kept, CUT_MARK]
+    return kept + CUT_MARK if isinstance(kept, str) else CUT_MARK

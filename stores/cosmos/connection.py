@@ -66,6 +66,8 @@ def new_client(endpoint: str, credential: str | AsyncTokenCredential) -> CosmosC
         endpoint,
         credential,
         connection_policy=policy,
+        # A Chinese character has 3 bytes then, and 6 as an escape: a reply must fit into one request.
+        enable_compact_utf8_item_writes=True,
         connection_timeout=CONNECT_SECONDS,
         read_timeout=REQUEST_SECONDS,
         # The SDK would send writes again after a lost answer without telling.

@@ -147,7 +147,7 @@ class Container:
     def _stamped(self, partition: str, body: Any) -> Document:
         if body.get(self._path) != partition:
             raise CosmosError(400, f"{self._path} is not the request's partition key", sub_status=1001)
-        if len(json.dumps(body)) > MAX_BYTES:
+        if len(json.dumps(body, ensure_ascii=False).encode(errors="surrogatepass")) > MAX_BYTES:
             raise CosmosError(413, "document over 2 MB")
         own = {name: value for name, value in body.items() if not name.startswith("_")}
         rid = f"{self.rid}{own['id']}"

@@ -14,6 +14,7 @@ from pydantic_core import to_json
 from typing_extensions import override
 
 from agent.history import as_history
+from agent.text import CUT_MARK
 from models import Message, Owner, Problem, ToolCall, TurnStatus, message_id, new_id, utcnow
 from quotas.backend import Counters, QuotaBackend
 from quotas.quotas import Quotas
@@ -22,7 +23,7 @@ from stores.contract import ThreadStore
 from stores.types import NewMessage
 from tests.fakes.model import FakeModel, Reply
 from tests.support.agent import agent_on
-from turns.history import MARK, estimate_tokens, fit_history
+from turns.history import estimate_tokens, fit_history
 from turns.service import Turns
 
 OWNER = Owner("acme", "ann")
@@ -179,9 +180,9 @@ def test_a_message_longer_than_the_budget_is_cut_and_takes_nothing_newer_away(lo
     history = [a_message(1), a_message(2), long, a_message(4, "Short."), a_message(5, "And?"), a_message(6, "So.")]
     shown = fit_history(history, budget)
     assert [each.seq for each in shown] == [3, 4, 5, 6]
-    assert shown[0].content.endswith(MARK)
-    assert shown[0].content.removesuffix(MARK)
-    assert long.content.startswith(shown[0].content.removesuffix(MARK))
+    assert shown[0].content.endswith(CUT_MARK)
+    assert shown[0].content.removesuffix(CUT_MARK)
+    assert long.content.startswith(shown[0].content.removesuffix(CUT_MARK))
     assert [each.content for each in shown[1:]] == ["Short.", "And?", "So."]
     assert tokens_of(shown) <= budget
 
@@ -211,11 +212,11 @@ def test_long_results_are_cut_to_valid_json_and_short_texts_stay(value: Any) -> 
     assert (question.content, reply.content) == ("Question?", "Answer.")
     first, second, third = reply.tool_calls
     assert (first.arguments, second.result) == ({"q": "short"}, 12.75)
-    assert MARK in to_json(first.result).decode()
-    assert MARK in to_json(second.arguments).decode()
+    assert CUT_MARK in to_json(first.result).decode()
+    assert CUT_MARK in to_json(second.arguments).decode()
     assert type(first.result) is type(value)
     assert third.error is not None
-    assert third.error.endswith(MARK)
+    assert third.error.endswith(CUT_MARK)
     if isinstance(value, list):
         assert isinstance(first.result, list)
         whole = [each for each in first.result[:-1] if each == value[0]]
@@ -232,7 +233,7 @@ def test_an_exchange_with_too_many_results_to_cut_is_shown_without_them() -> Non
 
 
 @pytest.mark.parametrize(
-    ("value", "shown"), [(10**300, MARK), (json.loads("[" * 240 + '"x"' + "]" * 240), [MARK])], ids=["number", "depth"]
+    ("value", "shown"), [(10**300, CUT_MARK), (json.loads("[" * 240 + '"x"' + "]" * 240), [CUT_MARK])], ids=["number", "depth"]
 )
 def test_a_result_that_has_no_beginning_is_only_marked(value: Any, shown: Any) -> None:
     """Audit M11: older releases have stored results nested that deeply."""

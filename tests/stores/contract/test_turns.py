@@ -10,10 +10,10 @@ import time_machine
 
 from errors import LeaseLost, ThreadNotFound, TurnEnded, TurnInterrupted, TurnNotFound
 from events import MessageDelta, ToolCompleted, ToolStarted, TurnEvent, TurnStarted
-from models import Owner, Problem, Thread, Turn, new_id, utcnow
+from models import Owner, Problem, Thread, ToolCall, Turn, new_id, utcnow
 from stores.contract import ThreadStore
 from stores.types import EventBatch, TurnProgress
-from tests.support.stores import ANN, Backend, ask, begin, end, talk
+from tests.support.stores import ANN, Backend, answer, ask, begin, end, messages, talk
 
 BOB = Owner("acme", "bob")
 
@@ -242,3 +242,14 @@ async def test_events_go_with_their_thread(store: ThreadStore, thread: Thread) -
     await store.save_events([batch(thread, started.turn_id, [3])])
     with pytest.raises(ThreadNotFound):
         await store.get_progress(ANN, thread.id, started.turn_id, after=0)
+
+
+@pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")  # aiohttp would like it in a file
+async def test_a_reply_as_large_as_one_may_be_is_stored_in_any_script(store: ThreadStore) -> None:
+    thread = await store.create_thread(ANN, title=None, metadata={})
+    turn = await begin(store, thread.id, ask("天" * 32_000))
+    result = ToolCall(id="call_1", tool="look_up", arguments={}, result="天" * 21_000, error=None, duration_ms=1)
+    calls = [result.model_copy(update={"id": f"call_{number}"}) for number in range(20)]
+    reply = answer(turn, "天" * 75_000).model_copy(update={"tool_calls": calls})
+    await store.commit_turn(turn, message=turn.message, reply=reply, final_event_id=9)
+    assert (await messages(store, thread.id))[-1] == reply

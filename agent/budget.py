@@ -1,0 +1,46 @@
+"""How large a reply may become: a turn is committed in one request, of which Cosmos DB takes 2 MB."""
+
+from __future__ import annotations
+
+from pydantic import JsonValue
+from pydantic_core import to_json
+
+# Of UTF-8, as it is sent. The user's message, at most 128 KB of it, is in the same request.
+MAX_REPLY_BYTES = 1_500_000
+# Tool calls leave this to the text.
+TEXT_BYTES = 250_000
+# What a call takes beside its arguments and its result, an error's text included.
+CALL_BYTES = 5000
+MAX_ERROR = 1000
+
+
+class ReplyBudget:
+    """What is left for a reply: its text, its citations, and its tool calls with arguments, results and errors."""
+
+    def __init__(self) -> None:
+        self._left = MAX_REPLY_BYTES
+
+    def take_text(self, piece: str) -> str:
+        """Take room for a piece of text, and return as much of it as there is room for."""
+        while (size := _text_size(piece)) > self._left:
+            piece = piece[: len(piece) * self._left // size]
+        self._left -= size
+        return piece
+
+    def take_call(self, call_id: str, tool: str, arguments: dict[str, JsonValue]) -> bool:
+        """Take room for a call without its result; return ``False``, and take nothing, if there is none."""
+        return self._take(len(to_json((call_id, tool, arguments))) + CALL_BYTES)
+
+    def take_json(self, text: bytes) -> bool:
+        """Take room for a result or a citation, as :meth:`take_call` does."""
+        return self._take(len(text))
+
+    def _take(self, size: int) -> bool:
+        if size > self._left - TEXT_BYTES:
+            return False
+        self._left -= size
+        return True
+
+
+def _text_size(text: str) -> int:
+    return len(to_json(text)) - len('""')
