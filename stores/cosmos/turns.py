@@ -20,7 +20,7 @@ from errors import (
     TurnInProgress,
 )
 from models import Message, Owner, message_id, preview, utcnow
-from stores.cosmos.container import CosmosContainer, Operation, PreconditionFailed, create, gather_pair, patch, replace
+from stores.cosmos.container import CosmosContainer, PreconditionFailed, gather_pair
 from stores.cosmos.documents import (
     Document,
     KeyDocument,
@@ -35,6 +35,7 @@ from stores.cosmos.documents import (
     turn_document,
 )
 from stores.cosmos.leases import CosmosLeases
+from stores.cosmos.operations import Operation, create, patch, replace
 from stores.cosmos.patch import changes, condition, lease_is_free, thread_changes
 from stores.types import NewMessage, ReplayedTurn, StartedTurn
 
