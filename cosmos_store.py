@@ -162,8 +162,8 @@ class CosmosStore(ThreadStore):
         return await self._progress.is_cancel_requested(turn)
 
     @override
-    async def save_events(self, batches: Sequence[EventBatch]) -> None:
-        await self._progress.save_events(batches)
+    async def save_events(self, batches: Sequence[EventBatch]) -> list[Exception | None]:
+        return await self._progress.save_events(batches)
 
     @override
     async def get_progress(self, owner: Owner, thread_id: str, turn_id: str, *, after: int | None) -> TurnProgress:

@@ -55,11 +55,9 @@ class CosmosProgress:
             raise LeaseLost
         return lease.cancel_requested
 
-    async def save_events(self, batches: Sequence[EventBatch]) -> None:
+    async def save_events(self, batches: Sequence[EventBatch]) -> list[Exception | None]:
         """Do what :meth:`ThreadStore.save_events` promises."""
-        for outcome in await asyncio.gather(*map(self._save, batches), return_exceptions=True):
-            if outcome is not None:
-                raise outcome
+        return await asyncio.gather(*map(self._save, batches))
 
     async def list_turns(self, owner: Owner, thread_id: str, limit: int, after: str | None) -> list[Turn]:
         """Do what :meth:`ThreadStore.list_turns` promises."""
@@ -110,12 +108,15 @@ class CosmosProgress:
             return None
         return TurnProgress(Turn(id=turn_id, thread_id=thread_id, status="running", started_at=lease.started_at), events, None)
 
-    async def _save(self, batch: EventBatch) -> None:
+    async def _save(self, batch: EventBatch) -> Exception | None:
         """Store events, if their thread is there: they must not outlive it."""
         try:
             await self._messages.batch(batch.thread_id, [read(batch.thread_id), create(_events_document(batch))])
         except PreconditionFailed:
             logger.debug("events of turn %s are stored already, or its thread is gone", batch.turn_id)
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with this batch must not keep the others from being told
+            return error
+        return None
 
     async def _ended(self, document: TurnDocument) -> tuple[Turn, int | None]:
         message = None
