@@ -35,11 +35,12 @@ from stores.cosmos.deletion import CosmosDeletion
 from stores.cosmos.documents import MESSAGES, THREADS
 from stores.cosmos.erasure import CosmosErasures
 from stores.cosmos.feedback import CosmosFeedback
+from stores.cosmos.leases import Request
 from stores.cosmos.messages import CosmosMessages
 from stores.cosmos.progress import CosmosProgress
 from stores.cosmos.session_threads import CosmosSessionThreads
 from stores.cosmos.threads import CosmosThreads, check_thread_id
-from stores.cosmos.turns import CosmosTurns, Request
+from stores.cosmos.turns import CosmosTurns
 from stores.cosmos.user_states import CosmosUserStates
 from stores.types import EventBatch, NewMessage, OwnedRef, Page, ReplayedTurn, StartedTurn, ThreadChanges, TurnProgress
 
@@ -86,6 +87,7 @@ class CosmosStore(ThreadStore):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        await self._turns.aclose()
         await self._threads.aclose()
         await self._resources.aclose()
 

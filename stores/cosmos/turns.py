@@ -6,18 +6,15 @@ history, and one batch that commits. Only when the first write is refused is any
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import NamedTuple
 
-from errors import IdempotencyKeyReused, LeaseLost, StoreUnavailable, TurnInProgress
-from models import Message, Owner, message_id, preview, utcnow
+from errors import IdempotencyKeyReused, LeaseLost, StoreError, StoreUnavailable, TurnInProgress
+from models import Message, message_id, preview, utcnow
 from stores.cosmos.container import CosmosContainer, Operation, PreconditionFailed, create, gather_pair, patch, replace
 from stores.cosmos.documents import (
-    Document,
     KeyDocument,
     Lease,
-    PendingMessage,
     ThreadDocument,
     answering_again,
     interrupted_turn_document,
@@ -27,46 +24,12 @@ from stores.cosmos.documents import (
     require_owned,
     turn_document,
 )
+from stores.cosmos.leases import AcquiredLease, LeaseReleaser, Request, Taking
 from stores.cosmos.patch import changes, condition, lease_is_free, less_than, thread_changes
-from stores.types import NewMessage, ReplayedTurn, StartedTurn
+from stores.types import ReplayedTurn, StartedTurn
 
 MAX_ATTEMPTS = 8
 HISTORY = "SELECT TOP @limit * FROM c WHERE c.type = 'message' ORDER BY c.seq DESC"
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What one call of ``begin_turn`` asks for."""
-
-    owner: Owner
-    thread_id: str
-    new: NewMessage
-    lease_seconds: float
-
-    @property
-    def key_id(self) -> str | None:
-        """The id of the Idempotency-Key's document."""
-        return None if self.new.idempotency_key is None else key_id(self.new.idempotency_key)
-
-    def lease(self, *, seq: int | None) -> Document:
-        """Return the lease to write: for the new message, or for the existing one at ``seq``."""
-        pending = PendingMessage(content=self.new.content, metadata=self.new.metadata, timestamp=utcnow())
-        lease = Lease(
-            turn_id=self.new.turn_id,
-            started_at=utcnow(),
-            until=utcnow().timestamp() + self.lease_seconds,
-            message=pending if seq is None else None,
-            seq=seq,
-            key_id=self.key_id,
-        )
-        return lease.model_dump(mode="json")
-
-
-class AcquiredLease(NamedTuple):
-    """A lease that was taken: the thread with it, and the message that it answers."""
-
-    thread: ThreadDocument
-    message: Message
 
 
 class CosmosTurns:
@@ -75,19 +38,29 @@ class CosmosTurns:
     def __init__(self, messages: CosmosContainer, refresh_row: Callable[[ThreadDocument], None]) -> None:
         self._messages = messages
         self._refresh_row = refresh_row
+        self._releaser = LeaseReleaser(messages)
+
+    async def aclose(self) -> None:
+        """Wait for leases that are being given back."""
+        await self._releaser.aclose()
 
     async def begin(self, request: Request, history_limit: int) -> StartedTurn | ReplayedTurn:
         """Do what :meth:`ThreadStore.begin_turn` promises."""
+        taking = asyncio.create_task(self._take(request))
+        try:
+            return await self._begin(request, history_limit, taking)
+        except (StoreError, asyncio.CancelledError):
+            await self._releaser.release(request, taking)
+            raise
+
+    async def _begin(self, request: Request, history_limit: int, taking: Taking) -> StartedTurn | ReplayedTurn:
         # One more with a key: the message of an earlier attempt may be among the latest, and is not its own history.
         limit = history_limit + (request.key_id is not None) if history_limit else 0
-        taken, latest = await gather_pair(self._lease_for_new(request), self._latest(request.thread_id, limit))
-        if taken is None:
-            outcome = await self._take_after_refusal(request)
-            if isinstance(outcome, ReplayedTurn):
-                return outcome
-            taken, latest = outcome, []
-        thread, message = taken
-        if limit and (latest[0].seq if latest else 0) != thread.last_seq:
+        outcome, latest = await gather_pair(asyncio.shield(taking), self._latest(request.thread_id, limit))
+        if isinstance(outcome, ReplayedTurn):
+            return outcome
+        thread, message, at_once = outcome
+        if limit and not (at_once and (latest[0].seq if latest else 0) == thread.last_seq):
             # Read before somebody else's commit, or from a lagging replica; the lease's answer has the newer session.
             latest = await self._latest(request.thread_id, limit)
         history = [earlier for earlier in latest if earlier.seq != message.seq][:history_limit]
@@ -169,11 +142,13 @@ class CosmosTurns:
         rows = await self._messages.query(thread_id, HISTORY, limit=limit) if limit else []
         return [Message.model_validate(row) for row in rows]
 
-    async def _take_after_refusal(self, request: Request) -> AcquiredLease | ReplayedTurn:
+    async def _take(self, request: Request) -> AcquiredLease | ReplayedTurn:
+        if taken := await self._lease_for_new(request):
+            return taken
         for _ in range(MAX_ATTEMPTS):
             outcome = await self._look_closer(request)
             if outcome is not None:
-                return outcome
+                return outcome._replace(at_once=False) if isinstance(outcome, AcquiredLease) else outcome
         raise StoreUnavailable
 
     async def _lease_for_new(self, request: Request) -> AcquiredLease | None:

@@ -205,7 +205,7 @@ async def test_a_long_wait_is_passed_on_to_the_caller(store: CosmosStore, fake: 
     fake.fail("patch", status=429, headers={"x-ms-retry-after-ms": "60000"})
     start = len(fake.log)
     with pytest.raises(StoreUnavailable) as unavailable:
-        await begin(store, thread.id, history=0)
+        await store.update_thread(ANN, thread.id, {"title": "New"})
     assert unavailable.value.retry_after == 60
     assert len(fake.requests(start)) == 1
 
