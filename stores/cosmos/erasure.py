@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Literal
 
 from errors import ErasureNotFound, StoreUnavailable
@@ -16,6 +17,7 @@ from stores.contract import RECEIPT_DAYS
 from stores.cosmos.container import CosmosContainer, Operation, PreconditionFailed, create, delete_unchanged, patch
 from stores.cosmos.deletion import CosmosDeletion
 from stores.cosmos.documents import Document, ThreadDocument, row_document
+from stores.cosmos.finding import find
 from stores.cosmos.patch import changes, condition
 from stores.cosmos.user_states import USER_STATE_ID
 from stores.types import OwnedRef
@@ -83,6 +85,9 @@ class CosmosErasures:
 
     async def get(self, owner: Owner, erasure_id: str) -> Erasure:
         """Do what :meth:`ThreadStore.get_erasure` promises."""
+        return await find(self._threads, owner.hash, RUNNING_ID, partial(self._get, owner, erasure_id))
+
+    async def _get(self, owner: Owner, erasure_id: str) -> Erasure:
         running = await self._threads.read(owner.hash, RUNNING_ID)
         if running and running["erasure_id"] == erasure_id:
             return RunningErasure.model_validate(running).erasure

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 from pydantic_core import from_json
 
@@ -14,7 +15,9 @@ from events import TurnEvent, stored_events
 from models import TURN_ID_PATTERN, Message, Owner, Turn, message_id
 from stores.cosmos.container import CosmosContainer, PreconditionFailed, create, gather_pair, read
 from stores.cosmos.documents import Document, Lease, ThreadDocument, TurnDocument, require_owned
+from stores.cosmos.finding import find
 from stores.cosmos.patch import changes, condition
+from stores.cosmos.threads import CosmosThreads
 from stores.types import EventBatch, StartedTurn, TurnProgress
 
 # By id, which Cosmos DB indexes always: it ends with the number of the document's last event.
@@ -28,8 +31,14 @@ logger = logging.getLogger(__name__)
 class CosmosProgress:
     """Reads and writes what belongs to a turn besides its messages; ``end_expired`` ends the turn of an expired lease."""
 
-    def __init__(self, messages: CosmosContainer, end_expired: Callable[[ThreadDocument, Lease], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        messages: CosmosContainer,
+        threads: CosmosThreads,
+        end_expired: Callable[[ThreadDocument, Lease], Awaitable[None]],
+    ) -> None:
         self._messages = messages
+        self._threads = threads
         self._end_expired = end_expired
 
     async def request_cancel(self, owner: Owner, thread_id: str, turn_id: str) -> None:
@@ -62,20 +71,25 @@ class CosmosProgress:
 
     async def list_turns(self, owner: Owner, thread_id: str, limit: int, after: str | None) -> list[Turn]:
         """Do what :meth:`ThreadStore.list_turns` promises."""
-        thread, rows = await gather_pair(
-            self._messages.read(thread_id, thread_id),
-            self._messages.query(thread_id, TURNS, limit=limit, after=after or ""),
-        )
-        require_owned(owner, thread_id, thread)
-        return [TurnDocument.model_validate(row).turn for row in rows]
+
+        async def look() -> list[Turn]:
+            thread, rows = await gather_pair(
+                self._messages.read(thread_id, thread_id),
+                self._messages.query(thread_id, TURNS, limit=limit, after=after or ""),
+            )
+            require_owned(owner, thread_id, thread)
+            return [TurnDocument.model_validate(row).turn for row in rows]
+
+        return await find(self._messages, thread_id, thread_id, look)
 
     async def get(self, owner: Owner, thread_id: str, turn_id: str, after: int | None) -> TurnProgress:
         """Do what :meth:`ThreadStore.get_progress` promises."""
         if not re.fullmatch(TURN_ID_PATTERN, turn_id):
-            require_owned(owner, thread_id, await self._messages.read(thread_id, thread_id))
+            await self._threads.document(owner, thread_id)
             raise TurnNotFound(turn_id)
+        look = partial(self._try_get, owner, thread_id, turn_id, after)
         for _ in range(MAX_ATTEMPTS):
-            progress = await self._try_get(owner, thread_id, turn_id, after)
+            progress = await find(self._messages, thread_id, thread_id, look)
             if progress:
                 return progress
         raise StoreUnavailable
