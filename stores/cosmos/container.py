@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from functools import partial
@@ -21,6 +20,7 @@ from azure.cosmos.exceptions import CosmosBatchOperationError, CosmosHttpRespons
 
 from errors import StoreMisconfigured, StoreUnavailable
 from stores.cosmos.documents import Document
+from stores.cosmos.retries import TRANSIENT_STATUSES, backoff, retry_after
 from stores.cosmos.sessions import SessionTokens
 from stores.telemetry import StoreOperation, store_operation
 
@@ -33,11 +33,8 @@ logger = logging.getLogger(__name__)
 
 REQUEST_SECONDS = 10.0
 ATTEMPTS = 4
-BACKOFF_SECONDS = 0.05
 
 REQUEST_CHARGE = "x-ms-request-charge"
-RETRY_AFTER_MS = "x-ms-retry-after-ms"
-TRANSIENT_STATUSES = {408, 410, 429, 449, 500, 502, 503, 504}
 SESSION_NOT_AVAILABLE = (404, 1002)
 CONTAINER_NOT_FOUND = (404, 1003)
 
@@ -231,12 +228,12 @@ class CosmosContainer:
             except (CosmosHttpResponseError, CosmosBatchOperationError) as error:
                 self._sessions.keep(partition, error.headers)
                 failure: Exception = self._raise_if_permanent(error)
-                wait = max(_backoff(attempt), _retry_after(error))
+                wait = max(backoff(attempt), retry_after(error))
             except ClientAuthenticationError as error:
                 logger.exception("Cosmos DB container %s: could not get a token from Entra ID", self._proxy.id)
                 raise StoreMisconfigured from error
             except (AzureError, TimeoutError, OSError) as error:
-                failure, wait = error, _backoff(attempt)
+                failure, wait = error, backoff(attempt)
             if attempt == ATTEMPTS or time.monotonic() + wait > started + REQUEST_SECONDS:
                 break
             operation.retried(str(getattr(failure, "status_code", None) or type(failure).__name__))
@@ -270,15 +267,3 @@ def _note_answer(operation: StoreOperation, answer: Any) -> None:
     """Take an answer's status and charge; the SDK calls this for each answer, whatever it holds."""
     response = answer.http_response
     operation.answered(response.status_code, float(response.headers.get(REQUEST_CHARGE, 0)))
-
-
-def _backoff(attempt: int) -> float:
-    return BACKOFF_SECONDS * 2.0**attempt * random.uniform(0.5, 1)  # noqa: S311 - spreads retries, keeps no secret
-
-
-def _retry_after(error: CosmosHttpResponseError | CosmosBatchOperationError) -> float:
-    """Return how many seconds Cosmos DB asked to wait; a batch's failed operation says it for itself."""
-    asked = [float((error.headers or {}).get(RETRY_AFTER_MS, 0))]
-    for result in getattr(error, "operation_responses", None) or ():
-        asked.append(float(result.get("retryAfterMilliseconds", 0)))
-    return max(asked) / 1000

@@ -16,9 +16,10 @@ from cosmos_store import CosmosStore
 from errors import IdempotencyKeyReused, StoreMisconfigured, StoreUnavailable, ThreadNotFound, TurnInProgress
 from identity.azure_credential import AzureCredential
 from models import Owner, Thread
+from stores.cosmos.connection import connect
 from stores.cosmos.documents import CONTAINERS
 from stores.types import ReplayedTurn
-from tests.fakes.cosmos import KEY, FakeCosmos
+from tests.fakes.cosmos import KEY, FakeCosmos, Kind
 from tests.fakes.cosmos_identity import FakeIdentity, self_signed
 from tests.stores.cosmos.conftest import FAULTS
 from tests.support.stores import ANN, DATABASE, CosmosBackend, answer, ask, begin, end, messages, states, talk
@@ -431,6 +432,22 @@ async def test_an_account_that_does_not_answer() -> None:
         endpoint = fake.endpoint
     with pytest.raises(StoreUnavailable):
         await CosmosStore(endpoint, database=DATABASE, credential=KEY).__aenter__()
+
+
+@pytest.mark.parametrize("kind", ["account", "database", "container"])
+@pytest.mark.parametrize("status", [429, 449])
+async def test_a_start_that_is_throttled_is_repeated(backend: CosmosBackend, fake: FakeCosmos, kind: Kind, status: int) -> None:
+    """Audit L4."""
+    fake.fail(kind, status=status, headers={"x-ms-retry-after-ms": "1"}, times=5)
+    async with backend.new() as store:
+        await store.ping()
+
+
+async def test_a_start_that_is_throttled_for_ever_ends(fake: FakeCosmos) -> None:
+    """Audit L4."""
+    fake.fail("account", status=429, headers={"x-ms-retry-after-ms": "10"}, times=1000)
+    with pytest.raises(StoreUnavailable):
+        await connect(fake.endpoint, database=DATABASE, credential=KEY, start_seconds=0.05).__aenter__()
 
 
 async def test_a_turn_in_progress_costs_no_write(store: CosmosStore, fake: FakeCosmos, thread: Thread) -> None:
