@@ -35,12 +35,12 @@ from stores.cosmos.deletion import CosmosDeletion
 from stores.cosmos.documents import MESSAGES, THREADS
 from stores.cosmos.erasure import CosmosErasures
 from stores.cosmos.feedback import CosmosFeedback
-from stores.cosmos.leases import Request
+from stores.cosmos.leases import CosmosLeases
 from stores.cosmos.messages import CosmosMessages
 from stores.cosmos.progress import CosmosProgress
 from stores.cosmos.session_threads import CosmosSessionThreads
 from stores.cosmos.threads import CosmosThreads, check_thread_id
-from stores.cosmos.turns import CosmosTurns
+from stores.cosmos.turns import CosmosTurns, Request
 from stores.cosmos.user_states import CosmosUserStates
 from stores.types import EventBatch, NewMessage, OwnedRef, Page, ReplayedTurn, StartedTurn, ThreadChanges, TurnProgress
 
@@ -74,9 +74,10 @@ class CosmosStore(ThreadStore):
         messages, threads = self._containers = CosmosContainer(opened[MESSAGES.id]), CosmosContainer(opened[THREADS.id])
         self._threads = CosmosThreads(messages, threads)
         self._messages = CosmosMessages(messages, self._threads)
-        self._turns = CosmosTurns(messages, self._threads.refresh_row_later)
-        self._progress = CosmosProgress(messages, self._threads, self._turns.end_expired)
-        self._feedback = CosmosFeedback(messages, self._threads)
+        leases = CosmosLeases(messages, self._threads.refresh_row_later)
+        self._turns = CosmosTurns(messages, leases, self._threads.refresh_row_later)
+        self._progress = CosmosProgress(messages, leases.end_expired)
+        self._feedback = CosmosFeedback(messages)
         self._user_states = CosmosUserStates(threads)
         self._deletion = CosmosDeletion(messages, threads)
         self._sessions = CosmosSessionThreads(messages, self._threads, self._deletion)
@@ -87,7 +88,6 @@ class CosmosStore(ThreadStore):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self._turns.aclose()
         await self._threads.aclose()
         await self._resources.aclose()
 
@@ -162,8 +162,8 @@ class CosmosStore(ThreadStore):
         return await self._progress.is_cancel_requested(turn)
 
     @override
-    async def save_events(self, batches: Sequence[EventBatch]) -> None:
-        await self._progress.save_events(batches)
+    async def save_events(self, batches: Sequence[EventBatch]) -> list[Exception | None]:
+        return await self._progress.save_events(batches)
 
     @override
     async def get_progress(self, owner: Owner, thread_id: str, turn_id: str, *, after: int | None) -> TurnProgress:

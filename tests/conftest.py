@@ -1,4 +1,4 @@
-"""The thread stores as fixtures: what takes ``store`` or ``backend`` runs on each of them."""
+"""The thread stores as fixtures: what takes ``store`` or ``backend`` runs on each of them; and the option ``--long``."""
 
 import os
 from collections.abc import AsyncIterator, Iterator
@@ -8,7 +8,32 @@ import pytest
 
 from stores.contract import ThreadStore
 from tests.support.collected import Collected, collecting
+from tests.support.positions import SHORT_STEP, Positions
 from tests.support.stores import Backend, SqliteBackend, cosmos_backend
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="faults at every position, and more turns: what runs every night")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--long"):
+        return
+    left_out = [item for item in items if item.get_closest_marker("long")]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if not item.get_closest_marker("long")]
+
+
+@pytest.fixture
+def long(request: pytest.FixtureRequest) -> bool:
+    """Whether the long form of the tests runs."""
+    return bool(request.config.getoption("--long"))
+
+
+@pytest.fixture
+def positions(long: bool) -> Positions:
+    """Where a test that tries a fault at every position puts it."""
+    return Positions(1 if long else SHORT_STEP)
 
 
 @pytest.fixture(params=["sqlite", "cosmos"])

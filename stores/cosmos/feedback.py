@@ -5,20 +5,19 @@ from __future__ import annotations
 from errors import MessageNotFound, NotAnAnswer
 from models import Feedback, Message, Owner, message_seq
 from stores.cosmos.container import CosmosContainer, PreconditionFailed
+from stores.cosmos.documents import require_owned
 from stores.cosmos.patch import changes, condition
-from stores.cosmos.threads import CosmosThreads
 
 
 class CosmosFeedback:
     """Writes feedback to answers; no other document is touched."""
 
-    def __init__(self, messages: CosmosContainer, threads: CosmosThreads) -> None:
+    def __init__(self, messages: CosmosContainer) -> None:
         self._messages = messages
-        self._threads = threads
 
     async def set(self, owner: Owner, thread_id: str, message_id: str, feedback: Feedback | None) -> Message:
         """Do what :meth:`ThreadStore.set_feedback` promises."""
-        thread = await self._threads.document(owner, thread_id)
+        thread = require_owned(owner, thread_id, await self._messages.find(thread_id, thread_id))
         if message_seq(thread_id, message_id) is None:
             raise MessageNotFound(message_id)
         if thread.pending and thread.pending.id == message_id:

@@ -1,118 +1,91 @@
-"""A thread's lease in Cosmos DB: what asks for it, what was taken, and how it is given back by a turn that never began."""
+"""Leases in Cosmos DB that end otherwise than by a commit: those that expire, and those of turns that could not begin."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Callable
 
-from errors import ChatError, StoreError
-from models import Message, Owner, utcnow
-from stores.cosmos.container import CosmosContainer, Operation, PreconditionFailed, delete, patch
-from stores.cosmos.documents import Document, Lease, PendingMessage, ThreadDocument, key_id
-from stores.cosmos.patch import changes, condition, thread_changes
-from stores.types import NewMessage, ReplayedTurn
+from errors import StoreError
+from models import message_id, preview, utcnow
+from stores.cosmos.container import CosmosContainer, PreconditionFailed
+from stores.cosmos.documents import Lease, ThreadDocument, interrupted_turn_document, message_document
+from stores.cosmos.operations import Operation, create, delete, patch
+from stores.cosmos.patch import changes, condition, less_than, thread_changes
 
-RELEASE_SECONDS = 5.0
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What one call of ``begin_turn`` asks for."""
+class CosmosLeases:
+    """Ends leases; ``refresh_row`` is told of every thread whose row is out of date then."""
 
-    owner: Owner
-    thread_id: str
-    new: NewMessage
-    lease_seconds: float
-
-    @property
-    def key_id(self) -> str | None:
-        """The id of the Idempotency-Key's document."""
-        return None if self.new.idempotency_key is None else key_id(self.new.idempotency_key)
-
-    def lease(self, *, seq: int | None) -> Document:
-        """Return the lease to write: for the new message, or for the existing one at ``seq``."""
-        pending = PendingMessage(content=self.new.content, metadata=self.new.metadata, timestamp=utcnow())
-        lease = Lease(
-            turn_id=self.new.turn_id,
-            started_at=utcnow(),
-            until=utcnow().timestamp() + self.lease_seconds,
-            message=pending if seq is None else None,
-            seq=seq,
-            key_id=self.key_id,
-        )
-        return lease.model_dump(mode="json")
-
-
-class AcquiredLease(NamedTuple):
-    """A lease that was taken: the thread with it, and the message that it answers; ``at_once`` unless refused at first."""
-
-    thread: ThreadDocument
-    message: Message
-    at_once: bool = True
-
-
-Taking = asyncio.Task[AcquiredLease | ReplayedTurn]
-
-
-class LeaseReleaser:
-    """Gives leases back whose callers have heard of a failure, or nothing: a retry then finds the thread as it was."""
-
-    def __init__(self, messages: CosmosContainer) -> None:
+    def __init__(self, messages: CosmosContainer, refresh_row: Callable[[ThreadDocument], None]) -> None:
         self._messages = messages
-        self._running: set[asyncio.Task[None]] = set()
+        self._refresh_row = refresh_row
 
-    async def aclose(self) -> None:
-        """Wait for those that go on after their callers were stopped."""
-        await asyncio.gather(*self._running)
+    async def give_back(self, thread_id: str, turn_id: str, key_id: str | None) -> None:
+        """Free the thread, if this turn holds it, in one write that takes its new message and key out again.
 
-    async def release(self, request: Request, taking: Taking) -> None:
-        """Take a request's lease and its new message out again, if ``taking`` may have stored them.
-
-        Never raises for the store; takes ``RELEASE_SECONDS`` at most, and goes on if the caller is cancelled.
+        Best effort: where it fails the lease expires, and the message stays as one that was interrupted.
         """
-        task = asyncio.create_task(self._release(request, taking))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
-        await asyncio.shield(task)
-
-    async def _release(self, request: Request, taking: Taking) -> None:
+        # Nothing is read: a lagging replica would not know of the lease.
+        free = thread_changes(lease=None)
         try:
-            async with asyncio.timeout(RELEASE_SECONDS):
-                # Waited for even if it does not matter any more: a write that is on its way would come after ours.
-                if await _may_be_taken(taking):
-                    await self._give_back(request)
-        except Exception:
-            logger.warning("lease of turn %s not given back; it will expire", request.new.turn_id, exc_info=True)
+            if key_id and await self._wrote(thread_id, [patch(thread_id, free, _of_new_message(turn_id)), delete(key_id)]):
+                return
+            await self._wrote(thread_id, [patch(thread_id, free, condition(lease__turn_id=turn_id))])
+        except StoreError:
+            logger.warning("lease of turn %s not given back: it will expire", turn_id, exc_info=True)
 
-    async def _give_back(self, request: Request) -> None:
-        for operations in _release_batches(request):
-            try:
-                await self._messages.batch(request.thread_id, operations)
-            except PreconditionFailed:
-                continue
-            logger.info("lease of turn %s given back, as it did not begin", request.new.turn_id)
-            return
-
-
-async def _may_be_taken(taking: Taking) -> bool:
-    try:
-        return isinstance(await taking, AcquiredLease)
-    except StoreError:
-        # What was asked may have happened.
+    async def _wrote(self, thread_id: str, operations: list[Operation]) -> bool:
+        try:
+            await self._messages.batch(thread_id, operations)
+        except PreconditionFailed:
+            return False
         return True
-    except ChatError:
-        return False
+
+    async def end_expired(self, thread: ThreadDocument, lease: Lease) -> None:
+        """End a turn whose lease has expired as interrupted, unless somebody else is quicker; its message stays."""
+        try:
+            results = await self._messages.batch(thread.id, _clear_batch(thread, lease))
+        except PreconditionFailed:
+            await self._drop_late(thread, lease)
+        else:
+            self._refresh_row(ThreadDocument.model_validate(results[-1]))
+
+    async def _drop_late(self, thread: ThreadDocument, lease: Lease) -> None:
+        """Give an expired lease back whose turn has ended before.
+
+        A write that takes a lease may be so late that it was sent again, and that turn has ended, before it is carried out.
+        """
+        if await self._messages.read(thread.id, lease.turn_id) is None:
+            return
+        try:
+            free = thread_changes(lease=None)
+            document = await self._messages.patch(thread.id, thread.id, free, condition(lease__turn_id=lease.turn_id))
+        except PreconditionFailed:
+            return
+        self._refresh_row(ThreadDocument.model_validate(document))
 
 
-def _release_batches(request: Request) -> list[list[Operation]]:
-    """Return what gives the lease back, first for a new message, then for one that was there already."""
-    free, turn_id = thread_changes(lease=None), request.new.turn_id
-    new = patch(request.thread_id, free, condition(lease__turn_id=turn_id, lease__seq=None))
-    if request.key_id is None:
-        return [[new]]
-    again = patch(request.thread_id, free, condition(lease__turn_id=turn_id))
-    # As after an attempt whose process died: the next one finds its message by the key.
-    return [[delete(request.key_id), new], [patch(request.key_id, changes(status="interrupted")), again]]
+def _of_new_message(turn_id: str) -> str:
+    """Return the condition that a turn holds the thread for a message that is not a document yet."""
+    return condition(lease__turn_id=turn_id, lease__seq=None)
+
+
+def _clear_batch(thread: ThreadDocument, lease: Lease) -> list[Operation]:
+    pending = thread.pending
+    if pending:
+        seq = pending.seq
+        kept = create(message_document(pending.model_copy(update={"status": "interrupted"})))
+        end = thread_changes(
+            last_seq=seq, last_message_preview=preview(pending.content), updated_at=thread.now_not_before(), lease=None
+        )
+    else:
+        seq = lease.seq or 0
+        kept = patch(message_id(thread.id, seq), changes(status="interrupted", turn_id=lease.turn_id, problem=None))
+        end = thread_changes(updated_at=thread.now_not_before(), lease=None)
+    operations = [kept, create(interrupted_turn_document(thread.id, lease))]
+    if lease.key_id:
+        operations.append(patch(lease.key_id, changes(status="interrupted", seq=seq)))
+    guard = condition(lease__turn_id=lease.turn_id) + less_than("lease.until", utcnow().timestamp())
+    return [*operations, patch(thread.id, end, guard)]

@@ -6,18 +6,16 @@ import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
 
 from pydantic_core import from_json
 
 from errors import LeaseLost, StoreUnavailable, ThreadNotFound, TurnEnded, TurnNotFound
 from events import TurnEvent, stored_events
 from models import TURN_ID_PATTERN, Message, Owner, Turn, message_id
-from stores.cosmos.container import CosmosContainer, PreconditionFailed, create, gather_pair, read
+from stores.cosmos.container import CosmosContainer, PreconditionFailed, gather_pair
 from stores.cosmos.documents import Document, Lease, ThreadDocument, TurnDocument, require_owned
-from stores.cosmos.finding import find
+from stores.cosmos.operations import create, read
 from stores.cosmos.patch import changes, condition
-from stores.cosmos.threads import CosmosThreads
 from stores.types import EventBatch, StartedTurn, TurnProgress
 
 # By id, which Cosmos DB indexes always: it ends with the number of the document's last event.
@@ -31,14 +29,8 @@ logger = logging.getLogger(__name__)
 class CosmosProgress:
     """Reads and writes what belongs to a turn besides its messages; ``end_expired`` ends the turn of an expired lease."""
 
-    def __init__(
-        self,
-        messages: CosmosContainer,
-        threads: CosmosThreads,
-        end_expired: Callable[[ThreadDocument, Lease], Awaitable[None]],
-    ) -> None:
+    def __init__(self, messages: CosmosContainer, end_expired: Callable[[ThreadDocument, Lease], Awaitable[None]]) -> None:
         self._messages = messages
-        self._threads = threads
         self._end_expired = end_expired
 
     async def request_cancel(self, owner: Owner, thread_id: str, turn_id: str) -> None:
@@ -63,35 +55,36 @@ class CosmosProgress:
             raise LeaseLost
         return lease.cancel_requested
 
-    async def save_events(self, batches: Sequence[EventBatch]) -> None:
+    async def save_events(self, batches: Sequence[EventBatch]) -> list[Exception | None]:
         """Do what :meth:`ThreadStore.save_events` promises."""
-        for outcome in await asyncio.gather(*map(self._save, batches), return_exceptions=True):
-            if outcome is not None:
-                raise outcome
+        return await asyncio.gather(*map(self._save, batches))
 
     async def list_turns(self, owner: Owner, thread_id: str, limit: int, after: str | None) -> list[Turn]:
         """Do what :meth:`ThreadStore.list_turns` promises."""
-
-        async def look() -> list[Turn]:
-            thread, rows = await gather_pair(
-                self._messages.read(thread_id, thread_id),
-                self._messages.query(thread_id, TURNS, limit=limit, after=after or ""),
-            )
-            require_owned(owner, thread_id, thread)
-            return [TurnDocument.model_validate(row).turn for row in rows]
-
-        return await find(self._messages, thread_id, thread_id, look)
+        thread, rows = await gather_pair(
+            self._messages.find(thread_id, thread_id),
+            self._messages.query(thread_id, TURNS, limit=limit, after=after or ""),
+        )
+        require_owned(owner, thread_id, thread)
+        return [TurnDocument.model_validate(row).turn for row in rows]
 
     async def get(self, owner: Owner, thread_id: str, turn_id: str, after: int | None) -> TurnProgress:
         """Do what :meth:`ThreadStore.get_progress` promises."""
         if not re.fullmatch(TURN_ID_PATTERN, turn_id):
-            await self._threads.document(owner, thread_id)
+            require_owned(owner, thread_id, await self._messages.find(thread_id, thread_id))
             raise TurnNotFound(turn_id)
-        look = partial(self._try_get, owner, thread_id, turn_id, after)
+        caught_up = False
         for _ in range(MAX_ATTEMPTS):
-            progress = await find(self._messages, thread_id, thread_id, look)
-            if progress:
-                return progress
+            try:
+                progress = await self._try_get(owner, thread_id, turn_id, after)
+            except (ThreadNotFound, TurnNotFound):
+                if caught_up:
+                    raise
+                await self._messages.catch_up(thread_id, thread_id)
+                caught_up = True
+            else:
+                if progress:
+                    return progress
         raise StoreUnavailable
 
     async def _try_get(self, owner: Owner, thread_id: str, turn_id: str, after: int | None) -> TurnProgress | None:
@@ -115,12 +108,15 @@ class CosmosProgress:
             return None
         return TurnProgress(Turn(id=turn_id, thread_id=thread_id, status="running", started_at=lease.started_at), events, None)
 
-    async def _save(self, batch: EventBatch) -> None:
+    async def _save(self, batch: EventBatch) -> Exception | None:
         """Store events, if their thread is there: they must not outlive it."""
         try:
             await self._messages.batch(batch.thread_id, [read(batch.thread_id), create(_events_document(batch))])
         except PreconditionFailed:
             logger.debug("events of turn %s are stored already, or its thread is gone", batch.turn_id)
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with this batch must not keep the others from being told
+            return error
+        return None
 
     async def _ended(self, document: TurnDocument) -> tuple[Turn, int | None]:
         message = None

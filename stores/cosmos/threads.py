@@ -10,7 +10,6 @@ from errors import ChatError, ThreadNotFound
 from models import THREAD_ID_PATTERN, Metadata, Owner, Thread, ThreadStatus, new_thread, utcnow
 from stores.cosmos.container import CosmosContainer, PreconditionFailed, gather_pair
 from stores.cosmos.documents import ThreadDocument, new_thread_document, require_owned, row_document
-from stores.cosmos.finding import find
 from stores.cosmos.patch import condition, less_than, of_incarnation, row_changes, thread_changes
 from stores.cursors import decode_cursor, encode_cursor
 from stores.types import Page, ThreadChanges
@@ -58,11 +57,7 @@ class CosmosThreads:
         :raises ThreadNotFound: if the owner has no such thread.
         """
         check_thread_id(thread_id)
-
-        async def look() -> ThreadDocument:
-            return require_owned(owner, thread_id, await self._messages.read(thread_id, thread_id))
-
-        return await find(self._messages, thread_id, thread_id, look)
+        return require_owned(owner, thread_id, await self._messages.find(thread_id, thread_id))
 
     async def get(self, owner: Owner, thread_id: str) -> Thread:
         """Do what :meth:`ThreadStore.get_thread` promises."""

@@ -8,59 +8,109 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
 
-from errors import IdempotencyKeyReused, LeaseLost, StoreError, StoreUnavailable, TurnInProgress
-from models import Message, message_id, preview, utcnow
-from stores.cosmos.container import CosmosContainer, Operation, PreconditionFailed, create, gather_pair, patch, replace
+from errors import (
+    IdempotencyKeyReused,
+    LeaseLost,
+    StoreMisconfigured,
+    StoreUnavailable,
+    ThreadNotFound,
+    TurnInProgress,
+)
+from models import Message, Owner, message_id, preview, utcnow
+from stores.cosmos.container import CosmosContainer, PreconditionFailed, gather_pair
 from stores.cosmos.documents import (
+    Document,
     KeyDocument,
     Lease,
+    PendingMessage,
     ThreadDocument,
     answering_again,
-    interrupted_turn_document,
     key_id,
     message_document,
     new_key_document,
     require_owned,
     turn_document,
 )
-from stores.cosmos.leases import AcquiredLease, LeaseReleaser, Request, Taking
-from stores.cosmos.patch import changes, condition, lease_is_free, less_than, thread_changes
-from stores.types import ReplayedTurn, StartedTurn
+from stores.cosmos.leases import CosmosLeases
+from stores.cosmos.operations import Operation, create, patch, replace
+from stores.cosmos.patch import changes, condition, lease_is_free, thread_changes
+from stores.types import NewMessage, ReplayedTurn, StartedTurn
 
 MAX_ATTEMPTS = 8
+GIVE_BACK_SECONDS = 5.0
 HISTORY = "SELECT TOP @limit * FROM c WHERE c.type = 'message' ORDER BY c.seq DESC"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What one call of ``begin_turn`` asks for."""
+
+    owner: Owner
+    thread_id: str
+    new: NewMessage
+    lease_seconds: float
+
+    @property
+    def key_id(self) -> str | None:
+        """The id of the Idempotency-Key's document."""
+        return None if self.new.idempotency_key is None else key_id(self.new.idempotency_key)
+
+    def lease(self, *, seq: int | None) -> Document:
+        """Return the lease to write: for the new message, or for the existing one at ``seq``."""
+        pending = PendingMessage(content=self.new.content, metadata=self.new.metadata, timestamp=utcnow())
+        lease = Lease(
+            turn_id=self.new.turn_id,
+            started_at=utcnow(),
+            until=utcnow().timestamp() + self.lease_seconds,
+            message=pending if seq is None else None,
+            seq=seq,
+            key_id=self.key_id,
+        )
+        return lease.model_dump(mode="json")
+
+
+class AcquiredLease(NamedTuple):
+    """A lease that was taken: the thread with it, and the message that it answers."""
+
+    thread: ThreadDocument
+    message: Message
 
 
 class CosmosTurns:
     """Begins, renews and commits turns; ``refresh_row`` is told of every thread whose row is out of date then."""
 
-    def __init__(self, messages: CosmosContainer, refresh_row: Callable[[ThreadDocument], None]) -> None:
+    def __init__(self, messages: CosmosContainer, leases: CosmosLeases, refresh_row: Callable[[ThreadDocument], None]) -> None:
         self._messages = messages
+        self._leases = leases
         self._refresh_row = refresh_row
-        self._releaser = LeaseReleaser(messages)
-
-    async def aclose(self) -> None:
-        """Wait for leases that are being given back."""
-        await self._releaser.aclose()
 
     async def begin(self, request: Request, history_limit: int) -> StartedTurn | ReplayedTurn:
         """Do what :meth:`ThreadStore.begin_turn` promises."""
-        taking = asyncio.create_task(self._take(request))
         try:
-            return await self._begin(request, history_limit, taking)
-        except (StoreError, asyncio.CancelledError):
-            await self._releaser.release(request, taking)
+            return await self._begin(request, history_limit)
+        except (ThreadNotFound, TurnInProgress, IdempotencyKeyReused, StoreMisconfigured):
+            raise
+        except BaseException:
+            # Whoever is stopping, too: the message was not accepted, and nobody would answer it.
+            giving_back = asyncio.create_task(self._leases.give_back(request.thread_id, request.new.turn_id, request.key_id))
+            await asyncio.wait({giving_back}, timeout=GIVE_BACK_SECONDS)
+            giving_back.cancel()
             raise
 
-    async def _begin(self, request: Request, history_limit: int, taking: Taking) -> StartedTurn | ReplayedTurn:
+    async def _begin(self, request: Request, history_limit: int) -> StartedTurn | ReplayedTurn:
         # One more with a key: the message of an earlier attempt may be among the latest, and is not its own history.
         limit = history_limit + (request.key_id is not None) if history_limit else 0
-        outcome, latest = await gather_pair(asyncio.shield(taking), self._latest(request.thread_id, limit))
-        if isinstance(outcome, ReplayedTurn):
-            return outcome
-        thread, message, at_once = outcome
-        if limit and not (at_once and (latest[0].seq if latest else 0) == thread.last_seq):
+        taken, latest = await gather_pair(self._lease_for_new(request), self._latest(request.thread_id, limit))
+        if taken is None:
+            outcome = await self._take_after_refusal(request)
+            if isinstance(outcome, ReplayedTurn):
+                return outcome
+            taken, latest = outcome, []
+        thread, message = taken
+        if limit and (latest[0].seq if latest else 0) != thread.last_seq:
             # Read before somebody else's commit, or from a lagging replica; the lease's answer has the newer session.
             latest = await self._latest(request.thread_id, limit)
         history = [earlier for earlier in latest if earlier.seq != message.seq][:history_limit]
@@ -99,29 +149,6 @@ class CosmosTurns:
             return
         raise StoreUnavailable
 
-    async def end_expired(self, thread: ThreadDocument, lease: Lease) -> None:
-        """End a turn whose lease has expired as interrupted, unless somebody else is quicker; its message stays."""
-        try:
-            results = await self._messages.batch(thread.id, _clear_batch(thread, lease))
-        except PreconditionFailed:
-            await self._drop_late(thread, lease)
-        else:
-            self._refresh_row(ThreadDocument.model_validate(results[-1]))
-
-    async def _drop_late(self, thread: ThreadDocument, lease: Lease) -> None:
-        """Give an expired lease back whose turn has ended before.
-
-        A write that takes a lease may be so late that it was sent again, and that turn has ended, before it is carried out.
-        """
-        if await self._messages.read(thread.id, lease.turn_id) is None:
-            return
-        try:
-            free = thread_changes(lease=None)
-            document = await self._messages.patch(thread.id, thread.id, free, condition(lease__turn_id=lease.turn_id))
-        except PreconditionFailed:
-            return
-        self._refresh_row(ThreadDocument.model_validate(document))
-
     async def _thread_after_refusal(
         self, turn: StartedTurn, message: Message, refused: PreconditionFailed
     ) -> ThreadDocument | None:
@@ -142,13 +169,11 @@ class CosmosTurns:
         rows = await self._messages.query(thread_id, HISTORY, limit=limit) if limit else []
         return [Message.model_validate(row) for row in rows]
 
-    async def _take(self, request: Request) -> AcquiredLease | ReplayedTurn:
-        if taken := await self._lease_for_new(request):
-            return taken
+    async def _take_after_refusal(self, request: Request) -> AcquiredLease | ReplayedTurn:
         for _ in range(MAX_ATTEMPTS):
             outcome = await self._look_closer(request)
             if outcome is not None:
-                return outcome._replace(at_once=False) if isinstance(outcome, AcquiredLease) else outcome
+                return outcome
         raise StoreUnavailable
 
     async def _lease_for_new(self, request: Request) -> AcquiredLease | None:
@@ -189,7 +214,7 @@ class CosmosTurns:
         if lease and lease.seconds_left() > 0:
             raise TurnInProgress(retry_after=min(lease.seconds_left(), 2))
         if lease:
-            await self.end_expired(thread, lease)
+            await self._leases.end_expired(thread, lease)
             return None
         if key is None:
             return await self._lease_for_new(request)
@@ -239,23 +264,4 @@ def _commit_batch(turn: StartedTurn, message: Message, reply: Message | None, fi
     shown = {"last_message_preview": preview(last.content)} if last.seq > last_seq else {}
     end = thread_changes(last_seq=max(last_seq, last.seq), updated_at=max(utcnow(), thread.updated_at), lease=None, **shown)
     guard = condition(lease__turn_id=turn.turn_id, last_seq=last_seq, deleting=False)
-    return [*operations, patch(thread.id, end, guard)]
-
-
-def _clear_batch(thread: ThreadDocument, lease: Lease) -> list[Operation]:
-    pending = thread.pending
-    if pending:
-        seq = pending.seq
-        kept = create(message_document(pending.model_copy(update={"status": "interrupted"})))
-        end = thread_changes(
-            last_seq=seq, last_message_preview=preview(pending.content), updated_at=thread.now_not_before(), lease=None
-        )
-    else:
-        seq = lease.seq or 0
-        kept = patch(message_id(thread.id, seq), changes(status="interrupted", turn_id=lease.turn_id, problem=None))
-        end = thread_changes(updated_at=thread.now_not_before(), lease=None)
-    operations = [kept, create(interrupted_turn_document(thread.id, lease))]
-    if lease.key_id:
-        operations.append(patch(lease.key_id, changes(status="interrupted", seq=seq)))
-    guard = condition(lease__turn_id=lease.turn_id) + less_than("lease.until", utcnow().timestamp())
     return [*operations, patch(thread.id, end, guard)]

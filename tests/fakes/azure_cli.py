@@ -5,12 +5,19 @@ They take the commands and options below and no others, as the real ones do.
 
 from __future__ import annotations
 
+import ast
+import contextlib
+import io
 import json
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest import mock
+
+ROOT = Path(__file__).parents[2]
 
 # https://learn.microsoft.com/cli/azure/reference-index and https://aka.ms/azd/reference; those of every command are left out.
 OPTIONS = {
@@ -43,13 +50,13 @@ OPTIONS = {
     "azd env set": "",
 }
 GLOBAL = {"--output", "--query", "--subscription"}
+# Started some thousand times in a run of the tests: it imports as little as it can, and keeps its files as Python's literals.
 PROGRAM = """#!{python} -IS
-import json, sys
-from pathlib import Path
+import sys
 
-folder, name, given = Path({folder!r}), Path(sys.argv[0]).name, sys.argv[1:]
-with (folder / "asked.jsonl").open("a") as asked:
-    asked.write(json.dumps([name, *given]) + "\\n")
+folder, name, given = {folder!r}, sys.argv[0].rpartition("/")[2], sys.argv[1:]
+with open(folder + "/asked", "a", encoding="utf-8") as asked:
+    asked.write(repr([name, *given]) + "\\n")
 known = {options!r}
 words = [name, *given]
 command = next((each for each in known if words[: len(each.split())] == each.split()), None)
@@ -58,22 +65,28 @@ if command is None:
 wrong = {{each for each in given if each.startswith("--")}} - set(known[command].split()) - {globals!r}
 if wrong:
     sys.exit(f"ERROR: unrecognized arguments: {{' '.join(wrong)}}")
-environment = json.loads((folder / "environment.json").read_text())
-if [name, *given[:2]] == ["azd", "env", "set"]:
-    environment[given[2]] = given[3]
-    (folder / "environment.json").write_text(json.dumps(environment))
-elif [name, *given[:2]] == ["azd", "env", "get-values"]:
-    print(json.dumps(environment))
+if name == "azd" and given[0] == "env":
+    import json
+
+    with open(folder + "/environment.json", encoding="utf-8") as file:
+        environment = json.load(file)
+    if given[1] == "set":
+        environment[given[2]] = given[3]
+        with open(folder + "/environment.json", "w", encoding="utf-8") as file:
+            json.dump(environment, file)
+    else:
+        print(json.dumps(environment))
 else:
-    answers = json.loads((folder / "answers.json").read_text())
+    with open(folder + "/answers", encoding="utf-8") as file:
+        answers = eval(file.read())
     line = " ".join(words)
     fitting = [start for start in answers if line == start or line.startswith(start + " ")]
     if not fitting:
         sys.exit(f"ERROR: (ResourceNotFound) {{line}}")
     answer = answers[max(fitting, key=len)]
-    if isinstance(answer, str) and answer.startswith("fails"):
+    if answer.startswith("fails"):
         sys.exit(answer.partition(": ")[2] or "ERROR: Please run 'az login' to setup account.")
-    print(json.dumps(answer))
+    print(answer)
 """
 
 
@@ -86,7 +99,7 @@ class AzureCli:
         self._bin.mkdir()
         self.answers = answers
         (folder / "environment.json").write_text(json.dumps(environment))
-        (folder / "asked.jsonl").touch()
+        (folder / "asked").touch()
         for name in ("az", "azd"):
             program = self._bin / name
             program.write_text(PROGRAM.format(python=sys.executable, folder=str(folder), options=OPTIONS, globals=GLOBAL))
@@ -97,16 +110,42 @@ class AzureCli:
         (self._bin / name).unlink()
 
     def run(self, module: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        """Run a hook with nothing else on its PATH."""
-        (self._folder / "answers.json").write_text(json.dumps(self.answers))
+        """Run a hook in this process, which has its imports already, with nothing else on its PATH."""
+        out, err = io.StringIO(), io.StringIO()
+        code: object = 0
+        with (
+            mock.patch.dict(os.environ, self._variables(variables), clear=True),
+            mock.patch.object(sys, "argv", [module, *arguments]),
+            contextlib.chdir(ROOT),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+        ):
+            try:
+                runpy.run_path(str(ROOT / f"{module.replace('.', '/')}.py"), run_name="__main__")
+            except SystemExit as exit:
+                code = exit.code
+        assert isinstance(code, int)
+        return subprocess.CompletedProcess([module, *arguments], code, out.getvalue(), err.getvalue())
+
+    def run_program(self, module: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run a hook as azd does: a program of its own."""
         return subprocess.run(
             [sys.executable, "-m", module, *arguments],
-            cwd=Path(__file__).parents[2],
-            env={"PATH": str(self._bin), "HOME": os.environ.get("HOME", "/"), **variables},
+            cwd=ROOT,
+            env=self._variables(variables),
             capture_output=True,
             text=True,
             timeout=60,
         )
+
+    def _variables(self, further: dict[str, str]) -> dict[str, str]:
+        """Write down the answers as they are now, and return a hook's environment."""
+        texts = {
+            command: answer if isinstance(answer, str) and answer.startswith("fails") else json.dumps(answer)
+            for command, answer in self.answers.items()
+        }
+        (self._folder / "answers").write_text(repr(texts))
+        return {"PATH": str(self._bin), "HOME": os.environ.get("HOME", "/"), **further}
 
     @property
     def environment(self) -> dict[str, str]:
@@ -117,4 +156,4 @@ class AzureCli:
     @property
     def asked(self) -> list[list[str]]:
         """Every command so far."""
-        return [json.loads(line) for line in (self._folder / "asked.jsonl").read_text().splitlines()]
+        return [ast.literal_eval(line) for line in (self._folder / "asked").read_text().splitlines()]

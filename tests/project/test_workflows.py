@@ -80,15 +80,23 @@ def test_a_deployment_waits_for_the_checks_and_does_not_cancel_them() -> None:
 
 
 def test_the_pipeline_has_the_compiler_that_the_tests_know() -> None:
-    text = (GITHUB / "workflows/ci.yml").read_text()
-    assert re.findall(r"az bicep install --version v(\S+)", text) == [VERSION]
-    assert text.index("az bicep install") < text.index("run: .ci/run")
+    for name, command in (("ci.yml", "run: .ci/run"), ("nightly.yml", 'run: make "$TARGET"')):
+        text = (GITHUB / "workflows" / name).read_text()
+        assert re.findall(r"az bicep install --version v(\S+)", text) == [VERSION]
+        assert text.index("az bicep install") < text.index(command)
+
+
+def test_the_long_forms_run_every_night_and_by_hand() -> None:
+    nightly = yaml.safe_load((GITHUB / "workflows/nightly.yml").read_text())
+    assert {*nightly[True]} == {"schedule", "workflow_dispatch"}
 
 
 def test_what_they_run_is_there() -> None:
     makefile = (ROOT / "Makefile").read_text().replace("$(VENV)", ".venv")
     steps = [step["run"] for _, job in jobs() for step in job["steps"] if "run" in step]
-    for target in re.findall(r"\bmake (\S+)", "\n".join(steps)):
+    nightly = yaml.safe_load((GITHUB / "workflows/nightly.yml").read_text())["jobs"]["long"]["strategy"]["matrix"]["target"]
+    assert {*nightly} == {"test-long", "chaos", "fuzz", "soak"}
+    for target in [*nightly, *re.findall(r"\bmake ([a-z.]\S+)", "\n".join(steps))]:
         assert re.search(rf"^{re.escape(target)}:", makefile, re.MULTILINE), target
     files = re.findall(r"(?:^| )((?:tests|scripts|\.ci)/[\w./-]+)", "\n".join(steps), re.MULTILINE)
     assert {"tests/stores/contract", "scripts/try-container.sh", ".ci/run"} <= {*files}

@@ -23,16 +23,16 @@ from tests.fakes.connector import (
 )
 from tests.teams.conftest import Turn
 
-TURNS = 250
 FAULTS = [BUSY, Fault(429), Fault(429, {"Retry-After": "20"}), BROKEN, Fault(500), DROP, DROP_AFTER, Fault(seconds=4)]
 
 
-@pytest.mark.parametrize("seed", range(4))
-async def test_nothing_is_lost(adapter: Adapter, seed: int) -> None:
-    """Four times 250 turns; each run has its own faults, and the same ones every time."""
+@pytest.mark.parametrize("seed", [0, 1, pytest.param(2, marks=pytest.mark.long), pytest.param(3, marks=pytest.mark.long)])
+async def test_nothing_is_lost(adapter: Adapter, seed: int, long: bool) -> None:
+    """Twice 120 turns, four times 250 with ``--long``; each run has its own faults, and the same ones every time."""
+    turns = 250 if long else 120
     chance = random.Random(seed)
     faulty = 0
-    for number in range(TURNS):
+    for number in range(turns):
         clock = FakeClock()
         async with FakeConnector(clock) as connector:
             faults = [chance.choice(FAULTS) if chance.random() < 0.35 else None for _ in range(12)]
@@ -53,4 +53,4 @@ async def test_nothing_is_lost(adapter: Adapter, seed: int) -> None:
             assert turn.said in connector.texts, (seed, number, connector.kinds)
             assert connector.shown[next(reversed(connector.shown))]["text"] == turn.said
             assert not [each for each in connector.sent if each.status == 400], (seed, number)
-    assert faulty > TURNS * 0.8
+    assert faulty > turns * 0.8

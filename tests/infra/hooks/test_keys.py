@@ -22,7 +22,7 @@ def stored_keys(environment: dict[str, str]) -> list[ApiKey]:
 
 
 def test_a_first_key_is_shown_once_and_only_its_hash_is_kept(cli: AzureCli) -> None:
-    done = cli.run("infra.hooks.preprovision")
+    done = cli.run_program("infra.hooks.preprovision")
     assert done.returncode == 0, done.stderr
     [shown] = re.findall(r"chat_\S+", done.stdout)
     assert shown not in json.dumps(cli.environment)

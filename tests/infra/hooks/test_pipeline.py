@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[3]
 
 def test_choices_become_values_of_the_environment_and_other_variables_do_not(cli: AzureCli) -> None:
     given = {"DEPLOY_BOT": "true", "ENTRA_AUTH": "true", "CORS_ORIGINS": "https://a.example.com", "DEPLOY": "true"}
-    done = cli.run("infra.hooks.pipeline", VARIABLES=json.dumps({**given, "AZURE_CLIENT_ID": "x"}))
+    done = cli.run_program("infra.hooks.pipeline", VARIABLES=json.dumps({**given, "AZURE_CLIENT_ID": "x"}))
     assert done.returncode == 0, done.stderr
     del given["DEPLOY"]
     assert cli.environment == {**ENVIRONMENT, **given}

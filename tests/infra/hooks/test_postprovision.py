@@ -23,7 +23,7 @@ def test_local_files_are_written_and_what_the_user_chose_is_kept(tmp_path: Path)
     folder = tmp_path / "project"
     folder.mkdir()
     (folder / ".env").write_text("# mine\nPORT=8000\nAZURE_OPENAI_MODEL=other\n")
-    done = cli.run("infra.hooks.postprovision", str(folder))
+    done = cli.run_program("infra.hooks.postprovision", str(folder))
     assert done.returncode == 0, done.stderr
     lines = (folder / ".env").read_text().splitlines()
     assert lines[:3] == ["# mine", "PORT=8000", "AZURE_OPENAI_MODEL=other"]
@@ -66,13 +66,13 @@ def test_the_deploy_test_gets_address_and_key(tmp_path: Path) -> None:
     (plugin / "pytest.py").write_text(
         "import os, sys\nprint(sys.argv[1:], os.environ['BASE_URL'], os.environ['CHAT_API_KEY'])\nsys.exit(3)"
     )
-    done = cli.run("infra.hooks.postdeploy", PYTHONPATH=str(plugin), PYTHONSAFEPATH="")
+    done = cli.run_program("infra.hooks.postdeploy", PYTHONPATH=str(plugin), PYTHONSAFEPATH="")
     assert done.returncode == 3
     assert done.stdout.split() == ["['tests/deploy']", OUTPUTS["BASE_URL"], "chat_k"]
 
 
 def test_the_deploy_test_needs_something_that_is_deployed(cli: AzureCli) -> None:
-    done = cli.run("infra.hooks.postdeploy")
+    done = cli.run_program("infra.hooks.postdeploy")
     assert done.returncode == 1
     assert "run azd provision first" in done.stderr
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
 
 import pytest
@@ -13,6 +12,7 @@ from errors import StateChanged
 from models import Feedback, UserState, utcnow
 from tests.fakes.cosmos import FakeCosmos
 from tests.stores.cosmos.conftest import FAULTS
+from tests.support.positions import Positions
 from tests.support.stores import ANN, CosmosBackend, messages, talk
 
 pytestmark = pytest.mark.skipif("COSMOS_TEST_ENDPOINT" in os.environ, reason="a real account has no faults to order")
@@ -20,11 +20,13 @@ UP = Feedback(rating="up", comment="Kind", timestamp=utcnow())
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_feedback_and_state_with_one_fault_anywhere(store: CosmosStore, fake: FakeCosmos, fault: str) -> None:
+async def test_feedback_and_state_with_one_fault_anywhere(
+    store: CosmosStore, fake: FakeCosmos, fault: str, positions: Positions
+) -> None:
     thread = await store.create_thread(ANN, title=None, metadata={})
     reply = await talk(store, thread.id)
     state = UserState()
-    for position in itertools.count():
+    for position in positions:
         failing = fake.fail(None, skip=position, **FAULTS[fault])
         rated = await store.set_feedback(ANN, thread.id, reply.id, UP if position % 2 else None)
         # A write whose answer was lost is sent again and refused: it is our own all the same.
@@ -32,9 +34,8 @@ async def test_feedback_and_state_with_one_fault_anywhere(store: CosmosStore, fa
         assert await store.get_user_state(ANN) == state
         fake.heal()
         assert (await messages(store, thread.id))[1] == rated
-        if not failing.reached.is_set():
-            break
-    assert position >= 4
+        positions.tried(failing)
+    assert positions.count >= 4
 
 
 async def test_a_lost_answer_is_not_mistaken_for_ones_own(store: CosmosStore, backend: CosmosBackend, fake: FakeCosmos) -> None:

@@ -13,6 +13,7 @@ from cosmos_store import CosmosStore
 from errors import ThreadDeleting, ThreadNotFound
 from models import utcnow
 from tests.fakes.cosmos import FakeCosmos
+from tests.support.positions import every_position
 from tests.support.stores import ANN, CosmosBackend, messages, talk
 
 
@@ -25,7 +26,8 @@ async def in_order(store: CosmosStore, thread_id: str) -> None:
 
 # The requests that come after the one that marks the thread.
 @pytest.mark.parametrize(
-    ("how", "position"), [("deleted", each) for each in range(1, 9)] + [("erased", each) for each in range(3, 9)]
+    ("how", "position"),
+    every_position([("deleted", each) for each in range(1, 9)]) + every_position([("erased", each) for each in range(3, 9)]),
 )
 async def test_a_deletion_that_comes_late_leaves_the_new_thread_alone(
     backend: CosmosBackend, fake: FakeCosmos, how: str, position: int
