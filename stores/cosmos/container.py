@@ -105,14 +105,12 @@ class CosmosContainer:
         """Return all rows of a query within the partition, which names its parameters ``@name``."""
 
         async def send(options: Options) -> list[Document]:
-            pages = self._proxy.query_items(
-                sql,
-                parameters=_parameters(parameters),
-                partition_key=partition,
-                **options,
-            )
-            rows = [row async for row in pages]
-            self._sessions.keep(partition, pages.get_response_headers())
+            found = self._proxy.query_items(sql, parameters=_parameters(parameters), partition_key=partition, **options)
+            pages = found.by_page()
+            rows = [row async for page in pages async for row in page]
+            self._sessions.keep(partition, found.get_response_headers())
+            # It refers to itself, and so would keep the rows of thousands of queries until the garbage collector comes by.
+            vars(pages).clear()
             return rows
 
         return await self._send("query_items", partition, send, in_session=True)

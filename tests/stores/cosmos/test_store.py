@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+from azure.cosmos.aio._query_iterable_async import QueryIterable
 
 import stores.cosmos.container
 from cosmos_store import CosmosStore
@@ -190,6 +192,18 @@ async def test_a_batch_keeps_its_conditions_when_it_is_sent_again(store: CosmosS
     first, second = [entry for entry in fake.log if entry.kind == "batch"]
     assert first.body == second.body
     assert turn.turn_id in second.body[-1]["resourceBody"]["condition"]
+
+
+async def test_a_query_leaves_nothing_to_the_garbage_collector(store: CosmosStore, thread: Thread) -> None:
+    """Audit, memory: the SDK's pages refer to themselves, and kept the history of every turn."""
+    await talk(store, thread.id)
+    gc.collect()
+    gc.disable()
+    try:
+        assert len(await messages(store, thread.id)) == 2
+        assert not any(type(each) is QueryIterable for each in gc.get_objects())
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("fault", ["dropped before", "dropped after", "429", "449", "408"])
