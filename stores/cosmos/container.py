@@ -19,7 +19,7 @@ from azure.core.exceptions import AzureError, ClientAuthenticationError
 from azure.cosmos.aio import ContainerProxy
 from azure.cosmos.exceptions import CosmosBatchOperationError, CosmosHttpResponseError
 
-from errors import StoreMisconfigured, StoreUnavailable
+from errors import StoreMisconfigured, StoreUnavailable, ThreadFull
 from stores.cosmos.documents import Document
 from stores.cosmos.operations import Operation
 from stores.cosmos.retries import TRANSIENT_STATUSES, backoff, retry_after
@@ -41,6 +41,7 @@ SESSION_NOT_AVAILABLE = (404, 1002)
 # A patch's condition that no document meets.
 NEVER = "FROM c WHERE c.id = null"
 CONTAINER_NOT_FOUND = (404, 1003)
+PARTITION_FULL = (403, 1014)
 
 
 class PreconditionFailed(Exception):
@@ -61,11 +62,16 @@ async def gather_pair(first: Awaitable[A], second: Coroutine[Any, Any, B]) -> tu
         await asyncio.gather(other, return_exceptions=True)
 
 
+class TooLarge(Exception):
+    """The request, or what it would leave, is larger than Cosmos DB takes."""
+
+
 class CosmosContainer:
     """A container's requests.
 
-    Every method raises :class:`~errors.StoreUnavailable` when repeating did not help and
-    :class:`~errors.StoreMisconfigured` when access is denied or the container is missing.
+    Every method raises :class:`~errors.StoreUnavailable` when repeating did not help,
+    :class:`~errors.StoreMisconfigured` when access is denied or the container is missing, :class:`~errors.ThreadFull` when the
+    partition has the 20 GB that one may have, and :class:`TooLarge`.
     """
 
     def __init__(self, proxy: ContainerProxy) -> None:
@@ -219,19 +225,32 @@ class CosmosContainer:
 
     def _raise_if_permanent(self, error: CosmosHttpResponseError | CosmosBatchOperationError) -> Exception:
         """Return the error if it may pass; raise what it means if not."""
-        code = (error.status_code, error.sub_status or 0)
+        code = (error.status_code, _sub_status(error))
         if error.status_code in TRANSIENT_STATUSES or code == SESSION_NOT_AVAILABLE:
             return error
+        if code == PARTITION_FULL:
+            logger.error("Cosmos DB container %s: a partition has its 20 GB", self._proxy.id, exc_info=error)
+            raise ThreadFull from error
         if error.status_code in (401, 403) or code == CONTAINER_NOT_FOUND:
             logger.error("Cosmos DB container %s: missing, or access denied (%d/%d)", self._proxy.id, *code, exc_info=error)
             raise StoreMisconfigured from error
         if error.status_code in (404, 409, 412):
             raise PreconditionFailed(error.status_code) from error
+        if error.status_code == 413:
+            raise TooLarge from error
         raise error
 
     def _forget_unservable(self, partition: str, failure: Exception) -> None:
         if getattr(failure, "sub_status", None) == SESSION_NOT_AVAILABLE[1]:
             self._sessions.forget(partition)
+
+
+def _sub_status(error: CosmosHttpResponseError | CosmosBatchOperationError) -> int:
+    """Return what tells an answer from others of its status; a batch's failed operation has its own."""
+    for result in getattr(error, "operation_responses", None) or ():
+        if int(result["statusCode"]) == error.status_code and result.get("subStatusCode"):
+            return int(result["subStatusCode"])
+    return error.sub_status or 0
 
 
 def _parameters(values: Mapping[str, object]) -> list[Document]:
