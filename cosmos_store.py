@@ -35,6 +35,7 @@ from stores.cosmos.deletion import CosmosDeletion
 from stores.cosmos.documents import MESSAGES, THREADS
 from stores.cosmos.erasure import CosmosErasures
 from stores.cosmos.feedback import CosmosFeedback
+from stores.cosmos.leases import CosmosLeases
 from stores.cosmos.messages import CosmosMessages
 from stores.cosmos.progress import CosmosProgress
 from stores.cosmos.session_threads import CosmosSessionThreads
@@ -73,8 +74,9 @@ class CosmosStore(ThreadStore):
         messages, threads = self._containers = CosmosContainer(opened[MESSAGES.id]), CosmosContainer(opened[THREADS.id])
         self._threads = CosmosThreads(messages, threads)
         self._messages = CosmosMessages(messages, self._threads)
-        self._turns = CosmosTurns(messages, self._threads.refresh_row_later)
-        self._progress = CosmosProgress(messages, self._turns.end_expired)
+        leases = CosmosLeases(messages, self._threads.refresh_row_later)
+        self._turns = CosmosTurns(messages, leases, self._threads.refresh_row_later)
+        self._progress = CosmosProgress(messages, leases.end_expired)
         self._feedback = CosmosFeedback(messages)
         self._user_states = CosmosUserStates(threads)
         self._deletion = CosmosDeletion(messages, threads)
@@ -160,8 +162,8 @@ class CosmosStore(ThreadStore):
         return await self._progress.is_cancel_requested(turn)
 
     @override
-    async def save_events(self, batches: Sequence[EventBatch]) -> None:
-        await self._progress.save_events(batches)
+    async def save_events(self, batches: Sequence[EventBatch]) -> list[Exception | None]:
+        return await self._progress.save_events(batches)
 
     @override
     async def get_progress(self, owner: Owner, thread_id: str, turn_id: str, *, after: int | None) -> TurnProgress:

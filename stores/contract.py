@@ -141,11 +141,12 @@ class ThreadStore(AbstractAsyncContextManager["ThreadStore"], Protocol):
         :raises LeaseLost: if the turn does not hold the lease any more.
         """
 
-    async def save_events(self, batches: Sequence[EventBatch]) -> None:
+    async def save_events(self, batches: Sequence[EventBatch]) -> list[Exception | None]:
         """Store events, for :meth:`get_progress` to return until they may be forgotten.
 
-        Storing a batch again, also with more events behind the same first one, is safe. After an error some of the batches
-        may be stored. Events of a thread that is gone are never shown.
+        Returns, for each batch, what kept it from being stored, if anything: :class:`~errors.StoreUnavailable` may pass,
+        anything else may not. Storing a batch again, also with more events behind the same first one, is safe. Events of a
+        thread that is gone are never shown.
         """
 
     async def get_progress(self, owner: Owner, thread_id: str, turn_id: str, *, after: int | None) -> TurnProgress:

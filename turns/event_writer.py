@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from contextvars import Context
 from dataclasses import dataclass
 
-from events import FinalEvent
+from pydantic_core import PydanticSerializationError
+
+from errors import StoreUnavailable
+from events import FinalEvent, TurnEvent
 from stores.contract import ThreadStore
 from stores.types import EventBatch
 from turns.event_log import EventLog
 
 # Then the turn's last events are given up: its messages and its end are in the store anyway.
 MAX_FAILURES = 5
+# A store takes 2 MB at most.
+MAX_BATCH_BYTES = 512 * 1024
 logger = logging.getLogger(__name__)
 
 
@@ -27,10 +33,24 @@ class TrackedTurn:
     saved: int = 0
     failures: int = 0
 
-    def batch(self, seconds_to_live: int) -> EventBatch | None:
-        """Return what is not stored yet; the final event is left out, as it follows from the turn's record."""
-        events = [event for event in self.log.events_after(self.saved) if not isinstance(event, FinalEvent)]
+    def batch(self, seconds_to_live: int, *, before: int) -> EventBatch | None:
+        """Return what is not stored yet of the events before a number, or as much of it as one write should hold.
+
+        The final event is left out, as it follows from the turn's record.
+        """
+        events: list[TurnEvent] = []
+        room = MAX_BATCH_BYTES
+        for event in self.log.events_after(self.saved):
+            room -= _size(event)
+            if event.id >= before or isinstance(event, FinalEvent) or (events and room < 0):
+                break
+            events.append(event)
         return EventBatch(self.thread_id, self.log.id, events, seconds_to_live) if events else None
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether the turn has ended, and all of its events are stored."""
+        return self.log.final_id is not None and self.saved >= self.log.final_id - 1
 
 
 class EventWriter:
@@ -74,20 +94,40 @@ class EventWriter:
 
     async def _save(self) -> None:
         for tracked in [each for each in self._tracked.values() if each.log.ended]:
-            if not self._seconds_to_live or tracked.batch(0) is None or tracked.failures >= MAX_FAILURES:
+            if not self._seconds_to_live or tracked.is_stored or tracked.failures >= MAX_FAILURES:
                 del self._tracked[tracked.log.id]
-        if not self._seconds_to_live:
-            return
-        batches = {each: batch for each in self._tracked.values() if (batch := each.batch(self._seconds_to_live))}
-        if not batches:
-            return
+        # Up to here, in as many writes as that takes; what comes meanwhile can wait.
+        ends = {each: each.log.next_id for each in self._tracked.values()} if self._seconds_to_live else {}
+        while batches := {
+            each: batch for each, end in ends.items() if (batch := each.batch(self._seconds_to_live, before=end))
+        }:
+            for failed in await self._save_batches(batches):
+                del ends[failed]
+
+    async def _save_batches(self, batches: Mapping[TrackedTurn, EventBatch]) -> list[TrackedTurn]:
+        """Store a batch of each turn; return the turns to leave alone for now. What can never be stored is left out."""
+        outcomes: Sequence[Exception | None]
         try:
-            await self._store.save_events(list(batches.values()))
+            outcomes = await self._store.save_events(list(batches.values()))
         except Exception:
-            logger.warning("storing events of %d turns failed", len(batches), exc_info=True)
-            for tracked in batches:
+            logger.warning("storing events of %d turns failed, will retry", len(batches), exc_info=True)
+            outcomes = [StoreUnavailable()] * len(batches)
+        failed = []
+        for (tracked, batch), failure in zip(batches.items(), outcomes, strict=True):
+            if isinstance(failure, StoreUnavailable):
+                logger.info("events of turn %s not stored yet", batch.turn_id, exc_info=failure)
                 tracked.failures += 1
-            return
-        for tracked, batch in batches.items():
-            tracked.saved = batch.events[-1].id
-            tracked.failures = 0
+                failed.append(tracked)
+                continue
+            if failure:
+                logger.error("events of turn %s cannot be stored: they are left out", batch.turn_id, exc_info=failure)
+            tracked.saved, tracked.failures = batch.events[-1].id, 0
+        return failed
+
+
+def _size(event: TurnEvent) -> int:
+    """Return how many bytes an event needs, about; one that cannot be written needs none."""
+    try:
+        return len(event.to_json())
+    except PydanticSerializationError:
+        return 0

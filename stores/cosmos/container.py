@@ -12,8 +12,9 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from azure.core.exceptions import AzureError, ClientAuthenticationError
 from azure.cosmos.aio import ContainerProxy
@@ -21,6 +22,7 @@ from azure.cosmos.exceptions import CosmosBatchOperationError, CosmosHttpRespons
 
 from errors import StoreMisconfigured, StoreUnavailable
 from stores.cosmos.documents import Document
+from stores.cosmos.operations import Operation
 from stores.cosmos.sessions import SessionTokens
 from stores.telemetry import StoreOperation, store_operation
 
@@ -39,6 +41,8 @@ REQUEST_CHARGE = "x-ms-request-charge"
 RETRY_AFTER_MS = "x-ms-retry-after-ms"
 TRANSIENT_STATUSES = {408, 410, 429, 449, 500, 502, 503, 504}
 SESSION_NOT_AVAILABLE = (404, 1002)
+# A patch's condition that no document meets.
+NEVER = "FROM c WHERE c.id = null"
 CONTAINER_NOT_FOUND = (404, 1003)
 
 
@@ -48,49 +52,6 @@ class PreconditionFailed(Exception):
     def __init__(self, status: int) -> None:
         super().__init__(status)
         self.status = status
-
-
-class Operation(NamedTuple):
-    """One operation of a batch, as the SDK takes it."""
-
-    kind: str
-    arguments: tuple[Any, ...]
-    options: dict[str, str]
-
-
-def create(document: Document) -> Operation:
-    """Return the operation that stores a new document."""
-    return Operation("create", (document,), {})
-
-
-def replace(document: Document) -> Operation:
-    """Return the operation that overwrites a document."""
-    return Operation("replace", (document["id"], document), {})
-
-
-def replace_unchanged(document: Document, etag: str) -> Operation:
-    """Return the operation that overwrites a document which has not changed since it was read."""
-    return Operation("replace", (document["id"], document), {"if_match_etag": etag})
-
-
-def patch(id: str, operations: list[Document], condition: str | None = None) -> Operation:
-    """Return the operation that changes fields of a document if the condition holds."""
-    return Operation("patch", (id, operations), {"filter_predicate": condition} if condition else {})
-
-
-def delete(id: str) -> Operation:
-    """Return the operation that removes a document."""
-    return Operation("delete", (id,), {})
-
-
-def delete_unchanged(id: str, etag: str) -> Operation:
-    """Return the operation that removes a document which has not changed since it was read."""
-    return Operation("delete", (id,), {"if_match_etag": etag})
-
-
-def read(id: str) -> Operation:
-    """Return the operation that lets the batch through only if the document is there."""
-    return Operation("read", (id,), {})
 
 
 async def gather_pair(first: Awaitable[A], second: Coroutine[Any, Any, B]) -> tuple[A, B]:
@@ -126,6 +87,22 @@ class CosmosContainer:
             return await self._send("read_item", partition, send, in_session=True)
         except PreconditionFailed:
             return None
+
+    async def find(self, partition: str, id: str) -> Document | None:
+        """Return a document as :meth:`read` does, but ``None`` only if there is none anywhere."""
+        found = await self.read(partition, id)
+        if found is None:
+            await self.catch_up(partition, id)
+            found = await self.read(partition, id)
+        return found
+
+    async def catch_up(self, partition: str, id: str) -> None:
+        """Let the next reads see what other processes have written by now, on replicas that lag, too.
+
+        A write that is refused, at about 1 RU, brings the session token of the partition's last write.
+        """
+        with suppress(PreconditionFailed):
+            await self.patch(partition, id, [{"op": "set", "path": "/type", "value": None}], NEVER)
 
     async def query(self, partition: str, sql: str, **parameters: object) -> list[Document]:
         """Return all rows of a query within the partition, which names its parameters ``@name``."""

@@ -9,8 +9,9 @@ from datetime import datetime, timedelta
 
 from errors import ThreadNotFound
 from models import Owner, utcnow
-from stores.cosmos.container import CosmosContainer, Operation, PreconditionFailed, delete, delete_unchanged, patch
+from stores.cosmos.container import CosmosContainer, PreconditionFailed
 from stores.cosmos.documents import Document, ThreadDocument
+from stores.cosmos.operations import Operation, delete, delete_unchanged, patch
 from stores.cosmos.patch import changes, condition, less_than, of_incarnation, thread_changes
 from stores.types import OwnedRef
 

@@ -13,9 +13,10 @@ from typing import Any, Literal
 from errors import ErasureNotFound, StoreUnavailable
 from models import ERASURE_ID_PATTERN, Erasure, Owner, Record, new_id, utcnow
 from stores.contract import RECEIPT_DAYS
-from stores.cosmos.container import CosmosContainer, Operation, PreconditionFailed, create, delete_unchanged, patch
+from stores.cosmos.container import CosmosContainer, PreconditionFailed, gather_pair
 from stores.cosmos.deletion import CosmosDeletion
 from stores.cosmos.documents import Document, ThreadDocument, row_document
+from stores.cosmos.operations import Operation, create, delete_unchanged, patch
 from stores.cosmos.patch import changes, condition
 from stores.cosmos.user_states import USER_STATE_ID
 from stores.types import OwnedRef
@@ -83,14 +84,24 @@ class CosmosErasures:
 
     async def get(self, owner: Owner, erasure_id: str) -> Erasure:
         """Do what :meth:`ThreadStore.get_erasure` promises."""
-        running = await self._threads.read(owner.hash, RUNNING_ID)
+        known = re.fullmatch(ERASURE_ID_PATTERN, erasure_id)
+        erasure = await self._find(owner, erasure_id) if known else None
+        if known and erasure is None:
+            await self._threads.catch_up(owner.hash, RUNNING_ID)
+            erasure = await self._find(owner, erasure_id)
+        if erasure is None:
+            raise ErasureNotFound(erasure_id)
+        return erasure
+
+    async def _find(self, owner: Owner, erasure_id: str) -> Erasure | None:
+        running, receipt = await gather_pair(
+            self._threads.read(owner.hash, RUNNING_ID), self._threads.read(owner.hash, erasure_id)
+        )
+        if receipt and receipt.get("type") == "erasure":
+            return Erasure.model_validate(receipt)
         if running and running["erasure_id"] == erasure_id:
             return RunningErasure.model_validate(running).erasure
-        known = re.fullmatch(ERASURE_ID_PATTERN, erasure_id)
-        receipt = await self._threads.read(owner.hash, erasure_id) if known else None
-        if receipt is None or receipt.get("type") != "erasure":
-            raise ErasureNotFound(erasure_id)
-        return Erasure.model_validate(receipt)
+        return None
 
     async def erase(self, owner: Owner, erasure_id: str, limit: int) -> bool:
         """Do what :meth:`ThreadStore.erase_threads` promises."""

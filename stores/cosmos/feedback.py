@@ -17,7 +17,7 @@ class CosmosFeedback:
 
     async def set(self, owner: Owner, thread_id: str, message_id: str, feedback: Feedback | None) -> Message:
         """Do what :meth:`ThreadStore.set_feedback` promises."""
-        thread = require_owned(owner, thread_id, await self._messages.read(thread_id, thread_id))
+        thread = require_owned(owner, thread_id, await self._messages.find(thread_id, thread_id))
         if message_seq(thread_id, message_id) is None:
             raise MessageNotFound(message_id)
         if thread.pending and thread.pending.id == message_id:

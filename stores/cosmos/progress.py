@@ -12,8 +12,9 @@ from pydantic_core import from_json
 from errors import LeaseLost, StoreUnavailable, ThreadNotFound, TurnEnded, TurnNotFound
 from events import TurnEvent, stored_events
 from models import TURN_ID_PATTERN, Message, Owner, Turn, message_id
-from stores.cosmos.container import CosmosContainer, PreconditionFailed, create, gather_pair, read
+from stores.cosmos.container import CosmosContainer, PreconditionFailed, gather_pair
 from stores.cosmos.documents import Document, Lease, ThreadDocument, TurnDocument, require_owned
+from stores.cosmos.operations import create, read
 from stores.cosmos.patch import changes, condition
 from stores.types import EventBatch, StartedTurn, TurnProgress
 
@@ -54,16 +55,14 @@ class CosmosProgress:
             raise LeaseLost
         return lease.cancel_requested
 
-    async def save_events(self, batches: Sequence[EventBatch]) -> None:
+    async def save_events(self, batches: Sequence[EventBatch]) -> list[Exception | None]:
         """Do what :meth:`ThreadStore.save_events` promises."""
-        for outcome in await asyncio.gather(*map(self._save, batches), return_exceptions=True):
-            if outcome is not None:
-                raise outcome
+        return await asyncio.gather(*map(self._save, batches))
 
     async def list_turns(self, owner: Owner, thread_id: str, limit: int, after: str | None) -> list[Turn]:
         """Do what :meth:`ThreadStore.list_turns` promises."""
         thread, rows = await gather_pair(
-            self._messages.read(thread_id, thread_id),
+            self._messages.find(thread_id, thread_id),
             self._messages.query(thread_id, TURNS, limit=limit, after=after or ""),
         )
         require_owned(owner, thread_id, thread)
@@ -72,12 +71,20 @@ class CosmosProgress:
     async def get(self, owner: Owner, thread_id: str, turn_id: str, after: int | None) -> TurnProgress:
         """Do what :meth:`ThreadStore.get_progress` promises."""
         if not re.fullmatch(TURN_ID_PATTERN, turn_id):
-            require_owned(owner, thread_id, await self._messages.read(thread_id, thread_id))
+            require_owned(owner, thread_id, await self._messages.find(thread_id, thread_id))
             raise TurnNotFound(turn_id)
+        caught_up = False
         for _ in range(MAX_ATTEMPTS):
-            progress = await self._try_get(owner, thread_id, turn_id, after)
-            if progress:
-                return progress
+            try:
+                progress = await self._try_get(owner, thread_id, turn_id, after)
+            except (ThreadNotFound, TurnNotFound):
+                if caught_up:
+                    raise
+                await self._messages.catch_up(thread_id, thread_id)
+                caught_up = True
+            else:
+                if progress:
+                    return progress
         raise StoreUnavailable
 
     async def _try_get(self, owner: Owner, thread_id: str, turn_id: str, after: int | None) -> TurnProgress | None:
@@ -101,12 +108,15 @@ class CosmosProgress:
             return None
         return TurnProgress(Turn(id=turn_id, thread_id=thread_id, status="running", started_at=lease.started_at), events, None)
 
-    async def _save(self, batch: EventBatch) -> None:
+    async def _save(self, batch: EventBatch) -> Exception | None:
         """Store events, if their thread is there: they must not outlive it."""
         try:
             await self._messages.batch(batch.thread_id, [read(batch.thread_id), create(_events_document(batch))])
         except PreconditionFailed:
             logger.debug("events of turn %s are stored already, or its thread is gone", batch.turn_id)
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with this batch must not keep the others from being told
+            return error
+        return None
 
     async def _ended(self, document: TurnDocument) -> tuple[Turn, int | None]:
         message = None

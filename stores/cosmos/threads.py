@@ -57,7 +57,7 @@ class CosmosThreads:
         :raises ThreadNotFound: if the owner has no such thread.
         """
         check_thread_id(thread_id)
-        return require_owned(owner, thread_id, await self._messages.read(thread_id, thread_id))
+        return require_owned(owner, thread_id, await self._messages.find(thread_id, thread_id))
 
     async def get(self, owner: Owner, thread_id: str) -> Thread:
         """Do what :meth:`ThreadStore.get_thread` promises."""

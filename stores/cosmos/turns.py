@@ -6,13 +6,21 @@ history, and one batch that commits. Only when the first write is refused is any
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from errors import IdempotencyKeyReused, LeaseLost, StoreUnavailable, TurnInProgress
+from errors import (
+    IdempotencyKeyReused,
+    LeaseLost,
+    StoreMisconfigured,
+    StoreUnavailable,
+    ThreadNotFound,
+    TurnInProgress,
+)
 from models import Message, Owner, message_id, preview, utcnow
-from stores.cosmos.container import CosmosContainer, Operation, PreconditionFailed, create, gather_pair, patch, replace
+from stores.cosmos.container import CosmosContainer, PreconditionFailed, gather_pair
 from stores.cosmos.documents import (
     Document,
     KeyDocument,
@@ -20,17 +28,19 @@ from stores.cosmos.documents import (
     PendingMessage,
     ThreadDocument,
     answering_again,
-    interrupted_turn_document,
     key_id,
     message_document,
     new_key_document,
     require_owned,
     turn_document,
 )
-from stores.cosmos.patch import changes, condition, lease_is_free, less_than, thread_changes
+from stores.cosmos.leases import CosmosLeases
+from stores.cosmos.operations import Operation, create, patch, replace
+from stores.cosmos.patch import changes, condition, lease_is_free, thread_changes
 from stores.types import NewMessage, ReplayedTurn, StartedTurn
 
 MAX_ATTEMPTS = 8
+GIVE_BACK_SECONDS = 5.0
 HISTORY = "SELECT TOP @limit * FROM c WHERE c.type = 'message' ORDER BY c.seq DESC"
 
 
@@ -72,12 +82,25 @@ class AcquiredLease(NamedTuple):
 class CosmosTurns:
     """Begins, renews and commits turns; ``refresh_row`` is told of every thread whose row is out of date then."""
 
-    def __init__(self, messages: CosmosContainer, refresh_row: Callable[[ThreadDocument], None]) -> None:
+    def __init__(self, messages: CosmosContainer, leases: CosmosLeases, refresh_row: Callable[[ThreadDocument], None]) -> None:
         self._messages = messages
+        self._leases = leases
         self._refresh_row = refresh_row
 
     async def begin(self, request: Request, history_limit: int) -> StartedTurn | ReplayedTurn:
         """Do what :meth:`ThreadStore.begin_turn` promises."""
+        try:
+            return await self._begin(request, history_limit)
+        except (ThreadNotFound, TurnInProgress, IdempotencyKeyReused, StoreMisconfigured):
+            raise
+        except BaseException:
+            # Whoever is stopping, too: the message was not accepted, and nobody would answer it.
+            giving_back = asyncio.create_task(self._leases.give_back(request.thread_id, request.new.turn_id, request.key_id))
+            await asyncio.wait({giving_back}, timeout=GIVE_BACK_SECONDS)
+            giving_back.cancel()
+            raise
+
+    async def _begin(self, request: Request, history_limit: int) -> StartedTurn | ReplayedTurn:
         # One more with a key: the message of an earlier attempt may be among the latest, and is not its own history.
         limit = history_limit + (request.key_id is not None) if history_limit else 0
         taken, latest = await gather_pair(self._lease_for_new(request), self._latest(request.thread_id, limit))
@@ -125,29 +148,6 @@ class CosmosTurns:
             self._refresh_row(thread)
             return
         raise StoreUnavailable
-
-    async def end_expired(self, thread: ThreadDocument, lease: Lease) -> None:
-        """End a turn whose lease has expired as interrupted, unless somebody else is quicker; its message stays."""
-        try:
-            results = await self._messages.batch(thread.id, _clear_batch(thread, lease))
-        except PreconditionFailed:
-            await self._drop_late(thread, lease)
-        else:
-            self._refresh_row(ThreadDocument.model_validate(results[-1]))
-
-    async def _drop_late(self, thread: ThreadDocument, lease: Lease) -> None:
-        """Give an expired lease back whose turn has ended before.
-
-        A write that takes a lease may be so late that it was sent again, and that turn has ended, before it is carried out.
-        """
-        if await self._messages.read(thread.id, lease.turn_id) is None:
-            return
-        try:
-            free = thread_changes(lease=None)
-            document = await self._messages.patch(thread.id, thread.id, free, condition(lease__turn_id=lease.turn_id))
-        except PreconditionFailed:
-            return
-        self._refresh_row(ThreadDocument.model_validate(document))
 
     async def _thread_after_refusal(
         self, turn: StartedTurn, message: Message, refused: PreconditionFailed
@@ -214,7 +214,7 @@ class CosmosTurns:
         if lease and lease.seconds_left() > 0:
             raise TurnInProgress(retry_after=min(lease.seconds_left(), 2))
         if lease:
-            await self.end_expired(thread, lease)
+            await self._leases.end_expired(thread, lease)
             return None
         if key is None:
             return await self._lease_for_new(request)
@@ -264,23 +264,4 @@ def _commit_batch(turn: StartedTurn, message: Message, reply: Message | None, fi
     shown = {"last_message_preview": preview(last.content)} if last.seq > last_seq else {}
     end = thread_changes(last_seq=max(last_seq, last.seq), updated_at=max(utcnow(), thread.updated_at), lease=None, **shown)
     guard = condition(lease__turn_id=turn.turn_id, last_seq=last_seq, deleting=False)
-    return [*operations, patch(thread.id, end, guard)]
-
-
-def _clear_batch(thread: ThreadDocument, lease: Lease) -> list[Operation]:
-    pending = thread.pending
-    if pending:
-        seq = pending.seq
-        kept = create(message_document(pending.model_copy(update={"status": "interrupted"})))
-        end = thread_changes(
-            last_seq=seq, last_message_preview=preview(pending.content), updated_at=thread.now_not_before(), lease=None
-        )
-    else:
-        seq = lease.seq or 0
-        kept = patch(message_id(thread.id, seq), changes(status="interrupted", turn_id=lease.turn_id, problem=None))
-        end = thread_changes(updated_at=thread.now_not_before(), lease=None)
-    operations = [kept, create(interrupted_turn_document(thread.id, lease))]
-    if lease.key_id:
-        operations.append(patch(lease.key_id, changes(status="interrupted", seq=seq)))
-    guard = condition(lease__turn_id=lease.turn_id) + less_than("lease.until", utcnow().timestamp())
     return [*operations, patch(thread.id, end, guard)]

@@ -6,8 +6,9 @@ import uuid
 
 from errors import StateChanged
 from models import Owner, UserState
-from stores.cosmos.container import CosmosContainer, PreconditionFailed, create, replace_unchanged
+from stores.cosmos.container import CosmosContainer, PreconditionFailed
 from stores.cosmos.documents import Document
+from stores.cosmos.operations import create, replace_unchanged
 
 USER_STATE_ID = "user_state"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Any
 
-from pydantic_core import from_json
+from pydantic_core import PydanticSerializationError, from_json
 
 from errors import LeaseLost, TurnEnded, TurnInterrupted, TurnNotFound
 from events import TurnEvent, stored_events
@@ -70,9 +70,18 @@ def list_turns(db: sqlite3.Connection, owner: Owner, thread_id: str, limit: int,
     return [_as_turn(row) for row in db.execute(sql, (thread_id, after or "", limit))]
 
 
-def save_events(db: sqlite3.Connection, batches: list[EventBatch]) -> None:
+def save_events(db: sqlite3.Connection, batches: list[EventBatch]) -> list[Exception | None]:
     """Do what :meth:`ThreadStore.save_events` promises; what may be forgotten goes."""
     now = utcnow().timestamp()
+    outcomes: list[Exception | None] = []
+    texts: list[tuple[EventBatch, str]] = []
+    for batch in batches:
+        try:
+            texts.append((batch, (b"[" + b",".join(event.to_json() for event in batch.events) + b"]").decode()))
+        except PydanticSerializationError as error:
+            outcomes.append(error)
+        else:
+            outcomes.append(None)
     db.execute("DELETE FROM events WHERE expires_at <= ?", (now,))
     # Not for a thread that is gone: the reference would not hold.
     db.executemany(
@@ -85,12 +94,13 @@ def save_events(db: sqlite3.Connection, batches: list[EventBatch]) -> None:
                 batch.events[0].id,
                 batch.events[-1].id,
                 now + batch.seconds_to_live,
-                (b"[" + b",".join(event.to_json() for event in batch.events) + b"]").decode(),
+                text,
                 batch.thread_id,
             )
-            for batch in batches
+            for batch, text in texts
         ],
     )
+    return outcomes
 
 
 def _events(db: sqlite3.Connection, turn: Turn, after: int) -> list[TurnEvent]:

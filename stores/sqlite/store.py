@@ -110,8 +110,8 @@ class SqliteStore(ThreadStore):
         return await self._database.read(lambda db: progress.is_cancel_requested(db, turn))
 
     @override
-    async def save_events(self, batches: Sequence[EventBatch]) -> None:
-        await self._database.write(lambda db: progress.save_events(db, list(batches)))
+    async def save_events(self, batches: Sequence[EventBatch]) -> list[Exception | None]:
+        return await self._database.write(lambda db: progress.save_events(db, list(batches)))
 
     @override
     async def get_progress(self, owner: Owner, thread_id: str, turn_id: str, *, after: int | None) -> TurnProgress:

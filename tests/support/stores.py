@@ -20,8 +20,8 @@ from azure.cosmos.aio import CosmosClient
 from cosmos_store import CosmosStore
 from models import Message, Owner, TurnStatus, message_id, new_id, utcnow
 from stores.contract import ThreadStore
-from stores.cosmos.container import create
 from stores.cosmos.documents import CONTAINERS, message_document
+from stores.cosmos.operations import create
 from stores.sqlite.store import SqliteStore
 from stores.types import NewMessage, StartedTurn
 from tests.fakes.cosmos import KEY, FakeCosmos

@@ -45,12 +45,12 @@ class RecordingStore(SqliteStore):
         self.progress_errors: list[Exception] = []
         self.saves = asyncio.Semaphore(0)
 
-    async def save_events(self, batches: Sequence[EventBatch]) -> None:
+    async def save_events(self, batches: Sequence[EventBatch]) -> list[Exception | None]:
         self.saved.append(list(batches))
         self.saves.release()
         if self.save_errors:
             raise self.save_errors.pop()
-        await super().save_events(batches)
+        return await super().save_events(batches)
 
     async def get_progress(self, *arguments: Any, **options: Any) -> Any:
         if self.progress_errors:
