@@ -1,4 +1,4 @@
-"""The settings: what is refused, and that the README tells the truth about them."""
+"""The settings: what is refused, and that docs/configuration.md tells the truth about them."""
 
 from __future__ import annotations
 
@@ -110,8 +110,8 @@ def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "very-secret" not in repr(settings)
 
 
-def test_the_readme_lists_every_setting_with_its_default() -> None:
-    rows = dict(re.findall(r"^\| `([A-Z_]+)` \| ?(.*?) ?\|", (ROOT / "README.md").read_text(), re.MULTILINE))
+def test_the_documentation_lists_every_setting_with_its_default() -> None:
+    rows = dict(re.findall(r"^\| `([A-Z_]+)` \| ?(.*?) ?\|", (ROOT / "docs/configuration.md").read_text(), re.MULTILINE))
     expected = {
         name.upper(): "" if field.default in (None, ()) else f"`{field.default}`"
         for name, field in Settings.model_fields.items()
