@@ -26,12 +26,9 @@ METADATA_VALUE_SCHEMA = {
         {"type": "boolean"},
         {"type": "number", "minimum": -SAFE_NUMBER, "maximum": SAFE_NUMBER},
         {"type": "string", "pattern": WITHOUT_NUL},
-        {"type": "array", "items": {"$ref": METADATA_VALUE_REF}},
-        {
-            "type": "object",
-            "propertyNames": {"pattern": WITHOUT_NUL},
-            "additionalProperties": {"$ref": METADATA_VALUE_REF},
-        },
+        # Of the same, to any depth; generators of clients stumble over a schema that refers to itself.
+        {"type": "array", "items": {}},
+        {"type": "object", "propertyNames": {"pattern": WITHOUT_NUL}, "additionalProperties": {}},
     ],
 }
 

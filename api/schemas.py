@@ -53,7 +53,7 @@ class ThreadCreate(Body):
     model_config = ConfigDict(json_schema_extra={"examples": [{"title": "Trip", "metadata": {"channel": "web"}}]})
 
     title: Title | None = None
-    metadata: SmallMetadata = {}
+    metadata: SmallMetadata = Field(default_factory=dict)
 
 
 class ThreadUpdate(Body):
@@ -64,7 +64,7 @@ class ThreadUpdate(Body):
     )
 
     title: Title | None = None
-    metadata: SmallMetadata = {}
+    metadata: SmallMetadata = Field(default_factory=dict)
     status: ThreadStatus = "active"
 
     @model_validator(mode="after")
@@ -103,7 +103,7 @@ class MessageCreate(Body):
     )
 
     content: Content
-    metadata: SmallMetadata = {}
+    metadata: SmallMetadata = Field(default_factory=dict)
 
 
 class FeedbackUpdate(Body):
