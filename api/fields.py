@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, JsonValue
 from pydantic_core import to_json
@@ -19,7 +19,7 @@ WITHOUT_NUL = r"^[^\u0000]*$"
 NOT_BLANK_WITHOUT_NUL = r"^[^\u0000]*[^\s\u0000\u001c-\u001f\u0085][^\u0000]*$"
 METADATA_VALUE = "MetadataValue"
 METADATA_VALUE_REF = f"#/components/schemas/{METADATA_VALUE}"
-METADATA_VALUE_SCHEMA = {
+METADATA_VALUE_SCHEMA: dict[str, Any] = {
     "title": METADATA_VALUE,
     "anyOf": [
         {"type": "null"},

@@ -12,7 +12,7 @@ from api.fields import METADATA_VALUE, METADATA_VALUE_SCHEMA
 from api.problems import ReadinessProblem, ValidationProblem, add_error_responses
 from api.secured_route import SecuredRoute
 from api.streaming import TURN_EVENT
-from errors import Forbidden, IdentityUnavailable, RateLimited, Unauthenticated
+from errors import Forbidden, IdentityUnavailable, InvalidRequest, RateLimited, Unauthenticated
 from events import EVENT_ADAPTER
 from identity.authenticator import MAX_USER_LENGTH
 from models import Problem
@@ -25,6 +25,8 @@ Every error is `application/problem+json` (RFC 9457): match on `type`, show `tit
 """
 
 
+# InvalidRequest: X-User-Id may be no name.
+SECURED_ERRORS = (InvalidRequest, Unauthenticated, Forbidden, RateLimited, IdentityUnavailable)
 USER_ID = {
     "name": "X-User-Id",
     "in": "header",
@@ -96,5 +98,5 @@ def _with_security(document: dict[str, Any], app: FastAPI) -> dict[str, Any]:
                 operation = document["paths"][str(context.path)][method.lower()]
                 operation.setdefault("parameters", []).append(USER_ID)
                 operation["security"] = [{name: []} for name in SCHEMES]
-                add_error_responses(operation["responses"], Unauthenticated, Forbidden, RateLimited, IdentityUnavailable)
+                add_error_responses(operation["responses"], *SECURED_ERRORS)
     return document
