@@ -13,6 +13,7 @@ from errors import (
     ModelTimeout,
     ModelUnavailable,
     StoreUnavailable,
+    ThreadFull,
     ThreadNotFound,
     TurnInProgress,
     TurnInterrupted,
@@ -22,6 +23,7 @@ from errors import (
 TURN_ERRORS: tuple[type[ChatError], ...] = (
     ThreadNotFound,
     TurnInProgress,
+    ThreadFull,
     InvalidRequest,
     ContentFiltered,
     ContextOverflow,

@@ -17,6 +17,7 @@
     ├── TurnNotFound                 404  turn_not_found
     ├── ErasureNotFound              404  erasure_not_found
     ├── TurnInProgress               409  turn_in_progress
+    ├── ThreadFull                   409  thread_full
     ├── TurnEnded                    409  turn_ended
     ├── StateChanged                 409  state_changed
     ├── IdempotencyKeyReused         422  idempotency_key_reused
@@ -78,6 +79,7 @@ from errors.threads import (
     NotAnAnswer,
     StateChanged,
     ThreadDeleting,
+    ThreadFull,
     ThreadNotFound,
     TurnEnded,
     TurnInProgress,
@@ -115,6 +117,7 @@ __all__ = [
     "StoreMisconfigured",
     "StoreUnavailable",
     "ThreadDeleting",
+    "ThreadFull",
     "ThreadNotFound",
     "ToolError",
     "TurnEnded",

@@ -84,6 +84,17 @@ class TurnInProgress(ChatError):
         super().__init__("The thread is still answering an earlier message.", retry_after=retry_after)
 
 
+class ThreadFull(ChatError):
+    """The thread, or the store's partition that holds it, takes no further message: the conversation goes on in another one."""
+
+    type = "thread_full"
+    status = 409
+    title = "The thread is full"
+
+    def __init__(self) -> None:
+        super().__init__("The thread holds as much as it may; go on in another one.")
+
+
 class TurnEnded(ChatError):
     """The turn has ended: there is nothing to cancel."""
 

@@ -55,6 +55,7 @@ def test_a_local_server_needs_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"OPENAI_BASE_URL": "localhost:11434"}, "OPENAI_BASE_URL"),
         ({"COSMOS_ENDPOINT": "http://chat.documents.azure.com"}, "COSMOS_ENDPOINT"),
         ({**AZURE, "API_KEYS": ""}, "API_KEYS"),
+        ({"TRUSTED_PROXIES": "10.0.0.0/8, proxy"}, "TRUSTED_PROXIES"),
         ({**AZURE, "TURN_TIMEOUT_SECONDS": "221"}, "TURN_TIMEOUT_SECONDS"),
         ({**AZURE, "BATCH_TIMEOUT_SECONDS": "221"}, "BATCH_TIMEOUT_SECONDS"),
         ({"API_KEYS": "secret"}, "API_KEYS"),

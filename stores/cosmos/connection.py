@@ -17,6 +17,7 @@ from azure.cosmos.exceptions import CosmosHttpResponseError, CosmosResourceExist
 from errors import StoreMisconfigured, StoreUnavailable
 from stores.cosmos.container import REQUEST_SECONDS
 from stores.cosmos.documents import CONTAINERS, ContainerDefinition
+from stores.cosmos.retries import TRANSIENT_STATUSES, backoff, retry_after
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
@@ -29,21 +30,19 @@ CONNECT_SECONDS = 5
 
 @asynccontextmanager
 async def connect(
-    endpoint: str, *, database: str, credential: str | AsyncTokenCredential
+    endpoint: str, *, database: str, credential: str | AsyncTokenCredential, start_seconds: float = START_SECONDS
 ) -> AsyncIterator[dict[str, ContainerProxy]]:
     """Yield the containers by their ids. With a key, a missing database and missing containers are created.
+
+    An account that is throttled or busy is asked again, for ``start_seconds`` at most.
 
     :raises StoreUnavailable: if the account does not answer.
     :raises StoreMisconfigured: if it refuses access, or a container is missing and there is no key; the log says which.
     """
     async with AsyncExitStack() as resources:
         try:
-            async with asyncio.timeout(START_SECONDS):
-                client = new_client(endpoint, credential)
-                # Before it is entered: entering sends a request, and a client that fails then must be closed too.
-                resources.push_async_exit(client)
-                await client.__aenter__()
-                containers = await _containers(client, database, may_create=isinstance(credential, str))
+            async with asyncio.timeout(start_seconds):
+                containers = await _open(resources, endpoint, database, credential)
         except CosmosHttpResponseError as error:
             if error.status_code not in (400, 401, 403):
                 raise StoreUnavailable from error
@@ -55,6 +54,30 @@ async def connect(
         except (AzureError, TimeoutError, OSError) as error:
             raise StoreUnavailable from error
         yield containers
+
+
+async def _open(
+    resources: AsyncExitStack, endpoint: str, database: str, credential: str | AsyncTokenCredential
+) -> dict[str, ContainerProxy]:
+    attempt = 0
+    while True:
+        attempt += 1
+        async with AsyncExitStack() as opening:
+            client = new_client(endpoint, credential)
+            # Before it is entered: entering sends a request, and a client that fails then must be closed too.
+            opening.push_async_exit(client)
+            try:
+                await client.__aenter__()
+                containers = await _containers(client, database, may_create=isinstance(credential, str))
+            except CosmosHttpResponseError as error:
+                if error.status_code not in TRANSIENT_STATUSES:
+                    raise
+                wait = max(backoff(attempt), retry_after(error))
+                logger.warning("Cosmos DB account %s: start refused (%d), will retry", endpoint, error.status_code)
+            else:
+                resources.push_async_exit(opening.pop_all())
+                return containers
+        await asyncio.sleep(wait)
 
 
 def new_client(endpoint: str, credential: str | AsyncTokenCredential) -> CosmosClient:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
@@ -20,9 +19,10 @@ from azure.core.exceptions import AzureError, ClientAuthenticationError
 from azure.cosmos.aio import ContainerProxy
 from azure.cosmos.exceptions import CosmosBatchOperationError, CosmosHttpResponseError
 
-from errors import StoreMisconfigured, StoreUnavailable
+from errors import StoreMisconfigured, StoreUnavailable, ThreadFull
 from stores.cosmos.documents import Document
 from stores.cosmos.operations import Operation
+from stores.cosmos.retries import TRANSIENT_STATUSES, backoff, retry_after
 from stores.cosmos.sessions import SessionTokens
 from stores.telemetry import StoreOperation, store_operation
 
@@ -35,15 +35,13 @@ logger = logging.getLogger(__name__)
 
 REQUEST_SECONDS = 10.0
 ATTEMPTS = 4
-BACKOFF_SECONDS = 0.05
 
 REQUEST_CHARGE = "x-ms-request-charge"
-RETRY_AFTER_MS = "x-ms-retry-after-ms"
-TRANSIENT_STATUSES = {408, 410, 429, 449, 500, 502, 503, 504}
 SESSION_NOT_AVAILABLE = (404, 1002)
 # A patch's condition that no document meets.
 NEVER = "FROM c WHERE c.id = null"
 CONTAINER_NOT_FOUND = (404, 1003)
+PARTITION_FULL = (403, 1014)
 
 
 class PreconditionFailed(Exception):
@@ -64,11 +62,16 @@ async def gather_pair(first: Awaitable[A], second: Coroutine[Any, Any, B]) -> tu
         await asyncio.gather(other, return_exceptions=True)
 
 
+class TooLarge(Exception):
+    """The request, or what it would leave, is larger than Cosmos DB takes."""
+
+
 class CosmosContainer:
     """A container's requests.
 
-    Every method raises :class:`~errors.StoreUnavailable` when repeating did not help and
-    :class:`~errors.StoreMisconfigured` when access is denied or the container is missing.
+    Every method raises :class:`~errors.StoreUnavailable` when repeating did not help,
+    :class:`~errors.StoreMisconfigured` when access is denied or the container is missing, :class:`~errors.ThreadFull` when the
+    partition has the 20 GB that one may have, and :class:`TooLarge`.
     """
 
     def __init__(self, proxy: ContainerProxy) -> None:
@@ -108,14 +111,12 @@ class CosmosContainer:
         """Return all rows of a query within the partition, which names its parameters ``@name``."""
 
         async def send(options: Options) -> list[Document]:
-            pages = self._proxy.query_items(
-                sql,
-                parameters=_parameters(parameters),
-                partition_key=partition,
-                **options,
-            )
-            rows = [row async for row in pages]
-            self._sessions.keep(partition, pages.get_response_headers())
+            found = self._proxy.query_items(sql, parameters=_parameters(parameters), partition_key=partition, **options)
+            pages = found.by_page()
+            rows = [row async for page in pages async for row in page]
+            self._sessions.keep(partition, found.get_response_headers())
+            # It refers to itself, and so would keep the rows of thousands of queries until the garbage collector comes by.
+            vars(pages).clear()
             return rows
 
         return await self._send("query_items", partition, send, in_session=True)
@@ -208,12 +209,12 @@ class CosmosContainer:
             except (CosmosHttpResponseError, CosmosBatchOperationError) as error:
                 self._sessions.keep(partition, error.headers)
                 failure: Exception = self._raise_if_permanent(error)
-                wait = max(_backoff(attempt), _retry_after(error))
+                wait = max(backoff(attempt), retry_after(error))
             except ClientAuthenticationError as error:
                 logger.exception("Cosmos DB container %s: could not get a token from Entra ID", self._proxy.id)
                 raise StoreMisconfigured from error
             except (AzureError, TimeoutError, OSError) as error:
-                failure, wait = error, _backoff(attempt)
+                failure, wait = error, backoff(attempt)
             if attempt == ATTEMPTS or time.monotonic() + wait > started + REQUEST_SECONDS:
                 break
             operation.retried(str(getattr(failure, "status_code", None) or type(failure).__name__))
@@ -224,19 +225,32 @@ class CosmosContainer:
 
     def _raise_if_permanent(self, error: CosmosHttpResponseError | CosmosBatchOperationError) -> Exception:
         """Return the error if it may pass; raise what it means if not."""
-        code = (error.status_code, error.sub_status or 0)
+        code = (error.status_code, _sub_status(error))
         if error.status_code in TRANSIENT_STATUSES or code == SESSION_NOT_AVAILABLE:
             return error
+        if code == PARTITION_FULL:
+            logger.error("Cosmos DB container %s: a partition has its 20 GB", self._proxy.id, exc_info=error)
+            raise ThreadFull from error
         if error.status_code in (401, 403) or code == CONTAINER_NOT_FOUND:
             logger.error("Cosmos DB container %s: missing, or access denied (%d/%d)", self._proxy.id, *code, exc_info=error)
             raise StoreMisconfigured from error
         if error.status_code in (404, 409, 412):
             raise PreconditionFailed(error.status_code) from error
+        if error.status_code == 413:
+            raise TooLarge from error
         raise error
 
     def _forget_unservable(self, partition: str, failure: Exception) -> None:
         if getattr(failure, "sub_status", None) == SESSION_NOT_AVAILABLE[1]:
             self._sessions.forget(partition)
+
+
+def _sub_status(error: CosmosHttpResponseError | CosmosBatchOperationError) -> int:
+    """Return what tells an answer from others of its status; a batch's failed operation has its own."""
+    for result in getattr(error, "operation_responses", None) or ():
+        if int(result["statusCode"]) == error.status_code and result.get("subStatusCode"):
+            return int(result["subStatusCode"])
+    return error.sub_status or 0
 
 
 def _parameters(values: Mapping[str, object]) -> list[Document]:
@@ -247,15 +261,3 @@ def _note_answer(operation: StoreOperation, answer: Any) -> None:
     """Take an answer's status and charge; the SDK calls this for each answer, whatever it holds."""
     response = answer.http_response
     operation.answered(response.status_code, float(response.headers.get(REQUEST_CHARGE, 0)))
-
-
-def _backoff(attempt: int) -> float:
-    return BACKOFF_SECONDS * 2.0**attempt * random.uniform(0.5, 1)  # noqa: S311 - spreads retries, keeps no secret
-
-
-def _retry_after(error: CosmosHttpResponseError | CosmosBatchOperationError) -> float:
-    """Return how many seconds Cosmos DB asked to wait; a batch's failed operation says it for itself."""
-    asked = [float((error.headers or {}).get(RETRY_AFTER_MS, 0))]
-    for result in getattr(error, "operation_responses", None) or ():
-        asked.append(float(result.get("retryAfterMilliseconds", 0)))
-    return max(asked) / 1000

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from errors import ThreadNotFound
 from models import Owner, utcnow
-from stores.cosmos.container import CosmosContainer, PreconditionFailed
+from stores.cosmos.container import CosmosContainer, PreconditionFailed, TooLarge
 from stores.cosmos.documents import Document, ThreadDocument
 from stores.cosmos.operations import Operation, delete, delete_unchanged, patch
 from stores.cosmos.patch import changes, condition, less_than, of_incarnation, thread_changes
@@ -130,12 +130,24 @@ class CosmosDeletion:
         """Delete documents, if they are still the marked thread's; return whether there is more to look for."""
         still = patch(marked.id, changes(deleting=True), of_incarnation(marked, deleting=True))
         try:
-            await self._messages.batch(marked.id, [still, *map(delete, ids)])
+            await self._delete_at_once(marked.id, ids, still)
         except PreconditionFailed:
             # Somebody else deletes the same thread and was quicker, or events have expired: the next query shows what is left.
             logger.info("thread %s is being deleted by another call too", marked.id)
             return await self._is_marked(marked)
         return True
+
+    async def _delete_at_once(self, partition: str, ids: Sequence[str], *first: Operation) -> None:
+        """Delete documents in one batch, each with ``first``, or in several where they are too large together."""
+        try:
+            await self._messages.batch(partition, [*first, *map(delete, ids)])
+        except TooLarge:
+            half = len(ids) // 2
+            if not half:
+                raise
+            logger.info("%d documents are too large for one transaction, deleting them in two", len(ids))
+            await self._delete_at_once(partition, ids[:half], *first)
+            await self._delete_at_once(partition, ids[half:], *first)
 
     async def _is_marked(self, marked: ThreadDocument) -> bool:
         """Whether the deletion still runs: another call may have ended it, and the thread's id be in use again."""
@@ -153,7 +165,7 @@ class CosmosDeletion:
         # Those that came while the thread was still there; later ones are refused.
         while rows := await self._messages.query(marked.id, EVENTS):
             with suppress(PreconditionFailed):
-                await self._messages.batch(marked.id, [delete(row["id"]) for row in rows])
+                await self._delete_at_once(marked.id, [row["id"] for row in rows])
 
 
 def is_stopped(document: Document) -> bool:

@@ -16,6 +16,7 @@ from errors import (
     LeaseLost,
     StoreMisconfigured,
     StoreUnavailable,
+    ThreadFull,
     ThreadNotFound,
     TurnInProgress,
 )
@@ -91,7 +92,7 @@ class CosmosTurns:
         """Do what :meth:`ThreadStore.begin_turn` promises."""
         try:
             return await self._begin(request, history_limit)
-        except (ThreadNotFound, TurnInProgress, IdempotencyKeyReused, StoreMisconfigured):
+        except (ThreadNotFound, ThreadFull, TurnInProgress, IdempotencyKeyReused, StoreMisconfigured):
             raise
         except BaseException:
             # Whoever is stopping, too: the message was not accepted, and nobody would answer it.

@@ -164,6 +164,8 @@ class FakeCosmos:
         if fault.in_batch and entry.kind == "batch":
             results = [{"statusCode": 424} for _ in entry.body]
             results[-1] = {"statusCode": fault.status or 429, "retryAfterMilliseconds": 1}
+            if sub_status := fault.headers.get("x-ms-substatus"):
+                results[-1]["subStatusCode"] = int(sub_status)
             return web.json_response(results, status=207, headers=dict(fault.headers))
         if fault.status is None:
             return self._reply(request, parts, entry, size)

@@ -18,6 +18,8 @@ from tests.programs.bench.streaming import streams, threads
 CLIENTS = 32
 STREAMS = 200
 WARM_UP_SECONDS = 15
+# Until then the histories that are read grow with every turn, and memory with them: a slow store needs longer.
+WARM_UP_TURNS = CLIENTS * 25
 # What an allocator may keep after a minute of load, and after 200 streams that were open at once.
 GROWTH_MB = (10, 40)
 QUESTION = b'{"content": "Weather and a tip, please [2 tools]"}'
@@ -34,7 +36,11 @@ async def soak(store: str, seconds: float) -> bool:
             environment = {"COSMOS_ENDPOINT": fake.endpoint, "COSMOS_KEY": KEY}
         url, process = await stack.enter_async_context(processes.api(folder, model_url, **environment))
         paths = await threads(url, CLIENTS)
-        await throughput(url, paths.__getitem__, QUESTION, clients=CLIENTS, seconds=WARM_UP_SECONDS)
+        turns = 0.0
+        while turns < WARM_UP_TURNS:
+            turns += WARM_UP_SECONDS * await throughput(
+                url, paths.__getitem__, QUESTION, clients=CLIENTS, seconds=WARM_UP_SECONDS
+            )
         memory = [processes.rss_mb(process)]
         rate = await throughput(url, paths.__getitem__, QUESTION, clients=CLIENTS, seconds=seconds)
         memory.append(processes.rss_mb(process))
@@ -53,8 +59,9 @@ async def soak(store: str, seconds: float) -> bool:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.programs.bench.soak")
     parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--store", choices=["sqlite", "cosmos"], action="append")
     given = parser.parse_args()
-    well = [asyncio.run(soak(store, given.seconds)) for store in ("sqlite", "cosmos")]
+    well = [asyncio.run(soak(store, given.seconds)) for store in given.store or ("sqlite", "cosmos")]
     return 0 if all(well) else 1
 
 

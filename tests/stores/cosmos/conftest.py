@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-import stores.cosmos.container
+import stores.cosmos.retries
 from cosmos_store import CosmosStore
 from tests.fakes.cosmos import KEY, FakeCosmos
 from tests.support.stores import DATABASE, CosmosBackend
@@ -27,7 +27,7 @@ FAULTS: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(autouse=True)
 def _short_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stores.cosmos.container, "BACKOFF_SECONDS", 0.001)
+    monkeypatch.setattr(stores.cosmos.retries, "BACKOFF_SECONDS", 0.001)
 
 
 @pytest.fixture

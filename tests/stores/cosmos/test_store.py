@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+from azure.cosmos.aio._query_iterable_async import QueryIterable
 
 import stores.cosmos.container
 from cosmos_store import CosmosStore
 from errors import IdempotencyKeyReused, StoreMisconfigured, StoreUnavailable, ThreadNotFound, TurnInProgress
 from identity.azure_credential import AzureCredential
 from models import Owner, Thread
+from stores.cosmos.connection import connect
 from stores.cosmos.documents import CONTAINERS
 from stores.types import ReplayedTurn
-from tests.fakes.cosmos import KEY, FakeCosmos
+from tests.fakes.cosmos import KEY, FakeCosmos, Kind
 from tests.fakes.cosmos_identity import FakeIdentity, self_signed
 from tests.stores.cosmos.conftest import FAULTS
 from tests.support.positions import Positions, every_position
@@ -189,6 +192,18 @@ async def test_a_batch_keeps_its_conditions_when_it_is_sent_again(store: CosmosS
     first, second = [entry for entry in fake.log if entry.kind == "batch"]
     assert first.body == second.body
     assert turn.turn_id in second.body[-1]["resourceBody"]["condition"]
+
+
+async def test_a_query_leaves_nothing_to_the_garbage_collector(store: CosmosStore, thread: Thread) -> None:
+    """Audit, memory: the SDK's pages refer to themselves, and kept the history of every turn."""
+    await talk(store, thread.id)
+    gc.collect()
+    gc.disable()
+    try:
+        assert len(await messages(store, thread.id)) == 2
+        assert not any(type(each) is QueryIterable for each in gc.get_objects())
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("fault", ["dropped before", "dropped after", "429", "449", "408"])
@@ -433,6 +448,22 @@ async def test_an_account_that_does_not_answer() -> None:
         endpoint = fake.endpoint
     with pytest.raises(StoreUnavailable):
         await CosmosStore(endpoint, database=DATABASE, credential=KEY).__aenter__()
+
+
+@pytest.mark.parametrize("kind", ["account", "database", "container"])
+@pytest.mark.parametrize("status", [429, 449])
+async def test_a_start_that_is_throttled_is_repeated(backend: CosmosBackend, fake: FakeCosmos, kind: Kind, status: int) -> None:
+    """Audit L4."""
+    fake.fail(kind, status=status, headers={"x-ms-retry-after-ms": "1"}, times=5)
+    async with backend.new() as store:
+        await store.ping()
+
+
+async def test_a_start_that_is_throttled_for_ever_ends(fake: FakeCosmos) -> None:
+    """Audit L4."""
+    fake.fail("account", status=429, headers={"x-ms-retry-after-ms": "10"}, times=1000)
+    with pytest.raises(StoreUnavailable):
+        await connect(fake.endpoint, database=DATABASE, credential=KEY, start_seconds=0.05).__aenter__()
 
 
 async def test_a_turn_in_progress_costs_no_write(store: CosmosStore, fake: FakeCosmos, thread: Thread) -> None:

@@ -1,0 +1,50 @@
+"""What Cosmos DB has no room for: a partition of 20 GB, and a transaction over 2 MB (audit L10)."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from cosmos_store import CosmosStore
+from errors import ThreadFull
+from tests.fakes.cosmos import FakeCosmos, Fault, Logged
+from tests.support.stores import ANN, CosmosBackend, ask, begin, end, messages
+
+pytestmark = pytest.mark.skipif("COSMOS_TEST_ENDPOINT" in os.environ, reason="a real account is not that full")
+FULL = {"x-ms-substatus": "1014"}
+
+
+@pytest.mark.parametrize("key", [None, "k"])
+@pytest.mark.parametrize("in_batch", [False, True])
+async def test_a_full_partition_is_a_full_thread(store: CosmosStore, fake: FakeCosmos, key: str | None, in_batch: bool) -> None:
+    thread = await store.create_thread(ANN, title=None, metadata={})
+    start = len(fake.log)
+    fake.fail("batch" if key else "patch", "messages", status=403, headers=FULL, in_batch=in_batch)
+    with pytest.raises(ThreadFull):
+        await begin(store, thread.id, ask(key=key))
+    assert not [entry for entry in fake.requests(start) if entry.kind in ("patch", "batch")][1:]
+    assert await messages(store, thread.id) == []
+
+
+async def test_a_partition_that_becomes_full_in_a_turn(store: CosmosStore, fake: FakeCosmos) -> None:
+    thread = await store.create_thread(ANN, title=None, metadata={})
+    turn = await begin(store, thread.id)
+    fake.fail("batch", "messages", status=403, headers=FULL)
+    with pytest.raises(ThreadFull):
+        await end(store, turn)
+
+
+async def test_a_deletion_halves_what_is_too_large_for_one_transaction(
+    store: CosmosStore, backend: CosmosBackend, fake: FakeCosmos
+) -> None:
+    def too_large(entry: Logged) -> Fault | None:
+        too_many = entry.kind == "batch" and len(entry.body) > 8
+        return Fault("batch", "messages", status=413) if too_many else None
+
+    thread = await store.create_thread(ANN, title=None, metadata={})
+    await backend.seed(thread.id, 60)
+    fake.chance = too_large
+    await store.delete_thread(ANN, thread.id)
+    assert fake.container("messages").everything() == []
+    assert fake.container("threads").everything() == []
