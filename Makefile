@@ -6,6 +6,8 @@
 VENV := .venv
 BIN := $(VENV)/bin
 CHECKOV := .venv-checkov
+# Each worker goes through files of its own, whose fixtures it makes once, and takes from another's when it is done.
+PYTEST := $(BIN)/python -m pytest -n auto --dist worksteal
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --no-annotate --no-header --no-emit-index-url --no-emit-find-links --quiet
 
@@ -16,13 +18,13 @@ run: $(VENV)/run-ready ## start the API on this machine (HOST, PORT and DATA_DIR
 	@exec $(BIN)/python local.py
 
 test: $(VENV)/dev-ready $(CHECKOV)/ready ## run all tests
-	@$(BIN)/python -m pytest -n auto
+	@$(PYTEST)
 
 test-long: $(VENV)/dev-ready $(CHECKOV)/ready ## run all tests, those that try a fault at every position in full
-	@$(BIN)/python -m pytest -n auto --long
+	@$(PYTEST) --long
 
 coverage: $(VENV)/dev-ready $(CHECKOV)/ready ## run all tests, and fail below the share of lines in pyproject.toml (Python 3.13)
-	@$(BIN)/python -m pytest -n auto --cov --cov-report=term
+	@$(PYTEST) --cov --cov-report=term
 
 check: lint types fuzz-short chaos-short ## all that CI runs: lint, types, fuzzing, chaos, tests with their coverage
 	@if $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 13))'; then $(MAKE) --no-print-directory coverage; else $(MAKE) --no-print-directory test; fi
