@@ -12,8 +12,10 @@ from stores.cosmos.container import CosmosContainer, PreconditionFailed, gather_
 from stores.cosmos.documents import ThreadDocument, new_thread_document, require_owned, row_document
 from stores.cosmos.patch import condition, less_than, of_incarnation, row_changes, thread_changes
 from stores.cursors import decode_cursor, encode_cursor
+from stores.limits import StoreLimits
 from stores.types import Page, ThreadChanges
 
+COUNT = "SELECT VALUE COUNT(1) FROM c WHERE c.deleting = false"
 IDS = "SELECT TOP @limit c.id FROM c WHERE c.deleting = false AND c.id > @after ORDER BY c.id"
 logger = logging.getLogger(__name__)
 
@@ -30,7 +32,8 @@ def check_thread_id(thread_id: str) -> None:
 class CosmosThreads:
     """Reads and writes threads. A row follows its thread and may lag behind it, but never goes back in time."""
 
-    def __init__(self, messages: CosmosContainer, threads: CosmosContainer) -> None:
+    def __init__(self, messages: CosmosContainer, threads: CosmosContainer, limits: StoreLimits) -> None:
+        self._limits = limits
         self._messages = messages
         self._threads = threads
         self._background: set[asyncio.Task[None]] = set()
@@ -46,7 +49,12 @@ class CosmosThreads:
         return thread
 
     async def store(self, owner: Owner, thread: Thread) -> None:
-        """Store a new thread and its row; what is there already stays as it is."""
+        """Store a new thread and its row; what is there already stays as it is.
+
+        :raises RateLimited: if the owner has as many as there may be.
+        """
+        if self._limits.threads:
+            self._limits.check_threads(await self._threads.count(owner.hash, COUNT))
         document = new_thread_document(owner, thread)
         await self._messages.create(thread.id, document)
         await self._threads.create(owner.hash, row_document(ThreadDocument.model_validate(document)))

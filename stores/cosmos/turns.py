@@ -37,7 +37,8 @@ from stores.cosmos.documents import (
 )
 from stores.cosmos.leases import CosmosLeases
 from stores.cosmos.operations import Operation, create, patch, replace
-from stores.cosmos.patch import changes, condition, lease_is_free, thread_changes
+from stores.cosmos.patch import changes, condition, lease_is_free, less_than, thread_changes
+from stores.limits import StoreLimits
 from stores.types import NewMessage, ReplayedTurn, StartedTurn
 
 MAX_ATTEMPTS = 8
@@ -83,7 +84,14 @@ class AcquiredLease(NamedTuple):
 class CosmosTurns:
     """Begins, renews and commits turns; ``refresh_row`` is told of every thread whose row is out of date then."""
 
-    def __init__(self, messages: CosmosContainer, leases: CosmosLeases, refresh_row: Callable[[ThreadDocument], None]) -> None:
+    def __init__(
+        self,
+        messages: CosmosContainer,
+        leases: CosmosLeases,
+        refresh_row: Callable[[ThreadDocument], None],
+        limits: StoreLimits,
+    ) -> None:
+        self._limits = limits
         self._messages = messages
         self._leases = leases
         self._refresh_row = refresh_row
@@ -180,13 +188,16 @@ class CosmosTurns:
     async def _lease_for_new(self, request: Request) -> AcquiredLease | None:
         """Try to take the lease with the new message in it; ``None`` if that was refused."""
         lease = thread_changes(lease=request.lease(seq=None))
+        free = lease_is_free(request.owner)
+        if self._limits.messages:
+            free += less_than("last_seq", self._limits.messages)
         try:
             if request.key_id is None:
-                thread = await self._messages.patch(request.thread_id, request.thread_id, lease, lease_is_free(request.owner))
+                thread = await self._messages.patch(request.thread_id, request.thread_id, lease, free)
             else:
                 # The key comes first: if it is known, that is what the batch is refused for.
                 key = create(new_key_document(request.thread_id, request.key_id, request.new))
-                take = patch(request.thread_id, lease, lease_is_free(request.owner))
+                take = patch(request.thread_id, lease, free)
                 _, thread = await self._messages.batch(request.thread_id, [key, take])
         except PreconditionFailed:
             return None
@@ -218,6 +229,7 @@ class CosmosTurns:
             await self._leases.end_expired(thread, lease)
             return None
         if key is None:
+            self._limits.check_messages(thread.last_seq)
             return await self._lease_for_new(request)
         return await self._lease_again(request, key) if key.seq else None
 
