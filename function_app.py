@@ -24,7 +24,7 @@ from api.deps import services_of
 from api.functions_bridge import FunctionsBridge, http_functions
 from observability import logs
 from services.services import GRACE_SECONDS, Services
-from settings import load_settings
+from settings import SettingsError, load_settings
 
 if TYPE_CHECKING:
     from teams.bot import Bot
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 ERASING_SECONDS = 240.0
 
 settings = load_settings()
+if not (settings.auth_configured or settings.allow_anonymous_local):
+    raise SettingsError("API_KEYS: nobody could sign in; or set ALLOW_ANONYMOUS_LOCAL=true to serve this machine only")
 logs.install(settings)
 api = create_app(settings)
 bridge = FunctionsBridge(api)

@@ -8,12 +8,15 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
+from api.client import has_foreign_origin, is_from_this_machine
 from api.deps import ServicesDep
-from api.json_route import JsonRequest
+from api.json_route import JsonRequest, require_json
 from api.problems import request_id
-from api.secured_route import client_address, is_loopback_request, record_failed_sign_in
+from api.secured_route import record_failed_sign_in
 from errors import InvalidActivity, Unauthenticated
+from settings import Settings
 
+LOCAL_ONLY = "With TEAMS_LOCAL the bot serves this machine only: not through a proxy, and not to pages of other sites."
 router = APIRouter(prefix="/api", tags=["bot"])
 
 
@@ -28,15 +31,16 @@ async def receive_activity(request: Request, services: ServicesDep) -> Response:
     if services.bot is None:
         raise HTTPException(404)
     id = request_id(request) or ""
-    address = client_address(request, behind_proxy=services.settings.website_site_name is not None)
     try:
-        if services.settings.teams_local and not is_loopback_request(request):
-            raise Unauthenticated("an activity for the local bot, not from this machine")
+        if services.settings.teams_local:
+            _check_is_local(request, services.settings)
         bot = await services.bot.get()
         service_url = await bot.authenticate(request.headers.get("authorization"))
     except Unauthenticated as error:
-        await record_failed_sign_in(services, address, error, id)
+        if "authorization" in request.headers:
+            await record_failed_sign_in(request, services, error)
         raise
+    require_json(request)
     try:
         body = await JsonRequest(request.scope, request.receive).json()
     except json.JSONDecodeError as error:
@@ -45,3 +49,12 @@ async def receive_activity(request: Request, services: ServicesDep) -> Response:
     if receipt.body is None:
         return Response(status_code=receipt.status)
     return Response(json.dumps(receipt.body), receipt.status, media_type="application/json")
+
+
+def _check_is_local(request: Request, settings: Settings) -> None:
+    """Refuse what was not made on this machine, by a program or a page of its own.
+
+    :raises Unauthenticated: if it was made elsewhere.
+    """
+    if not is_from_this_machine(request, settings) or has_foreign_origin(request):
+        raise Unauthenticated("an activity for the local bot, not from this machine", LOCAL_ONLY)

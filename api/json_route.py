@@ -71,14 +71,20 @@ class JsonRoute(SecuredRoute):
             return self.secured(handle)
 
         async def handle_json(request: Request) -> Response:
-            content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-            if content_type != "application/json" and not (
-                content_type.startswith("application/") and content_type.endswith("+json")
-            ):
-                raise HTTPException(415)
+            require_json(request)
             return await handle(JsonRequest(request.scope, request.receive))
 
         return self.secured(handle_json)
+
+
+def require_json(request: Request) -> None:
+    """Let only a body pass that says to be JSON.
+
+    :raises HTTPException: 415 if it is something else.
+    """
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type != "application/json" and not (content_type.startswith("application/") and content_type.endswith("+json")):
+        raise HTTPException(415)
 
 
 def _refuse(constant: str) -> NoReturn:

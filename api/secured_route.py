@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
@@ -11,6 +10,7 @@ from fastapi import Request
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
 
+from api.client import client_address, is_from_this_machine
 from api.problems import request_id
 from api.request_log import bind_path_ids
 from errors import ChatError, Forbidden, RateLimited, Unauthenticated
@@ -64,61 +64,36 @@ def quota_headers(windows: Sequence[Window]) -> dict[str, str]:
 
 
 async def authenticate(request: Request) -> Caller:
-    """Return the caller; an attempt that fails is logged and counts against its address.
+    """Return the caller; a credential that is not valid is logged and counts against its address.
 
     :raises ChatError: if there is none.
     """
     services: Services = request.state.services
-    address = client_address(request, behind_proxy=services.settings.website_site_name is not None)
     headers = request.headers
     credentials = Credentials(
         api_key=headers.get("x-api-key"),
         user_id=headers.get("x-user-id"),
         authorization=headers.get("authorization"),
-        from_this_machine=is_loopback_request(request),
+        from_this_machine=is_from_this_machine(request, services.settings),
     )
     try:
         caller = await services.identity.authenticate(credentials)
         if "chat" not in caller.scopes:
             raise Forbidden("chat")
     except (Unauthenticated, Forbidden) as error:
-        await record_failed_sign_in(services, address, error, request_id(request))
+        if credentials.are_shown:
+            await record_failed_sign_in(request, services, error)
         raise
     return caller
 
 
-async def record_failed_sign_in(services: Services, address: str, error: ChatError, request_id: str | None) -> None:
+async def record_failed_sign_in(request: Request, services: Services, error: ChatError) -> None:
     """Log an attempt that failed, and count it against its address.
 
     :raises RateLimited: if there were too many from there.
     """
+    address = client_address(request, services.settings)
     if not await services.quotas.allow_failed_attempt(address):
         raise RateLimited("failed sign-ins from this address", retry_after=60) from error
     reason = error.reason if isinstance(error, Unauthenticated) else error.detail
-    logger.warning("sign-in refused: %s (address %s, request %s)", reason, address, request_id)
-
-
-def client_address(request: Request, *, behind_proxy: bool) -> str:
-    """Return where a request comes from; behind Azure's front end that is what it has appended to ``X-Forwarded-For``."""
-    host = request.client.host if request.client else "unknown"
-    if behind_proxy and (forwarded := request.headers.get("x-forwarded-for")):
-        last = forwarded.rpartition(",")[2].strip()
-        # With its port: 203.0.113.7:52814 or [2001:db8::1]:52814.
-        host = last[1:].partition("]")[0] if last.startswith("[") else last.partition(":")[0] if last.count(":") == 1 else last
-    try:
-        return str(ipaddress.ip_address(host))
-    except ValueError:
-        return "unknown"
-
-
-def is_loopback_request(request: Request) -> bool:
-    """Tell whether a request came over the loopback interface and to a loopback name; the latter stops DNS rebinding."""
-    name = request.url.hostname or ""
-    return request.client is not None and _is_loopback(request.client.host) and (name == "localhost" or _is_loopback(name))
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    logger.warning("sign-in refused: %s (address %s, request %s)", reason, address, request_id(request))

@@ -8,14 +8,14 @@ from errors.base import ChatError
 
 
 class Unauthenticated(ChatError):
-    """No credentials, or not valid ones; ``reason`` says what was wrong, for logs only."""
+    """No credentials, or not valid ones; ``reason`` says what was wrong, for logs only, and ``advice`` what to do."""
 
     type = "unauthenticated"
     status = 401
     title = "Not signed in"
 
-    def __init__(self, reason: str) -> None:
-        super().__init__("Send a valid API key in X-API-Key, or a valid bearer token.")
+    def __init__(self, reason: str, advice: str = "Send a valid API key in X-API-Key, or a valid bearer token.") -> None:
+        super().__init__(advice)
         self.reason = reason
 
 

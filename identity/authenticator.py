@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 LOCAL_OWNER = Owner(tenant="local", user="local")
 MAX_USER_LENGTH = 128
+NO_IDENTITY = (
+    "No identity is configured, so only this machine itself is served: not through a proxy, and not to pages of other sites. "
+    "Set API_KEYS or ENTRA_TENANT_IDS to serve others, and name your pages' origins in CORS_ORIGINS."
+)
 logger = logging.getLogger(__name__)
 
 
@@ -39,7 +43,7 @@ class Identity:
         """
         if self._open_to_this_machine:
             if not credentials.from_this_machine:
-                raise Unauthenticated("no identity is configured and the caller is not this machine")
+                raise Unauthenticated("no identity is configured and the caller is not this machine", NO_IDENTITY)
             return Caller(LOCAL_OWNER, frozenset(("chat", "admin")))
         if credentials.api_key is not None:
             key = self._keys.find(credentials.api_key)

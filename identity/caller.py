@@ -17,9 +17,14 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a request shows; ``from_this_machine`` says that it came over the loopback interface to a loopback name."""
+    """What a request shows; ``from_this_machine`` says that it was made here, and for nobody else."""
 
     api_key: str | None
     user_id: str | None
     authorization: str | None
     from_this_machine: bool
+
+    @property
+    def are_shown(self) -> bool:
+        """Whether there are any."""
+        return bool(self.api_key or self.authorization)

@@ -50,6 +50,8 @@ class EntraTokens:
         user = claims.get("oid")
         if not isinstance(user, str) or not user:
             raise Unauthenticated("the token has no oid")
+        if not _is_access_token(claims):
+            raise Unauthenticated("the token has neither scp nor an application's role")
         permissions = _permissions(claims)
         if self._required and self._required not in permissions:
             raise Forbidden(self._required)
@@ -80,6 +82,18 @@ async def open_entra_tokens(settings: Settings) -> AsyncIterator[EntraTokens]:
     """Open the connections that keys are fetched on."""
     async with httpx2.AsyncClient(timeout=FETCH_SECONDS, follow_redirects=False) as http:
         yield EntraTokens(settings, http)
+
+
+def _is_access_token(claims: dict[str, Any]) -> bool:
+    """Tell an access token from an ID token, which may have a user's roles but never ``scp``.
+
+    An application's own token has no ``scp`` either: it says ``idtyp``, or its subject is its object id, and somebody has given
+    it a role. Without one anybody's application in the tenant would pass.
+    """
+    if isinstance(claims.get("scp"), str) and claims["scp"].strip():
+        return True
+    is_application = claims.get("idtyp") == "app" or claims.get("sub") == claims.get("oid")
+    return is_application and bool(_permissions(claims))
 
 
 def _permissions(claims: dict[str, Any]) -> set[str]:

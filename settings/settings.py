@@ -9,7 +9,18 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from settings.values import Address, ApiKeys, Authority, ConnectionString, Guid, Guids, Origins, QueueAddress, is_loopback
+from settings.values import (
+    Address,
+    ApiKeys,
+    Authority,
+    ConnectionString,
+    Guid,
+    Guids,
+    Networks,
+    Origins,
+    QueueAddress,
+    is_loopback,
+)
 
 # Azure's front end ends an answer at 230 s, and the host restarts the worker at its timeout, which ends all turns there.
 LONGEST_ON_AZURE = 220.0
@@ -57,6 +68,13 @@ class Settings(BaseSettings):
     entra_authority: Authority = Field("https://login.microsoftonline.com", description="issuer of the tokens")
 
     cors_origins: Origins = Field((), description="web origins that may call, with commas")
+
+    trusted_proxies: Networks = Field(
+        (), description="addresses or networks of your proxies, whose `X-Forwarded-For` is believed"
+    )
+    allow_anonymous_local: bool = Field(
+        False, description="`function_app.py` outside Azure may serve this machine without sign-in"
+    )
 
     limit_requests_per_minute: int = Field(0, ge=0, description="of an owner; 0: no limit")
     limit_turns_at_once: int = Field(0, ge=0, description="of an owner; 0: no limit")

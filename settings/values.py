@@ -24,6 +24,9 @@ class ApiKey(BaseModel):
     expires: AwareDatetime | None = None
 
 
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
 def is_loopback(host: str) -> bool:
     """Tell whether a host's name or address is this machine."""
     if host == "localhost":
@@ -74,6 +77,13 @@ def _check_origins(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
+def _parse_networks(value: Any) -> Any:
+    try:
+        return tuple(map(ipaddress.ip_network, _split(value)))
+    except ValueError as error:
+        raise ValueError("must be addresses or networks such as 10.0.0.0/8, separated by commas") from error
+
+
 def _check_connection_string(value: SecretStr) -> SecretStr:
     if not re.search(r"(^|;)InstrumentationKey=[0-9A-Fa-f-]{36}(;|$)", value.get_secret_value()):
         raise ValueError("must be a connection string, InstrumentationKey=…;IngestionEndpoint=https://…")
@@ -84,6 +94,7 @@ Guid = Annotated[str, Field(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}
 Guids = Annotated[tuple[Guid, ...], NoDecode, BeforeValidator(_split)]
 ApiKeys = Annotated[tuple[ApiKey, ...], NoDecode, BeforeValidator(_parse_keys)]
 Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_check_origins)]
+Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_parse_networks)]
 Address = Annotated[str, AfterValidator(_check_address)]
 QueueAddress = Annotated[Address, AfterValidator(_check_queue)]
 Authority = Annotated[str, AfterValidator(_check_authority)]

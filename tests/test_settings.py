@@ -1,4 +1,4 @@
-"""The settings: what is refused, and that the README tells the truth about them."""
+"""The settings: what is refused, and that docs/configuration.md tells the truth about them."""
 
 from __future__ import annotations
 
@@ -55,6 +55,7 @@ def test_a_local_server_needs_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"OPENAI_BASE_URL": "localhost:11434"}, "OPENAI_BASE_URL"),
         ({"COSMOS_ENDPOINT": "http://chat.documents.azure.com"}, "COSMOS_ENDPOINT"),
         ({**AZURE, "API_KEYS": ""}, "API_KEYS"),
+        ({"TRUSTED_PROXIES": "10.0.0.0/8, proxy"}, "TRUSTED_PROXIES"),
         ({**AZURE, "TURN_TIMEOUT_SECONDS": "221"}, "TURN_TIMEOUT_SECONDS"),
         ({**AZURE, "BATCH_TIMEOUT_SECONDS": "221"}, "BATCH_TIMEOUT_SECONDS"),
         ({"API_KEYS": "secret"}, "API_KEYS"),
@@ -109,8 +110,8 @@ def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "very-secret" not in repr(settings)
 
 
-def test_the_readme_lists_every_setting_with_its_default() -> None:
-    rows = dict(re.findall(r"^\| `([A-Z_]+)` \| ?(.*?) ?\|", (ROOT / "README.md").read_text(), re.MULTILINE))
+def test_the_documentation_lists_every_setting_with_its_default() -> None:
+    rows = dict(re.findall(r"^\| `([A-Z_]+)` \| ?(.*?) ?\|", (ROOT / "docs/configuration.md").read_text(), re.MULTILINE))
     expected = {
         name.upper(): "" if field.default in (None, ()) else f"`{field.default}`"
         for name, field in Settings.model_fields.items()

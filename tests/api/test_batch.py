@@ -25,10 +25,6 @@ async def threads(api: httpx2.AsyncClient) -> list[dict[str, Any]]:
     return listed
 
 
-async def never() -> None:
-    await asyncio.Event().wait()
-
-
 async def test_a_batch_ends_at_its_deadline_and_says_what_was_not_answered(tmp_path: Path) -> None:
     gate = asyncio.Event()
 
@@ -89,12 +85,19 @@ async def test_a_batch_waits_for_a_place_with_one_turn_at_once(tmp_path: Path) -
 
 async def test_a_batch_waits_for_the_place_of_another_turn_until_its_deadline(tmp_path: Path) -> None:
     limits = {"limit_turns_at_once": 1, "batch_timeout_seconds": 0.5}
-    async with FakeModel(Reply(text="yes", wait=never)) as model, serve_api(settings(model, tmp_path, **limits), PLACE) as api:
+    gate = asyncio.Event()
+
+    async def wait() -> None:
+        await gate.wait()
+
+    async with FakeModel(Reply(text="yes", wait=wait)) as model, serve_api(settings(model, tmp_path, **limits), PLACE) as api:
         thread = (await api.post("/api/threads", json={})).json()["id"]
         await api.post(f"/api/threads/{thread}/messages", json={"content": "hi"}, headers={"Prefer": "respond-async"})
         answered = (await api.post("/api/batch", json={"questions": ["?"] * 3})).json()
         assert [result["problem"]["type"] for result in answered["results"]] == ["turn_timeout"] * 3
         assert [each["id"] for each in await threads(api)] == [thread]
+        # Else the server would wait for the turn when it stops.
+        gate.set()
 
 
 async def test_each_question_of_a_batch_is_a_request(tmp_path: Path) -> None:

@@ -231,7 +231,10 @@ async def test_a_reader_who_does_not_read_neither_holds_the_turn_up_nor_lasts(
             messages: list[dict[str, str]] = []
             while len(messages) < 2:
                 messages = (await api.get(path, params={"limit": 2})).json()["messages"]
-            assert messages[1]["content"] == text
+            # Longer than what can be stored of an answer: its beginning, and a mark.
+            content = messages[1]["content"]
+            assert len(content) > 1_000_000
+            assert text.startswith(content[:1_000_000])
             received = 0
             loop = asyncio.get_running_loop()
             while "stream closed" not in caplog.text:
@@ -241,4 +244,4 @@ async def test_a_reader_who_does_not_read_neither_holds_the_turn_up_nor_lasts(
                     received += len(piece)
             except ConnectionResetError:
                 pass
-            assert 0 < received < len(text)
+            assert 0 < received < len(content)

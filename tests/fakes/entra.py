@@ -59,6 +59,7 @@ class FakeEntra:
             "exp": now + 3600,
             "tid": TENANT,
             "oid": USER,
+            "sub": "a pseudonym of the user for this application",
             "scp": "chat.access",
             "ver": "2.0",
             **claims,

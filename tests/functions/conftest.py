@@ -37,6 +37,11 @@ async def sample_client(sample: FunctionsHost) -> AsyncIterator[httpx2.AsyncClie
         yield client
 
 
+@pytest.fixture(autouse=True)
+def _without_identity(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALLOW_ANONYMOUS_LOCAL", "true")
+
+
 @pytest.fixture
 async def api(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, start: Start) -> AsyncIterator[FunctionsHost]:
     """The real function app in the runtime, with the embedded defaults."""

@@ -77,7 +77,7 @@ def test_package_works_on_its_own(package: list[str], tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM],
         cwd=folder,
-        env={"DATA_DIR": str(tmp_path)},
+        env={"DATA_DIR": str(tmp_path), "ALLOW_ANONYMOUS_LOCAL": "true"},
         capture_output=True,
         text=True,
         timeout=120,
@@ -130,7 +130,7 @@ def test_indexing_imports_nothing_heavy(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", program],
         cwd=ROOT,
-        env={"DATA_DIR": str(tmp_path)},
+        env={"DATA_DIR": str(tmp_path), "ALLOW_ANONYMOUS_LOCAL": "true"},
         capture_output=True,
         text=True,
         check=True,

@@ -44,7 +44,8 @@ async def test_a_v1_token_is_good_too(authority: FakeEntra, tokens: EntraTokens)
 
 
 async def test_an_admin_has_the_role(authority: FakeEntra, tokens: EntraTokens) -> None:
-    assert (await tokens.verify(authority.token(roles=["admin"], scp=None))).scopes == {"chat", "admin"}
+    assert (await tokens.verify(authority.token(roles=["admin"]))).scopes == {"chat", "admin"}
+    assert (await tokens.verify(authority.token(roles=["admin"], scp=None, idtyp="app"))).scopes == {"chat", "admin"}
     assert (await tokens.verify(authority.token(roles="admin"))).scopes == {"chat"}
 
 
@@ -70,6 +71,15 @@ NOW = int(time.time())
         {"oid": None},
         {"oid": ""},
         {"oid": 7},
+        {"scp": None},
+        {"scp": " "},
+        {"scp": ["chat.access"]},
+        # What an ID token looks like: a user's roles, and no scope.
+        {"scp": None, "roles": ["admin"], "nonce": "x"},
+        # Any application of the tenant can get these.
+        {"scp": None, "idtyp": "app"},
+        {"scp": None, "idtyp": "app", "roles": []},
+        {"scp": None, "sub": USER},
         {"key": STRANGE_KEY},
         {"kid": "unknown"},
         {"kid": None},
@@ -95,12 +105,11 @@ async def test_clocks_may_differ_a_little(authority: FakeEntra, tokens: EntraTok
     await tokens.verify(authority.token(nbf=now + 30))
 
 
-@pytest.mark.parametrize(("granted", "allowed"), [({"scp": "x chat.access"}, True), ({"roles": ["chat.access"]}, True)])
-async def test_the_required_permission(authority: FakeEntra, granted: dict[str, Any], allowed: bool) -> None:
+@pytest.mark.parametrize("granted", [{"scp": "x chat.access"}, {"scp": None, "roles": ["chat.access"], "sub": USER}])
+async def test_the_required_permission(authority: FakeEntra, granted: dict[str, Any]) -> None:
     async with open_entra_tokens(settings_for(authority, entra_required_permission="chat.access")) as tokens:
-        assert allowed
-        await tokens.verify(authority.token(**{"scp": None, **granted}))
-        for lacking in ({"scp": "other"}, {"scp": "chat.access.not"}, {"scp": None, "roles": ["other"]}):
+        await tokens.verify(authority.token(**granted))
+        for lacking in ({"scp": "other"}, {"scp": "chat.access.not"}, {"scp": None, "roles": ["other"], "idtyp": "app"}):
             with pytest.raises(Forbidden) as refused:
                 await tokens.verify(authority.token(**lacking))
             assert refused.value.scope == "chat.access"

@@ -44,6 +44,8 @@ async def serve(app: ASGIApp, certificate: Path | None = None) -> AsyncIterator[
     server = Server(app, certificate)
     # The protocol is named because asyncio leaves Nagle's algorithm on otherwise: 40 ms a request.
     with socket.socket(proto=socket.IPPROTO_TCP) as listener:
+        # Loopback's own buffers grow to megabytes: with them, a reader who takes nothing of a stream is not noticed.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 256 * 1024)
         listener.bind(("127.0.0.1", 0))
         task = asyncio.create_task(server._serve([listener]))
         await server.ready.wait()

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from microsoft_agents.activity import Activity
 from microsoft_agents.hosting.core import TurnContext
 
+import teams.bot
 from events import MessageDelta, ToolCompleted, ToolStarted, TurnFailed
 from models import Citation, Message, Problem, message_id, new_id, utcnow
 from settings import Settings
@@ -21,6 +23,7 @@ from teams.sender import Sender
 from teams.streamer import Mode
 from tests.fakes import activities
 from tests.fakes.connector import FakeClock, FakeConnector
+from tests.support.server import serve_api
 from tools.calculator import calculate
 from tools.knowledge_base import Index
 from tools.knowledge_base import as_tool as search_in
@@ -52,6 +55,25 @@ async def connector(clock: FakeClock) -> AsyncIterator[FakeConnector]:
 async def adapter(tmp_path: Path) -> AsyncIterator[Adapter]:
     async with open_adapter(Settings(data_dir=tmp_path, teams_local=True)) as adapter:
         yield adapter
+
+
+@pytest.fixture
+async def channel(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeConnector]:
+    clock = FakeClock(patience=0.05)
+    monkeypatch.setattr(teams.bot, "Clock", lambda: clock)
+    async with FakeConnector(clock) as channel:
+        yield channel
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(data_dir=tmp_path, teams_local=True)
+
+
+@pytest.fixture
+async def api(settings: Settings, channel: FakeConnector) -> AsyncIterator[httpx2.AsyncClient]:
+    async with serve_api(settings) as client:
+        yield client
 
 
 @dataclass

@@ -4,78 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import httpx2
 import pytest
 
-import teams.bot
 from identity.authenticator import LOCAL_OWNER
 from models import utcnow
 from settings import Settings
 from stores.sqlite.store import SqliteStore
 from teams.messages import ENGLISH, FRENCH, GERMAN, LANGUAGES, SPANISH, language_of
 from tests.fakes import activities
-from tests.fakes.connector import FakeClock, FakeConnector
+from tests.fakes.connector import FakeConnector
 from tests.fakes.model import FakeModel, Reply
+from tests.support.bot import ask, messages, post, settled, threads
 from tests.support.server import serve_api
 from tools.tool import text_in
 from tools.weather import UNITS
-
-
-@pytest.fixture
-async def channel(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeConnector]:
-    clock = FakeClock(patience=0.05)
-    monkeypatch.setattr(teams.bot, "Clock", lambda: clock)
-    async with FakeConnector(clock) as channel:
-        yield channel
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return Settings(data_dir=tmp_path, teams_local=True)
-
-
-@pytest.fixture
-async def api(settings: Settings, channel: FakeConnector) -> AsyncIterator[httpx2.AsyncClient]:
-    async with serve_api(settings) as client:
-        yield client
-
-
-async def post(api: httpx2.AsyncClient, activity: dict[str, Any]) -> None:
-    answer = await api.post("/api/messages", json=activity)
-    assert (answer.status_code, answer.content) == (202, b"")
-
-
-async def ask(api: httpx2.AsyncClient, channel: FakeConnector, activity: dict[str, Any]) -> str:
-    """Post a message and return the text that comes back."""
-    before = len(channel.shown)
-    await post(api, activity)
-    await channel.until(lambda: len(channel.shown) > before)
-    return channel.texts[-1]
-
-
-async def threads(api: httpx2.AsyncClient) -> list[dict[str, Any]]:
-    listed = (await api.get("/api/threads")).json()["threads"]
-    assert isinstance(listed, list)
-    return listed
-
-
-async def messages(api: httpx2.AsyncClient, thread_id: str) -> list[dict[str, Any]]:
-    found = (await api.get(f"/api/threads/{thread_id}/messages")).json()["messages"]
-    assert isinstance(found, list)
-    return found
-
-
-async def settled(channel: FakeConnector, api: httpx2.AsyncClient) -> None:
-    """Wait until nothing is worked on any more: what was to be sent has been sent."""
-    for _ in range(200):
-        tasks = [task for task in asyncio.all_tasks() if "_spawn" in repr(task.get_coro())]
-        if not tasks:
-            return
-        await asyncio.wait(tasks)
 
 
 async def test_a_chat_is_a_thread_that_the_user_also_sees_through_the_api(
@@ -212,81 +157,6 @@ async def test_expected_replies_come_in_the_response(api: httpx2.AsyncClient, ch
     (reply,) = answer.json()["activities"]
     assert "12.75" in reply["text"]
     assert channel.sent == []
-
-
-@pytest.mark.parametrize("text", ['{"feedbackText": "Very helpful"}', "Very helpful", "", None])
-@pytest.mark.parametrize("named", [True, False])
-async def test_thumbs_are_kept_on_the_message(
-    api: httpx2.AsyncClient, channel: FakeConnector, text: str | None, named: bool
-) -> None:
-    await ask(api, channel, activities.message(channel.url, "Tell me a joke"))
-    await settled(channel, api)
-    sent_id = next(reversed(channel.shown))
-    action = {"actionName": "feedback", "actionValue": {"reaction": "dislike", "feedback": text}}
-    invoke = activities.message(
-        channel.url,
-        type="invoke",
-        name="message/submitAction",
-        text=None,
-        value=action,
-        replyToId=sent_id if named else None,
-    )
-    answer = await api.post("/api/messages", json=invoke)
-    assert (answer.status_code, answer.json()) == (200, {})
-    (thread,) = await threads(api)
-    _, rated = await messages(api, thread["id"])
-    assert rated["feedback"]["rating"] == "down"
-    assert rated["feedback"].get("comment") == ("Very helpful" if text else None)
-
-
-async def test_invokes_that_mean_nothing_here(api: httpx2.AsyncClient, channel: FakeConnector) -> None:
-    for name, value, status in (
-        ("message/submitAction", {"actionName": "feedback", "actionValue": {"reaction": "like"}}, 400),
-        ("message/submitAction", {"actionName": "feedback", "actionValue": {"reaction": "love"}}, 400),
-        ("message/submitAction", None, 400),
-        ("composeExtension/query", {}, 501),
-    ):
-        invoke = activities.message(channel.url, type="invoke", name=name, text=None, value=value)
-        assert (await api.post("/api/messages", json=invoke)).status_code == status
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"",
-        b"{",
-        b"[]",
-        b"null",
-        b'"message"',
-        b"{}",
-        b'{"type": 7}',
-        b'{"type": "message"}',
-        b'{"type": "message", "id": "1", "channelId": "msteams", "conversation": {"id": "a"}}',
-        b'{"type": "message", "id": "1", "channelId": "a:b:c", "conversation": {"id": ""}, "serviceUrl": "x"}',
-        b'{"type": "message", "id": "1", "entities": [7]}',
-        b'{"type": "message", "id": "1", "entities": [{"type": "ProductInfo", "id": 1}], "channelId": "a:b"}',
-        b"\xff\xfe",
-        b"[" * 10_000,
-    ],
-)
-async def test_what_is_no_activity_is_a_400(api: httpx2.AsyncClient, body: bytes, caplog: pytest.LogCaptureFixture) -> None:
-    answer = await api.post("/api/messages", content=body, headers={"Content-Type": "application/json"})
-    assert (answer.status_code, answer.json()["type"]) == (400, "invalid_activity")
-    assert "microsoft_agents" not in {record.name.split(".")[0] for record in caplog.records}
-
-
-async def test_any_field_of_the_wrong_type_is_no_failure_of_ours(api: httpx2.AsyncClient, channel: FakeConnector) -> None:
-    good = activities.group_message(channel.url, "hi")
-    for name in good:
-        for value in (None, 7, "", "x", [], [None], {}, {"id": 7}):
-            answer = await api.post("/api/messages", json={**good, name: value})
-            assert answer.status_code in (202, 400), (name, value)
-    await settled(channel, api)
-
-
-async def test_a_body_that_is_too_large(api: httpx2.AsyncClient, channel: FakeConnector) -> None:
-    answer = await api.post("/api/messages", json=activities.message(channel.url, "x" * 300_000))
-    assert answer.status_code == 413
 
 
 async def test_a_failed_turn_is_told_in_the_users_language_with_the_requests_id(tmp_path: Path, channel: FakeConnector) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -187,3 +188,22 @@ async def test_the_local_bot_serves_this_machine_only(tmp_path: Path) -> None:
             async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as api:
                 answer = await api.post("/api/messages", json=activities.message("http://localhost:1/"))
         assert (answer.status_code, answer.json()["type"]) == (401, "unauthenticated")
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Content-Type": "text/plain"}, 415),
+        ({"Content-Type": "application/x-www-form-urlencoded"}, 415),
+        ({"Content-Type": ""}, 415),
+        ({"Origin": "https://evil.example"}, 401),
+        ({"Origin": "null"}, 401),
+        ({"X-Forwarded-For": "127.0.0.1"}, 401),
+        ({"Origin": "http://localhost:56150"}, 202),
+    ],
+)
+async def test_no_web_page_speaks_to_the_local_bot(tmp_path: Path, headers: dict[str, str], status: int) -> None:
+    typing = json.dumps(activities.message("http://127.0.0.1:1", "hi") | {"type": "typing"})
+    async with serve_api(Settings(data_dir=tmp_path, teams_local=True)) as api:
+        answer = await api.post("/api/messages", content=typing, headers={"Content-Type": "application/json", **headers})
+        assert answer.status_code == status, answer.text

@@ -62,7 +62,7 @@ async def until_listening(port: int) -> None:
 async def fake_model() -> AsyncIterator[str]:
     """Run the model fake, which answers at once; yield its address."""
     port = free_port()
-    async with program(sys.executable, "-m", "tests.fakes.model", "--port", str(port), port=port):
+    async with program(sys.executable, "-m", "tests.fakes.instant_model", "--port", str(port), port=port):
         yield f"http://127.0.0.1:{port}"
 
 

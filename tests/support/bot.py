@@ -1,0 +1,44 @@
+"""The bot from outside: activities are posted to the API, and what comes back is read from the channel and from the API."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import httpx2
+
+from tests.fakes.connector import FakeConnector
+
+
+async def post(api: httpx2.AsyncClient, activity: dict[str, Any]) -> None:
+    answer = await api.post("/api/messages", json=activity)
+    assert (answer.status_code, answer.content) == (202, b"")
+
+
+async def ask(api: httpx2.AsyncClient, channel: FakeConnector, activity: dict[str, Any]) -> str:
+    """Post a message and return the text that comes back."""
+    before = len(channel.shown)
+    await post(api, activity)
+    await channel.until(lambda: len(channel.shown) > before)
+    return channel.texts[-1]
+
+
+async def threads(api: httpx2.AsyncClient) -> list[dict[str, Any]]:
+    listed = (await api.get("/api/threads")).json()["threads"]
+    assert isinstance(listed, list)
+    return listed
+
+
+async def messages(api: httpx2.AsyncClient, thread_id: str) -> list[dict[str, Any]]:
+    found = (await api.get(f"/api/threads/{thread_id}/messages")).json()["messages"]
+    assert isinstance(found, list)
+    return found
+
+
+async def settled(channel: FakeConnector, api: httpx2.AsyncClient) -> None:
+    """Wait until nothing is worked on any more: what was to be sent has been sent."""
+    for _ in range(200):
+        tasks = [task for task in asyncio.all_tasks() if "_spawn" in repr(task.get_coro())]
+        if not tasks:
+            return
+        await asyncio.wait(tasks)

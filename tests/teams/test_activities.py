@@ -1,0 +1,85 @@
+"""Activities that are no messages, and bodies that are no activities."""
+
+from __future__ import annotations
+
+import httpx2
+import pytest
+
+from tests.fakes import activities
+from tests.fakes.connector import FakeConnector
+from tests.support.bot import ask, messages, settled, threads
+
+
+@pytest.mark.parametrize("text", ['{"feedbackText": "Very helpful"}', "Very helpful", "", None])
+@pytest.mark.parametrize("named", [True, False])
+async def test_thumbs_are_kept_on_the_message(
+    api: httpx2.AsyncClient, channel: FakeConnector, text: str | None, named: bool
+) -> None:
+    await ask(api, channel, activities.message(channel.url, "Tell me a joke"))
+    await settled(channel, api)
+    sent_id = next(reversed(channel.shown))
+    action = {"actionName": "feedback", "actionValue": {"reaction": "dislike", "feedback": text}}
+    invoke = activities.message(
+        channel.url,
+        type="invoke",
+        name="message/submitAction",
+        text=None,
+        value=action,
+        replyToId=sent_id if named else None,
+    )
+    answer = await api.post("/api/messages", json=invoke)
+    assert (answer.status_code, answer.json()) == (200, {})
+    (thread,) = await threads(api)
+    _, rated = await messages(api, thread["id"])
+    assert rated["feedback"]["rating"] == "down"
+    assert rated["feedback"].get("comment") == ("Very helpful" if text else None)
+
+
+async def test_invokes_that_mean_nothing_here(api: httpx2.AsyncClient, channel: FakeConnector) -> None:
+    for name, value, status in (
+        ("message/submitAction", {"actionName": "feedback", "actionValue": {"reaction": "like"}}, 400),
+        ("message/submitAction", {"actionName": "feedback", "actionValue": {"reaction": "love"}}, 400),
+        ("message/submitAction", None, 400),
+        ("composeExtension/query", {}, 501),
+    ):
+        invoke = activities.message(channel.url, type="invoke", name=name, text=None, value=value)
+        assert (await api.post("/api/messages", json=invoke)).status_code == status
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b'"message"',
+        b"{}",
+        b'{"type": 7}',
+        b'{"type": "message"}',
+        b'{"type": "message", "id": "1", "channelId": "msteams", "conversation": {"id": "a"}}',
+        b'{"type": "message", "id": "1", "channelId": "a:b:c", "conversation": {"id": ""}, "serviceUrl": "x"}',
+        b'{"type": "message", "id": "1", "entities": [7]}',
+        b'{"type": "message", "id": "1", "entities": [{"type": "ProductInfo", "id": 1}], "channelId": "a:b"}',
+        b"\xff\xfe",
+        b"[" * 10_000,
+    ],
+)
+async def test_what_is_no_activity_is_a_400(api: httpx2.AsyncClient, body: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    answer = await api.post("/api/messages", content=body, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["type"]) == (400, "invalid_activity")
+    assert "microsoft_agents" not in {record.name.split(".")[0] for record in caplog.records}
+
+
+async def test_any_field_of_the_wrong_type_is_no_failure_of_ours(api: httpx2.AsyncClient, channel: FakeConnector) -> None:
+    good = activities.group_message(channel.url, "hi")
+    for name in good:
+        for value in (None, 7, "", "x", [], [None], {}, {"id": 7}):
+            answer = await api.post("/api/messages", json={**good, name: value})
+            assert answer.status_code in (202, 400), (name, value)
+    await settled(channel, api)
+
+
+async def test_a_body_that_is_too_large(api: httpx2.AsyncClient, channel: FakeConnector) -> None:
+    answer = await api.post("/api/messages", json=activities.message(channel.url, "x" * 300_000))
+    assert answer.status_code == 413
