@@ -32,12 +32,12 @@ from stores.cosmos.documents import (
     key_id,
     message_document,
     new_key_document,
-    require_owned,
     turn_document,
 )
 from stores.cosmos.leases import CosmosLeases
-from stores.cosmos.operations import Operation, create, patch, replace
+from stores.cosmos.operations import Operation, create, patch
 from stores.cosmos.patch import changes, condition, lease_is_free, less_than, thread_changes
+from stores.cosmos.reading import as_record, require_owned
 from stores.limits import StoreLimits
 from stores.types import NewMessage, ReplayedTurn, StartedTurn
 
@@ -153,7 +153,7 @@ class CosmosTurns:
                 if thread is None:
                     continue
             else:
-                thread = ThreadDocument.model_validate(results[-1])
+                thread = as_record(ThreadDocument, results[-1])
             self._refresh_row(thread)
             return
         raise StoreUnavailable
@@ -165,7 +165,7 @@ class CosmosTurns:
         stored, thread = await gather_pair(
             self._messages.read(turn.thread.id, message.id), self._messages.read(turn.thread.id, turn.thread.id)
         )
-        document = ThreadDocument.model_validate(thread) if thread else None
+        document = as_record(ThreadDocument, thread) if thread else None
         if document is None or document.deleting:
             raise LeaseLost from refused
         if stored and (stored["turn_id"], stored["status"]) == (turn.turn_id, message.status):
@@ -176,7 +176,7 @@ class CosmosTurns:
 
     async def _latest(self, thread_id: str, limit: int) -> list[Message]:
         rows = await self._messages.query(thread_id, HISTORY, limit=limit) if limit else []
-        return [Message.model_validate(row) for row in rows]
+        return [as_record(Message, row) for row in rows]
 
     async def _take_after_refusal(self, request: Request) -> AcquiredLease | ReplayedTurn:
         for _ in range(MAX_ATTEMPTS):
@@ -201,7 +201,7 @@ class CosmosTurns:
                 _, thread = await self._messages.batch(request.thread_id, [key, take])
         except PreconditionFailed:
             return None
-        return await self._acquired(ThreadDocument.model_validate(thread))
+        return await self._acquired(as_record(ThreadDocument, thread))
 
     async def _lease_again(self, request: Request, key: KeyDocument) -> AcquiredLease | None:
         """Try to take the lease for the message that an earlier attempt has left at ``key.seq``."""
@@ -213,7 +213,7 @@ class CosmosTurns:
             _, thread = await self._messages.batch(request.thread_id, [restart, take])
         except PreconditionFailed:
             return None
-        return await self._acquired(ThreadDocument.model_validate(thread))
+        return await self._acquired(as_record(ThreadDocument, thread))
 
     async def _look_closer(self, request: Request) -> AcquiredLease | ReplayedTurn | None:
         """Read why the lease was refused and act on it; ``None`` means that things have changed: look again."""
@@ -244,7 +244,7 @@ class CosmosTurns:
 
     async def _read_key(self, thread_id: str, id: str | None) -> KeyDocument | None:
         found = await self._messages.read(thread_id, id) if id else None
-        return KeyDocument.model_validate(found) if found else None
+        return as_record(KeyDocument, found) if found else None
 
     async def _acquired(self, thread: ThreadDocument) -> AcquiredLease | None:
         if thread.pending:
@@ -254,7 +254,7 @@ class CosmosTurns:
 
     async def _message(self, thread_id: str, seq: int) -> Message | None:
         found = await self._messages.read(thread_id, message_id(thread_id, seq))
-        return Message.model_validate(found) if found else None
+        return as_record(Message, found) if found else None
 
     async def _replay(self, thread: ThreadDocument, reply_seq: int) -> ReplayedTurn | None:
         # The process that committed may have died before it brought the row up to date.
@@ -267,7 +267,7 @@ def _commit_batch(turn: StartedTurn, message: Message, reply: Message | None, fi
     thread = turn.thread
     last_seq = turn.reply_seq - 1 if turn.is_retry else turn.reply_seq - 2
     last = reply or message
-    operations = [replace(message_document(message)) if turn.is_retry else create(message_document(message))]
+    operations = [_ended(message) if turn.is_retry else create(message_document(message))]
     if reply:
         operations.append(create(message_document(reply)))
     operations.append(create(turn_document(turn, message.status, reply, message.problem, final_event_id)))
@@ -278,3 +278,9 @@ def _commit_batch(turn: StartedTurn, message: Message, reply: Message | None, fi
     end = thread_changes(last_seq=max(last_seq, last.seq), updated_at=max(utcnow(), thread.updated_at), lease=None, **shown)
     guard = condition(lease__turn_id=turn.turn_id, last_seq=last_seq, deleting=False)
     return [*operations, patch(thread.id, end, guard)]
+
+
+def _ended(message: Message) -> Operation:
+    """Return what ends a message that was there already, whatever else is in its document."""
+    problem = message.problem.model_dump(mode="json") if message.problem else None
+    return patch(message.id, changes(status=message.status, turn_id=message.turn_id, problem=problem))
