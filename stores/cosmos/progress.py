@@ -6,6 +6,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 from pydantic_core import from_json
 
@@ -62,10 +63,11 @@ class CosmosProgress:
 
     async def list_turns(self, owner: Owner, thread_id: str, limit: int, after: str | None) -> list[Turn]:
         """Do what :meth:`ThreadStore.list_turns` promises."""
-        thread, rows = await gather_pair(
-            self._messages.find(thread_id, thread_id),
-            self._messages.query(thread_id, TURNS, limit=limit, after=after or ""),
-        )
+        found = partial(self._messages.query, thread_id, TURNS, limit=limit, after=after or "")
+        thread, rows = await gather_pair(self._messages.read(thread_id, thread_id), found())
+        if thread is None:
+            # The turns were read on the same replica, which has not heard of the thread.
+            thread, rows = await self._messages.find(thread_id, thread_id), await found()
         require_owned(owner, thread_id, thread)
         return [as_record(TurnDocument, row).turn for row in rows]
 

@@ -81,6 +81,9 @@ class AcquiredLease(NamedTuple):
     message: Message
 
 
+Taking = asyncio.Task[AcquiredLease | None]
+
+
 class CosmosTurns:
     """Begins, renews and commits turns; ``refresh_row`` is told of every thread whose row is out of date then."""
 
@@ -98,21 +101,27 @@ class CosmosTurns:
 
     async def begin(self, request: Request, history_limit: int) -> StartedTurn | ReplayedTurn:
         """Do what :meth:`ThreadStore.begin_turn` promises."""
+        taking = asyncio.create_task(self._lease_for_new(request))
         try:
-            return await self._begin(request, history_limit)
+            return await self._begin(request, history_limit, taking)
         except (ThreadNotFound, ThreadFull, TurnInProgress, IdempotencyKeyReused, StoreMisconfigured):
             raise
         except BaseException:
             # Whoever is stopping, too: the message was not accepted, and nobody would answer it.
-            giving_back = asyncio.create_task(self._leases.give_back(request.thread_id, request.new.turn_id, request.key_id))
+            giving_back = asyncio.create_task(self._give_back(request, taking))
             await asyncio.wait({giving_back}, timeout=GIVE_BACK_SECONDS)
             giving_back.cancel()
             raise
 
-    async def _begin(self, request: Request, history_limit: int) -> StartedTurn | ReplayedTurn:
+    async def _give_back(self, request: Request, taking: Taking) -> None:
+        # A write that is still on its way would come after ours.
+        await asyncio.gather(taking, return_exceptions=True)
+        await self._leases.give_back(request.thread_id, request.new.turn_id, request.key_id)
+
+    async def _begin(self, request: Request, history_limit: int, taking: Taking) -> StartedTurn | ReplayedTurn:
         # One more with a key: the message of an earlier attempt may be among the latest, and is not its own history.
         limit = history_limit + (request.key_id is not None) if history_limit else 0
-        taken, latest = await gather_pair(self._lease_for_new(request), self._latest(request.thread_id, limit))
+        taken, latest = await gather_pair(asyncio.shield(taking), self._latest(request.thread_id, limit))
         if taken is None:
             outcome = await self._take_after_refusal(request)
             if isinstance(outcome, ReplayedTurn):
