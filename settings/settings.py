@@ -79,6 +79,8 @@ class Settings(BaseSettings):
     limit_requests_per_minute: int = Field(0, ge=0, description="of an owner; 0: no limit")
     limit_turns_at_once: int = Field(0, ge=0, description="of an owner; 0: no limit")
     limit_tokens_per_day: int = Field(0, ge=0, description="of an owner (UTC day); 0: no limit")
+    limit_threads: int = Field(0, ge=0, description="threads of an owner; 0: no limit")
+    limit_messages_per_thread: int = Field(0, ge=0, description="a thread with so many takes no more; 0: no limit")
     tenant_limit_requests_per_minute: int = Field(0, ge=0, description="of a tenant; 0: no limit")
     tenant_limit_turns_at_once: int = Field(0, ge=0, description="of a tenant; 0: no limit")
     tenant_limit_tokens_per_day: int = Field(0, ge=0, description="of a tenant (UTC day); 0: no limit")

@@ -13,6 +13,7 @@ from stores.cosmos.container import CosmosContainer, PreconditionFailed, TooLarg
 from stores.cosmos.documents import Document, ThreadDocument
 from stores.cosmos.operations import Operation, delete, delete_unchanged, patch
 from stores.cosmos.patch import changes, condition, less_than, of_incarnation, thread_changes
+from stores.cosmos.reading import as_record
 from stores.types import OwnedRef
 
 CONTENTS_BATCH = 50
@@ -85,7 +86,7 @@ class CosmosDeletion:
             found = await self._messages.patch(thread_id, thread_id, marked, condition(owner_hash=owner.hash))
         except PreconditionFailed as refused:
             raise ThreadNotFound(thread_id) from refused
-        return ThreadDocument.model_validate(found)
+        return as_record(ThreadDocument, found)
 
     async def _mark_if_idle(self, owner: Owner, thread_id: str, since: datetime) -> ThreadDocument | None:
         document = await self._read(owner, thread_id)
@@ -96,7 +97,7 @@ class CosmosDeletion:
             return None
         marked = thread_changes(deleting=True, lease=None)
         try:
-            return ThreadDocument.model_validate(await self._messages.patch(thread_id, thread_id, marked, unchanged))
+            return as_record(ThreadDocument, await self._messages.patch(thread_id, thread_id, marked, unchanged))
         except PreconditionFailed:
             # Somebody was quicker, or it was us, and the answer was lost.
             document = await self._read(owner, thread_id)
@@ -104,7 +105,7 @@ class CosmosDeletion:
 
     async def _read(self, owner: Owner, thread_id: str) -> ThreadDocument:
         found = await self._messages.read(thread_id, thread_id)
-        document = ThreadDocument.model_validate(found) if found else None
+        document = as_record(ThreadDocument, found) if found else None
         if document is None or document.owner_hash != owner.hash:
             raise ThreadNotFound(thread_id)
         return document
@@ -152,11 +153,11 @@ class CosmosDeletion:
     async def _is_marked(self, marked: ThreadDocument) -> bool:
         """Whether the deletion still runs: another call may have ended it, and the thread's id be in use again."""
         found = await self._messages.read(marked.id, marked.id)
-        return found is not None and ThreadDocument.model_validate(found).created_at == marked.created_at
+        return found is not None and as_record(ThreadDocument, found).created_at == marked.created_at
 
     async def _delete_document(self, marked: ThreadDocument) -> None:
         while found := await self._messages.read(marked.id, marked.id):
-            if ThreadDocument.model_validate(found).created_at != marked.created_at:
+            if as_record(ThreadDocument, found).created_at != marked.created_at:
                 return
             try:
                 await self._messages.batch(marked.id, [delete_unchanged(marked.id, found["_etag"])])

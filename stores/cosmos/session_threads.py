@@ -7,6 +7,7 @@ from models import Owner, Thread, new_session_thread, session_thread_id
 from stores.cosmos.container import CosmosContainer
 from stores.cosmos.deletion import CosmosDeletion, is_stopped
 from stores.cosmos.documents import ThreadDocument
+from stores.cosmos.reading import as_record
 from stores.cosmos.threads import CosmosThreads
 
 MAX_ATTEMPTS = 8
@@ -27,7 +28,7 @@ class CosmosSessionThreads:
             found = await self._messages.read(thread_id, thread_id)
             if found is None:
                 await self._threads.store(owner, new_session_thread(owner, external_id))
-            elif not (document := ThreadDocument.model_validate(found)).deleting:
+            elif not (document := as_record(ThreadDocument, found)).deleting:
                 return document.thread
             elif is_stopped(found):
                 await self._deletion.finish(document)

@@ -18,6 +18,7 @@ from typing_extensions import override
 from errors import ThreadNotFound
 from models import Erasure, Feedback, Message, Metadata, Order, Owner, Thread, ThreadStatus, Turn, UserState, session_thread_id
 from stores.contract import ThreadStore
+from stores.limits import StoreLimits
 from stores.sqlite import deletion, erasure, messages, progress, threads, turns, user_states
 from stores.sqlite.database import SqliteDatabase
 from stores.sqlite.feedback import set_feedback
@@ -28,8 +29,9 @@ from stores.types import EventBatch, NewMessage, OwnedRef, Page, ReplayedTurn, S
 class SqliteStore(ThreadStore):
     """:class:`ThreadStore` in the SQLite file ``path``; its folder is made if it is missing."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, limits: StoreLimits = StoreLimits()) -> None:  # noqa: B008 - immutable
         self._database = SqliteDatabase(path)
+        self._limits = limits
 
     @override
     async def __aenter__(self) -> Self:
@@ -48,14 +50,14 @@ class SqliteStore(ThreadStore):
 
     @override
     async def create_thread(self, owner: Owner, *, title: str | None, metadata: Metadata) -> Thread:
-        return await self._database.write(lambda db: threads.create_thread(db, owner, title, metadata))
+        return await self._database.write(lambda db: threads.create_thread(db, owner, title, metadata, self._limits))
 
     @override
     async def open_session_thread(self, owner: Owner, external_id: str) -> Thread:
         try:
             return await self.get_thread(owner, session_thread_id(owner, external_id))
         except ThreadNotFound:
-            return await self._database.write(lambda db: threads.open_session_thread(db, owner, external_id))
+            return await self._database.write(lambda db: threads.open_session_thread(db, owner, external_id, self._limits))
 
     @override
     async def get_thread(self, owner: Owner, thread_id: str) -> Thread:
@@ -91,7 +93,9 @@ class SqliteStore(ThreadStore):
     async def begin_turn(
         self, owner: Owner, thread_id: str, new: NewMessage, *, lease_seconds: float, history_limit: int
     ) -> StartedTurn | ReplayedTurn:
-        return await self._database.write(lambda db: turns.begin_turn(db, owner, thread_id, new, lease_seconds, history_limit))
+        return await self._database.write(
+            lambda db: turns.begin_turn(db, owner, thread_id, new, lease_seconds, history_limit, self._limits)
+        )
 
     @override
     async def renew_lease(self, turn: StartedTurn, *, lease_seconds: float) -> None:

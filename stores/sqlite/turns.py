@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 from errors import IdempotencyKeyReused, LeaseLost, TurnInProgress, TurnInterrupted
 from models import Message, Owner, Problem, TurnStatus, message_id, preview, utcnow
 from stores.cursors import sort_key
+from stores.limits import StoreLimits
 from stores.sqlite.rows import as_thread, find_message, now_not_before, put_message, stored_message, thread_row
 from stores.types import NewMessage, ReplayedTurn, StartedTurn
 
@@ -19,7 +20,13 @@ NO_LEASE = "lease_turn_id = NULL, lease_started_at = NULL, lease_until = NULL, l
 
 
 def begin_turn(
-    db: sqlite3.Connection, owner: Owner, thread_id: str, new: NewMessage, lease_seconds: float, history_limit: int
+    db: sqlite3.Connection,
+    owner: Owner,
+    thread_id: str,
+    new: NewMessage,
+    lease_seconds: float,
+    history_limit: int,
+    limits: StoreLimits,
 ) -> StartedTurn | ReplayedTurn:
     """Do what :meth:`ThreadStore.begin_turn` promises."""
     row = thread_row(db, owner, thread_id)
@@ -32,6 +39,7 @@ def begin_turn(
         message = stored_message(db, thread_id, known["seq"])
         message = message.model_copy(update={"status": "running", "turn_id": new.turn_id, "problem": None})
     else:
+        limits.check_messages(row["last_seq"])
         message = _new_message(thread_id, row["last_seq"] + 1, new)
     put_message(db, message)
     if new.idempotency_key and not known:

@@ -47,6 +47,9 @@ async def test_a_turn_is_found_at_its_location(store: CosmosStore, other: Cosmos
 async def test_the_turns_of_a_thread_are_found(store: CosmosStore, other: CosmosStore) -> None:
     thread = await store.create_thread(ANN, title=None, metadata={})
     assert await other.list_turns(ANN, thread.id, limit=9, after=None) == []
+    another = await store.create_thread(ANN, title=None, metadata={})
+    reply = await talk(store, another.id)
+    assert [turn.id for turn in await other.list_turns(ANN, another.id, limit=9, after=None)] == [reply.turn_id]
 
 
 async def test_an_answer_can_be_rated(store: CosmosStore, other: CosmosStore) -> None:
