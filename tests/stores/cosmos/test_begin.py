@@ -10,7 +10,8 @@ import pytest
 from cosmos_store import CosmosStore
 from errors import StoreUnavailable
 from stores.cosmos.container import ATTEMPTS
-from tests.fakes.cosmos import FakeCosmos, Kind
+from tests.fakes.cosmos import FakeCosmos
+from tests.fakes.cosmos_requests import Kind
 from tests.support.stores import ANN, CosmosBackend, ask, begin, end, messages, states, talk
 
 ENDED = [(1, "user", "completed"), (2, "assistant", "completed")]
