@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from cosmos_store import CosmosStore
-from errors import ErasureNotFound, MessageNotFound, ThreadNotFound, TurnNotFound
+from errors import ErasureNotFound, MessageNotFound, RateLimited, ThreadNotFound, TurnNotFound
 from models import Feedback, message_id, new_id, utcnow
+from stores.limits import StoreLimits
 from tests.fakes.cosmos import FakeCosmos
 from tests.support.stores import ANN, CosmosBackend, begin, messages, talk
 
@@ -28,6 +29,16 @@ async def other(backend: CosmosBackend, store: CosmosStore, fake: FakeCosmos) ->
 async def test_a_thread_is_found(store: CosmosStore, other: CosmosStore) -> None:
     thread = await store.create_thread(ANN, title="Sums", metadata={})
     assert await other.get_thread(ANN, thread.id) == thread
+
+
+async def test_a_session_thread_is_found_where_no_further_one_is_allowed(backend: CosmosBackend, fake: FakeCosmos) -> None:
+    limits = StoreLimits(threads=1)
+    async with backend.new(limits) as store, backend.new(limits) as other:
+        fake.container("messages").lag()
+        thread = await store.open_session_thread(ANN, "mine")
+        assert await other.open_session_thread(ANN, "mine") == thread
+        with pytest.raises(RateLimited):
+            await other.open_session_thread(ANN, "another")
 
 
 async def test_messages_are_found(store: CosmosStore, other: CosmosStore) -> None:
