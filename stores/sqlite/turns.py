@@ -36,17 +36,10 @@ def begin_turn(
     if row["lease_turn_id"] and not end_expired_turn(db, row):
         raise TurnInProgress(retry_after=min(row["lease_until"] - utcnow().timestamp(), 2))
     if known:
-        message = stored_message(db, thread_id, known["seq"])
-        message = message.model_copy(update={"status": "running", "turn_id": new.turn_id, "problem": None})
+        message = _message_again(db, thread_id, known["seq"], new)
     else:
         limits.check_messages(row["last_seq"])
-        message = _new_message(thread_id, row["last_seq"] + 1, new)
-    put_message(db, message)
-    if new.idempotency_key and not known:
-        db.execute(
-            "INSERT INTO idempotency_keys VALUES (?, ?, ?, ?, NULL)",
-            (thread_id, _hash(new.idempotency_key), new.fingerprint, message.seq),
-        )
+        message = _store_new(db, thread_id, row["last_seq"] + 1, new)
     last_seq = max(row["last_seq"], message.seq)
     now = utcnow()
     db.execute(
@@ -65,6 +58,26 @@ def begin_turn(
         is_retry=known is not None,
         idempotency_key=new.idempotency_key,
     )
+
+
+def _message_again(db: sqlite3.Connection, thread_id: str, seq: int, new: NewMessage) -> Message:
+    """Return the message that an earlier attempt has stored, which this turn answers."""
+    message = stored_message(db, thread_id, seq)
+    message = message.model_copy(update={"status": "running", "turn_id": new.turn_id, "problem": None})
+    put_message(db, message)
+    return message
+
+
+def _store_new(db: sqlite3.Connection, thread_id: str, seq: int, new: NewMessage) -> Message:
+    """Store a new message and its Idempotency-Key."""
+    message = _new_message(thread_id, seq, new)
+    put_message(db, message)
+    if new.idempotency_key:
+        db.execute(
+            "INSERT INTO idempotency_keys VALUES (?, ?, ?, ?, NULL)",
+            (thread_id, _hash(new.idempotency_key), new.fingerprint, message.seq),
+        )
+    return message
 
 
 def renew_lease(db: sqlite3.Connection, turn: StartedTurn, lease_seconds: float) -> None:
