@@ -97,6 +97,8 @@ async def _simple_events(log: EventLog, heartbeat: float) -> AsyncIterator[bytes
     async for events in log.stream(heartbeat_interval=heartbeat):
         if chunk := b"".join(map(_simple_event, events)) if events else sse.HEARTBEAT:
             yield chunk
+    if log.final_id is None:
+        yield sse.encode_json("error", log.result)
 
 
 def _simple_event(event: TurnEvent) -> bytes:

@@ -26,6 +26,7 @@ class EventLog:
         self.first_text_at: float | None = None
         self._events: list[TurnEvent] = []
         self._final: FinalEvent | None = None
+        self._abandoned: Problem | None = None
         self._waiters: set[asyncio.Future[bool]] = set()
 
     @property
@@ -35,12 +36,12 @@ class EventLog:
 
     @property
     def ended(self) -> bool:
-        """Whether the log is complete."""
-        return self._final is not None
+        """Whether nothing more will come."""
+        return self._final is not None or self._abandoned is not None
 
     @property
     def final_id(self) -> int | None:
-        """The number of the last event, once the turn has ended."""
+        """The number of the final event, once there is one."""
         return self._final.id if self._final else None
 
     def emit(self, event: TurnEvent) -> None:
@@ -52,8 +53,15 @@ class EventLog:
             self.tool_calls += 1
         elif isinstance(event, FinalEvent):
             self._final = event
-        for changed in self._waiters:
-            _set(changed, True)
+        self._wake()
+
+    def abandon(self, problem: Problem) -> None:
+        """End the log without a final event: how the turn has ended, or will end, only the store knows.
+
+        Who streams it sees it break off, and finds the end by following the turn; who waits for it is told the problem.
+        """
+        self._abandoned = problem
+        self._wake()
 
     def end(self, message: Message) -> None:
         """Append the final event of a turn that has a reply, whole or partial."""
@@ -89,8 +97,12 @@ class EventLog:
     def result(self) -> Message | Problem | None:
         """How the turn has ended: the reply, whole or partial, or why there is none; ``None`` while it runs."""
         if self._final is None:
-            return None
+            return self._abandoned
         return self._final.problem if isinstance(self._final, TurnFailed) else self._final.message
+
+    def _wake(self) -> None:
+        for changed in self._waiters:
+            _set(changed, True)
 
     async def _changed(self, heartbeat_interval: float | None) -> bool:
         """Wait for the next event; return whether it came within ``heartbeat_interval`` seconds."""

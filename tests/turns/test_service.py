@@ -14,7 +14,7 @@ import time_machine
 from agent.agent import ChatAgent
 from agent.run import RunObserver
 from errors import ModelThrottled, StoreUnavailable, ThreadNotFound, TurnInProgress, TurnInterrupted
-from events import MessageCompleted, MessageDelta, ToolCompleted, ToolStarted, TurnEvent, TurnFailed, TurnStarted
+from events import FinalEvent, MessageCompleted, MessageDelta, ToolCompleted, ToolStarted, TurnEvent, TurnFailed, TurnStarted
 from models import Message, Owner, Problem, Thread, ToolCall, new_id, utcnow
 from quotas.backend import Counters, QuotaBackend
 from quotas.quotas import Quotas
@@ -290,12 +290,31 @@ async def test_a_commit_that_fails_for_good_is_told_and_the_message_kept(watched
     turns = turns_of(watched, ScriptedAgent(say_hello), TurnIntervals(retry=31))
     watched.commit_errors = [StoreUnavailable(), StoreUnavailable()]
     with time_machine.travel(utcnow(), tick=True) as clock:
-        events = await events_of(await start(turns, thread, key="k"))
-        assert problem_of(events).type == "store_unavailable"
+        turn = await start(turns, thread, key="k")
+        assert (await events_of(turn))[-1].type == "message.delta"
+        assert isinstance(turn.result, Problem)
+        assert turn.result.type == "store_unavailable"
         clock.shift(timedelta(seconds=31))
         assert [(m.content, m.status) for m in await messages_of(watched, thread)] == [("hi", "interrupted")]
         assert (await events_of(await start(turns, thread, key="k")))[-1].type == "message.completed"
     assert [m.seq for m in await messages_of(watched, thread)] == [1, 2]
+
+
+async def test_who_follows_a_turn_whose_commit_seemed_lost_is_told_how_it_is_stored(watched: WatchedStore) -> None:
+    thread = await watched.create_thread(OWNER, title=None, metadata={})
+    # The commit is carried out, but nobody hears of it for longer than the lease lasts.
+    watched.errors_after_commit, watched.commit_errors = [StoreUnavailable()], [StoreUnavailable(), None]
+    turns = turns_of(watched, ScriptedAgent(say_hello), TurnIntervals(retry=31, save=0.001, follow=0.001))
+    turn = await start(turns, thread)
+    events = list(await events_of(turn))
+    assert not isinstance(events[-1], FinalEvent)
+    async with asyncio.timeout(5):
+        while not isinstance(events[-1], FinalEvent):
+            following = await turns.follow(OWNER, thread.id, turn.id, after=events[-1].id, heartbeat_interval=1)
+            assert following
+            events += [event async for batch in following for event in batch]
+    assert isinstance(events[-1], MessageCompleted)
+    assert events[-1].message == (await messages_of(watched, thread))[1]
 
 
 async def test_a_commit_whose_answer_was_lost_ends_as_it_is_stored(watched: WatchedStore) -> None:
@@ -338,7 +357,11 @@ async def test_a_turn_whose_end_cannot_be_stored_at_all_still_ends_for_its_reade
     watched.commit_errors = [RuntimeError("no"), RuntimeError("no")]
     turns = turns_of(watched, ScriptedAgent(say_hello))
     async with asyncio.timeout(5):
-        assert problem_of(await events_of(await start(turns, thread))).type == "internal_error"
+        turn = await start(turns, thread)
+        # No final event: nobody knows how the turn will have ended. Who waits for its outcome is told why there is none.
+        assert (await events_of(turn))[-1].type == "message.delta"
+        assert isinstance(turn.result, Problem)
+        assert turn.result.type == "internal_error"
 
 
 async def test_stopping_lets_turns_finish_and_refuses_new_ones(store: SqliteStore, thread: Thread) -> None:
