@@ -8,7 +8,7 @@ RUN python -m venv /venv \
 
 FROM python:3.13-slim
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin app \
-    && install --directory --owner app /data
+    && install --directory --mode 700 --owner app /data
 COPY --from=build /venv /venv
 WORKDIR /app
 COPY . .

@@ -56,7 +56,10 @@ class Owner(NamedTuple):
 
     @property
     def hash(self) -> str:
-        """The owner as 64 hex digits: safe in queries, predicates, partition keys and logs."""
+        """The owner as 64 hex digits: safe in queries, predicates and partition keys.
+
+        Anybody can compute it: telemetry has :func:`observability.owner_hash.owner_hash`.
+        """
         return hashlib.sha256(to_json([self.tenant, self.user])).hexdigest()
 
 

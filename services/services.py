@@ -12,6 +12,7 @@ from data_rights.eraser import Eraser
 from data_rights.retention import HourlyRetention, Retention
 from identity.authenticator import Identity, open_identity
 from identity.azure_credential import AzureCredential
+from observability import owner_hash
 from observability.setup import open_telemetry
 from quotas.backend import QuotaBackend, open_quota_backend
 from quotas.quotas import Quotas
@@ -59,6 +60,7 @@ async def open_services(
     :raises StoreError: as the store cannot be opened.
     """
     async with AsyncExitStack() as stack:
+        owner_hash.use_key(settings)
         await stack.enter_async_context(open_telemetry(settings))
         credential = await stack.enter_async_context(AzureCredential())
         identity = await stack.enter_async_context(open_identity(settings))

@@ -113,6 +113,9 @@ class Settings(BaseSettings):
         description="identity that may send it telemetry: `ClientId=…;Authorization=AAD`",
     )
     otel_exporter_otlp_endpoint: Address | None = Field(None, description="OTLP collector (HTTP), for telemetry")
+    telemetry_hash_key: SecretStr | None = Field(
+        None, min_length=32, description="hashes owners in telemetry; not set: a random one a process"
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="which lines are logged")
 
     host: str = Field("127.0.0.1", min_length=1, description="address that the local server listens on")

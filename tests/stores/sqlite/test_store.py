@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import sqlite3
+import stat
 import sys
 from pathlib import Path
 
@@ -45,6 +46,42 @@ async def test_the_file_and_its_folder_are_made(tmp_path: Path) -> None:
         assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         assert db.execute("PRAGMA user_version").fetchone() == (len(stores.sqlite.database.MIGRATIONS),)
     db.close()
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def open_to_all(*paths: Path) -> None:
+    for path in paths:
+        path.chmod(0o755)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other rights")
+async def test_nobody_else_reads_the_folder_the_file_or_its_logs(tmp_path: Path) -> None:
+    """Audit L2."""
+    path = tmp_path / ".data" / "chat.db"
+    umask = os.umask(0o022)
+    try:
+        async with SqliteStore(path) as store:
+            await store.create_thread(OWNER, title=None, metadata={})
+            modes = {each.name: mode(each) for each in (path.parent, *path.parent.iterdir())}
+    finally:
+        os.umask(umask)
+    assert modes == {".data": 0o700, "chat.db": 0o600, "chat.db-wal": 0o600, "chat.db-shm": 0o600}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other rights")
+async def test_a_file_of_an_earlier_release_is_closed_to_others_and_its_folder_is_left_as_it_is(tmp_path: Path) -> None:
+    """Audit L2."""
+    path = tmp_path / "chat.db"
+    async with SqliteStore(path) as first:
+        await first.create_thread(OWNER, title=None, metadata={})
+        files = [path, *(path.with_name(f"chat.db-{log}") for log in ("wal", "shm"))]
+        open_to_all(tmp_path, *files)
+        async with SqliteStore(path):
+            assert [mode(file) for file in files] == [0o600] * 3
+    assert mode(tmp_path) == 0o755
 
 
 async def test_many_stores_may_open_a_new_file_at_once(tmp_path: Path) -> None:
