@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic_core import from_json
@@ -48,8 +48,30 @@ def _split(value: Any) -> Any:
     return tuple(each.strip().lower() for each in value.split(",") if each.strip()) if isinstance(value, str) else value
 
 
+def without_credentials(address: str) -> str:
+    """Return an address as it may be shown: without the user and the password that it may hold."""
+    parts = urlsplit(address)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def _split_address(value: str) -> SplitResult:
+    """Split an address. The library's own messages quote what may be part of a password."""
+    try:
+        parts = urlsplit(value)
+        _ = parts.port
+    except ValueError:
+        raise ValueError("is not an address: percent-encode what is special in its user and password") from None
+    return parts
+
+
+def _check_redis(value: SecretStr) -> SecretStr:
+    if _split_address(value.get_secret_value()).scheme not in ("redis", "rediss", "unix"):
+        raise ValueError("must be an address such as rediss://name:6380")
+    return value
+
+
 def _check_address(value: str) -> str:
-    parts = urlsplit(value)
+    parts = _split_address(value)
     if parts.scheme not in ("https", "http") or not parts.hostname:
         raise ValueError("must be an address that starts with https://")
     if parts.scheme == "http" and not is_loopback(parts.hostname) and "." in parts.hostname:
@@ -58,7 +80,7 @@ def _check_address(value: str) -> str:
 
 
 def _check_authority(value: str) -> str:
-    parts = urlsplit(value)
+    parts = _split_address(value)
     if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname or "")):
         raise ValueError("must start with https:// (plain http only on this machine)")
     return value
@@ -96,6 +118,7 @@ ApiKeys = Annotated[tuple[ApiKey, ...], NoDecode, BeforeValidator(_parse_keys)]
 Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_check_origins)]
 Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_parse_networks)]
 Address = Annotated[str, AfterValidator(_check_address)]
+RedisAddress = Annotated[SecretStr, AfterValidator(_check_redis)]
 QueueAddress = Annotated[Address, AfterValidator(_check_queue)]
 Authority = Annotated[str, AfterValidator(_check_authority)]
 ConnectionString = Annotated[SecretStr, AfterValidator(_check_connection_string)]

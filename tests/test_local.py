@@ -11,6 +11,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from local import banner
+from settings import Settings
 from tests.fakes.model import FakeModel, Reply
 from tests.support.local import ROOT, address_in, running
 
@@ -47,6 +49,9 @@ async def test_a_killed_process_loses_nothing_that_was_acknowledged(tmp_path: Pa
         ({"HOST": "0.0.0.0"}, "HOST"),  # noqa: S104 - that it is refused is the point
         ({"PORT": "none"}, "PORT"),
         ({"OPENAI_API_KEY": "k"}, "OPENAI_MODEL"),
+        ({"REDIS_URL": "redis://:sesame#open@cache:6379"}, "REDIS_URL"),
+        ({"REDIS_URL": "sesame://cache"}, "REDIS_URL"),
+        ({"OPENAI_BASE_URL": "https://ann:sesame/open@models.example/v1", "OPENAI_MODEL": "m"}, "OPENAI_BASE_URL"),
     ],
 )
 async def test_unsafe_and_wrong_settings_are_refused_in_one_line(
@@ -59,6 +64,30 @@ async def test_unsafe_and_wrong_settings_are_refused_in_one_line(
     assert process.returncode == 2
     assert told in errors.decode()
     assert "Traceback" not in errors.decode()
+    assert "sesame" not in errors.decode()
+
+
+async def test_a_failed_start_tells_the_typed_error_and_no_exceptions_text(tmp_path: Path) -> None:
+    occupied = tmp_path / "file"
+    occupied.touch()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "local.py",
+        cwd=ROOT,
+        env={**os.environ, "PORT": "0", "DATA_DIR": str(occupied)},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, errors = await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode == 3
+    assert "StoreMisconfigured" in errors.decode()
+    assert "[Errno" not in errors.decode()
+    assert "Traceback" not in errors.decode()
+
+
+def test_the_banner_shows_addresses_without_their_credentials() -> None:
+    settings = Settings(openai_base_url="https://ann:sesame@models.example:8443/v1", openai_model="m")
+    assert "m on https://models.example:8443/v1" in banner(settings, 7071)
+    assert "sesame" not in banner(settings, 7071)
 
 
 async def test_a_signal_lets_the_running_turn_finish(tmp_path: Path) -> None:
