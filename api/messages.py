@@ -80,8 +80,8 @@ async def send_message(
     """Store the user's message, let the agent answer it, and return the assistant's message.
 
     With `Accept: text/event-stream` or `application/x-ndjson` the turn's events are streamed as they happen; they end with
-    `message.completed`, `turn.failed` or `turn.cancelled`; one that breaks off is taken up at the turn's events. The message is kept from the moment it is accepted, even if the turn
-    fails; the turn goes on if the caller leaves.
+    `message.completed`, `turn.failed` or `turn.cancelled`, and a stream that breaks off is taken up at the turn's events. The
+    message is kept from the moment it is accepted, even if the turn fails; the turn goes on if the caller leaves.
     """
     media_type = negotiate(accept, FORMATS)
     respond_async = wants_async(prefer)
