@@ -9,7 +9,7 @@ CHECKOV := .venv-checkov
 # Each worker goes through files of its own, whose fixtures it makes once, and takes from another's when it is done.
 PYTEST := $(BIN)/python -m pytest -n auto --dist worksteal
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --no-annotate --no-header --no-emit-index-url --no-emit-find-links --quiet
+LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --no-annotate --no-header --no-emit-index-url --no-emit-find-links --generate-hashes --quiet
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -94,24 +94,24 @@ $(BIN)/python:
 
 $(VENV)/run-ready: requirements.txt requirements/local.txt | $(BIN)/python
 	@echo "Installing the app's packages into $(VENV) (once)"
-	@$(PIP) install -r requirements.txt -r requirements/local.txt
+	@$(PIP) install --require-hashes -r requirements.txt -r requirements/local.txt
 	@touch $@
 
 # Locust has pins of its own, and brings gevent: neither is for the app's environment.
 $(VENV)/load-ready: requirements/load.txt | $(BIN)/python
 	@echo "Installing Locust into $(VENV)/load (once)"
 	@$(BIN)/python -m venv $(VENV)/load
-	@$(VENV)/load/bin/python -m pip --disable-pip-version-check --quiet install -r requirements/load.txt
+	@$(VENV)/load/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements/load.txt
 	@touch $@
 
 $(VENV)/dev-ready: $(VENV)/run-ready requirements/dev.txt package-lock.json
 	@echo "Installing the development packages into $(VENV) (once)"
-	@$(PIP) install -r requirements/dev.txt
+	@$(PIP) install --require-hashes -r requirements/dev.txt
 	@if command -v npm >/dev/null; then npm ci --silent --no-audit --no-fund; else echo "No npm here: tests that need it are skipped"; fi
 	@touch $@
 
 $(CHECKOV)/ready: requirements/checkov.txt
 	@echo "Installing checkov into $(CHECKOV) (once)"
 	@test -x $(CHECKOV)/bin/python || sh scripts/make-venv.sh $(CHECKOV)
-	@$(CHECKOV)/bin/python -m pip --disable-pip-version-check --quiet install -r requirements/checkov.txt
+	@$(CHECKOV)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements/checkov.txt
 	@touch $@

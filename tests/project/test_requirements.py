@@ -17,7 +17,7 @@ APART = {"checkov.in": "checkov.txt", "load.in": "load.txt"}
 
 
 def requirements(path: Path) -> list[Requirement]:
-    lines = (line.split("#")[0].strip() for line in path.read_text().splitlines())
+    lines = (line.split("#")[0].removesuffix("\\").strip() for line in path.read_text().splitlines())
     return [Requirement(line) for line in lines if line and not line.startswith("-")]
 
 
@@ -50,9 +50,26 @@ def needed(direct: list[Requirement]) -> set[str]:
 def test_the_pins_are_exact_and_name_no_registry(compiled: str) -> None:
     path = ROOT / "requirements" / compiled
     assert "://" not in path.read_text()
-    assert "--" not in path.read_text()
+    assert not re.search(r"^-|--(?!hash=)", path.read_text(), re.M)
     for item in requirements(path):
         assert re.fullmatch(r"==[0-9][0-9a-z.]*", str(item.specifier)), item
+
+
+@pytest.mark.parametrize("compiled", [*FILES.values(), *APART.values()])
+def test_each_pin_has_the_hashes_of_its_files(compiled: str) -> None:
+    pinned = re.split(r"^(?=\S)", (ROOT / "requirements" / compiled).read_text(), flags=re.M)[1:]
+    assert [item for item in pinned if not re.search(r"--hash=sha256:[0-9a-f]{64}", item)] == []
+
+
+def test_nothing_is_installed_without_its_hash() -> None:
+    installs = [
+        line
+        for file in ("Makefile", "Dockerfile")
+        for line in (ROOT / file).read_text().splitlines()
+        if re.search(r"\binstall\b.* -r ", line)
+    ]
+    assert len(installs) == 5
+    assert [line for line in installs if "--require-hashes" not in line] == []
 
 
 @pytest.mark.parametrize(("source", "compiled"), FILES.items())
