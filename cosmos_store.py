@@ -213,5 +213,5 @@ class CosmosStore(ThreadStore):
         return await self._erasures.abandoned(stale_since)
 
     @override
-    async def idle_threads(self, *, since: datetime, limit: int) -> list[OwnedRef]:
-        return await self._deletion.idle(since, limit)
+    async def idle_threads(self, *, since: datetime, limit: int, conversations: bool | None = None) -> list[OwnedRef]:
+        return await self._deletion.idle(since, limit, conversations)

@@ -48,11 +48,20 @@ def is_none(value: object) -> bool:
     return value is None
 
 
+# How the tenants of owners begin that are conversations of the bot. A colon is in no tenant of an API key or of Entra ID.
+CONVERSATIONS = "bot:"
+
+
 class Owner(NamedTuple):
     """Who a request acts for: a user of a tenant."""
 
     tenant: str
     user: str
+
+    @property
+    def is_conversation(self) -> bool:
+        """Whether it is a conversation of the bot that owns what several people, or nobody known, have written in it."""
+        return self.tenant.startswith(CONVERSATIONS)
 
     @property
     def hash(self) -> str:

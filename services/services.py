@@ -69,8 +69,8 @@ async def open_services(
         store = await stack.enter_async_context(open_store(settings, credential))
         agent = await stack.enter_async_context(aclosing(LazyResource("agent", partial(_load_agent, settings, credential))))
         eraser = await stack.enter_async_context(Eraser(store, forget=(quotas.forget,)))
-        retention = Retention(store, settings.retention_days)
-        if settings.retention_days and not settings.website_site_name:
+        retention = Retention(store, settings.retention_days, bot_days=settings.bot_retention_days)
+        if (settings.retention_days or settings.bot_retention_days) and not settings.website_site_name:
             # On Azure a timer calls it: see function_app.py.
             await stack.enter_async_context(HourlyRetention(retention))
         readiness = await stack.enter_async_context(aclosing(_readiness(settings, intervals, store, agent, counters)))
@@ -80,7 +80,7 @@ async def open_services(
             return (await agent.get()).tools
 
         bot = (
-            LazyResource("bot", partial(_load_bot, settings, credential, store, turns, quotas, tools))
+            LazyResource("bot", partial(_load_bot, settings, credential, store, turns, quotas, eraser, tools))
             if settings.has_bot
             else None
         )
@@ -111,11 +111,12 @@ def _load_bot(
     store: ThreadStore,
     turns: Turns,
     quotas: Quotas,
+    eraser: Eraser,
     tools: Callable[[], Awaitable[Mapping[str, ToolSpec]]],
 ) -> AbstractAsyncContextManager[Bot]:
     from teams.bot import open_bot
 
-    return open_bot(settings, credential, store, turns, quotas, tools)
+    return open_bot(settings, credential, store, turns, quotas, eraser.begin, tools)
 
 
 def _readiness(

@@ -100,6 +100,9 @@ class Settings(BaseSettings):
         "https://login.botframework.com/v1/.well-known/openidconfiguration", description="who signs Bot Service's tokens"
     )
     bot_queue_url: QueueAddress | None = Field(None, description="Storage queue for accepted activities; needed on Azure")
+    bot_retention_days: int = Field(
+        0, ge=0, le=36_500, description="conversations of several people, idle for so long, are deleted; 0: as `RETENTION_DAYS`"
+    )
     bot_sensitivity_label: str | None = Field(None, max_length=80, description="label shown on every answer in Teams")
     bot_cards: Literal["with_answer", "before_answer"] = Field("with_answer", description="when results are shown as cards")
     teams_local: bool = Field(False, description="a bot without sign-in for the Agents Playground, on this machine only")

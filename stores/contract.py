@@ -212,8 +212,10 @@ class ThreadStore(AbstractAsyncContextManager["ThreadStore"], Protocol):
     async def abandoned_erasures(self, *, stale_since: datetime) -> list[OwnedRef]:
         """Return running erasures, of whichever owner, on which nobody has worked since a moment."""
 
-    async def idle_threads(self, *, since: datetime, limit: int) -> list[OwnedRef]:
+    async def idle_threads(self, *, since: datetime, limit: int, conversations: bool | None = None) -> list[OwnedRef]:
         """Return threads, of whichever owner, in which nothing happened since a moment, at most ``limit``, in no order.
+
+        ``conversations`` asks for those whose owner is one (:attr:`models.Owner.is_conversation`), or is none.
 
         Also those whose deletion was stopped half-way. Some may have become active meanwhile: delete them with
         ``idle_since``.

@@ -6,9 +6,10 @@ import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
+from itertools import product
 
 from errors import ThreadNotFound
-from models import Owner, utcnow
+from models import CONVERSATIONS, Owner, utcnow
 from stores.cosmos.container import CosmosContainer, PreconditionFailed, TooLarge
 from stores.cosmos.documents import Document, ThreadDocument
 from stores.cosmos.operations import Operation, delete, delete_unchanged, patch
@@ -22,6 +23,12 @@ EVENTS = f"SELECT TOP {CONTENTS_BATCH} c.id FROM c WHERE c.type = 'events'"  # n
 # By `_ts`, the time of the last write, which Cosmos DB keeps and indexes itself: a lease that is taken or renewed counts too.
 STOPPED = "SELECT c.id, c.tenant, c.user FROM c WHERE c.type = 'thread' AND c.deleting = true AND c._ts < @moment"
 IDLE = "SELECT c.id, c.tenant, c.user FROM c WHERE c.type = 'thread' AND c._ts < @moment"
+# Ranges, which the index answers: a semicolon comes right after the colon of `bot:`.
+OWNERS: dict[bool | None, tuple[str, ...]] = {
+    None: ("",),
+    True: (f" AND c.tenant >= '{CONVERSATIONS}' AND c.tenant < 'bot;'",),
+    False: (f" AND c.tenant < '{CONVERSATIONS}'", " AND c.tenant >= 'bot;'"),
+}
 STOPPED_AFTER = timedelta(minutes=1)
 logger = logging.getLogger(__name__)
 
@@ -71,12 +78,12 @@ class CosmosDeletion:
         await self._delete_row(marked)
         await self._delete_document(marked)
 
-    async def idle(self, since: datetime, limit: int) -> list[OwnedRef]:
+    async def idle(self, since: datetime, limit: int, conversations: bool | None) -> list[OwnedRef]:
         """Do what :meth:`ThreadStore.idle_threads` promises."""
         moments = {STOPPED: utcnow() - STOPPED_AFTER, IDLE: since}
         found: dict[str, OwnedRef] = {}
-        for sql, moment in moments.items():
-            rows = await self._messages.query_everywhere(sql, limit=limit, moment=int(moment.timestamp()))
+        for (sql, moment), owners in product(moments.items(), OWNERS[conversations]):
+            rows = await self._messages.query_everywhere(sql + owners, limit=limit, moment=int(moment.timestamp()))
             found.update({row["id"]: OwnedRef(Owner(row["tenant"], row["user"]), row["id"]) for row in rows})
         return list(found.values())[:limit]
 

@@ -49,9 +49,9 @@ class ContainerDefinition:
         }
 
 
-# Only thread documents have an owner's hash and the mark: they cost the other documents nothing.
+# Only thread documents have an owner and the mark: they cost the other documents nothing.
 MESSAGES = ContainerDefinition(
-    "messages", "/thread_id", ("/thread_id/?", "/type/?", "/seq/?", "/owner_hash/?", "/deleting/?"), default_ttl=-1
+    "messages", "/thread_id", ("/thread_id/?", "/type/?", "/seq/?", "/owner_hash/?", "/tenant/?", "/deleting/?"), default_ttl=-1
 )
 THREADS = ContainerDefinition("threads", "/owner_id", ("/owner_id/?", "/sort/?", "/status/?", "/deleting/?"), default_ttl=-1)
 CONTAINERS = (MESSAGES, THREADS)

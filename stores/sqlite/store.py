@@ -167,5 +167,5 @@ class SqliteStore(ThreadStore):
         return await self._database.read(lambda db: erasure.abandoned_erasures(db, stale_since))
 
     @override
-    async def idle_threads(self, *, since: datetime, limit: int) -> list[OwnedRef]:
-        return await self._database.read(lambda db: deletion.idle_threads(db, since, limit))
+    async def idle_threads(self, *, since: datetime, limit: int, conversations: bool | None = None) -> list[OwnedRef]:
+        return await self._database.read(lambda db: deletion.idle_threads(db, since, limit, conversations=conversations))

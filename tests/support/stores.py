@@ -162,9 +162,11 @@ async def end(
     return reply
 
 
-async def talk(store: ThreadStore, thread_id: str, content: str = "What is 2 + 2?", *, key: str | None = None) -> Message:
+async def talk(
+    store: ThreadStore, thread_id: str, content: str = "What is 2 + 2?", *, key: str | None = None, owner: Owner = ANN
+) -> Message:
     """Run a whole turn; return the reply."""
-    reply = await end(store, await begin(store, thread_id, ask(content, key=key)))
+    reply = await end(store, await begin(store, thread_id, ask(content, key=key), owner=owner))
     assert reply is not None
     return reply
 

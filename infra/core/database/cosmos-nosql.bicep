@@ -101,6 +101,7 @@ resource messages 'Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers
           { path: '/type/?' }
           { path: '/seq/?' }
           { path: '/owner_hash/?' }
+          { path: '/tenant/?' }
           { path: '/deleting/?' }
         ]
         excludedPaths: [
