@@ -2,16 +2,46 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import sys
 
 import uvicorn
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.app import create_app
 from api.deps import services_of
-from observability import logs
+from errors import StoreError
+from observability import logs, spans
 from services.services import GRACE_SECONDS
-from settings import Settings, SettingsError, load_settings
+from settings import Settings, SettingsError, load_settings, without_credentials
+
+logger = logging.getLogger(__name__)
+
+
+class QuietLifespan:
+    """Keeps the text of the exception that ends a start from uvicorn, which would log it: it may quote a setting."""
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self._app = app
+        self._settings = settings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Call the app; log the type of what ends its lifespan, and the setting that it belongs to."""
+        if scope["type"] != "lifespan":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_without_text(message: Message) -> None:
+            await send({key: value for key, value in message.items() if key != "message"})
+
+        try:
+            await self._app(scope, receive, send_without_text)
+        except Exception as error:
+            store = "COSMOS_ENDPOINT" if self._settings.cosmos_endpoint else "DATA_DIR"
+            setting = f" ({store})" if isinstance(error, StoreError) else ""
+            logger.exception("the app cannot run: %s%s", spans.error_type(error), setting)
+            raise
 
 
 class Server(uvicorn.Server):
@@ -39,13 +69,14 @@ def banner(settings: Settings, port: int) -> str:
     """Return what the user sees at start: where the data lives, which model and weather answer, and what to open."""
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     address = f"http://{host}:{port}"
+    address_of_model = without_credentials(settings.azure_openai_endpoint or settings.openai_base_url or "")
     model = {
-        "azure": f"{settings.azure_openai_model} on {settings.azure_openai_endpoint}",
-        "openai": f"{settings.openai_model} on {settings.openai_base_url or 'OpenAI'}",
+        "azure": f"{settings.azure_openai_model} on {address_of_model}",
+        "openai": f"{settings.openai_model} on {address_of_model or 'OpenAI'}",
         "offline": "offline (answers by rules; set OPENAI_API_KEY or AZURE_OPENAI_ENDPOINT for a real one)",
     }[settings.model_kind]
     weather = {"open-meteo": "Open-Meteo", "sample": "sample data (made up)"}[settings.weather_source]
-    data = settings.cosmos_endpoint or (settings.data_dir / "chat.db").resolve()
+    data = without_credentials(settings.cosmos_endpoint or "") or (settings.data_dir / "chat.db").resolve()
     return "\n".join(
         [
             "Agent chat API is running",
@@ -73,7 +104,7 @@ def main() -> int:
         return 2
     logs.install(settings)
     config = uvicorn.Config(
-        create_app(settings),
+        QuietLifespan(create_app(settings), settings),
         host=settings.host,
         port=settings.port,
         timeout_graceful_shutdown=int(GRACE_SECONDS),

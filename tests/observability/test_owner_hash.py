@@ -21,7 +21,7 @@ async def names_of_local(collected: Collected, settings: Settings) -> set[str]:
         answer = await api.post(f"/api/threads/{thread['id']}/messages", json={"content": "hi"})
         assert answer.status_code == 200
     turns = [dict(span.attributes or {}) for span in collected.named("chat.turn")]
-    return {turn["chat.owner.hash"] for turn in turns} | {line["owner_hash"] for line in collected.lines("request")}
+    return {str(turn["chat.owner.hash"]) for turn in turns} | {line["owner_hash"] for line in collected.lines("request")}
 
 
 async def test_the_owners_hash_in_telemetry_has_a_key(collected: Collected, tmp_path: Path) -> None:
