@@ -11,8 +11,6 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from local import banner
-from settings import Settings
 from tests.fakes.model import FakeModel, Reply
 from tests.support.local import ROOT, address_in, running
 
@@ -84,10 +82,35 @@ async def test_a_failed_start_tells_the_typed_error_and_no_exceptions_text(tmp_p
     assert "Traceback" not in errors.decode()
 
 
-def test_the_banner_shows_addresses_without_their_credentials() -> None:
-    settings = Settings(openai_base_url="https://ann:sesame@models.example:8443/v1", openai_model="m")
-    assert "m on https://models.example:8443/v1" in banner(settings, 7071)
-    assert "sesame" not in banner(settings, 7071)
+async def errors_of(**environment: str) -> tuple[int | None, str]:
+    """Start ``local.py`` where it cannot; return its exit code, and what it has told of that."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "local.py",
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await asyncio.wait_for(process.communicate(), 30)
+    return process.returncode, output.decode()
+
+
+@pytest.mark.parametrize(
+    "address", ["redis://:pa/KILI@h:6379/0", "redis://:KILI@h:KILI", "redis://u:[KILI]@h", "redis://:KILI℀@h:1", "KILI@h:6379"]
+)
+async def test_a_failed_start_tells_no_part_of_a_redis_password(tmp_path: Path, address: str) -> None:
+    """Audit L3."""
+    code, told = await errors_of(DATA_DIR=str(tmp_path), REDIS_URL=address)
+    assert (code, "REDIS_URL: " in told, "pa" in told.split(), "KILI" in told) == (2, True, False, False)
+
+
+async def test_the_banner_tells_no_credentials_of_an_address(tmp_path: Path) -> None:
+    """Audit L3."""
+    settings = {"OPENAI_BASE_URL": "http://ann:KILI@localhost:1/v1?key=KILI", "OPENAI_MODEL": "gpt-x"}
+    async with running(tmp_path, **settings) as (_, banner):
+        assert "gpt-x on http://localhost:1/v1\n" in banner
+        assert "KILI" not in banner
 
 
 async def test_a_signal_lets_the_running_turn_finish(tmp_path: Path) -> None:

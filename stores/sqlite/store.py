@@ -6,6 +6,7 @@ commits.
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
@@ -22,15 +23,27 @@ from stores.limits import StoreLimits
 from stores.sqlite import deletion, erasure, messages, progress, threads, turns, user_states
 from stores.sqlite.database import SqliteDatabase
 from stores.sqlite.feedback import set_feedback
+from stores.sqlite.log_emptier import PAUSE_SECONDS, LogEmptier
 from stores.sqlite.rows import as_thread, thread_row
 from stores.types import EventBatch, NewMessage, OwnedRef, Page, ReplayedTurn, StartedTurn, ThreadChanges, TurnProgress
 
 
 class SqliteStore(ThreadStore):
-    """:class:`ThreadStore` in the SQLite file ``path``; its folder is made if it is missing."""
+    """:class:`ThreadStore` in the SQLite file ``path``; its folder is made if it is missing.
 
-    def __init__(self, path: Path, *, limits: StoreLimits = StoreLimits()) -> None:  # noqa: B008 - immutable
+    What was deleted is gone from the write-ahead log, too, as soon as no other process is in the way: tried at once after a
+    deletion, then every ``log_pause_seconds`` or up to half a minute, and at the end.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        limits: StoreLimits = StoreLimits(),  # noqa: B008 - immutable
+        log_pause_seconds: float = PAUSE_SECONDS,
+    ) -> None:
         self._database = SqliteDatabase(path)
+        self._log = LogEmptier(self._database, pause_seconds=log_pause_seconds)
         self._limits = limits
 
     @override
@@ -42,7 +55,10 @@ class SqliteStore(ThreadStore):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self._database.close()
+        try:
+            await self._log.aclose()
+        finally:
+            await self._database.close()
 
     @override
     async def ping(self) -> None:
@@ -77,7 +93,15 @@ class SqliteStore(ThreadStore):
 
     @override
     async def delete_thread(self, owner: Owner, thread_id: str, *, idle_since: datetime | None = None) -> bool:
-        return await self._database.write(lambda db: deletion.delete_thread(db, owner, thread_id, idle_since))
+        try:
+            deleted = await self._database.write(lambda db: deletion.delete_thread(db, owner, thread_id, idle_since))
+        except asyncio.CancelledError:
+            # The deletion goes on without its caller.
+            self._log.empty_soon()
+            raise
+        if deleted:
+            self._log.empty_soon()
+        return deleted
 
     @override
     async def list_messages(
