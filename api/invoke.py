@@ -5,7 +5,7 @@ Both are turns of a thread like any other, which is made where the caller names 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
@@ -92,7 +92,7 @@ async def _start(body: Invocation, request: Request, services: Services, owner: 
     return await services.turns.start(owner, thread, new, stream=stream, request_id=request_id(request))
 
 
-async def _simple_events(log: EventLog, heartbeat: float) -> AsyncIterator[bytes]:
+async def _simple_events(log: EventLog, heartbeat: float) -> AsyncGenerator[bytes]:
     yield sse.encode_json("metadata", {"run_id": log.id, "thread_id": log.thread_id})
     async for events in log.stream(heartbeat_interval=heartbeat):
         if chunk := b"".join(map(_simple_event, events)) if events else sse.HEARTBEAT:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 from events import FinalEvent, MessageDelta, ToolCompleted, TurnEvent, TurnFailed, end_with
 from models import Message, Problem
 from stores.types import ReplayedTurn
+from turns.waiters import Waiters
 
 
 class EventLog:
@@ -26,7 +26,7 @@ class EventLog:
         self.first_text_at: float | None = None
         self._events: list[TurnEvent] = []
         self._final: FinalEvent | None = None
-        self._waiters: set[asyncio.Future[bool]] = set()
+        self._changed = Waiters()
 
     @property
     def next_id(self) -> int:
@@ -52,8 +52,7 @@ class EventLog:
             self.tool_calls += 1
         elif isinstance(event, FinalEvent):
             self._final = event
-        for changed in self._waiters:
-            _set(changed, True)
+        self._changed.notify()
 
     def end(self, message: Message) -> None:
         """Append the final event of a turn that has a reply, whole or partial."""
@@ -63,7 +62,7 @@ class EventLog:
         """Return the events after number ``after`` that there are."""
         return self._events[after:]
 
-    async def stream(self, *, after: int = 0, heartbeat_interval: float | None = None) -> AsyncIterator[Sequence[TurnEvent]]:
+    async def stream(self, *, after: int = 0, heartbeat_interval: float | None = None) -> AsyncGenerator[Sequence[TurnEvent]]:
         """Yield the events after number ``after``, as many at once as there are, until the log ends.
 
         Yields an empty batch whenever nothing has come for ``heartbeat_interval`` seconds.
@@ -76,13 +75,13 @@ class EventLog:
                 yield batch
             elif self.ended:
                 return
-            elif not await self._changed(heartbeat_interval):
+            elif not await self._changed.wait(heartbeat_interval):
                 yield ()
 
     async def wait(self) -> Message | Problem:
         """Wait for the end of the turn; return its :attr:`result`."""
         while self.result is None:
-            await self._changed(None)
+            await self._changed.wait(None)
         return self.result
 
     @property
@@ -91,24 +90,6 @@ class EventLog:
         if self._final is None:
             return None
         return self._final.problem if isinstance(self._final, TurnFailed) else self._final.message
-
-    async def _changed(self, heartbeat_interval: float | None) -> bool:
-        """Wait for the next event; return whether it came within ``heartbeat_interval`` seconds."""
-        loop = asyncio.get_running_loop()
-        changed: asyncio.Future[bool] = loop.create_future()
-        self._waiters.add(changed)
-        timer = loop.call_later(heartbeat_interval, _set, changed, False) if heartbeat_interval is not None else None
-        try:
-            return await changed
-        finally:
-            self._waiters.discard(changed)
-            if timer:
-                timer.cancel()
-
-
-def _set(changed: asyncio.Future[bool], value: bool) -> None:
-    if not changed.done():
-        changed.set_result(value)
 
 
 def replay(replayed: ReplayedTurn) -> EventLog:
