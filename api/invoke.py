@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from api import sse
-from api.deps import OwnerDep, ServicesDep
+from api.deps import OwnerDep, ServicesDep, StreamPlaceDep
 from api.examples import INVOCATION_EXAMPLE
 from api.json_route import JsonRoute
 from api.problems import error_responses, http_error_responses, problem_response, request_id
@@ -76,12 +76,13 @@ async def invoke(body: Invocation, request: Request, services: ServicesDep, owne
         **error_responses(ThreadNotFound, ThreadDeleting, TurnInProgress, InvalidRequest, StoreUnavailable),
     },
 )
-async def stream(body: Invocation, request: Request, services: ServicesDep, owner: OwnerDep) -> Response:
+async def stream(body: Invocation, request: Request, services: ServicesDep, owner: OwnerDep, place: StreamPlaceDep) -> Response:
     """Answer a question as server-sent events, in the given thread or in a new one.
 
     `metadata` comes first, with `run_id` (the turn's id) and `thread_id`; `data` is a piece of the text; `on_tool_start` and
     `on_tool_end` are JSON; `end` has the whole text, or `error` the problem.
     """
+    await place.take()
     log = await _start(body, request, services, owner, stream=True)
     return stream_response(_simple_events(log, services.intervals.heartbeat), sse.MEDIA_TYPE)
 

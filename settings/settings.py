@@ -78,6 +78,7 @@ class Settings(BaseSettings):
 
     limit_requests_per_minute: int = Field(0, ge=0, description="of an owner; 0: no limit")
     limit_turns_at_once: int = Field(0, ge=0, description="of an owner; 0: no limit")
+    limit_streams_at_once: int = Field(0, ge=0, description="streamed answers and followers of an owner; 0: no limit")
     limit_tokens_per_day: int = Field(0, ge=0, description="of an owner (UTC day); 0: no limit")
     tenant_limit_requests_per_minute: int = Field(0, ge=0, description="of a tenant; 0: no limit")
     tenant_limit_turns_at_once: int = Field(0, ge=0, description="of a tenant; 0: no limit")
