@@ -120,11 +120,12 @@ async def test_a_client_that_leaves_gives_its_place_back(tmp_path: Path, kind: s
 
 
 async def test_a_reader_that_takes_nothing_gives_its_place_back(tmp_path: Path) -> None:
-    async with FakeModel(Reply(text=" ".join(["x" * 50_000] * 200))) as model:
-        async with serve_api(settings_of(model, tmp_path), Intervals(FAST, send=0.05)) as api:
-            path = await new_thread(api)
-            async with api.stream("POST", path, json=QUESTION, headers=SSE):
-                await all_given_back(api)
+    async with (
+        FakeModel(Reply(text=" ".join(["x" * 50_000] * 200))) as model,
+        serve_api(settings_of(model, tmp_path), Intervals(FAST, send=0.05)) as api,
+        api.stream("POST", await new_thread(api), json=QUESTION, headers=SSE),
+    ):
+        await all_given_back(api)
 
 
 async def test_streams_that_are_answered_otherwise_give_their_place_back(tmp_path: Path) -> None:
