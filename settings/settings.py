@@ -79,6 +79,7 @@ class Settings(BaseSettings):
 
     limit_requests_per_minute: int = Field(0, ge=0, description="of an owner; 0: no limit")
     limit_turns_at_once: int = Field(0, ge=0, description="of an owner; 0: no limit")
+    limit_streams_at_once: int = Field(0, ge=0, description="streamed answers and followers of an owner; 0: no limit")
     limit_tokens_per_day: int = Field(0, ge=0, description="of an owner (UTC day); 0: no limit")
     limit_threads: int = Field(0, ge=0, description="threads of an owner; 0: no limit")
     limit_messages_per_thread: int = Field(0, ge=0, description="a thread with so many takes no more; 0: no limit")

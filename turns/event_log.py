@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 from events import FinalEvent, MessageDelta, ToolCompleted, TurnEvent, TurnFailed, end_with
 from models import Message, Problem
 from stores.types import ReplayedTurn
+from turns.waiters import Waiters
 
 
 class EventLog:
@@ -27,7 +27,7 @@ class EventLog:
         self._events: list[TurnEvent] = []
         self._final: FinalEvent | None = None
         self._abandoned: Problem | None = None
-        self._waiters: set[asyncio.Future[bool]] = set()
+        self._changed = Waiters()
 
     @property
     def next_id(self) -> int:
@@ -53,7 +53,7 @@ class EventLog:
             self.tool_calls += 1
         elif isinstance(event, FinalEvent):
             self._final = event
-        self._wake()
+        self._changed.notify()
 
     def abandon(self, problem: Problem) -> None:
         """End the log without a final event: how the turn has ended, or will end, only the store knows.
@@ -61,7 +61,7 @@ class EventLog:
         Who streams it sees it break off, and finds the end by following the turn; who waits for it is told the problem.
         """
         self._abandoned = problem
-        self._wake()
+        self._changed.notify()
 
     def end(self, message: Message) -> None:
         """Append the final event of a turn that has a reply, whole or partial."""
@@ -71,7 +71,7 @@ class EventLog:
         """Return the events after number ``after`` that there are."""
         return self._events[after:]
 
-    async def stream(self, *, after: int = 0, heartbeat_interval: float | None = None) -> AsyncIterator[Sequence[TurnEvent]]:
+    async def stream(self, *, after: int = 0, heartbeat_interval: float | None = None) -> AsyncGenerator[Sequence[TurnEvent]]:
         """Yield the events after number ``after``, as many at once as there are, until the log ends.
 
         Yields an empty batch whenever nothing has come for ``heartbeat_interval`` seconds.
@@ -84,13 +84,13 @@ class EventLog:
                 yield batch
             elif self.ended:
                 return
-            elif not await self._changed(heartbeat_interval):
+            elif not await self._changed.wait(heartbeat_interval):
                 yield ()
 
     async def wait(self) -> Message | Problem:
         """Wait for the end of the turn; return its :attr:`result`."""
         while self.result is None:
-            await self._changed(None)
+            await self._changed.wait(None)
         return self.result
 
     @property
@@ -99,28 +99,6 @@ class EventLog:
         if self._final is None:
             return self._abandoned
         return self._final.problem if isinstance(self._final, TurnFailed) else self._final.message
-
-    def _wake(self) -> None:
-        for changed in self._waiters:
-            _set(changed, True)
-
-    async def _changed(self, heartbeat_interval: float | None) -> bool:
-        """Wait for the next event; return whether it came within ``heartbeat_interval`` seconds."""
-        loop = asyncio.get_running_loop()
-        changed: asyncio.Future[bool] = loop.create_future()
-        self._waiters.add(changed)
-        timer = loop.call_later(heartbeat_interval, _set, changed, False) if heartbeat_interval is not None else None
-        try:
-            return await changed
-        finally:
-            self._waiters.discard(changed)
-            if timer:
-                timer.cancel()
-
-
-def _set(changed: asyncio.Future[bool], value: bool) -> None:
-    if not changed.done():
-        changed.set_result(value)
 
 
 def replay(replayed: ReplayedTurn) -> EventLog:

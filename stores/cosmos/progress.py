@@ -92,14 +92,13 @@ class CosmosProgress:
 
     async def _try_get(self, owner: Owner, thread_id: str, turn_id: str, after: int | None) -> TurnProgress | None:
         """Read how a turn stands; ``None`` if it had expired and was ended: look again."""
-        (found, ended), events = await gather_pair(
-            gather_pair(self._messages.read(thread_id, thread_id), self._messages.read(thread_id, turn_id)),
-            self._events(thread_id, turn_id, after),
-        )
+        found, events = await gather_pair(self._messages.read(thread_id, thread_id), self._events(thread_id, turn_id, after))
         thread = require_owned(owner, thread_id, found)
         lease = thread.lease if thread.lease and thread.lease.turn_id == turn_id else None
-        if ended is None and lease is None:
-            # It may have ended between the two reads, or on a replica that lags: once more, in the newer one's session.
+        # After the thread: a turn that has no lease any more has its document. One that has a lease may have it too, if that
+        # was written late (see CosmosLeases), but then its end has moved ``updated_at`` behind its start.
+        ended = None
+        if lease is None or lease.started_at <= thread.updated_at:
             ended = await self._messages.read(thread_id, turn_id)
         if ended:
             turn, final_event_id = await self._ended(as_record(TurnDocument, ended))
