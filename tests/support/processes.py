@@ -52,7 +52,11 @@ class RecordingStore(SqliteStore):
         self.saves.release()
         if self.save_errors:
             raise self.save_errors.pop()
-        outcomes = [self.outcomes.pop() for _ in batches] if self.outcomes else await super().save_events(batches)
+        outcomes: list[Exception | None]
+        if self.outcomes:
+            outcomes = [self.outcomes.pop() for _ in batches]
+        else:
+            outcomes = await super().save_events(batches)
         self.written.put_nowait(max(batch.events[-1].id for batch in batches))
         return outcomes
 
