@@ -38,6 +38,8 @@ class RecordingStore(SqliteStore):
         self.outcomes: list[Exception] = []
         self.progress_errors: list[Exception] = []
         self.saves = asyncio.Semaphore(0)
+        # The last event of each write that is done with.
+        self.written: asyncio.Queue[int] = asyncio.Queue()
         # How often somebody has looked at a turn; with a gate, each look waits for the test to let it through.
         self.looked_at: list[float] = []
         self.looked = asyncio.Semaphore(0)
@@ -46,16 +48,17 @@ class RecordingStore(SqliteStore):
         self.given_up = asyncio.Event()
 
     async def save_events(self, batches: Sequence[EventBatch]) -> list[Exception | None]:
-        try:
-            if self.save_errors:
-                raise self.save_errors.pop()
-            if self.outcomes:
-                return [self.outcomes.pop() for _ in batches]
-            return await super().save_events(batches)
-        finally:
-            # Not before: who waits for it looks for them in the store.
-            self.saved.append(list(batches))
-            self.saves.release()
+        self.saved.append(list(batches))
+        self.saves.release()
+        if self.save_errors:
+            raise self.save_errors.pop()
+        outcomes: list[Exception | None]
+        if self.outcomes:
+            outcomes = [self.outcomes.pop() for _ in batches]
+        else:
+            outcomes = await super().save_events(batches)
+        self.written.put_nowait(max(batch.events[-1].id for batch in batches))
+        return outcomes
 
     @property
     def looks(self) -> int:

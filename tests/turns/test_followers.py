@@ -15,7 +15,7 @@ import pytest
 from errors import ThreadNotFound
 from events import MessageCompleted, TurnEvent, TurnFailed
 from models import Thread
-from tests.support.processes import ANN, BOB, RecordingStore, Steps, new_thread, process, start, until
+from tests.support.processes import ANN, BOB, RecordingStore, Steps, new_thread, process, start
 from tests.support.turns import FAST
 from turns.event_log import EventLog
 from turns.intervals import TurnIntervals
@@ -44,11 +44,10 @@ class Followed:
 
     async def say(self, count: int) -> None:
         """Let the turn say some words, and wait until they are stored."""
-        expected = self.log.next_id + count
+        last = self.log.next_id - 1 + count
         self.steps.step(count)
-        await until(self.log, expected - 1)
-        while not self.store.saved or self.store.saved[-1][0].events[-1].id < expected - 1:
-            await self.store.saves.acquire()
+        while await self.store.written.get() < last:
+            pass
 
 
 @asynccontextmanager
@@ -77,7 +76,7 @@ async def joined(turn: Followed, after: int = 0) -> Batches:
 
 
 async def test_twenty_followers_cost_what_one_costs(path: Path) -> None:
-    async with followed(path) as turn:
+    async with followed(path, words=4) as turn:
         await turn.say(0)
         readers = [await joined(turn) for _ in range(20)]
         gate = turn.other_store.gate = asyncio.Semaphore(0)
@@ -93,7 +92,8 @@ async def test_twenty_followers_cost_what_one_costs(path: Path) -> None:
         assert (turn.other_store.looks, turn.other_store.waiting) == (looks + 3, 1)
         turn.other_store.gate = None
         gate.release()
-        assert [ids(events) for events in await asyncio.gather(*reading)] == [[2, 3, 4, 5]] * 20
+        turn.steps.step(1)
+        assert [ids(events) for events in await asyncio.gather(*reading)] == [[2, 3, 4, 5, 6]] * 20
 
 
 async def test_each_follower_begins_where_it_was(path: Path) -> None:
