@@ -1,14 +1,16 @@
 # Two commands are all a newcomer needs: `make run` and `make test`. Each sets up what it needs, once.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-long coverage check lint types api-key doctor playground teams-package snapshots bench load soak chaos chaos-short fuzz fuzz-short lock clean
+.PHONY: help run test test-long coverage check lint types api-key doctor playground teams-package snapshots bench load soak chaos chaos-short fuzz fuzz-short lock audit clean
 
 VENV := .venv
 BIN := $(VENV)/bin
 CHECKOV := .venv-checkov
 # Each worker goes through files of its own, whose fixtures it makes once, and takes from another's when it is done.
 PYTEST := $(BIN)/python -m pytest -n auto --dist worksteal
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# Nothing that differs from what was locked.
+INSTALL := -m pip --disable-pip-version-check --quiet install --require-hashes
+PINS := requirements.txt $(wildcard requirements/*.txt)
 LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --no-annotate --no-header --no-emit-index-url --no-emit-find-links --generate-hashes --quiet
 
 help: ## list the commands
@@ -84,6 +86,11 @@ lock: $(VENV)/dev-ready ## compile the pinned requirements anew from requirement
 	@$(LOCK) --upgrade requirements/dev.in -o requirements/dev.txt
 	@$(LOCK) --upgrade requirements/checkov.in -o requirements/checkov.txt
 	@$(LOCK) --upgrade requirements/load.in -o requirements/load.txt
+	@$(LOCK) --upgrade requirements/audit.in -o requirements/audit.txt
+
+audit: $(VENV)/audit-ready ## look all pins up in advisory databases, which takes the internet
+	@$(VENV)/audit/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off $(foreach file,$(PINS),-r $(file))
+	@npm audit
 
 clean: ## remove what these commands made, except your data (.data)
 	rm -rf $(VENV) $(CHECKOV) node_modules .mypy_cache .ruff_cache .pytest_cache
@@ -94,24 +101,30 @@ $(BIN)/python:
 
 $(VENV)/run-ready: requirements.txt requirements/local.txt | $(BIN)/python
 	@echo "Installing the app's packages into $(VENV) (once)"
-	@$(PIP) install --require-hashes -r requirements.txt -r requirements/local.txt
+	@$(BIN)/python $(INSTALL) -r requirements.txt -r requirements/local.txt
 	@touch $@
 
 # Locust has pins of its own, and brings gevent: neither is for the app's environment.
 $(VENV)/load-ready: requirements/load.txt | $(BIN)/python
 	@echo "Installing Locust into $(VENV)/load (once)"
 	@$(BIN)/python -m venv $(VENV)/load
-	@$(VENV)/load/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements/load.txt
+	@$(VENV)/load/bin/python $(INSTALL) -r requirements/load.txt
+	@touch $@
+
+$(VENV)/audit-ready: requirements/audit.txt | $(BIN)/python
+	@echo "Installing pip-audit into $(VENV)/audit (once)"
+	@$(BIN)/python -m venv $(VENV)/audit
+	@$(VENV)/audit/bin/python $(INSTALL) -r requirements/audit.txt
 	@touch $@
 
 $(VENV)/dev-ready: $(VENV)/run-ready requirements/dev.txt package-lock.json
 	@echo "Installing the development packages into $(VENV) (once)"
-	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@$(BIN)/python $(INSTALL) -r requirements/dev.txt
 	@if command -v npm >/dev/null; then npm ci --silent --no-audit --no-fund; else echo "No npm here: tests that need it are skipped"; fi
 	@touch $@
 
 $(CHECKOV)/ready: requirements/checkov.txt
 	@echo "Installing checkov into $(CHECKOV) (once)"
 	@test -x $(CHECKOV)/bin/python || sh scripts/make-venv.sh $(CHECKOV)
-	@$(CHECKOV)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements/checkov.txt
+	@$(CHECKOV)/bin/python $(INSTALL) -r requirements/checkov.txt
 	@touch $@

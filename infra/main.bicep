@@ -329,7 +329,7 @@ module api './core/host/function-app.bicep' = {
     openAiDeployment: openAiDeployment
     apiKeysSecretUri: keyVault.outputs.apiKeysUri
     redisUrlSecretUri: keyVault.outputs.redisUrlUri
-    telemetryHashKeySecretUri: keyVault.outputs.telemetryHashKeyUri
+    hashKeySecretUri: keyVault.outputs.telemetryHashKeyUri
     redisUrl: redis.?outputs.url ?? ''
     withBot: deployBot
     botIdentityId: botIdentity.?outputs.id ?? ''

@@ -147,6 +147,18 @@ async def test_a_timer_that_fails_is_a_failed_invocation(api: FunctionsHost, tmp
     assert (await api.fire("retention")).status == "Failure"
 
 
+async def test_a_failed_start_tells_the_host_no_exceptions_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Audit L3."""
+    (tmp_path / "KILI").write_text("")
+    monkeypatch.setenv("DATA_DIR", str(tmp_path / "KILI" / "data"))
+    monkeypatch.setenv("COSMOS_ENDPOINT", "")
+    async with start_host(ROOT, "function_app.py") as host:
+        result = await host.fire("retention")
+    assert result.status == "Failure"
+    assert "NotReady" in str(vars(result.exception))
+    assert "Not a directory" not in str(vars(result.exception))
+
+
 async def test_erasures_go_on_although_the_sweep_of_retention_fails(
     api: FunctionsHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -112,10 +112,3 @@ def test_the_emulator_has_tests_to_run() -> None:
     found = int(re.findall(r"(\d+)(?:/\d+)? tests collected", collected.stdout)[0])
     assert found > 50
     assert "[sqlite" not in collected.stdout
-
-
-def test_known_vulnerabilities_of_all_pins_are_looked_for_every_night() -> None:
-    nightly = (GITHUB / "workflows" / "nightly.yml").read_text()
-    assert "requirements.txt requirements/*.txt" in nightly
-    assert "pip-audit --strict" in nightly
-    assert "npm audit" in nightly
