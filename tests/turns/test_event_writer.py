@@ -7,8 +7,9 @@ import pytest
 from events import MessageDelta, TurnEvent
 from models import Message, Owner
 from stores.contract import ThreadStore
+from stores.sqlite.store import SqliteStore
 from stores.types import StartedTurn
-from tests.support.stores import ANN, answer, begin
+from tests.support.stores import ANN, Backend, answer, begin
 from turns.event_log import EventLog
 from turns.event_writer import MAX_BATCH_BYTES, EventWriter
 
@@ -84,3 +85,22 @@ async def test_a_write_holds_no_more_than_it_should(store: ThreadStore) -> None:
     await writer.aclose()
     assert max(sizes[:-1]) <= MAX_BATCH_BYTES
     assert len(sizes) == 5
+
+
+async def test_an_event_over_what_cosmos_db_takes_costs_only_itself(backend: Backend) -> None:
+    async with backend.new() as store:
+        (large_turn, large), (other_turn, other) = await begun(store, ANN), await begun(store, BOB)
+        writer = EventWriter(store, seconds_to_live=60, interval=60)
+        writer.track(large.thread_id, large)
+        writer.track(other.thread_id, other)
+        say(large, "small", "x" * 3_000_000, "small")
+        say(other, *(f"piece {number}" for number in range(120)))
+        reply = await finish(store, large_turn, large)
+        await finish(store, other_turn, other)
+        await writer.aclose()
+        assert len(await stored(store, BOB, other)) == 120
+        progress = await store.get_progress(ANN, large.thread_id, large.id, after=0)
+        # SQLite takes it.
+        expected = [1, 2, 3] if isinstance(store, SqliteStore) else [1, 3]
+        assert [event.id for event in progress.events] == expected
+        assert (progress.turn.message, progress.final_event_id) == (reply, 4)
