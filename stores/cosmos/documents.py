@@ -14,7 +14,20 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from errors import ThreadNotFound, TurnInterrupted
-from models import Message, Metadata, Owner, Problem, Record, Thread, ThreadStatus, Turn, TurnStatus, message_id, utcnow
+from models import (
+    AUTHOR_ID,
+    Message,
+    Metadata,
+    Owner,
+    Problem,
+    Record,
+    Thread,
+    ThreadStatus,
+    Turn,
+    TurnStatus,
+    message_id,
+    utcnow,
+)
 from stores.cursors import sort_key
 from stores.types import NewMessage, StartedTurn
 
@@ -44,9 +57,22 @@ class ContainerDefinition:
         }
 
 
-# Only thread documents have an owner's hash and the mark: they cost the other documents nothing.
+# From the owner's hash on, paths that are in thread documents or in messages of conversations only: they cost the other
+# documents nothing.
 MESSAGES = ContainerDefinition(
-    "messages", "/thread_id", ("/thread_id/?", "/type/?", "/seq/?", "/owner_hash/?", "/deleting/?"), default_ttl=-1
+    "messages",
+    "/thread_id",
+    (
+        "/thread_id/?",
+        "/type/?",
+        "/seq/?",
+        "/owner_hash/?",
+        "/tenant/?",
+        "/deleting/?",
+        f"/metadata/{AUTHOR_ID}/?",
+        f"/lease/message/metadata/{AUTHOR_ID}/?",
+    ),
+    default_ttl=-1,
 )
 THREADS = ContainerDefinition("threads", "/owner_id", ("/owner_id/?", "/sort/?", "/status/?", "/deleting/?"), default_ttl=-1)
 CONTAINERS = (MESSAGES, THREADS)

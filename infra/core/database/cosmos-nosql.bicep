@@ -101,7 +101,10 @@ resource messages 'Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers
           { path: '/type/?' }
           { path: '/seq/?' }
           { path: '/owner_hash/?' }
+          { path: '/tenant/?' }
           { path: '/deleting/?' }
+          { path: '/metadata/author_id/?' }
+          { path: '/lease/message/metadata/author_id/?' }
         ]
         excludedPaths: [
           { path: '/*' }
