@@ -4,11 +4,11 @@
 FROM python:3.13-slim AS build
 COPY requirements.txt requirements/local.txt /requirements/
 RUN python -m venv /venv \
-    && /venv/bin/pip install --no-cache-dir -r /requirements/requirements.txt -r /requirements/local.txt
+    && /venv/bin/pip install --no-cache-dir --require-hashes -r /requirements/requirements.txt -r /requirements/local.txt
 
 FROM python:3.13-slim
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin app \
-    && install --directory --owner app /data
+    && install --directory --mode 700 --owner app /data
 COPY --from=build /venv /venv
 WORKDIR /app
 COPY . .

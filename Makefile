@@ -1,13 +1,17 @@
 # Two commands are all a newcomer needs: `make run` and `make test`. Each sets up what it needs, once.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-long coverage check lint types api-key doctor playground teams-package snapshots bench load soak chaos chaos-short fuzz fuzz-short lock clean
+.PHONY: help run test test-long coverage check lint types api-key doctor playground teams-package snapshots bench load soak chaos chaos-short fuzz fuzz-short lock audit clean
 
 VENV := .venv
 BIN := $(VENV)/bin
 CHECKOV := .venv-checkov
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --no-annotate --no-header --no-emit-index-url --no-emit-find-links --quiet
+# Each worker goes through files of its own, whose fixtures it makes once, and takes from another's when it is done.
+PYTEST := $(BIN)/python -m pytest -n auto --dist worksteal
+# Nothing that differs from what was locked.
+INSTALL := -m pip --disable-pip-version-check --quiet install --require-hashes
+PINS := requirements.txt $(wildcard requirements/*.txt)
+LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --no-annotate --no-header --no-emit-index-url --no-emit-find-links --generate-hashes --quiet
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -16,13 +20,13 @@ run: $(VENV)/run-ready ## start the API on this machine (HOST, PORT and DATA_DIR
 	@exec $(BIN)/python local.py
 
 test: $(VENV)/dev-ready $(CHECKOV)/ready ## run all tests
-	@$(BIN)/python -m pytest -n auto
+	@$(PYTEST)
 
 test-long: $(VENV)/dev-ready $(CHECKOV)/ready ## run all tests, those that try a fault at every position in full
-	@$(BIN)/python -m pytest -n auto --long
+	@$(PYTEST) --long
 
 coverage: $(VENV)/dev-ready $(CHECKOV)/ready ## run all tests, and fail below the share of lines in pyproject.toml (Python 3.13)
-	@$(BIN)/python -m pytest -n auto --cov --cov-report=term
+	@$(PYTEST) --cov --cov-report=term
 
 check: lint types fuzz-short chaos-short ## all that CI runs: lint, types, fuzzing, chaos, tests with their coverage
 	@if $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 13))'; then $(MAKE) --no-print-directory coverage; else $(MAKE) --no-print-directory test; fi
@@ -82,6 +86,11 @@ lock: $(VENV)/dev-ready ## compile the pinned requirements anew from requirement
 	@$(LOCK) --upgrade requirements/dev.in -o requirements/dev.txt
 	@$(LOCK) --upgrade requirements/checkov.in -o requirements/checkov.txt
 	@$(LOCK) --upgrade requirements/load.in -o requirements/load.txt
+	@$(LOCK) --upgrade requirements/audit.in -o requirements/audit.txt
+
+audit: $(VENV)/audit-ready ## look all pins up in advisory databases, which takes the internet
+	@$(VENV)/audit/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off $(foreach file,$(PINS),-r $(file))
+	@npm audit
 
 clean: ## remove what these commands made, except your data (.data)
 	rm -rf $(VENV) $(CHECKOV) node_modules .mypy_cache .ruff_cache .pytest_cache
@@ -92,24 +101,30 @@ $(BIN)/python:
 
 $(VENV)/run-ready: requirements.txt requirements/local.txt | $(BIN)/python
 	@echo "Installing the app's packages into $(VENV) (once)"
-	@$(PIP) install -r requirements.txt -r requirements/local.txt
+	@$(BIN)/python $(INSTALL) -r requirements.txt -r requirements/local.txt
 	@touch $@
 
 # Locust has pins of its own, and brings gevent: neither is for the app's environment.
 $(VENV)/load-ready: requirements/load.txt | $(BIN)/python
 	@echo "Installing Locust into $(VENV)/load (once)"
 	@$(BIN)/python -m venv $(VENV)/load
-	@$(VENV)/load/bin/python -m pip --disable-pip-version-check --quiet install -r requirements/load.txt
+	@$(VENV)/load/bin/python $(INSTALL) -r requirements/load.txt
+	@touch $@
+
+$(VENV)/audit-ready: requirements/audit.txt | $(BIN)/python
+	@echo "Installing pip-audit into $(VENV)/audit (once)"
+	@$(BIN)/python -m venv $(VENV)/audit
+	@$(VENV)/audit/bin/python $(INSTALL) -r requirements/audit.txt
 	@touch $@
 
 $(VENV)/dev-ready: $(VENV)/run-ready requirements/dev.txt package-lock.json
 	@echo "Installing the development packages into $(VENV) (once)"
-	@$(PIP) install -r requirements/dev.txt
+	@$(BIN)/python $(INSTALL) -r requirements/dev.txt
 	@if command -v npm >/dev/null; then npm ci --silent --no-audit --no-fund; else echo "No npm here: tests that need it are skipped"; fi
 	@touch $@
 
 $(CHECKOV)/ready: requirements/checkov.txt
 	@echo "Installing checkov into $(CHECKOV) (once)"
 	@test -x $(CHECKOV)/bin/python || sh scripts/make-venv.sh $(CHECKOV)
-	@$(CHECKOV)/bin/python -m pip --disable-pip-version-check --quiet install -r requirements/checkov.txt
+	@$(CHECKOV)/bin/python $(INSTALL) -r requirements/checkov.txt
 	@touch $@

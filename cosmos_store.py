@@ -43,6 +43,7 @@ from stores.cosmos.session_threads import CosmosSessionThreads
 from stores.cosmos.threads import CosmosThreads, check_thread_id
 from stores.cosmos.turns import CosmosTurns, Request
 from stores.cosmos.user_states import CosmosUserStates
+from stores.limits import StoreLimits
 from stores.types import (
     ErasedExchanges,
     EventBatch,
@@ -65,7 +66,15 @@ class CosmosStore(ThreadStore):
     which cannot create them.
     """
 
-    def __init__(self, endpoint: str, *, database: str, credential: str | AsyncTokenCredential) -> None:
+    def __init__(
+        self,
+        endpoint: str,
+        *,
+        database: str,
+        credential: str | AsyncTokenCredential,
+        limits: StoreLimits = StoreLimits(),  # noqa: B008 - immutable
+    ) -> None:
+        self._limits = limits
         self._connection = connect(endpoint, database=database, credential=credential)
         self._resources = AsyncExitStack()
         self._containers: tuple[CosmosContainer, CosmosContainer]
@@ -84,10 +93,10 @@ class CosmosStore(ThreadStore):
     async def __aenter__(self) -> Self:
         opened = await self._resources.enter_async_context(self._connection)
         messages, threads = self._containers = CosmosContainer(opened[MESSAGES.id]), CosmosContainer(opened[THREADS.id])
-        self._threads = CosmosThreads(messages, threads)
+        self._threads = CosmosThreads(messages, threads, self._limits)
         self._messages = CosmosMessages(messages, self._threads)
         leases = CosmosLeases(messages, self._threads.refresh_row_later)
-        self._turns = CosmosTurns(messages, leases, self._threads.refresh_row_later)
+        self._turns = CosmosTurns(messages, leases, self._threads.refresh_row_later, self._limits)
         self._progress = CosmosProgress(messages, leases.end_expired)
         self._feedback = CosmosFeedback(messages)
         self._user_states = CosmosUserStates(threads)
@@ -226,5 +235,5 @@ class CosmosStore(ThreadStore):
         return await self._authors.erase(owner, thread_id, author_id)
 
     @override
-    async def idle_threads(self, *, since: datetime, limit: int) -> list[OwnedRef]:
-        return await self._deletion.idle(since, limit)
+    async def idle_threads(self, *, since: datetime, limit: int, conversations: bool | None = None) -> list[OwnedRef]:
+        return await self._deletion.idle(since, limit, conversations)

@@ -8,6 +8,7 @@ whole app.
 
 from __future__ import annotations
 
+import logging
 import zlib
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
@@ -29,6 +30,7 @@ from settings import SettingsError, load_settings
 if TYPE_CHECKING:
     from teams.bot import Bot
 
+logger = logging.getLogger(__name__)
 # Together with a sweep's own limit, less than the host's functionTimeout.
 ERASING_SECONDS = 240.0
 
@@ -58,9 +60,22 @@ async def run_with_services(work: Callable[[Services], Awaitable[None]]) -> None
 
 
 async def run_maintenance(services: Services) -> None:
-    """Delete idle threads, and resume erasures that were stopped: no other process may be there to do it."""
-    await services.retention.sweep()
-    await services.eraser.resume(wait_seconds=ERASING_SECONDS)
+    """Delete idle threads, and resume erasures that were stopped: no other process may be there to do it.
+
+    :raises ExceptionGroup: if either failed, which does not keep the other from its work.
+    """
+    failures = []
+    for failure, work in (
+        ("the sweep for idle threads failed, will try again", services.retention.sweep),
+        ("listing abandoned erasures failed, will try again", partial(services.eraser.resume, wait_seconds=ERASING_SECONDS)),
+    ):
+        try:
+            await work()
+        except Exception as error:
+            logger.warning(failure, exc_info=True)
+            failures.append(error)
+    if failures:
+        raise ExceptionGroup("maintenance failed", failures)
 
 
 # Hourly, at a minute that differs between apps. Not monitored: a sweep that was missed is made up for by the next one, and

@@ -11,7 +11,7 @@ from api.app import create_app
 from api.deps import services_of
 from observability import logs
 from services.services import GRACE_SECONDS
-from settings import Settings, SettingsError, load_settings
+from settings import Settings, SettingsError, load_settings, without_credentials
 
 
 class Server(uvicorn.Server):
@@ -40,12 +40,12 @@ def banner(settings: Settings, port: int) -> str:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     address = f"http://{host}:{port}"
     model = {
-        "azure": f"{settings.azure_openai_model} on {settings.azure_openai_endpoint}",
-        "openai": f"{settings.openai_model} on {settings.openai_base_url or 'OpenAI'}",
+        "azure": f"{settings.azure_openai_model} on {without_credentials(settings.azure_openai_endpoint or '')}",
+        "openai": f"{settings.openai_model} on {without_credentials(settings.openai_base_url or 'OpenAI')}",
         "offline": "offline (answers by rules; set OPENAI_API_KEY or AZURE_OPENAI_ENDPOINT for a real one)",
     }[settings.model_kind]
     weather = {"open-meteo": "Open-Meteo", "sample": "sample data (made up)"}[settings.weather_source]
-    data = settings.cosmos_endpoint or (settings.data_dir / "chat.db").resolve()
+    data = without_credentials(settings.cosmos_endpoint or "") or (settings.data_dir / "chat.db").resolve()
     return "\n".join(
         [
             "Agent chat API is running",

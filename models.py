@@ -40,8 +40,6 @@ TURN_ID_PATTERN = r"^turn_[0-9a-f]{32}$"
 ERASURE_ID_PATTERN = r"^erasure_[0-9a-f]{32}$"
 MESSAGE_ID_PATTERN = r"^msg_[0-9a-f]{32}_[1-9][0-9]{0,8}$"
 PREVIEW_LENGTH = 120
-# A colon is in no tenant of an API key or of Entra ID: nobody else can be an owner whose tenant begins so.
-CONVERSATION_TENANT = "bot:"
 # Who wrote a message, in the metadata of one that stands in a conversation of several people.
 AUTHOR_ID = "author_id"
 ERASED: Metadata = {"erased": True}
@@ -53,6 +51,10 @@ def is_none(value: object) -> bool:
     return value is None
 
 
+# How the tenants of owners begin that are conversations of the bot. A colon is in no tenant of an API key or of Entra ID.
+CONVERSATIONS = "bot:"
+
+
 class Owner(NamedTuple):
     """Who a request acts for: a user of a tenant."""
 
@@ -60,14 +62,17 @@ class Owner(NamedTuple):
     user: str
 
     @property
-    def hash(self) -> str:
-        """The owner as 64 hex digits: safe in queries, predicates, partition keys and logs."""
-        return hashlib.sha256(to_json([self.tenant, self.user])).hexdigest()
+    def is_conversation(self) -> bool:
+        """Whether it is a conversation of the bot that owns what several people, or nobody known, have written in it."""
+        return self.tenant.startswith(CONVERSATIONS)
 
     @property
-    def is_conversation(self) -> bool:
-        """Whether it is a conversation of the bot's, in which several people may write, and nobody who could sign in."""
-        return self.tenant.startswith(CONVERSATION_TENANT)
+    def hash(self) -> str:
+        """The owner as 64 hex digits: safe in queries, predicates and partition keys.
+
+        Anybody can compute it: telemetry has :func:`observability.owner_hash.owner_hash`.
+        """
+        return hashlib.sha256(to_json([self.tenant, self.user])).hexdigest()
 
 
 class Record(BaseModel):

@@ -10,7 +10,6 @@ from pydantic_core import to_json
 from agent.budget import MAX_ERROR
 from agent.run import Run
 from agent.tool_calls import jsonable_arguments, storable_arguments
-from models import ToolCall
 from observability import metrics
 
 
@@ -59,4 +58,4 @@ class Reporter:
         error = begun.error or f"there is no tool {begun.tool}"[:MAX_ERROR]
         # The model has made the name up.
         metrics.tool_calls.add(1, {"gen_ai.tool.name": "_OTHER", "chat.tool.outcome": "error"})
-        self._run.end_call(ToolCall(id=begun.id, tool=begun.tool, arguments=begun.arguments, error=error, duration_ms=0))
+        self._run.end_call(begun.ended(None, error, duration_ms=0))

@@ -50,6 +50,12 @@ class BegunCall(NamedTuple):
     arguments: dict[str, JsonValue]
     error: str | None
 
+    def ended(self, result: JsonValue, error: str | None, *, duration_ms: int) -> ToolCall:
+        """Return the call with its result or its error."""
+        return ToolCall(
+            id=self.id, tool=self.tool, arguments=self.arguments, result=result, error=error, duration_ms=duration_ms
+        )
+
 
 class Run:
     """One run of the agent: what its observer has been told.

@@ -16,7 +16,6 @@ from agent.budget import MAX_ERROR
 from agent.run import NO_ROOM, RUN_KEY, Run
 from agent.text import MAX_DEPTH, storable
 from errors import ToolError
-from models import ToolCall
 from observability import metrics
 from tools.tool import are_sources
 
@@ -69,16 +68,7 @@ class ToolCallMiddleware(FunctionMiddleware):
             labels = {"gen_ai.tool.name": context.function.name, "chat.tool.outcome": outcome}
             metrics.tool_calls.add(1, labels)
             metrics.tool_duration.record(seconds, labels)
-            run.end_call(
-                ToolCall(
-                    id=begun.id,
-                    tool=begun.tool,
-                    arguments=begun.arguments,
-                    result=result,
-                    error=error,
-                    duration_ms=round(seconds * 1000),
-                )
-            )
+            run.end_call(begun.ended(result, error, duration_ms=round(seconds * 1000)))
         context.result = to_json(result if error is None else {"error": error}).decode()
 
     async def _call(self, context: FunctionInvocationContext, call_next: Callable[[], Awaitable[None]], run: Run) -> JsonValue:

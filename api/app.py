@@ -13,7 +13,7 @@ from api import activities as bot_routes
 from api import batch, data_rights, docs, feedback, invoke, messages, page, system, threads, turns
 from api.deps import State
 from api.middleware import RequestMiddleware
-from api.openapi import install_openapi
+from api.openapi import install_openapi, operation_id
 from api.problems import install_error_handlers
 from api.request_log import NO_TELEMETRY, RequestLogMiddleware
 from api.version import VERSION
@@ -73,6 +73,7 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
         telemetry=NO_TELEMETRY,
+        generate_unique_id_function=operation_id,
     )
     for router in ROUTERS:
         app.include_router(router)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Mapping
 from typing import Annotated, Any, TypedDict
 
 from fastapi import Depends, Path, Request
@@ -10,6 +12,7 @@ from fastapi import Depends, Path, Request
 from errors import Forbidden
 from identity.caller import Caller
 from models import Owner
+from quotas.quotas import Quotas
 from services.services import Services
 
 
@@ -58,3 +61,37 @@ OwnerDep = Annotated[Owner, Depends(get_owner)]
 # Opaque: whatever names nothing of the caller's is not found, whatever its shape.
 ThreadId = Annotated[str, Path(examples=["thread_5f0c1f0d3f4b4c1e8a3b7d2e9c6a1b40"])]
 MessageId = Annotated[str, Path(examples=["msg_5f0c1f0d3f4b4c1e8a3b7d2e9c6a1b40_2"])]
+
+
+class StreamPlace:
+    """A place among the caller's streams, which it has from :meth:`take` until its response has ended, however it ends."""
+
+    def __init__(self, quotas: Quotas, owner: Owner) -> None:
+        self._quotas = quotas
+        self._owner = owner
+        self._id: str | None = None
+
+    async def take(self) -> None:
+        """Take the place.
+
+        :raises StreamLimitExceeded: if there is none.
+        """
+        self._id = uuid.uuid4().hex
+        await self._quotas.begin_stream(self._owner, self._id)
+
+    async def give_back(self) -> None:
+        """Give the place back, if it was taken; also when the caller of this is being cancelled."""
+        if self._id:
+            await asyncio.shield(asyncio.create_task(self._quotas.end_stream(self._owner, self._id)))
+
+
+async def get_stream_place(services: ServicesDep, owner: OwnerDep) -> AsyncIterator[StreamPlace]:
+    """Return a place that is not taken yet; it is given back after the response."""
+    place = StreamPlace(services.quotas, owner)
+    try:
+        yield place
+    finally:
+        await place.give_back()
+
+
+StreamPlaceDep = Annotated[StreamPlace, Depends(get_stream_place)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, JsonValue
 from pydantic_core import to_json
@@ -19,19 +19,16 @@ WITHOUT_NUL = r"^[^\u0000]*$"
 NOT_BLANK_WITHOUT_NUL = r"^[^\u0000]*[^\s\u0000\u001c-\u001f\u0085][^\u0000]*$"
 METADATA_VALUE = "MetadataValue"
 METADATA_VALUE_REF = f"#/components/schemas/{METADATA_VALUE}"
-METADATA_VALUE_SCHEMA = {
+METADATA_VALUE_SCHEMA: dict[str, Any] = {
     "title": METADATA_VALUE,
     "anyOf": [
         {"type": "null"},
         {"type": "boolean"},
         {"type": "number", "minimum": -SAFE_NUMBER, "maximum": SAFE_NUMBER},
         {"type": "string", "pattern": WITHOUT_NUL},
-        {"type": "array", "items": {"$ref": METADATA_VALUE_REF}},
-        {
-            "type": "object",
-            "propertyNames": {"pattern": WITHOUT_NUL},
-            "additionalProperties": {"$ref": METADATA_VALUE_REF},
-        },
+        # Of the same, to any depth; generators of clients stumble over a schema that refers to itself.
+        {"type": "array", "items": {}},
+        {"type": "object", "propertyNames": {"pattern": WITHOUT_NUL}, "additionalProperties": {}},
     ],
 }
 

@@ -102,8 +102,16 @@ class FunctionsBridge:
             return _problem(InternalError(), req)
 
     async def run(self, work: Callable[[Mapping[str, Any]], Awaitable[None]]) -> None:
-        """Call ``work`` with the started app's state, for a function with another trigger; raises what the two raise."""
-        await work(await self._started())
+        """Call ``work`` with the started app's state, for a function with another trigger; raises what that raises.
+
+        :raises NotReady: if the app could not be started. The log says why; the exception's text is not for the host.
+        """
+        try:
+            state = await self._started()
+        except Exception:
+            logger.exception("the app could not be started")
+            raise NotReady from None
+        await work(state)
 
     async def drain(self, work: Callable[[Mapping[str, Any]], Awaitable[None]]) -> None:
         """Start nothing any more, and call ``work`` with the app's state, if it has been started."""

@@ -5,13 +5,13 @@ Both are turns of a thread like any other, which is made where the caller names 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from api import sse
-from api.deps import OwnerDep, ServicesDep
+from api.deps import OwnerDep, ServicesDep, StreamPlaceDep
 from api.examples import INVOCATION_EXAMPLE
 from api.json_route import JsonRoute
 from api.problems import error_responses, http_error_responses, problem_response, request_id
@@ -76,12 +76,13 @@ async def invoke(body: Invocation, request: Request, services: ServicesDep, owne
         **error_responses(ThreadNotFound, ThreadDeleting, TurnInProgress, InvalidRequest, StoreUnavailable),
     },
 )
-async def stream(body: Invocation, request: Request, services: ServicesDep, owner: OwnerDep) -> Response:
+async def stream(body: Invocation, request: Request, services: ServicesDep, owner: OwnerDep, place: StreamPlaceDep) -> Response:
     """Answer a question as server-sent events, in the given thread or in a new one.
 
     `metadata` comes first, with `run_id` (the turn's id) and `thread_id`; `data` is a piece of the text; `on_tool_start` and
     `on_tool_end` are JSON; `end` has the whole text, or `error` the problem.
     """
+    await place.take()
     log = await _start(body, request, services, owner, stream=True)
     return stream_response(_simple_events(log, services.intervals.heartbeat), sse.MEDIA_TYPE)
 
@@ -92,11 +93,13 @@ async def _start(body: Invocation, request: Request, services: Services, owner: 
     return await services.turns.start(owner, thread, new, stream=stream, request_id=request_id(request))
 
 
-async def _simple_events(log: EventLog, heartbeat: float) -> AsyncIterator[bytes]:
+async def _simple_events(log: EventLog, heartbeat: float) -> AsyncGenerator[bytes]:
     yield sse.encode_json("metadata", {"run_id": log.id, "thread_id": log.thread_id})
     async for events in log.stream(heartbeat_interval=heartbeat):
         if chunk := b"".join(map(_simple_event, events)) if events else sse.HEARTBEAT:
             yield chunk
+    if log.final_id is None:
+        yield sse.encode_json("error", log.result)
 
 
 def _simple_event(event: TurnEvent) -> bytes:

@@ -10,7 +10,7 @@ from pydantic import WithJsonSchema
 
 from api import ndjson, sse
 from api.content_negotiation import AcceptHeader, negotiate, wants_async
-from api.deps import OwnerDep, ServicesDep, ThreadId
+from api.deps import OwnerDep, ServicesDep, StreamPlaceDep, ThreadId
 from api.examples import MESSAGE_EXAMPLE, TURN_EXAMPLE
 from api.json_route import JsonRoute
 from api.problems import error_responses, http_error_responses, problem_response, request_id
@@ -63,6 +63,7 @@ async def send_message(
     request: Request,
     services: ServicesDep,
     owner: OwnerDep,
+    place: StreamPlaceDep,
     accept: AcceptHeader = None,
     # Several lines of a list are one text to clients; what we do not know of it is left alone (RFC 7240, section 2).
     prefer: Annotated[
@@ -80,22 +81,23 @@ async def send_message(
     """Store the user's message, let the agent answer it, and return the assistant's message.
 
     With `Accept: text/event-stream` or `application/x-ndjson` the turn's events are streamed as they happen; they end with
-    `message.completed`, `turn.failed` or `turn.cancelled`. The message is kept from the moment it is accepted, even if the turn
-    fails; the turn goes on if the caller leaves.
+    `message.completed`, `turn.failed` or `turn.cancelled`, and a stream that breaks off is taken up at the turn's events. The
+    message is kept from the moment it is accepted, even if the turn fails; the turn goes on if the caller leaves.
     """
     media_type = negotiate(accept, FORMATS)
     respond_async = wants_async(prefer)
+    is_stream = not respond_async and media_type != "application/json"
+    if is_stream:
+        await place.take()
     new = NewMessage(new_id("turn"), body.content, body.metadata, idempotency_key)
-    log = await services.turns.start(
-        owner, thread_id, new, stream=respond_async or media_type != "application/json", request_id=request_id(request)
-    )
+    log = await services.turns.start(owner, thread_id, new, stream=respond_async or is_stream, request_id=request_id(request))
     replayed = {"Idempotent-Replayed": "true"} if log.replayed else {}
     if respond_async:
         turn = await services.turns.get(owner, thread_id, log.id)
         location = f"/api/threads/{thread_id}/turns/{log.id}"
         headers = {"Location": location, "Preference-Applied": "respond-async", **replayed}
         return Response(turn.model_dump_json(), 202, headers, "application/json")
-    if media_type != "application/json":
+    if is_stream:
         return events_response(log.stream(heartbeat_interval=services.intervals.heartbeat), media_type, replayed)
     return await _as_json(log, replayed)
 

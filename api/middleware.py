@@ -41,6 +41,9 @@ class RequestMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one ASGI connection."""
+        if scope["type"] == "lifespan":
+            await self._live(scope, receive, send)
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -71,6 +74,17 @@ class RequestMiddleware:
             if started:
                 raise
             await error_response(InternalError(), request_id)(scope, receive, send_with_id)
+
+    async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the app start and stop. What failed is logged by its type: the server would log the exception's text."""
+
+        async def send_without_text(message: Message) -> None:
+            if message["type"].endswith(".failed"):
+                logger.error("the app failed to start or to stop", exc_info=True)
+                message = {**message, "message": ""}
+            await send(message)
+
+        await self._app(scope, receive, send_without_text)
 
 
 def _not_ascii(scope: Scope) -> list[tuple[str, str]]:

@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.routing import iter_route_contexts
+from fastapi.routing import APIRoute, iter_route_contexts
 from pydantic.json_schema import models_json_schema
 
 from api.fields import METADATA_VALUE, METADATA_VALUE_SCHEMA
 from api.problems import ReadinessProblem, ValidationProblem, add_error_responses
 from api.secured_route import SecuredRoute
 from api.streaming import TURN_EVENT
-from errors import Forbidden, IdentityUnavailable, RateLimited, Unauthenticated
+from errors import Forbidden, IdentityUnavailable, InvalidRequest, RateLimited, Unauthenticated
 from events import EVENT_ADAPTER
+from identity.authenticator import MAX_USER_LENGTH
 from models import Problem
 
 REF_TEMPLATE = "#/components/schemas/{model}"
@@ -24,10 +25,24 @@ Every error is `application/problem+json` (RFC 9457): match on `type`, show `tit
 """
 
 
+# InvalidRequest: X-User-Id may be no name.
+SECURED_ERRORS = (InvalidRequest, Unauthenticated, Forbidden, RateLimited, IdentityUnavailable)
+USER_ID = {
+    "name": "X-User-Id",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "minLength": 1, "maxLength": MAX_USER_LENGTH, "pattern": r"^[\x20-\x7e]+$"},
+    "description": "With an API key: the user that the request acts for; left out, it is the key's name.",
+}
 SCHEMES = {
     "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "Name the end user in `X-User-Id`."},
     "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "An Entra ID access token."},
 }
+
+
+def operation_id(route: APIRoute) -> str:
+    """Return what generated clients call a route: its function's name."""
+    return route.name
 
 
 def install_openapi(app: FastAPI) -> None:
@@ -81,6 +96,7 @@ def _with_security(document: dict[str, Any], app: FastAPI) -> dict[str, Any]:
         if isinstance(route, SecuredRoute) and route.include_in_schema:
             for method in route.methods or ():
                 operation = document["paths"][str(context.path)][method.lower()]
+                operation.setdefault("parameters", []).append(USER_ID)
                 operation["security"] = [{name: []} for name in SCHEMES]
-                add_error_responses(operation["responses"], Unauthenticated, Forbidden, RateLimited, IdentityUnavailable)
+                add_error_responses(operation["responses"], *SECURED_ERRORS)
     return document

@@ -53,7 +53,7 @@ class ThreadCreate(Body):
     model_config = ConfigDict(json_schema_extra={"examples": [{"title": "Trip", "metadata": {"channel": "web"}}]})
 
     title: Title | None = None
-    metadata: SmallMetadata = {}
+    metadata: SmallMetadata = Field(default_factory=dict)
 
 
 class ThreadUpdate(Body):
@@ -64,7 +64,7 @@ class ThreadUpdate(Body):
     )
 
     title: Title | None = None
-    metadata: SmallMetadata = {}
+    metadata: SmallMetadata = Field(default_factory=dict)
     status: ThreadStatus = "active"
 
     @model_validator(mode="after")
@@ -103,7 +103,7 @@ class MessageCreate(Body):
     )
 
     content: Content
-    metadata: SmallMetadata = {}
+    metadata: SmallMetadata = Field(default_factory=dict)
 
 
 class FeedbackUpdate(Body):
@@ -224,10 +224,11 @@ class Used(BaseModel):
 
 
 class PartyUsage(BaseModel):
-    """The use of an owner or a tenant: requests in the last minute, turns that run now, tokens today (UTC)."""
+    """The use of an owner or a tenant: requests in the last minute, turns and streams now, tokens today (UTC)."""
 
     requests_last_minute: Used
     turns_now: Used
+    streams_now: Used
     tokens_today: Used
 
     @classmethod
@@ -237,6 +238,7 @@ class PartyUsage(BaseModel):
         return cls(
             requests_last_minute=Used.of(usage.requests_last_minute, quota.requests_per_minute),
             turns_now=Used.of(usage.turns_now, quota.turns_at_once),
+            streams_now=Used.of(usage.streams_now, quota.streams_at_once),
             tokens_today=Used.of(usage.tokens_today, quota.tokens_per_day),
         )
 

@@ -16,6 +16,7 @@ from api.request_log import bind_path_ids
 from errors import ChatError, Forbidden, RateLimited, Unauthenticated
 from identity.caller import Caller, Credentials
 from observability import log_context
+from observability.owner_hash import owner_hash
 from quotas.quotas import MINUTE, RequestLimitExceeded, Window
 from services.services import Services
 
@@ -36,7 +37,7 @@ class SecuredRoute(APIRoute):
         async def handle_for_caller(request: Request) -> Response:
             bind_path_ids(request.path_params)
             caller = request.scope["caller"] = await authenticate(request)
-            log_context.bind(owner_hash=caller.owner.hash)
+            log_context.bind(owner_hash=owner_hash(caller.owner))
             await _count(request, caller)
             return await handle(request)
 

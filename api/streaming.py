@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from functools import partial
 from typing import Any
 
@@ -17,7 +18,8 @@ from api.deps import services_of
 from events import MessageDelta, TurnEvent
 from observability import metrics
 
-Batches = AsyncIterator[Sequence[TurnEvent]]
+Batches = AsyncGenerator[Sequence[TurnEvent]]
+Chunks = AsyncGenerator[bytes]
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 ENCODERS: dict[str, tuple[Callable[[TurnEvent], bytes], bytes]] = {
     sse.MEDIA_TYPE: (sse.encode, sse.HEARTBEAT),
@@ -29,14 +31,19 @@ logger = logging.getLogger(__name__)
 
 
 class StreamResponse(StreamingResponse):
-    """A streaming response that gives up on a reader who does not read."""
+    """A streaming response that gives up on a reader who does not read, and closes what it was sending."""
+
+    def __init__(self, chunks: Chunks, headers: Mapping[str, str], media_type: str) -> None:
+        super().__init__(chunks, headers=headers, media_type=media_type)
+        self._chunks = chunks
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the response; one that is not sent to its end makes the server close the connection."""
         metrics.streams_open.add(1)
         seconds = services_of(scope["state"]).intervals.send
         try:
-            await super().__call__(scope, receive, partial(_send_in_time, send, seconds))
+            async with aclosing(self._chunks):
+                await super().__call__(scope, receive, partial(_send_in_time, send, seconds))
         except ClientDisconnect:
             logger.info("client stopped reading, stream closed after %g s", seconds)
         finally:
@@ -57,14 +64,15 @@ def events_response(batches: Batches, media_type: str, headers: Mapping[str, str
     return stream_response(_encoded(batches, encode, heartbeat), media_type, headers)
 
 
-def stream_response(chunks: AsyncIterator[bytes], media_type: str, headers: Mapping[str, str] | None = None) -> StreamResponse:
+def stream_response(chunks: Chunks, media_type: str, headers: Mapping[str, str] | None = None) -> StreamResponse:
     """Send chunks as they come, unbuffered by what stands in between."""
-    return StreamResponse(chunks, headers={**HEADERS, **(headers or {})}, media_type=media_type)
+    return StreamResponse(chunks, {**HEADERS, **(headers or {})}, media_type)
 
 
-async def _encoded(batches: Batches, encode: Callable[[TurnEvent], bytes], heartbeat: bytes) -> AsyncIterator[bytes]:
-    async for batch in batches:
-        yield b"".join(map(encode, batch)) or heartbeat
+async def _encoded(batches: Batches, encode: Callable[[TurnEvent], bytes], heartbeat: bytes) -> Chunks:
+    async with aclosing(batches):
+        async for batch in batches:
+            yield b"".join(map(encode, batch)) or heartbeat
 
 
 def stream_content(*media_types: str) -> dict[str, Any]:

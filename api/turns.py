@@ -9,7 +9,7 @@ from fastapi.responses import Response
 
 from api import ndjson, sse
 from api.content_negotiation import AcceptHeader, negotiate
-from api.deps import OwnerDep, ServicesDep, ThreadId
+from api.deps import OwnerDep, ServicesDep, StreamPlaceDep, ThreadId
 from api.examples import MESSAGE_EXAMPLE, TURN_EXAMPLE
 from api.problems import error_responses
 from api.secured_route import SecuredRoute
@@ -58,6 +58,7 @@ async def follow_turn(
     turn_id: TurnId,
     services: ServicesDep,
     owner: OwnerDep,
+    place: StreamPlaceDep,
     accept: AcceptHeader = None,
     last_event_id: Annotated[
         int | None, Header(ge=0, le=MAX_EVENT_ID, description="The last event that was received; goes before `after`.")
@@ -70,6 +71,7 @@ async def follow_turn(
     """
     media_type = negotiate(accept, FORMATS)
     position = after if last_event_id is None else last_event_id
+    await place.take()
     batches = await services.turns.follow(
         owner, thread_id, turn_id, after=position, heartbeat_interval=services.intervals.heartbeat
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +27,7 @@ class Counts:
     messages: int = 0
 
 
-async def export_lines(store: ThreadStore, owner: Owner, request_id: str | None) -> AsyncIterator[bytes]:
+async def export_lines(store: ThreadStore, owner: Owner, request_id: str | None) -> AsyncGenerator[bytes]:
     """Return the lines of an export, as they are read: ``owner``; ``user_state``, if there is one; per thread ``thread``,
     ``message``s, ``turn``s; ``end``.
 
@@ -40,7 +40,7 @@ async def export_lines(store: ThreadStore, owner: Owner, request_id: str | None)
     return _lines(store, owner, first, request_id)
 
 
-async def _lines(store: ThreadStore, owner: Owner, first: list[str], request_id: str | None) -> AsyncIterator[bytes]:
+async def _lines(store: ThreadStore, owner: Owner, first: list[str], request_id: str | None) -> AsyncGenerator[bytes]:
     counts = Counts()
     yield _line("owner", tenant=owner.tenant, user=owner.user, exported_at=utcnow())
     try:

@@ -23,13 +23,23 @@ logger = logging.getLogger(__name__)
 
 
 class Retention:
-    """Keeps threads for ``days`` after their last activity; 0 keeps them for good."""
+    """Keeps threads for ``days`` after their last activity; 0 keeps them for good.
+
+    Those whose owners are conversations of the bot may have their own ``bot_days``.
+    """
 
     def __init__(
-        self, store: ThreadStore, days: int, *, sweep_seconds: float = SWEEP_SECONDS, threads_at_once: int = THREADS_AT_ONCE
+        self,
+        store: ThreadStore,
+        days: int,
+        *,
+        bot_days: int = 0,
+        sweep_seconds: float = SWEEP_SECONDS,
+        threads_at_once: int = THREADS_AT_ONCE,
     ) -> None:
         self._store = store
         self._days = days
+        self._bot_days = bot_days
         self._sweep_seconds = sweep_seconds
         self._threads_at_once = threads_at_once
 
@@ -38,11 +48,18 @@ class Retention:
 
         :raises StoreError: if the store failed; what is left waits for the next sweep.
         """
-        deleted, deadline = 0, time.monotonic() + self._sweep_seconds
-        since = utcnow() - timedelta(days=self._days)
-        while self._days and time.monotonic() < deadline:
+        deadline = time.monotonic() + self._sweep_seconds
+        if not self._bot_days:
+            return await self._sweep(self._days, deadline, conversations=None)
+        deleted = await self._sweep(self._days, deadline, conversations=False)
+        return deleted + await self._sweep(self._bot_days, deadline, conversations=True)
+
+    async def _sweep(self, days: int, deadline: float, *, conversations: bool | None) -> int:
+        deleted, since = 0, utcnow() - timedelta(days=days)
+        while days and time.monotonic() < deadline:
             before = deleted
-            for thread in await self._store.idle_threads(since=since, limit=self._threads_at_once):
+            found = await self._store.idle_threads(since=since, limit=self._threads_at_once, conversations=conversations)
+            for thread in found:
                 deleted += await self._delete(thread, since)
                 if time.monotonic() >= deadline:
                     break
@@ -50,7 +67,7 @@ class Retention:
             if deleted == before:
                 break
         if deleted:
-            logger.info("%d threads deleted in which nothing happened for %d days", deleted, self._days)
+            logger.info("%d threads deleted in which nothing happened for %d days", deleted, days)
         return deleted
 
     async def _delete(self, thread: OwnedRef, since: datetime) -> bool:

@@ -10,7 +10,7 @@ from doctor.azure import SIGNED_IN_USER, check_identity
 from doctor.findings import Finding, run_check
 from doctor.machine import REDIS_COMMAND, check_clock, check_redis, check_sqlite, check_tools, sqlite_command
 from identity.azure_credential import AzureCredential
-from settings import Settings, SettingsError, load_settings
+from settings import Settings, SettingsError, load_settings, without_credentials
 
 
 async def diagnose(settings: Settings) -> list[Finding]:
@@ -52,7 +52,7 @@ async def _diagnose(settings: Settings, credential: AzureCredential) -> list[Fin
 
 
 def _about(settings: Settings) -> Finding:
-    store = settings.cosmos_endpoint or settings.data_dir / "chat.db"
+    store = without_credentials(settings.cosmos_endpoint or "") or settings.data_dir / "chat.db"
     callers = "callers sign in" if settings.auth_configured else "this machine only"
     return Finding("settings", f"model {settings.model_name} ({settings.model_kind}), store {store}, {callers}")
 

@@ -15,7 +15,7 @@ from azure.cosmos.exceptions import CosmosHttpResponseError
 from doctor.azure import account_options
 from doctor.findings import Finding
 from identity.azure_credential import AzureCredential
-from settings import Settings
+from settings import Settings, without_credentials
 from stores.cosmos.connection import new_client
 from stores.cosmos.documents import CONTAINERS, ContainerDefinition, Document
 
@@ -28,6 +28,7 @@ class CosmosDoctor:
 
     def __init__(self, endpoint: str, settings: Settings, credential: AzureCredential, principal: str) -> None:
         self._endpoint = endpoint
+        self._shown = without_credentials(endpoint)
         self._key = settings.cosmos_key
         self._database = settings.cosmos_database
         self._credential = credential
@@ -46,7 +47,7 @@ class CosmosDoctor:
                 await database.read()
             except (AzureError, ValueError) as error:
                 return [self._account_fault(error)]
-            findings = [Finding("Cosmos DB", f"{self._endpoint} answers and has the database {self._database}")]
+            findings = [Finding("Cosmos DB", f"{self._shown} answers and has the database {self._database}")]
             for definition in CONTAINERS:
                 findings += await self._check_container(database, definition)
             return findings
@@ -113,7 +114,7 @@ class CosmosDoctor:
             return Finding("Cosmos DB", text, f"az cosmosdb sql role assignment create {self._in_account} {role}")
         told = f"status {status}" if status else type(error).__name__
         fix = f"az cosmosdb show {self._account} --query '[documentEndpoint, publicNetworkAccess, ipRules]'"
-        return Finding("Cosmos DB", f"{self._endpoint} cannot be used ({told}): check COSMOS_ENDPOINT and the network", fix)
+        return Finding("Cosmos DB", f"{self._shown} cannot be used ({told}): check COSMOS_ENDPOINT and the network", fix)
 
     def _named(self, definition: ContainerDefinition) -> str:
         return f"{self._in_account} --database-name {quote(self._database)} --name {definition.id}"

@@ -15,7 +15,7 @@ from identity.azure_credential import AzureCredential
 from models import utcnow
 from quotas.backend import open_quota_backend
 from services.open_store import open_store
-from settings import Settings
+from settings import Settings, without_credentials
 from tools.knowledge_base import FOLDER, read_articles
 from tools.registry import open_tools
 
@@ -64,7 +64,7 @@ async def check_clock(settings: Settings) -> list[Finding]:
                 continue
             if told:
                 skew = (utcnow() - parsedate_to_datetime(told)).total_seconds()
-                text = f"{abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} {address}"
+                text = f"{abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} {without_credentials(address)}"
                 problem = abs(skew) > MAX_SKEW_SECONDS
                 return [Finding("clock", text, "sudo timedatectl set-ntp true" if problem else None)]
     return [Finding("clock", "not compared: no service here that tells the time")]

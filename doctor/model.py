@@ -12,7 +12,7 @@ from agent.llm.openai_client import PATH, OpenAIClient, open_openai_client
 from doctor.azure import account_name, account_options
 from doctor.findings import Finding
 from identity.azure_credential import AzureCredential
-from settings import Settings
+from settings import Settings, without_credentials
 
 
 class ModelDoctor:
@@ -29,7 +29,7 @@ class ModelDoctor:
         if self._settings.model_kind == "offline":
             return [Finding("model", "offline: answers by rules")]
         async with open_openai_client(self._settings, self._credential) as client:
-            address = str(client.base_url)
+            address = without_credentials(str(client.base_url))
             try:
                 await client.get("/models", cast_to=httpx2.Response, options={"max_retries": 0})
             except Exception as error:  # noqa: BLE001 - told by its type or status

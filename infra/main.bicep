@@ -72,6 +72,10 @@ param redisSku string
 @secure()
 param existingRedisUrl string = ''
 
+@description('Key under which telemetry hashes owners; infra/hooks/preprovision.py makes it once.')
+@secure()
+param telemetryHashKey string = ''
+
 @description('Whether to create a bot for Teams; see docs/teams.md.')
 param deployBot bool
 
@@ -260,6 +264,7 @@ module keyVault './core/security/key-vault.bicep' = {
     readerPrincipalId: identity.outputs.principalId
     apiKeys: empty(apiKeysBase64) ? '' : base64ToString(apiKeysBase64)
     redisUrl: existingRedisUrl
+    telemetryHashKey: telemetryHashKey
     purgeProtection: isProd
     publicNetworkAccess: publicNetworkAccess
     logAnalyticsWorkspaceId: monitoring.outputs.logAnalyticsWorkspaceId
@@ -324,6 +329,7 @@ module api './core/host/function-app.bicep' = {
     openAiDeployment: openAiDeployment
     apiKeysSecretUri: keyVault.outputs.apiKeysUri
     redisUrlSecretUri: keyVault.outputs.redisUrlUri
+    hashKeySecretUri: keyVault.outputs.telemetryHashKeyUri
     redisUrl: redis.?outputs.url ?? ''
     withBot: deployBot
     botIdentityId: botIdentity.?outputs.id ?? ''

@@ -1,4 +1,4 @@
-"""Quotas of an owner and of its tenant: requests a minute, turns at once, tokens a day. Each is off at 0."""
+"""Quotas of an owner and of its tenant: requests a minute, turns and streams at once, tokens a day. Each is off at 0."""
 
 from __future__ import annotations
 
@@ -18,11 +18,16 @@ from quotas.backend import Counters, QuotaBackend
 from settings import Settings
 
 Scope = Literal["owner", "tenant"]
+Place = Literal["turns", "streams"]
+PLACES: tuple[Place, ...] = ("turns", "streams")
 MINUTE = 60
 DAY = 24 * 3600
 FAILED_ATTEMPTS_PER_MINUTE = RateLimitItemPerMinute(20)
 # A turn whose process died gives its place back after the turn's deadline and this.
 SLOT_GRACE_SECONDS = 30.0
+# A stream ends with its turn, which may have died with its process and then ends with its lease; and a slow reader may take
+# its time for each of the last writes (Intervals.send).
+STREAM_GRACE_SECONDS = 240.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +38,12 @@ class Quota:
     key: str
     requests_per_minute: int
     turns_at_once: int
+    streams_at_once: int
     tokens_per_day: int
+
+    def places(self, place: Place) -> int:
+        """Return how many there may be at once."""
+        return self.turns_at_once if place == "turns" else self.streams_at_once
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +58,12 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a party has used: requests in the last minute, turns that run, tokens today (UTC)."""
+    """What a party has used: requests in the last minute, turns that run, streams that are open, tokens today (UTC)."""
 
     quota: Quota
     requests_last_minute: int
     turns_now: int
+    streams_now: int
     tokens_today: int
 
 
@@ -93,13 +104,7 @@ class Quotas:
             if quota.tokens_per_day and await self._tokens(quota) >= quota.tokens_per_day:
                 _count_hit("tokens_per_day", quota.party)
                 raise RateLimited(f"{quota.tokens_per_day} tokens a day of this {quota.party}", retry_after=_until_tomorrow())
-        taken: list[Quota] = []
-        for quota in quotas:
-            if not await self._enter(quota, turn_id):
-                _count_hit("turns_at_once", quota.party)
-                await self._leave(taken, turn_id)
-                raise TurnLimitExceeded(quota)
-            taken.append(quota)
+        await self._enter("turns", quotas, turn_id, self._settings.turn_timeout_seconds + SLOT_GRACE_SECONDS)
 
     def turns_at_once(self, owner: Owner) -> int:
         """Return how many turns of an owner may run at once; 0 is no limit."""
@@ -108,9 +113,22 @@ class Quotas:
     async def end_turn(self, owner: Owner, turn_id: str, *, tokens: int) -> None:
         """Give the turn's place back and count the tokens that its model calls have used."""
         quotas = list(self._quotas(owner))
-        await self._leave(quotas, turn_id)
+        await self._leave("turns", quotas, turn_id)
         if tokens:
             await asyncio.gather(*(self._add_tokens(quota, tokens) for quota in quotas))
+
+    async def begin_stream(self, owner: Owner, stream_id: str) -> None:
+        """Take a place for a stream, which :meth:`end_stream` gives back.
+
+        :raises StreamLimitExceeded: if no place is free; nothing is taken then.
+        """
+        settings = self._settings
+        seconds = settings.turn_timeout_seconds + settings.turn_lease_seconds + STREAM_GRACE_SECONDS
+        await self._enter("streams", list(self._quotas(owner)), stream_id, seconds)
+
+    async def end_stream(self, owner: Owner, stream_id: str) -> None:
+        """Give the stream's place back, if it has one."""
+        await self._leave("streams", list(self._quotas(owner)), stream_id)
 
     async def usage(self, owner: Owner) -> list[Usage]:
         """Return what the owner and its tenant have used."""
@@ -138,6 +156,7 @@ class Quotas:
             f"owner:{owner.hash}",
             local.limit_requests_per_minute,
             local.limit_turns_at_once,
+            local.limit_streams_at_once,
             local.limit_tokens_per_day,
         )
         yield Quota(
@@ -145,6 +164,7 @@ class Quotas:
             f"tenant:{owner.tenant}",
             local.tenant_limit_requests_per_minute,
             local.tenant_limit_turns_at_once,
+            0,
             local.tenant_limit_tokens_per_day,
         )
 
@@ -159,15 +179,23 @@ class Quotas:
 
         return await self._backend.run(count)
 
-    async def _enter(self, quota: Quota, turn_id: str) -> bool:
-        seconds = self._settings.turn_timeout_seconds + SLOT_GRACE_SECONDS
-        return await self._backend.run(
-            lambda counters: counters.slots.enter(_turns_key(quota), turn_id, limit=quota.turns_at_once, seconds=seconds)
-        )
+    async def _enter(self, place: Place, quotas: list[Quota], holder: str, seconds: float) -> None:
+        """Take a place of every party for at most ``seconds``, or none."""
+        for number, quota in enumerate(quotas):
 
-    async def _leave(self, quotas: list[Quota], turn_id: str) -> None:
+            async def enter(counters: Counters, quota: Quota = quota) -> bool:
+                limit = quota.places(place)
+                return await counters.slots.enter(_places_key(place, quota), holder, limit=limit, seconds=seconds)
+
+            if not await self._backend.run(enter):
+                _count_hit(f"{place}_at_once", quota.party)
+                await self._leave(place, quotas[:number], holder)
+                raise TurnLimitExceeded(quota) if place == "turns" else StreamLimitExceeded(quota)
+
+    async def _leave(self, place: Place, quotas: list[Quota], holder: str) -> None:
         for quota in quotas:
-            await self._backend.run(lambda counters, quota=quota: counters.slots.leave(_turns_key(quota), turn_id))  # type: ignore[misc]
+            key = _places_key(place, quota)
+            await self._backend.run(lambda counters, key=key: counters.slots.leave(key, holder))  # type: ignore[misc]
 
     async def _tokens(self, quota: Quota) -> int:
         return await self._backend.run(lambda counters: counters.storage.get(_tokens_key(quota)))
@@ -181,8 +209,8 @@ class Quotas:
             if quota.requests_per_minute:
                 item = RateLimitItemPerMinute(quota.requests_per_minute)
                 requests = item.amount - (await counters.windows.get_window_stats(item, quota.key)).remaining
-            running = await counters.slots.count(_turns_key(quota))
-            return Usage(quota, requests, running, await counters.storage.get(_tokens_key(quota)))
+            turns, streams = [await counters.slots.count(_places_key(place, quota)) for place in PLACES]
+            return Usage(quota, requests, turns, streams, await counters.storage.get(_tokens_key(quota)))
 
         return await self._backend.run(read)
 
@@ -202,12 +230,19 @@ class TurnLimitExceeded(RateLimited):
         super().__init__(f"{quota.turns_at_once} turns at once of this {quota.party}", retry_after=1)
 
 
+class StreamLimitExceeded(RateLimited):
+    """As many streams as may be open at once are; one may end at any moment."""
+
+    def __init__(self, quota: Quota) -> None:
+        super().__init__(f"{quota.streams_at_once} streams at once of this {quota.party}", retry_after=1)
+
+
 def _count_hit(limit: str, party: Scope) -> None:
     metrics.limits_hit.add(1, {"chat.limit": limit, "chat.limit.scope": party})
 
 
-def _turns_key(quota: Quota) -> str:
-    return f"chat/turns/{quota.key}"
+def _places_key(place: Place, quota: Quota) -> str:
+    return f"chat/{place}/{quota.key}"
 
 
 def _tokens_key(quota: Quota) -> str:

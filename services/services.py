@@ -12,6 +12,7 @@ from data_rights.eraser import Eraser
 from data_rights.retention import HourlyRetention, Retention
 from identity.authenticator import Identity, open_identity
 from identity.azure_credential import AzureCredential
+from observability import owner_hash
 from observability.setup import open_telemetry
 from quotas.backend import QuotaBackend, open_quota_backend
 from quotas.quotas import Quotas
@@ -59,6 +60,7 @@ async def open_services(
     :raises StoreError: as the store cannot be opened.
     """
     async with AsyncExitStack() as stack:
+        owner_hash.use_key(settings)
         await stack.enter_async_context(open_telemetry(settings))
         credential = await stack.enter_async_context(AzureCredential())
         identity = await stack.enter_async_context(open_identity(settings))
@@ -67,8 +69,8 @@ async def open_services(
         store = await stack.enter_async_context(open_store(settings, credential))
         agent = await stack.enter_async_context(aclosing(LazyResource("agent", partial(_load_agent, settings, credential))))
         eraser = await stack.enter_async_context(Eraser(store, forget=(quotas.forget,)))
-        retention = Retention(store, settings.retention_days)
-        if settings.retention_days and not settings.website_site_name:
+        retention = Retention(store, settings.retention_days, bot_days=settings.bot_retention_days)
+        if (settings.retention_days or settings.bot_retention_days) and not settings.website_site_name:
             # On Azure a timer calls it: see function_app.py.
             await stack.enter_async_context(HourlyRetention(retention))
         readiness = await stack.enter_async_context(aclosing(_readiness(settings, intervals, store, agent, counters)))
@@ -78,7 +80,7 @@ async def open_services(
             return (await agent.get()).tools
 
         bot = (
-            LazyResource("bot", partial(_load_bot, settings, credential, store, turns, quotas, tools))
+            LazyResource("bot", partial(_load_bot, settings, credential, store, turns, quotas, eraser, tools))
             if settings.has_bot
             else None
         )
@@ -109,11 +111,12 @@ def _load_bot(
     store: ThreadStore,
     turns: Turns,
     quotas: Quotas,
+    eraser: Eraser,
     tools: Callable[[], Awaitable[Mapping[str, ToolSpec]]],
 ) -> AbstractAsyncContextManager[Bot]:
     from teams.bot import open_bot
 
-    return open_bot(settings, credential, store, turns, quotas, tools)
+    return open_bot(settings, credential, store, turns, quotas, eraser.begin, tools)
 
 
 def _readiness(

@@ -5,6 +5,6 @@ names the variable.
 """
 
 from settings.settings import ModelKind, Settings, SettingsError, load_settings
-from settings.values import ApiKey, is_loopback
+from settings.values import ApiKey, is_loopback, without_credentials
 
-__all__ = ["ApiKey", "ModelKind", "Settings", "SettingsError", "is_loopback", "load_settings"]
+__all__ = ["ApiKey", "ModelKind", "Settings", "SettingsError", "is_loopback", "load_settings", "without_credentials"]

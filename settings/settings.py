@@ -19,6 +19,7 @@ from settings.values import (
     Networks,
     Origins,
     QueueAddress,
+    RedisAddress,
     is_loopback,
 )
 
@@ -78,11 +79,14 @@ class Settings(BaseSettings):
 
     limit_requests_per_minute: int = Field(0, ge=0, description="of an owner; 0: no limit")
     limit_turns_at_once: int = Field(0, ge=0, description="of an owner; 0: no limit")
+    limit_streams_at_once: int = Field(0, ge=0, description="streamed answers and followers of an owner; 0: no limit")
     limit_tokens_per_day: int = Field(0, ge=0, description="of an owner (UTC day); 0: no limit")
+    limit_threads: int = Field(0, ge=0, description="threads of an owner; 0: no limit")
+    limit_messages_per_thread: int = Field(0, ge=0, description="a thread with so many takes no more; 0: no limit")
     tenant_limit_requests_per_minute: int = Field(0, ge=0, description="of a tenant; 0: no limit")
     tenant_limit_turns_at_once: int = Field(0, ge=0, description="of a tenant; 0: no limit")
     tenant_limit_tokens_per_day: int = Field(0, ge=0, description="of a tenant (UTC day); 0: no limit")
-    redis_url: SecretStr | None = Field(None, description="Redis that all instances count on; not set: each for itself")
+    redis_url: RedisAddress | None = Field(None, description="Redis that all instances count on; not set: each for itself")
     process_max_turns: int = Field(256, ge=1, description="turns that run in one process; more are refused as busy")
 
     weather_provider: Literal["open-meteo", "sample"] | None = Field(
@@ -97,6 +101,9 @@ class Settings(BaseSettings):
         "https://login.botframework.com/v1/.well-known/openidconfiguration", description="who signs Bot Service's tokens"
     )
     bot_queue_url: QueueAddress | None = Field(None, description="Storage queue for accepted activities; needed on Azure")
+    bot_retention_days: int = Field(
+        0, ge=0, le=36_500, description="conversations of several people, idle for so long, are deleted; 0: as `RETENTION_DAYS`"
+    )
     bot_sensitivity_label: str | None = Field(None, max_length=80, description="label shown on every answer in Teams")
     bot_cards: Literal["with_answer", "before_answer"] = Field("with_answer", description="when results are shown as cards")
     teams_local: bool = Field(False, description="a bot without sign-in for the Agents Playground, on this machine only")
@@ -110,6 +117,9 @@ class Settings(BaseSettings):
         description="identity that may send it telemetry: `ClientId=…;Authorization=AAD`",
     )
     otel_exporter_otlp_endpoint: Address | None = Field(None, description="OTLP collector (HTTP), for telemetry")
+    telemetry_hash_key: SecretStr | None = Field(
+        None, min_length=32, description="hashes owners in telemetry; not set: a random one a process"
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="which lines are logged")
 
     host: str = Field("127.0.0.1", min_length=1, description="address that the local server listens on")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic_core import from_json
@@ -48,8 +48,24 @@ def _split(value: Any) -> Any:
     return tuple(each.strip().lower() for each in value.split(",") if each.strip()) if isinstance(value, str) else value
 
 
+def without_credentials(address: str) -> str:
+    """Return an address as it may be shown: without user, password, and what follows the path."""
+    parts = urlsplit(address)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def _parts(value: str) -> SplitResult:
+    """Return an address's parts. An error never quotes them, as the library's own does: they may hold a password."""
+    try:
+        parts = urlsplit(value)
+        _ = parts.port
+    except ValueError:
+        raise ValueError("is no address; special characters in a password must be written as %XX") from None
+    return parts
+
+
 def _check_address(value: str) -> str:
-    parts = urlsplit(value)
+    parts = _parts(value)
     if parts.scheme not in ("https", "http") or not parts.hostname:
         raise ValueError("must be an address that starts with https://")
     if parts.scheme == "http" and not is_loopback(parts.hostname) and "." in parts.hostname:
@@ -58,7 +74,9 @@ def _check_address(value: str) -> str:
 
 
 def _check_authority(value: str) -> str:
-    parts = urlsplit(value)
+    parts = _parts(value)
+    if parts.username is not None:
+        raise ValueError("must hold no user and no password: every caller is shown it")
     if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname or "")):
         raise ValueError("must start with https:// (plain http only on this machine)")
     return value
@@ -68,6 +86,12 @@ def _check_queue(value: str) -> str:
     name = urlsplit(value).path.rpartition("/")[2]
     if not re.fullmatch(r"[a-z0-9]([a-z0-9]|-(?!-)){1,61}[a-z0-9]", name):
         raise ValueError("must end with the queue's name, such as https://name.queue.core.windows.net/activities")
+    return value
+
+
+def _check_redis(value: SecretStr) -> SecretStr:
+    if _parts(value.get_secret_value()).scheme not in ("redis", "rediss", "unix"):
+        raise ValueError("must be an address that starts with rediss://, redis:// or unix://")
     return value
 
 
@@ -98,4 +122,5 @@ Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_parse_netwo
 Address = Annotated[str, AfterValidator(_check_address)]
 QueueAddress = Annotated[Address, AfterValidator(_check_queue)]
 Authority = Annotated[str, AfterValidator(_check_authority)]
+RedisAddress = Annotated[SecretStr, AfterValidator(_check_redis)]
 ConnectionString = Annotated[SecretStr, AfterValidator(_check_connection_string)]

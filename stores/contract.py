@@ -40,7 +40,10 @@ class ThreadStore(AbstractAsyncContextManager["ThreadStore"], Protocol):
         """Read something; that this works is all that is learned. Takes no owner."""
 
     async def create_thread(self, owner: Owner, *, title: str | None, metadata: Metadata) -> Thread:
-        """Create an empty thread and return it; from then on it is listed."""
+        """Create an empty thread and return it; from then on it is listed.
+
+        :raises RateLimited: if the owner has as many threads as the store's limit allows.
+        """
 
     async def open_session_thread(self, owner: Owner, external_id: str) -> Thread:
         """Return the owner's thread for a session id of theirs, which is made on first use; a race makes one.
@@ -48,6 +51,7 @@ class ThreadStore(AbstractAsyncContextManager["ThreadStore"], Protocol):
         After a deletion it begins anew, empty, under the same id; what is still on its way for the deleted one is refused.
 
         :raises ThreadDeleting: while its deletion runs.
+        :raises RateLimited: as :meth:`create_thread` does, if it would be a new one.
         """
 
     async def get_thread(self, owner: Owner, thread_id: str) -> Thread:
@@ -119,6 +123,7 @@ class ThreadStore(AbstractAsyncContextManager["ThreadStore"], Protocol):
 
         :raises ThreadNotFound: if the owner has no such thread.
         :raises TurnInProgress: if another turn, or one of the same key, holds the lease.
+        :raises ThreadFull: if the message is new, and the thread holds as many as the store's limit, or the store, allows.
         :raises IdempotencyKeyReused: if the key came before with another fingerprint.
         """
 
@@ -234,8 +239,10 @@ class ThreadStore(AbstractAsyncContextManager["ThreadStore"], Protocol):
         :raises ThreadNotFound: if the owner has no such thread.
         """
 
-    async def idle_threads(self, *, since: datetime, limit: int) -> list[OwnedRef]:
+    async def idle_threads(self, *, since: datetime, limit: int, conversations: bool | None = None) -> list[OwnedRef]:
         """Return threads, of whichever owner, in which nothing happened since a moment, at most ``limit``, in no order.
+
+        ``conversations`` asks for those whose owner is one (:attr:`models.Owner.is_conversation`), or is none.
 
         Also those whose deletion was stopped half-way. Some may have become active meanwhile: delete them with
         ``idle_since``.

@@ -13,7 +13,7 @@ from pydantic_core import to_json
 from agent.text import storable
 from errors import InvalidActivity
 from identity.authenticator import LOCAL_OWNER
-from models import CONVERSATION_TENANT, Owner
+from models import CONVERSATIONS, Owner
 from settings import Settings
 from teams.tokens import is_service_url
 
@@ -114,7 +114,7 @@ def to_incoming(activity: Activity, settings: Settings) -> Incoming:
     elif _is_teams(activity) and not is_group(activity) and tenant and user:
         owner = Owner(tenant, user)
     else:
-        owner = Owner(f"{CONVERSATION_TENANT}{tenant or channel}", conversation_key)
+        owner = Owner(f"{CONVERSATIONS}{tenant or channel}", conversation_key)
     return Incoming(activity, owner, _hash(conversation_key, id), conversation_key)
 
 
@@ -135,6 +135,14 @@ def tenant_ids(activity: Activity) -> set[str]:
 def recipient_id(activity: Activity) -> str:
     """Return what the bot is called in the activity's channel."""
     return activity.recipient.id if activity.recipient else ""
+
+
+def is_removed(activity: Activity) -> bool:
+    """Whether the bot has been taken out of the conversation. Teams says it in two ways, other channels in the second."""
+    if activity.type == "installationUpdate":
+        return (activity.action or "").lower() == "remove"
+    removed = activity.members_removed or []
+    return activity.type == "conversationUpdate" and any(member.id == recipient_id(activity) for member in removed)
 
 
 def message_text(activity: Activity) -> str:

@@ -27,7 +27,7 @@ from teams.activity import Incoming, check_origin, is_mentioned, parse_activity,
 from teams.clock import Clock
 from teams.connector import Adapter, open_adapter
 from teams.conversations import Conversations
-from teams.handler import MAX_TEXT, ActivityHandler, Tools
+from teams.handler import MAX_TEXT, ActivityHandler, Erase, Tools
 from teams.messages import strings_for
 from teams.queue import MAX_BYTES, ActivityQueue, open_queue
 from teams.sender import NotSent, Sender, send_typing
@@ -55,6 +55,7 @@ class Bot:
         store: ThreadStore,
         turns: Turns,
         quotas: Quotas,
+        erase: Erase,
         tools: Tools,
         tokens: BotTokens,
         adapter: Adapter,
@@ -65,6 +66,7 @@ class Bot:
         self._store = store
         self._turns = turns
         self._quotas = quotas
+        self._erase = erase
         self._tools = tools
         self._tokens = tokens
         self._adapter = adapter
@@ -93,7 +95,7 @@ class Bot:
         incoming = to_incoming(activity, self._settings)
         if activity.type == "invoke" or incoming.expects_replies:
             return await self._answer_inline(incoming, request_id)
-        if activity.type not in ("message", "conversationUpdate"):
+        if activity.type not in ("message", "conversationUpdate", "installationUpdate"):
             return ActivityResponse(HTTPStatus.ACCEPTED)
         if self._queue is None:
             await self._begin(incoming, request_id)
@@ -183,6 +185,7 @@ class Bot:
             self._store,
             self._turns,
             self._quotas,
+            self._erase,
             self._tools,
             self._conversations,
             self._settings,
@@ -230,7 +233,13 @@ class Bot:
 
 @asynccontextmanager
 async def open_bot(
-    settings: Settings, credential: AzureCredential, store: ThreadStore, turns: Turns, quotas: Quotas, tools: Tools
+    settings: Settings,
+    credential: AzureCredential,
+    store: ThreadStore,
+    turns: Turns,
+    quotas: Quotas,
+    erase: Erase,
+    tools: Tools,
 ) -> AsyncIterator[Bot]:
     """Open the bot's connections; they are closed afterwards."""
     async with AsyncExitStack() as stack:
@@ -239,6 +248,6 @@ async def open_bot(
         queue = None
         if settings.bot_queue_url:
             queue = await stack.enter_async_context(open_queue(settings.bot_queue_url, credential))
-        bot = Bot(settings, store, turns, quotas, tools, tokens, adapter, queue, Clock())
+        bot = Bot(settings, store, turns, quotas, erase, tools, tokens, adapter, queue, Clock())
         stack.push_async_callback(bot.aclose)
         yield bot

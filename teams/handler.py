@@ -22,12 +22,12 @@ from errors import (
     TurnInProgress,
     TurnInterrupted,
 )
-from models import AUTHOR_ID, MAX_COMMENT, Feedback, Message, Problem, Rating, new_id, utcnow
+from models import AUTHOR_ID, MAX_COMMENT, Feedback, Message, Owner, Problem, Rating, new_id, utcnow
 from quotas.quotas import Quotas, RequestLimitExceeded
 from settings import Settings
 from stores.contract import ThreadStore
 from stores.types import NewMessage
-from teams.activity import Incoming, is_mentioned, message_text, recipient_id
+from teams.activity import Incoming, is_mentioned, is_removed, message_text, recipient_id
 from teams.clock import Clock
 from teams.conversations import ActivityClaim, Conversations
 from teams.messages import Strings, language_of, problem_text, strings_for
@@ -46,6 +46,8 @@ MAX_WAIT_SECONDS = 90.0
 # A turn that was found completed may be on its way to the user by another process.
 REPLAY_SECONDS = 5.0
 # How a tool is known to the bot by its name, once the agent is there.
+# Begins to erase everything of an owner.
+Erase = Callable[[Owner], Awaitable[object]]
 Tools = Callable[[], Awaitable[Mapping[str, ToolSpec]]]
 logger = logging.getLogger(__name__)
 
@@ -62,6 +64,7 @@ class ActivityHandler:
         store: ThreadStore,
         turns: Turns,
         quotas: Quotas,
+        erase: Erase,
         tools: Tools,
         conversations: Conversations,
         settings: Settings,
@@ -73,6 +76,7 @@ class ActivityHandler:
         self._store = store
         self._turns = turns
         self._quotas = quotas
+        self._erase = erase
         self._tools = tools
         self._conversations = conversations
         self._settings = settings
@@ -91,6 +95,8 @@ class ActivityHandler:
                 await self._answer_message(incoming, sender, request_id)
             elif activity.type == "conversationUpdate" and _was_added(activity):
                 await self._say_once(incoming, sender, strings_for(activity.locale)["welcome"])
+            elif is_removed(activity):
+                await self._forget_conversation(incoming)
             elif activity.type == "invoke":
                 await self._answer_invoke(incoming, context)
         except ChatError as error:
@@ -125,6 +131,11 @@ class ActivityHandler:
             await self._say_once(incoming, sender, strings["too_long"].format(limit=MAX_TEXT))
         else:
             await self._turn(incoming, text, sender, request_id)
+
+    async def _forget_conversation(self, incoming: Incoming) -> None:
+        """Erase what belongs to a conversation; what a person wrote in a chat of their own stays: it is in the API, too."""
+        if incoming.owner.is_conversation:
+            await self._erase(incoming.owner)
 
     async def _known_tools(self) -> Mapping[str, ToolSpec]:
         """Return the tools; none while the agent cannot be had, which the turn that fails of it says to the user."""

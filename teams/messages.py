@@ -87,6 +87,7 @@ PROBLEM_WORDS = {
     "store_unavailable": "busy",
     "content_filtered": "refused",
     "context_overflow": "refused",
+    "thread_full": "refused",
 }
 
 

@@ -81,6 +81,9 @@ class TurnRenderer:
             async for batch in log.stream():
                 inbox.extend(batch)
                 arrived.set()
+            if log.final_id is None:
+                self._result = log.result
+                arrived.set()
 
         reading = asyncio.create_task(read())
         try:

@@ -47,6 +47,9 @@ async def test_a_killed_process_loses_nothing_that_was_acknowledged(tmp_path: Pa
         ({"HOST": "0.0.0.0"}, "HOST"),  # noqa: S104 - that it is refused is the point
         ({"PORT": "none"}, "PORT"),
         ({"OPENAI_API_KEY": "k"}, "OPENAI_MODEL"),
+        ({"REDIS_URL": "redis://:sesame#open@cache:6379"}, "REDIS_URL"),
+        ({"REDIS_URL": "sesame://cache"}, "REDIS_URL"),
+        ({"OPENAI_BASE_URL": "https://ann:sesame/open@models.example/v1", "OPENAI_MODEL": "m"}, "OPENAI_BASE_URL"),
     ],
 )
 async def test_unsafe_and_wrong_settings_are_refused_in_one_line(
@@ -59,6 +62,55 @@ async def test_unsafe_and_wrong_settings_are_refused_in_one_line(
     assert process.returncode == 2
     assert told in errors.decode()
     assert "Traceback" not in errors.decode()
+    assert "sesame" not in errors.decode()
+
+
+async def test_a_failed_start_tells_the_typed_error_and_no_exceptions_text(tmp_path: Path) -> None:
+    occupied = tmp_path / "file"
+    occupied.touch()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "local.py",
+        cwd=ROOT,
+        env={**os.environ, "PORT": "0", "DATA_DIR": str(occupied)},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, errors = await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode == 3
+    assert "StoreMisconfigured" in errors.decode()
+    assert "[Errno" not in errors.decode()
+    assert "Traceback" not in errors.decode()
+
+
+async def errors_of(**environment: str) -> tuple[int | None, str]:
+    """Start ``local.py`` where it cannot; return its exit code, and what it has told of that."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "local.py",
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await asyncio.wait_for(process.communicate(), 30)
+    return process.returncode, output.decode()
+
+
+@pytest.mark.parametrize(
+    "address", ["redis://:pa/KILI@h:6379/0", "redis://:KILI@h:KILI", "redis://u:[KILI]@h", "redis://:KILI℀@h:1", "KILI@h:6379"]
+)
+async def test_a_failed_start_tells_no_part_of_a_redis_password(tmp_path: Path, address: str) -> None:
+    """Audit L3."""
+    code, told = await errors_of(DATA_DIR=str(tmp_path), REDIS_URL=address)
+    assert (code, "REDIS_URL: " in told, "pa" in told.split(), "KILI" in told) == (2, True, False, False)
+
+
+async def test_the_banner_tells_no_credentials_of_an_address(tmp_path: Path) -> None:
+    """Audit L3."""
+    settings = {"OPENAI_BASE_URL": "http://ann:KILI@localhost:1/v1?key=KILI", "OPENAI_MODEL": "gpt-x"}
+    async with running(tmp_path, **settings) as (_, banner):
+        assert "gpt-x on http://localhost:1/v1\n" in banner
+        assert "KILI" not in banner
 
 
 async def test_a_signal_lets_the_running_turn_finish(tmp_path: Path) -> None:

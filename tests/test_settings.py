@@ -69,6 +69,8 @@ def test_a_local_server_needs_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"REDIS_URL": "@Microsoft.KeyVault(SecretUri=https://v.vault.azure.net/secrets/r/1)"}, "REDIS_URL"),
         ({"ENTRA_TENANT_IDS": "common", "ENTRA_AUDIENCE": "api://chat"}, "ENTRA_TENANT_IDS.0"),
         ({"ENTRA_AUTHORITY": "http://login.microsoftonline.com"}, "ENTRA_AUTHORITY"),
+        ({"ENTRA_AUTHORITY": "https://ann:secret@login.microsoftonline.com"}, "ENTRA_AUTHORITY"),
+        ({"TELEMETRY_HASH_KEY": "secret"}, "TELEMETRY_HASH_KEY"),
         ({"TURN_TIMEOUT_SECONDS": "0"}, "TURN_TIMEOUT_SECONDS"),
         ({"TURN_TIMEOUT_SECONDS": "soon"}, "TURN_TIMEOUT_SECONDS"),
         ({"TURN_MAX_MODEL_CALLS": "1"}, "TURN_MAX_MODEL_CALLS"),

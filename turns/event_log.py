@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 from events import FinalEvent, MessageDelta, ToolCompleted, TurnEvent, TurnFailed, end_with
 from models import Message, Problem
 from stores.types import ReplayedTurn
+from turns.waiters import Waiters
 
 
 class EventLog:
@@ -26,7 +26,8 @@ class EventLog:
         self.first_text_at: float | None = None
         self._events: list[TurnEvent] = []
         self._final: FinalEvent | None = None
-        self._waiters: set[asyncio.Future[bool]] = set()
+        self._abandoned: Problem | None = None
+        self._changed = Waiters()
 
     @property
     def next_id(self) -> int:
@@ -35,12 +36,12 @@ class EventLog:
 
     @property
     def ended(self) -> bool:
-        """Whether the log is complete."""
-        return self._final is not None
+        """Whether nothing more will come."""
+        return self._final is not None or self._abandoned is not None
 
     @property
     def final_id(self) -> int | None:
-        """The number of the last event, once the turn has ended."""
+        """The number of the final event, once there is one."""
         return self._final.id if self._final else None
 
     def emit(self, event: TurnEvent) -> None:
@@ -52,8 +53,15 @@ class EventLog:
             self.tool_calls += 1
         elif isinstance(event, FinalEvent):
             self._final = event
-        for changed in self._waiters:
-            _set(changed, True)
+        self._changed.notify()
+
+    def abandon(self, problem: Problem) -> None:
+        """End the log without a final event: how the turn has ended, or will end, only the store knows.
+
+        Who streams it sees it break off, and finds the end by following the turn; who waits for it is told the problem.
+        """
+        self._abandoned = problem
+        self._changed.notify()
 
     def end(self, message: Message) -> None:
         """Append the final event of a turn that has a reply, whole or partial."""
@@ -63,7 +71,7 @@ class EventLog:
         """Return the events after number ``after`` that there are."""
         return self._events[after:]
 
-    async def stream(self, *, after: int = 0, heartbeat_interval: float | None = None) -> AsyncIterator[Sequence[TurnEvent]]:
+    async def stream(self, *, after: int = 0, heartbeat_interval: float | None = None) -> AsyncGenerator[Sequence[TurnEvent]]:
         """Yield the events after number ``after``, as many at once as there are, until the log ends.
 
         Yields an empty batch whenever nothing has come for ``heartbeat_interval`` seconds.
@@ -76,39 +84,21 @@ class EventLog:
                 yield batch
             elif self.ended:
                 return
-            elif not await self._changed(heartbeat_interval):
+            elif not await self._changed.wait(heartbeat_interval):
                 yield ()
 
     async def wait(self) -> Message | Problem:
         """Wait for the end of the turn; return its :attr:`result`."""
         while self.result is None:
-            await self._changed(None)
+            await self._changed.wait(None)
         return self.result
 
     @property
     def result(self) -> Message | Problem | None:
         """How the turn has ended: the reply, whole or partial, or why there is none; ``None`` while it runs."""
         if self._final is None:
-            return None
+            return self._abandoned
         return self._final.problem if isinstance(self._final, TurnFailed) else self._final.message
-
-    async def _changed(self, heartbeat_interval: float | None) -> bool:
-        """Wait for the next event; return whether it came within ``heartbeat_interval`` seconds."""
-        loop = asyncio.get_running_loop()
-        changed: asyncio.Future[bool] = loop.create_future()
-        self._waiters.add(changed)
-        timer = loop.call_later(heartbeat_interval, _set, changed, False) if heartbeat_interval is not None else None
-        try:
-            return await changed
-        finally:
-            self._waiters.discard(changed)
-            if timer:
-                timer.cancel()
-
-
-def _set(changed: asyncio.Future[bool], value: bool) -> None:
-    if not changed.done():
-        changed.set_result(value)
 
 
 def replay(replayed: ReplayedTurn) -> EventLog:

@@ -50,7 +50,7 @@ class TrackedTurn:
     @property
     def is_stored(self) -> bool:
         """Whether the turn has ended, and all of its events are stored."""
-        return self.log.final_id is not None and self.saved >= self.log.final_id - 1
+        return self.log.ended and self.saved >= (self.log.final_id or self.log.next_id) - 1
 
 
 class EventWriter:

@@ -3,75 +3,65 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import contextmanager
 
-from errors import ChatError, StoreUnavailable, TurnInterrupted
-from events import FinalEvent, TurnEvent, TurnFailed, end_with
-from models import Owner, Problem, Turn, utcnow
+from events import TurnEvent
+from models import Owner
 from stores.contract import ThreadStore
 from stores.types import TurnProgress
-from turns.intervals import TurnIntervals
-
-logger = logging.getLogger(__name__)
+from turns.poller import PollOptions, Reader, TurnPoller, final_event, is_over
 
 
-async def follow_stored(
-    store: ThreadStore,
-    owner: Owner,
-    progress: TurnProgress,
-    *,
-    after: int,
-    heartbeat_interval: float,
-    intervals: TurnIntervals,
-    events_kept: bool,
-) -> AsyncIterator[Sequence[TurnEvent]]:
-    """Yield a turn's events after number ``after`` from the store, each once and in order, until its end.
+class TurnFollowers:
+    """Those in this process who follow turns through the store: all followers of a turn share one poller."""
 
-    Yields an empty batch whenever nothing has come for ``heartbeat_interval`` seconds. ``events_kept`` says whether events are
-    stored at all; the final event is there in any case.
-    """
-    turn, position, last_event_at = progress.turn, after, time.monotonic()
-    while True:
+    def __init__(self, store: ThreadStore, options: PollOptions) -> None:
+        self._store = store
+        self._options = options
+        self._pollers: dict[tuple[Owner, str, str], TurnPoller] = {}
+
+    async def stream(
+        self, owner: Owner, progress: TurnProgress, *, after: int, heartbeat_interval: float
+    ) -> AsyncGenerator[Sequence[TurnEvent]]:
+        """Yield a turn's events after number ``after``, each once and in order, until its end.
+
+        ``progress`` is what the owner has just got from the store behind that number. Yields an empty batch whenever nothing
+        has come for ``heartbeat_interval`` seconds. The final event is there even if others could not be stored. Close it when
+        you leave before the end: the last follower of a turn ends the polling.
+
+        :raises Exception: whatever is wrong with the store in a way that it does not promise.
+        """
+        position = after
         if progress.events:
-            position, last_event_at = progress.events[-1].id, time.monotonic()
+            position = progress.events[-1].id
             yield progress.events
-        if progress.turn.status != "running" and not (events_kept and _is_lagging(progress, position, intervals.event_lag)):
-            if final := final_event(progress, position):
-                yield (final,)
-            return
-        if time.monotonic() - last_event_at >= heartbeat_interval:
-            last_event_at = time.monotonic()
-            yield ()
-        await asyncio.sleep(intervals.follow)
+        if is_over(progress, position, self._options):
+            final = final_event(progress, position)
+        else:
+            with self._joined(owner, progress, position) as (poller, reader):
+                while (events := await poller.read(reader, heartbeat_interval=heartbeat_interval)) is not None:
+                    yield events
+                final = poller.final_event(reader)
+        if final:
+            yield (final,)
+
+    async def aclose(self) -> None:
+        """Stop polling; whoever still follows reads what has come, and no end."""
+        tasks = [poller.task for poller in self._pollers.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    @contextmanager
+    def _joined(self, owner: Owner, progress: TurnProgress, position: int) -> Iterator[tuple[TurnPoller, Reader]]:
+        key = (owner, progress.turn.thread_id, progress.turn.id)
+        poller = self._pollers.get(key)
+        if poller is None or poller.task.done():
+            poller = self._pollers[key] = TurnPoller(self._store, owner, progress, position, self._options)
+        reader = poller.join(position)
         try:
-            progress = await store.get_progress(owner, turn.thread_id, turn.id, after=position)
-        except StoreUnavailable:
-            # The turn may be well: what was missed comes with the next answer.
-            logger.warning("following turn %s failed, will retry", turn.id, exc_info=True)
-            progress = TurnProgress(turn, [], None)
-        except ChatError as error:
-            yield (TurnFailed(id=position + 1, turn_id=turn.id, problem=Problem.of(error)),)
-            return
-
-
-def final_event(progress: TurnProgress, position: int) -> FinalEvent | None:
-    """Return the event that ended a turn, for a reader who has seen the events up to ``position``; ``None`` if that was it."""
-    turn, id = progress.turn, progress.final_event_id
-    if id is not None and position >= id:
-        return None
-    id = id or position + 1
-    if turn.message:
-        return end_with(turn.message, id=id)
-    return TurnFailed(id=id, turn_id=turn.id, problem=turn.problem or Problem.of(TurnInterrupted()))
-
-
-def _is_lagging(progress: TurnProgress, position: int, seconds: float) -> bool:
-    return (
-        progress.final_event_id is not None and position < progress.final_event_id - 1 and _ended_lately(progress.turn, seconds)
-    )
-
-
-def _ended_lately(turn: Turn, seconds: float) -> bool:
-    return turn.ended_at is None or (utcnow() - turn.ended_at).total_seconds() < seconds
+            yield poller, reader
+        finally:
+            if poller.leave(reader) and self._pollers.get(key) is poller:
+                del self._pollers[key]

@@ -171,7 +171,7 @@ class TurnRunner:
         await self._context.store.commit_turn(self._started, message=message, reply=reply, final_event_id=self._log.next_id)
 
     async def _fail(self, error: Exception, *, retry_timeout: float) -> None:
-        """Store how the turn has failed, trying for ``retry_timeout`` seconds, and end the log.
+        """Store how the turn has failed, trying for ``retry_timeout`` seconds, and end the log, or abandon it if that fails.
 
         A process that is stopping has no time to wait for the store.
         """
@@ -180,6 +180,7 @@ class TurnRunner:
         level = logging.WARNING if isinstance(error, ChatError) else logging.ERROR
         logger.log(level, "turn %s of %s failed: %s", log.id, self._started.thread.id, shown.type, exc_info=error)
         problem = Problem.of(shown, self._request.request_id)
+        is_known = False
         try:
             if isinstance(error, LeaseLost):
                 metrics.leases_lost.add(1)
@@ -187,10 +188,14 @@ class TurnRunner:
                 "interrupted" if isinstance(error, TurnInterrupted) else "failed", problem, retry_timeout=retry_timeout
             ):
                 log.end(reply)
+            is_known = True
         except Exception:
             logger.warning("end of turn %s not stored; its lease will expire", log.id, exc_info=True)
         finally:
-            if not log.ended:
+            if not is_known:
+                # It may be stored all the same, or be ended by somebody else: what is told here might not be true.
+                log.abandon(problem)
+            elif not log.ended:
                 log.emit(TurnFailed(id=log.next_id, turn_id=log.id, problem=problem))
 
     async def _end_without_reply(self, status: TurnStatus, problem: Problem, *, retry_timeout: float) -> Message | None:

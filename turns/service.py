@@ -7,7 +7,7 @@ at any time without stopping the turn. Others follow it through the store.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
 from errors import Busy, TurnInterrupted
@@ -18,8 +18,9 @@ from stores.contract import ThreadStore
 from stores.types import NewMessage
 from turns.event_log import EventLog
 from turns.event_writer import EventWriter
-from turns.follow import follow_stored
+from turns.follow import TurnFollowers
 from turns.intervals import TurnIntervals
+from turns.poller import PollOptions
 from turns.runner import TurnContext, TurnRequest, TurnRunner
 from turns.thread_reference import ThreadReference
 
@@ -42,8 +43,8 @@ class Turns:
     ) -> None:
         self._store = store
         self._settings = settings
-        self._intervals = intervals
         self._event_writer = EventWriter(store, seconds_to_live=settings.event_ttl_seconds, interval=intervals.save)
+        self._followers = TurnFollowers(store, PollOptions(intervals, events_kept=settings.event_ttl_seconds > 0))
         self._context = TurnContext(store, agent, quotas, settings, self._event_writer, intervals)
         self._tasks: set[asyncio.Task[None]] = set()
         self._runners: dict[str, TurnRunner] = {}
@@ -83,10 +84,10 @@ class Turns:
 
     async def follow(
         self, owner: Owner, thread_id: str, turn_id: str, *, after: int, heartbeat_interval: float
-    ) -> AsyncIterator[Sequence[TurnEvent]] | None:
+    ) -> AsyncGenerator[Sequence[TurnEvent]] | None:
         """Return a turn's events after number ``after``, live and in batches; ``None`` if there are none and it has ended.
 
-        A batch is empty when nothing has come for ``heartbeat_interval`` seconds.
+        A batch is empty when nothing has come for ``heartbeat_interval`` seconds. Close it when you leave before the end.
 
         :raises ThreadNotFound, TurnNotFound, StoreError: as :meth:`ThreadStore.get_progress` does.
         """
@@ -97,15 +98,7 @@ class Turns:
             return None
         if log:
             return log.stream(after=after, heartbeat_interval=heartbeat_interval)
-        return follow_stored(
-            self._store,
-            owner,
-            progress,
-            after=after,
-            heartbeat_interval=heartbeat_interval,
-            intervals=self._intervals,
-            events_kept=self._settings.event_ttl_seconds > 0,
-        )
+        return self._followers.stream(owner, progress, after=after, heartbeat_interval=heartbeat_interval)
 
     async def cancel(self, owner: Owner, thread_id: str, turn_id: str) -> None:
         """Stop a turn: at once if this process runs it, else within seconds. Its partial reply is kept.
@@ -128,6 +121,7 @@ class Turns:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._followers.aclose()
         await self._event_writer.aclose()
 
     async def _run(self, turn_id: str, runner: TurnRunner) -> None:

@@ -11,6 +11,7 @@ from opentelemetry.trace import Span
 from errors import TurnInterrupted
 from models import Message, Owner, Problem, TurnStatus
 from observability import log_context, metrics, spans
+from observability.owner_hash import owner_hash
 from turns.event_log import EventLog
 
 
@@ -55,8 +56,9 @@ class ObservedTurn:
 @contextmanager
 def observed_turn(owner: Owner, turn_id: str, *, stream: bool) -> Iterator[ObservedTurn]:
     """Record the body as a turn: one span, and metrics if it begins; one that is refused has a span with the reason."""
-    ids = {"chat.turn.id": turn_id, "chat.owner.hash": owner.hash}
-    log_context.bind(turn_id=turn_id, owner_hash=owner.hash)
+    hashed = owner_hash(owner)
+    ids = {"chat.turn.id": turn_id, "chat.owner.hash": hashed}
+    log_context.bind(turn_id=turn_id, owner_hash=hashed)
     with spans.span_of("chat.turn", ids) as span:
         observed = ObservedTurn(span, stream=stream)
         try:

@@ -96,6 +96,7 @@ def wrong_settings(parameters: dict[str, Any], values: Mapping[str, str]) -> Ite
         "azure_openai_endpoint": "https://openai.example.com",
         "azure_openai_model": parameters["openAiDeployment"],
         "api_keys": values.get("API_KEYS", "[]"),
+        "telemetry_hash_key": values.get("TELEMETRY_HASH_KEY") or None,
         **{name.lower(): value for name, value in parameters["extraAppSettings"].items() if value},
     }
     try:

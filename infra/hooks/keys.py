@@ -1,10 +1,11 @@
-"""The API keys of a deployment: the operator's list, and a key of the hooks' own for the test after a deployment."""
+"""The keys of a deployment: the operator's API keys, one of the hooks' own for the test after it, and the key of telemetry."""
 
 from __future__ import annotations
 
 import base64
 import json
 import re
+import secrets
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
@@ -22,6 +23,19 @@ _KEYS = TypeAdapter(tuple[ApiKey, ...])
 
 class KeysError(Exception):
     """The keys cannot be used, or must not be made here; the text says why."""
+
+
+def telemetry_hash_key(values: Mapping[str, str], *, in_pipeline: bool) -> dict[str, str]:
+    """Return the key under which telemetry hashes owners, if the environment has none yet.
+
+    A pipeline's environment is new in each run: a key made there would make every owner somebody else in each run.
+    """
+    if values.get("TELEMETRY_HASH_KEY"):
+        return {}
+    if in_pipeline:
+        print("WARNING: TELEMETRY_HASH_KEY is not set: telemetry of two processes cannot be joined by owner")
+        return {}
+    return {"TELEMETRY_HASH_KEY": secrets.token_hex(32)}
 
 
 def updated(values: Mapping[str, str], *, in_pipeline: bool) -> tuple[dict[str, str], str | None]:

@@ -4,5 +4,5 @@ $ErrorActionPreference = 'Stop'
 if (-not (Test-Path .venv)) { python -m venv .venv }
 $files = @('-r', 'requirements.txt', '-r', 'requirements/local.txt')
 if ($Dev) { $files += @('-r', 'requirements/dev.txt') }
-.venv/Scripts/python -m pip install --disable-pip-version-check --quiet @files
+.venv/Scripts/python -m pip install --disable-pip-version-check --quiet --require-hashes @files
 exit $LASTEXITCODE

@@ -64,7 +64,7 @@ def main() -> int:
         in_pipeline = azure_checks.as_service_principal()
         changes = entra.application(azure, values) if values.get("ENTRA_AUTH", "").lower() == "true" else {}
         made, shown = keys.updated({**values, **changes}, in_pipeline=in_pipeline)
-        changes |= made
+        changes |= made | keys.telemetry_hash_key(values, in_pipeline=in_pipeline)
         parameters = resolve({**values, **changes})
         changes |= budget_start(azure, parameters) | public_access(values, parameters)
         if found := list(problems(azure, {**values, **changes}, resolve({**values, **changes}))):

@@ -9,9 +9,10 @@ from errors import StoreUnavailable
 from models import AUTHOR_ID, Message, Owner, message_id
 from stores.cosmos.container import CosmosContainer, PreconditionFailed
 from stores.cosmos.deletion import CosmosDeletion
-from stores.cosmos.documents import Lease, ThreadDocument, TurnDocument, message_document, require_owned
-from stores.cosmos.operations import patch, replace
+from stores.cosmos.documents import Lease, ThreadDocument, TurnDocument
+from stores.cosmos.operations import patch
 from stores.cosmos.patch import changes, condition, thread_changes
+from stores.cosmos.reading import as_record, require_owned
 from stores.cosmos.threads import CosmosThreads
 from stores.types import ErasedExchanges, OwnedRef
 
@@ -19,6 +20,7 @@ MAX_ATTEMPTS = 8
 MAX_ROWS = 1_000_000
 # With their replies and the thread, less than the hundred operations that a batch may have.
 QUESTIONS_AT_ONCE = 40
+TEXTS = {"content", "tool_calls", "citations", "metadata"}
 MESSAGES = "SELECT c.thread_id FROM c WHERE c.type = 'message' AND c.metadata.author_id = @author"
 PENDING = "SELECT c.thread_id FROM c WHERE c.lease.message.metadata.author_id = @author"
 QUESTIONS = (
@@ -74,7 +76,7 @@ class CosmosAuthors:
 
     async def _of_conversation(self, thread_id: str) -> OwnedRef | None:
         found = await self._messages.read(thread_id, thread_id)
-        document = ThreadDocument.model_validate(found) if found else None
+        document = as_record(ThreadDocument, found) if found else None
         if document is None or document.deleting:
             return None
         owner = Owner(document.tenant, document.user)
@@ -91,19 +93,19 @@ class CosmosAuthors:
     async def _questions(self, thread: ThreadDocument, author_id: str) -> list[Message]:
         answering = (thread.lease and thread.lease.seq) or 0
         rows = await self._messages.query(thread.id, QUESTIONS, limit=QUESTIONS_AT_ONCE, author=author_id, answering=answering)
-        return [Message.model_validate(row) for row in rows]
+        return [as_record(Message, row) for row in rows]
 
     async def _replies(self, questions: list[Message]) -> list[Message]:
         return [reply for reply in await asyncio.gather(*map(self._reply, questions)) if reply]
 
     async def _reply(self, question: Message) -> Message | None:
         turn = await self._messages.read(question.thread_id, question.turn_id)
-        seq = TurnDocument.model_validate(turn).reply_seq if turn else None
+        seq = as_record(TurnDocument, turn).reply_seq if turn else None
         return await self._message(question.thread_id, seq) if seq else None
 
     async def _message(self, thread_id: str, seq: int) -> Message | None:
         found = await self._messages.read(thread_id, message_id(thread_id, seq))
-        return Message.model_validate(found) if found else None
+        return as_record(Message, found) if found else None
 
     async def _erase(self, thread: ThreadDocument, messages: list[Message]) -> None:
         """Erase messages of a thread in which no other turn has begun or ended since it was read."""
@@ -111,7 +113,10 @@ class CosmosAuthors:
         unchanged = condition(owner_hash=thread.owner_hash, deleting=False, last_seq=thread.last_seq, **lease)
         shown = any(message.seq == thread.last_seq for message in messages)
         end = thread_changes(last_message_preview="") if shown else changes(deleting=False)
-        erased = [replace(message_document(message.erased())) for message in messages]
+        erased = [
+            patch(message.id, changes(**message.erased().model_dump(mode="json", include=TEXTS) | {"feedback": None}))
+            for message in messages
+        ]
         await self._messages.batch(thread.id, [*erased, patch(thread.id, end, unchanged)])
 
     async def _is_answering(self, thread: ThreadDocument, author_id: str) -> bool:

@@ -15,6 +15,7 @@ from azure.cosmos.documents import ConnectionPolicy
 from azure.cosmos.exceptions import CosmosHttpResponseError, CosmosResourceExistsError, CosmosResourceNotFoundError
 
 from errors import StoreMisconfigured, StoreUnavailable
+from settings import without_credentials
 from stores.cosmos.container import REQUEST_SECONDS
 from stores.cosmos.documents import CONTAINERS, ContainerDefinition
 from stores.cosmos.retries import TRANSIENT_STATUSES, backoff, retry_after
@@ -46,10 +47,10 @@ async def connect(
         except CosmosHttpResponseError as error:
             if error.status_code not in (400, 401, 403):
                 raise StoreUnavailable from error
-            logger.exception("Cosmos DB account %s refuses access (%d)", endpoint, error.status_code)
+            logger.exception("Cosmos DB account %s refuses access (%d)", without_credentials(endpoint), error.status_code)
             raise StoreMisconfigured from error
         except (ClientAuthenticationError, ValueError) as error:
-            logger.exception("Cosmos DB account %s: the key or the identity cannot be used", endpoint)
+            logger.exception("Cosmos DB account %s: the key or the identity cannot be used", without_credentials(endpoint))
             raise StoreMisconfigured from error
         except (AzureError, TimeoutError, OSError) as error:
             raise StoreUnavailable from error
@@ -73,7 +74,9 @@ async def _open(
                 if error.status_code not in TRANSIENT_STATUSES:
                     raise
                 wait = max(backoff(attempt), retry_after(error))
-                logger.warning("Cosmos DB account %s: start refused (%d), will retry", endpoint, error.status_code)
+                logger.warning(
+                    "Cosmos DB account %s: start refused (%d), will retry", without_credentials(endpoint), error.status_code
+                )
             else:
                 resources.push_async_exit(opening.pop_all())
                 return containers

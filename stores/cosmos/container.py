@@ -121,6 +121,11 @@ class CosmosContainer:
 
         return await self._send("query_items", partition, send, in_session=True)
 
+    async def count(self, partition: str, sql: str, **parameters: object) -> int:
+        """Return what a query within the partition counts, which Cosmos DB may tell in parts."""
+        parts: list[Any] = await self.query(partition, sql, **parameters)
+        return sum(parts)
+
     async def query_everywhere(self, sql: str, *, limit: int, **parameters: object) -> list[Document]:
         """Return rows of a query in all partitions, at most ``limit``, as any replica has them.
 

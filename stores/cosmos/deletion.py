@@ -6,13 +6,15 @@ import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
+from itertools import product
 
 from errors import ThreadNotFound
-from models import Owner, utcnow
+from models import CONVERSATIONS, Owner, utcnow
 from stores.cosmos.container import CosmosContainer, PreconditionFailed, TooLarge
 from stores.cosmos.documents import Document, ThreadDocument
 from stores.cosmos.operations import Operation, delete, delete_unchanged, patch
 from stores.cosmos.patch import changes, condition, less_than, of_incarnation, thread_changes
+from stores.cosmos.reading import as_record
 from stores.types import OwnedRef
 
 CONTENTS_BATCH = 50
@@ -22,6 +24,12 @@ EVENTS = f"SELECT TOP {CONTENTS_BATCH} c.id FROM c WHERE c.type = 'events'"  # n
 # By `_ts`, the time of the last write, which Cosmos DB keeps and indexes itself: a lease that is taken or renewed counts too.
 STOPPED = "SELECT c.id, c.tenant, c.user FROM c WHERE c.type = 'thread' AND c.deleting = true AND c._ts < @moment"
 IDLE = "SELECT c.id, c.tenant, c.user FROM c WHERE c.type = 'thread' AND c._ts < @moment"
+# Ranges, which the index answers: a semicolon comes right after the colon of `bot:`.
+OWNERS: dict[bool | None, tuple[str, ...]] = {
+    None: ("",),
+    True: (f" AND c.tenant >= '{CONVERSATIONS}' AND c.tenant < 'bot;'",),
+    False: (f" AND c.tenant < '{CONVERSATIONS}'", " AND c.tenant >= 'bot;'"),
+}
 STOPPED_AFTER = timedelta(minutes=1)
 logger = logging.getLogger(__name__)
 
@@ -82,12 +90,12 @@ class CosmosDeletion:
             with suppress(PreconditionFailed):
                 await self._delete_at_once(thread_id, ids[:CONTENTS_BATCH])
 
-    async def idle(self, since: datetime, limit: int) -> list[OwnedRef]:
+    async def idle(self, since: datetime, limit: int, conversations: bool | None) -> list[OwnedRef]:
         """Do what :meth:`ThreadStore.idle_threads` promises."""
         moments = {STOPPED: utcnow() - STOPPED_AFTER, IDLE: since}
         found: dict[str, OwnedRef] = {}
-        for sql, moment in moments.items():
-            rows = await self._messages.query_everywhere(sql, limit=limit, moment=int(moment.timestamp()))
+        for (sql, moment), owners in product(moments.items(), OWNERS[conversations]):
+            rows = await self._messages.query_everywhere(sql + owners, limit=limit, moment=int(moment.timestamp()))
             found.update({row["id"]: OwnedRef(Owner(row["tenant"], row["user"]), row["id"]) for row in rows})
         return list(found.values())[:limit]
 
@@ -97,7 +105,7 @@ class CosmosDeletion:
             found = await self._messages.patch(thread_id, thread_id, marked, condition(owner_hash=owner.hash))
         except PreconditionFailed as refused:
             raise ThreadNotFound(thread_id) from refused
-        return ThreadDocument.model_validate(found)
+        return as_record(ThreadDocument, found)
 
     async def _mark_if_idle(self, owner: Owner, thread_id: str, since: datetime) -> ThreadDocument | None:
         document = await self._read(owner, thread_id)
@@ -108,7 +116,7 @@ class CosmosDeletion:
             return None
         marked = thread_changes(deleting=True, lease=None)
         try:
-            return ThreadDocument.model_validate(await self._messages.patch(thread_id, thread_id, marked, unchanged))
+            return as_record(ThreadDocument, await self._messages.patch(thread_id, thread_id, marked, unchanged))
         except PreconditionFailed:
             # Somebody was quicker, or it was us, and the answer was lost.
             document = await self._read(owner, thread_id)
@@ -116,7 +124,7 @@ class CosmosDeletion:
 
     async def _read(self, owner: Owner, thread_id: str) -> ThreadDocument:
         found = await self._messages.read(thread_id, thread_id)
-        document = ThreadDocument.model_validate(found) if found else None
+        document = as_record(ThreadDocument, found) if found else None
         if document is None or document.owner_hash != owner.hash:
             raise ThreadNotFound(thread_id)
         return document
@@ -164,11 +172,11 @@ class CosmosDeletion:
     async def _is_marked(self, marked: ThreadDocument) -> bool:
         """Whether the deletion still runs: another call may have ended it, and the thread's id be in use again."""
         found = await self._messages.read(marked.id, marked.id)
-        return found is not None and ThreadDocument.model_validate(found).created_at == marked.created_at
+        return found is not None and as_record(ThreadDocument, found).created_at == marked.created_at
 
     async def _delete_document(self, marked: ThreadDocument) -> None:
         while found := await self._messages.read(marked.id, marked.id):
-            if ThreadDocument.model_validate(found).created_at != marked.created_at:
+            if as_record(ThreadDocument, found).created_at != marked.created_at:
                 return
             try:
                 await self._messages.batch(marked.id, [delete_unchanged(marked.id, found["_etag"])])

@@ -11,9 +11,11 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from errors import ThreadNotFound, TurnInterrupted
+from pydantic import ConfigDict
+
+from errors import TurnInterrupted
 from models import (
     AUTHOR_ID,
     Message,
@@ -32,6 +34,9 @@ from stores.cursors import sort_key
 from stores.types import NewMessage, StartedTurn
 
 Document = dict[str, Any]
+THREAD_STATUSES = get_args(ThreadStatus)
+# Of the documents' fields, in each as `v`; those of before have none. A release that gives a field another meaning raises it.
+VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +84,12 @@ CONTAINERS = (MESSAGES, THREADS)
 
 
 class PendingMessage(Record):
-    """What a new message brings along; its place and state follow from the lease."""
+    """What a new message brings along; its place and state follow from the lease.
+
+    What a newer release has added to it goes into the message, whoever ends the turn.
+    """
+
+    model_config = ConfigDict(extra="allow")
 
     content: str
     metadata: Metadata
@@ -118,6 +128,7 @@ class Lease(Record):
 class ThreadDocument(Record):
     """A thread's document: the truth about the thread. ``rev`` grows with every change that its row must show."""
 
+    v: int = 0
     id: str
     thread_id: str
     type: Literal["thread"]
@@ -125,7 +136,8 @@ class ThreadDocument(Record):
     tenant: str
     user: str
     title: str | None
-    status: ThreadStatus
+    # As it is stored: a newer release may have added one, and the row must show it too.
+    status: str
     metadata: Metadata
     created_at: datetime
     updated_at: datetime
@@ -139,7 +151,9 @@ class ThreadDocument(Record):
     @property
     def thread(self) -> Thread:
         """The thread as callers see it."""
-        return Thread(**self.model_dump(include=_THREAD_FIELDS), message_count=self.last_seq + (self.pending is not None))
+        fields = self.model_dump(include=_THREAD_FIELDS)
+        status = self.status if self.status in THREAD_STATUSES else "active"
+        return Thread(**{**fields, "status": status}, message_count=self.last_seq + (self.pending is not None))
 
     @property
     def pending(self) -> Message | None:
@@ -172,12 +186,14 @@ class ThreadDocument(Record):
 class KeyDocument(Record):
     """An Idempotency-Key's document: ``seq`` is its message's place once that is a document, ``reply_seq`` its answer's."""
 
+    v: int = 0
     id: str
     thread_id: str
     type: Literal["key"]
     fingerprint: str
     turn_id: str
-    status: TurnStatus
+    # As it is stored, whatever it means: it is compared.
+    status: str
     seq: int | None
     reply_seq: int | None
 
@@ -185,6 +201,7 @@ class KeyDocument(Record):
 class TurnDocument(Record):
     """The document of a turn that has ended; ``reply_seq`` is its answer's place."""
 
+    v: int = 0
     id: str
     thread_id: str
     type: Literal["turn"]
@@ -213,6 +230,7 @@ def answering_again(message: Message, lease: Lease) -> Message:
 def new_thread_document(owner: Owner, thread: Thread) -> Document:
     """Return the document of a new, empty thread."""
     document = ThreadDocument(
+        v=VERSION,
         **thread.model_dump(include=_THREAD_FIELDS),
         thread_id=thread.id,
         type="thread",
@@ -227,20 +245,10 @@ def new_thread_document(owner: Owner, thread: Thread) -> Document:
     return document.model_dump(mode="json")
 
 
-def require_owned(owner: Owner, thread_id: str, found: Document | None) -> ThreadDocument:
-    """Return the thread in its document, as it was read.
-
-    :raises ThreadNotFound: if there is none, or it is another owner's, or about to be deleted.
-    """
-    document = ThreadDocument.model_validate(found) if found else None
-    if document is None or document.owner_hash != owner.hash or document.deleting:
-        raise ThreadNotFound(thread_id)
-    return document
-
-
 def new_key_document(thread_id: str, id: str, new: NewMessage) -> Document:
     """Return the document of an Idempotency-Key whose first turn begins."""
     document = KeyDocument(
+        v=VERSION,
         id=id,
         thread_id=thread_id,
         type="key",
@@ -258,6 +266,7 @@ def turn_document(
 ) -> Document:
     """Return the document of a turn that ends now."""
     document = TurnDocument(
+        v=VERSION,
         id=turn.turn_id,
         thread_id=turn.thread.id,
         type="turn",
@@ -274,6 +283,7 @@ def turn_document(
 def interrupted_turn_document(thread_id: str, lease: Lease) -> Document:
     """Return the document of a turn whose lease has expired."""
     document = TurnDocument(
+        v=VERSION,
         id=lease.turn_id,
         thread_id=thread_id,
         type="turn",
@@ -294,13 +304,15 @@ def key_id(idempotency_key: str) -> str:
 
 def message_document(message: Message) -> Document:
     """Return a message's document."""
-    return {**message.model_dump(mode="json"), "type": "message"}
+    return {**message.model_dump(mode="json"), "type": "message", "v": VERSION}
 
 
 def row_document(document: ThreadDocument) -> Document:
     """Return the thread's row in the container ``threads``."""
     return {
         **document.thread.model_dump(mode="json"),
+        "status": document.status,
+        "v": VERSION,
         "owner_id": document.owner_hash,
         "rev": document.rev,
         "sort": sort_key(document.updated_at, document.id),

@@ -15,9 +15,10 @@ from models import ERASURE_ID_PATTERN, Erasure, Owner, Record, new_id, utcnow
 from stores.contract import RECEIPT_DAYS
 from stores.cosmos.container import CosmosContainer, PreconditionFailed, gather_pair
 from stores.cosmos.deletion import CosmosDeletion
-from stores.cosmos.documents import Document, ThreadDocument, row_document
+from stores.cosmos.documents import VERSION, Document, ThreadDocument, row_document
 from stores.cosmos.operations import Operation, create, delete_unchanged, patch
 from stores.cosmos.patch import changes, condition
+from stores.cosmos.reading import as_record
 from stores.cosmos.user_states import USER_STATE_ID
 from stores.types import OwnedRef
 
@@ -36,6 +37,7 @@ class RunningErasure(Record):
     """The document of a running erasure; ``requests`` grows with everybody who asks for it."""
 
     id: Literal["erasure"] = "erasure"
+    v: int = 0
     owner_id: str
     erasure_id: str
     tenant: str
@@ -62,6 +64,7 @@ class CosmosErasures:
     async def begin(self, owner: Owner) -> Erasure:
         """Do what :meth:`ThreadStore.begin_erasure` promises."""
         new = RunningErasure(
+            v=VERSION,
             owner_id=owner.hash,
             erasure_id=new_id("erasure"),
             tenant=owner.tenant,
@@ -79,7 +82,7 @@ class CosmosErasures:
                 found = await self._threads.patch(owner.hash, RUNNING_ID, asked)
             except PreconditionFailed:
                 continue
-            return RunningErasure.model_validate(found).erasure
+            return as_record(RunningErasure, found).erasure
         raise StoreUnavailable
 
     async def get(self, owner: Owner, erasure_id: str) -> Erasure:
@@ -98,9 +101,9 @@ class CosmosErasures:
             self._threads.read(owner.hash, RUNNING_ID), self._threads.read(owner.hash, erasure_id)
         )
         if receipt and receipt.get("type") == "erasure":
-            return Erasure.model_validate(receipt)
+            return as_record(Erasure, receipt)
         if running and running["erasure_id"] == erasure_id:
-            return RunningErasure.model_validate(running).erasure
+            return as_record(RunningErasure, running).erasure
         return None
 
     async def erase(self, owner: Owner, erasure_id: str, limit: int) -> bool:
@@ -125,7 +128,7 @@ class CosmosErasures:
             return False
         if await self._threads.read(owner.hash, USER_STATE_ID):
             return False
-        end = [delete_unchanged(RUNNING_ID, found["_etag"]), create(_receipt(RunningErasure.model_validate(found)))]
+        end = [delete_unchanged(RUNNING_ID, found["_etag"]), create(_receipt(as_record(RunningErasure, found)))]
         try:
             await self._threads.batch(owner.hash, end)
         except PreconditionFailed:
@@ -135,7 +138,7 @@ class CosmosErasures:
     async def abandoned(self, stale_since: datetime) -> list[OwnedRef]:
         """Do what :meth:`ThreadStore.abandoned_erasures` promises."""
         rows = await self._threads.query_everywhere(RUNNING, limit=MAX_ROWS, id=RUNNING_ID)
-        running = [RunningErasure.model_validate(row) for row in rows]
+        running = [as_record(RunningErasure, row) for row in rows]
         silent = [each for each in running if each.heartbeat < stale_since.timestamp()]
         return [OwnedRef(Owner(each.tenant, each.user), each.erasure_id) for each in silent]
 
@@ -149,7 +152,7 @@ class CosmosErasures:
 
     async def _documents(self, owner: Owner, limit: int) -> list[ThreadDocument]:
         rows = await self._messages.query_everywhere(DOCUMENTS, limit=limit, owner=owner.hash)
-        return [ThreadDocument.model_validate(row) for row in rows]
+        return [as_record(ThreadDocument, row) for row in rows]
 
     async def _erase_rowless(self, owner: Owner, limit: int) -> bool:
         """Deal with documents of threads that are on no list, and return whether there was anything to do.
@@ -183,4 +186,4 @@ def _receipt(running: RunningErasure) -> Document:
     receipt: dict[str, Any] = running.erasure.model_copy(update={"status": "completed", "ended_at": utcnow()}).model_dump(
         mode="json"
     )
-    return {**receipt, "owner_id": running.owner_id, "type": "erasure", "ttl": RECEIPT_DAYS * 24 * 3600}
+    return {**receipt, "owner_id": running.owner_id, "type": "erasure", "v": VERSION, "ttl": RECEIPT_DAYS * 24 * 3600}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from errors import MessageNotFound, NotAnAnswer
 from models import Feedback, Message, Owner, message_seq
 from stores.cosmos.container import CosmosContainer, PreconditionFailed
-from stores.cosmos.documents import require_owned
 from stores.cosmos.patch import changes, condition
+from stores.cosmos.reading import as_record, require_owned
 
 
 class CosmosFeedback:
@@ -27,4 +27,4 @@ class CosmosFeedback:
             found = await self._messages.patch(thread_id, message_id, change, condition(role="assistant"))
         except PreconditionFailed as refused:
             raise (NotAnAnswer if refused.status == 412 else MessageNotFound)(message_id) from refused
-        return Message.model_validate(found)
+        return as_record(Message, found)

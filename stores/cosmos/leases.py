@@ -11,6 +11,7 @@ from stores.cosmos.container import CosmosContainer, PreconditionFailed
 from stores.cosmos.documents import Lease, ThreadDocument, interrupted_turn_document, message_document
 from stores.cosmos.operations import Operation, create, delete, patch
 from stores.cosmos.patch import changes, condition, less_than, thread_changes
+from stores.cosmos.reading import as_record
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ class CosmosLeases:
         except PreconditionFailed:
             await self._drop_late(thread, lease)
         else:
-            self._refresh_row(ThreadDocument.model_validate(results[-1]))
+            self._refresh_row(as_record(ThreadDocument, results[-1]))
 
     async def _drop_late(self, thread: ThreadDocument, lease: Lease) -> None:
         """Give an expired lease back whose turn has ended before.
@@ -64,7 +65,7 @@ class CosmosLeases:
             document = await self._messages.patch(thread.id, thread.id, free, condition(lease__turn_id=lease.turn_id))
         except PreconditionFailed:
             return
-        self._refresh_row(ThreadDocument.model_validate(document))
+        self._refresh_row(as_record(ThreadDocument, document))
 
 
 def _of_new_message(turn_id: str) -> str:
@@ -76,7 +77,8 @@ def _clear_batch(thread: ThreadDocument, lease: Lease) -> list[Operation]:
     pending = thread.pending
     if pending:
         seq = pending.seq
-        kept = create(message_document(pending.model_copy(update={"status": "interrupted"})))
+        document = message_document(pending.model_copy(update={"status": "interrupted"}))
+        kept = create({**(lease.message.model_extra or {} if lease.message else {}), **document})
         end = thread_changes(
             last_seq=seq, last_message_preview=preview(pending.content), updated_at=thread.now_not_before(), lease=None
         )

@@ -8,6 +8,7 @@ from errors import StoreUnavailable
 from models import Message, Order, Owner
 from stores.cosmos.container import CosmosContainer, gather_pair
 from stores.cosmos.documents import ThreadDocument
+from stores.cosmos.reading import as_record
 from stores.cosmos.threads import CosmosThreads
 from stores.types import Page
 
@@ -42,7 +43,7 @@ class CosmosMessages:
         if before is not None:
             sql, parameters["before"] = f"{sql} AND c.seq < @before", before
         rows = await self._messages.query(thread_id, f"{sql} ORDER BY c.seq {order.upper()}", **parameters)
-        return [Message.model_validate(row) for row in rows]
+        return [as_record(Message, row) for row in rows]
 
 
 def _stored_seqs(thread: ThreadDocument, after: int | None, before: int | None) -> list[int]:

@@ -20,19 +20,14 @@ def create(document: Document) -> Operation:
     return Operation("create", (document,), {})
 
 
-def replace(document: Document) -> Operation:
-    """Return the operation that overwrites a document."""
-    return Operation("replace", (document["id"], document), {})
-
-
-def replace_unchanged(document: Document, etag: str) -> Operation:
-    """Return the operation that overwrites a document which has not changed since it was read."""
-    return Operation("replace", (document["id"], document), {"if_match_etag": etag})
-
-
 def patch(id: str, operations: list[Document], condition: str | None = None) -> Operation:
     """Return the operation that changes fields of a document if the condition holds."""
     return Operation("patch", (id, operations), {"filter_predicate": condition} if condition else {})
+
+
+def patch_unchanged(id: str, operations: list[Document], etag: str) -> Operation:
+    """Return the operation that changes fields of a document which has not changed since it was read."""
+    return Operation("patch", (id, operations), {"if_match_etag": etag})
 
 
 def delete(id: str) -> Operation:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 from pydantic_core import from_json
 
@@ -13,9 +14,10 @@ from errors import LeaseLost, StoreUnavailable, ThreadNotFound, TurnEnded, TurnN
 from events import TurnEvent, stored_events
 from models import TURN_ID_PATTERN, Message, Owner, Turn, message_id
 from stores.cosmos.container import CosmosContainer, PreconditionFailed, gather_pair
-from stores.cosmos.documents import Document, Lease, ThreadDocument, TurnDocument, require_owned
+from stores.cosmos.documents import VERSION, Document, Lease, ThreadDocument, TurnDocument
 from stores.cosmos.operations import create, read
 from stores.cosmos.patch import changes, condition
+from stores.cosmos.reading import as_record, require_owned
 from stores.types import EventBatch, StartedTurn, TurnProgress
 
 # By id, which Cosmos DB indexes always: it ends with the number of the document's last event.
@@ -43,14 +45,14 @@ class CosmosProgress:
         except PreconditionFailed as refused:
             await self.get(owner, thread_id, turn_id, None)
             raise TurnEnded from refused
-        lease = ThreadDocument.model_validate(found).lease
+        lease = as_record(ThreadDocument, found).lease
         if lease is None or lease.seconds_left() <= 0:
             raise TurnEnded
 
     async def is_cancel_requested(self, turn: StartedTurn) -> bool:
         """Do what :meth:`ThreadStore.is_cancel_requested` promises."""
         found = await self._messages.read(turn.thread.id, turn.thread.id)
-        lease = ThreadDocument.model_validate(found).lease if found else None
+        lease = as_record(ThreadDocument, found).lease if found else None
         if lease is None or lease.turn_id != turn.turn_id:
             raise LeaseLost
         return lease.cancel_requested
@@ -61,12 +63,13 @@ class CosmosProgress:
 
     async def list_turns(self, owner: Owner, thread_id: str, limit: int, after: str | None) -> list[Turn]:
         """Do what :meth:`ThreadStore.list_turns` promises."""
-        thread, rows = await gather_pair(
-            self._messages.find(thread_id, thread_id),
-            self._messages.query(thread_id, TURNS, limit=limit, after=after or ""),
-        )
+        found = partial(self._messages.query, thread_id, TURNS, limit=limit, after=after or "")
+        thread, rows = await gather_pair(self._messages.read(thread_id, thread_id), found())
+        if thread is None:
+            # The turns were read on the same replica, which has not heard of the thread.
+            thread, rows = await self._messages.find(thread_id, thread_id), await found()
         require_owned(owner, thread_id, thread)
-        return [TurnDocument.model_validate(row).turn for row in rows]
+        return [as_record(TurnDocument, row).turn for row in rows]
 
     async def get(self, owner: Owner, thread_id: str, turn_id: str, after: int | None) -> TurnProgress:
         """Do what :meth:`ThreadStore.get_progress` promises."""
@@ -89,17 +92,16 @@ class CosmosProgress:
 
     async def _try_get(self, owner: Owner, thread_id: str, turn_id: str, after: int | None) -> TurnProgress | None:
         """Read how a turn stands; ``None`` if it had expired and was ended: look again."""
-        (found, ended), events = await gather_pair(
-            gather_pair(self._messages.read(thread_id, thread_id), self._messages.read(thread_id, turn_id)),
-            self._events(thread_id, turn_id, after),
-        )
+        found, events = await gather_pair(self._messages.read(thread_id, thread_id), self._events(thread_id, turn_id, after))
         thread = require_owned(owner, thread_id, found)
         lease = thread.lease if thread.lease and thread.lease.turn_id == turn_id else None
-        if ended is None and lease is None:
-            # It may have ended between the two reads, or on a replica that lags: once more, in the newer one's session.
+        # After the thread: a turn that has no lease any more has its document. One that has a lease may have it too, if that
+        # was written late (see CosmosLeases), but then its end has moved ``updated_at`` behind its start.
+        ended = None
+        if lease is None or lease.started_at <= thread.updated_at:
             ended = await self._messages.read(thread_id, turn_id)
         if ended:
-            turn, final_event_id = await self._ended(TurnDocument.model_validate(ended))
+            turn, final_event_id = await self._ended(as_record(TurnDocument, ended))
             return TurnProgress(turn, events, final_event_id)
         if lease is None:
             raise TurnNotFound(turn_id)
@@ -125,7 +127,7 @@ class CosmosProgress:
             if found is None:
                 # They came in one batch: only a deletion takes one of them away.
                 raise ThreadNotFound(document.thread_id)
-            message = Message.model_validate(found)
+            message = as_record(Message, found)
         return document.turn.model_copy(update={"message": message}), document.final_event_id
 
     async def _events(self, thread_id: str, turn_id: str, after: int | None) -> list[TurnEvent]:
@@ -143,6 +145,7 @@ def _events_document(batch: EventBatch) -> Document:
         "id": _events_id(batch.turn_id, batch.events[-1].id),
         "thread_id": batch.thread_id,
         "type": "events",
+        "v": VERSION,
         "ttl": batch.seconds_to_live,
         "events": [from_json(event.to_json()) for event in batch.events],
     }

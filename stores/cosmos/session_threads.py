@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from errors import StoreUnavailable, ThreadDeleting
+from errors import RateLimited, StoreUnavailable, ThreadDeleting
 from models import Owner, Thread, new_session_thread, session_thread_id
 from stores.cosmos.container import CosmosContainer
 from stores.cosmos.deletion import CosmosDeletion, is_stopped
 from stores.cosmos.documents import ThreadDocument
+from stores.cosmos.reading import as_record
 from stores.cosmos.threads import CosmosThreads
 
 MAX_ATTEMPTS = 8
@@ -26,8 +27,13 @@ class CosmosSessionThreads:
         for _ in range(MAX_ATTEMPTS):
             found = await self._messages.read(thread_id, thread_id)
             if found is None:
-                await self._threads.store(owner, new_session_thread(owner, external_id))
-            elif not (document := ThreadDocument.model_validate(found)).deleting:
+                try:
+                    await self._threads.store(owner, new_session_thread(owner, external_id))
+                except RateLimited:
+                    # One that another instance has just made is not new, although this replica does not have it yet.
+                    if await self._messages.find(thread_id, thread_id) is None:
+                        raise
+            elif not (document := as_record(ThreadDocument, found)).deleting:
                 return document.thread
             elif is_stopped(found):
                 await self._deletion.finish(document)

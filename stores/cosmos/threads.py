@@ -9,11 +9,14 @@ import re
 from errors import ChatError, ThreadNotFound
 from models import THREAD_ID_PATTERN, Metadata, Owner, Thread, ThreadStatus, new_thread, utcnow
 from stores.cosmos.container import CosmosContainer, PreconditionFailed, gather_pair
-from stores.cosmos.documents import ThreadDocument, new_thread_document, require_owned, row_document
+from stores.cosmos.documents import ThreadDocument, new_thread_document, row_document
 from stores.cosmos.patch import condition, less_than, of_incarnation, row_changes, thread_changes
+from stores.cosmos.reading import as_record, require_owned
 from stores.cursors import decode_cursor, encode_cursor
+from stores.limits import StoreLimits
 from stores.types import Page, ThreadChanges
 
+COUNT = "SELECT VALUE COUNT(1) FROM c WHERE c.deleting = false"
 IDS = "SELECT TOP @limit c.id FROM c WHERE c.deleting = false AND c.id > @after ORDER BY c.id"
 logger = logging.getLogger(__name__)
 
@@ -30,7 +33,8 @@ def check_thread_id(thread_id: str) -> None:
 class CosmosThreads:
     """Reads and writes threads. A row follows its thread and may lag behind it, but never goes back in time."""
 
-    def __init__(self, messages: CosmosContainer, threads: CosmosContainer) -> None:
+    def __init__(self, messages: CosmosContainer, threads: CosmosContainer, limits: StoreLimits) -> None:
+        self._limits = limits
         self._messages = messages
         self._threads = threads
         self._background: set[asyncio.Task[None]] = set()
@@ -46,10 +50,15 @@ class CosmosThreads:
         return thread
 
     async def store(self, owner: Owner, thread: Thread) -> None:
-        """Store a new thread and its row; what is there already stays as it is."""
+        """Store a new thread and its row; what is there already stays as it is.
+
+        :raises RateLimited: if the owner has as many as there may be.
+        """
+        if self._limits.threads:
+            self._limits.check_threads(await self._threads.count(owner.hash, COUNT))
         document = new_thread_document(owner, thread)
         await self._messages.create(thread.id, document)
-        await self._threads.create(owner.hash, row_document(ThreadDocument.model_validate(document)))
+        await self._threads.create(owner.hash, row_document(as_record(ThreadDocument, document)))
 
     async def document(self, owner: Owner, thread_id: str) -> ThreadDocument:
         """Return a thread's document.
@@ -76,7 +85,7 @@ class CosmosThreads:
         if cursor:
             sql, parameters["sort"] = f"{sql} AND c.sort < @sort", decode_cursor(cursor)
         rows = await self._threads.query(owner.hash, f"{sql} ORDER BY c.sort DESC", limit=limit + 1, **parameters)
-        page = [Thread.model_validate(row) for row in rows[:limit]]
+        page = [as_record(Thread, row) for row in rows[:limit]]
         return Page(page, encode_cursor(rows[limit - 1]["sort"]) if len(rows) > limit else None)
 
     async def list_ids(self, owner: Owner, limit: int, after: str | None) -> list[str]:
@@ -90,7 +99,7 @@ class CosmosThreads:
         mine = condition(owner_hash=owner.hash, deleting=False)
         try:
             changed = thread_changes(**changes, updated_at=utcnow())
-            document = ThreadDocument.model_validate(await self._messages.patch(thread_id, thread_id, changed, mine))
+            document = as_record(ThreadDocument, await self._messages.patch(thread_id, thread_id, changed, mine))
         except PreconditionFailed as refused:
             raise ThreadNotFound(thread_id) from refused
         await self.refresh_row(document)

@@ -32,12 +32,13 @@ from stores.cosmos.documents import (
     key_id,
     message_document,
     new_key_document,
-    require_owned,
     turn_document,
 )
 from stores.cosmos.leases import CosmosLeases
-from stores.cosmos.operations import Operation, create, patch, replace
-from stores.cosmos.patch import changes, condition, lease_is_free, thread_changes
+from stores.cosmos.operations import Operation, create, patch
+from stores.cosmos.patch import changes, condition, lease_is_free, less_than, thread_changes
+from stores.cosmos.reading import as_record, require_owned
+from stores.limits import StoreLimits
 from stores.types import NewMessage, ReplayedTurn, StartedTurn
 
 MAX_ATTEMPTS = 8
@@ -80,31 +81,47 @@ class AcquiredLease(NamedTuple):
     message: Message
 
 
+Taking = asyncio.Task[AcquiredLease | None]
+
+
 class CosmosTurns:
     """Begins, renews and commits turns; ``refresh_row`` is told of every thread whose row is out of date then."""
 
-    def __init__(self, messages: CosmosContainer, leases: CosmosLeases, refresh_row: Callable[[ThreadDocument], None]) -> None:
+    def __init__(
+        self,
+        messages: CosmosContainer,
+        leases: CosmosLeases,
+        refresh_row: Callable[[ThreadDocument], None],
+        limits: StoreLimits,
+    ) -> None:
+        self._limits = limits
         self._messages = messages
         self._leases = leases
         self._refresh_row = refresh_row
 
     async def begin(self, request: Request, history_limit: int) -> StartedTurn | ReplayedTurn:
         """Do what :meth:`ThreadStore.begin_turn` promises."""
+        taking = asyncio.create_task(self._lease_for_new(request))
         try:
-            return await self._begin(request, history_limit)
+            return await self._begin(request, history_limit, taking)
         except (ThreadNotFound, ThreadFull, TurnInProgress, IdempotencyKeyReused, StoreMisconfigured):
             raise
         except BaseException:
             # Whoever is stopping, too: the message was not accepted, and nobody would answer it.
-            giving_back = asyncio.create_task(self._leases.give_back(request.thread_id, request.new.turn_id, request.key_id))
+            giving_back = asyncio.create_task(self._give_back(request, taking))
             await asyncio.wait({giving_back}, timeout=GIVE_BACK_SECONDS)
             giving_back.cancel()
             raise
 
-    async def _begin(self, request: Request, history_limit: int) -> StartedTurn | ReplayedTurn:
+    async def _give_back(self, request: Request, taking: Taking) -> None:
+        # A write that is still on its way would come after ours.
+        await asyncio.gather(taking, return_exceptions=True)
+        await self._leases.give_back(request.thread_id, request.new.turn_id, request.key_id)
+
+    async def _begin(self, request: Request, history_limit: int, taking: Taking) -> StartedTurn | ReplayedTurn:
         # One more with a key: the message of an earlier attempt may be among the latest, and is not its own history.
         limit = history_limit + (request.key_id is not None) if history_limit else 0
-        taken, latest = await gather_pair(self._lease_for_new(request), self._latest(request.thread_id, limit))
+        taken, latest = await gather_pair(asyncio.shield(taking), self._latest(request.thread_id, limit))
         if taken is None:
             outcome = await self._take_after_refusal(request)
             if isinstance(outcome, ReplayedTurn):
@@ -145,7 +162,7 @@ class CosmosTurns:
                 if thread is None:
                     continue
             else:
-                thread = ThreadDocument.model_validate(results[-1])
+                thread = as_record(ThreadDocument, results[-1])
             self._refresh_row(thread)
             return
         raise StoreUnavailable
@@ -157,7 +174,7 @@ class CosmosTurns:
         stored, thread = await gather_pair(
             self._messages.read(turn.thread.id, message.id), self._messages.read(turn.thread.id, turn.thread.id)
         )
-        document = ThreadDocument.model_validate(thread) if thread else None
+        document = as_record(ThreadDocument, thread) if thread else None
         if document is None or document.deleting:
             raise LeaseLost from refused
         if stored and (stored["turn_id"], stored["status"]) == (turn.turn_id, message.status):
@@ -168,7 +185,7 @@ class CosmosTurns:
 
     async def _latest(self, thread_id: str, limit: int) -> list[Message]:
         rows = await self._messages.query(thread_id, HISTORY, limit=limit) if limit else []
-        return [Message.model_validate(row) for row in rows]
+        return [as_record(Message, row) for row in rows]
 
     async def _take_after_refusal(self, request: Request) -> AcquiredLease | ReplayedTurn:
         for _ in range(MAX_ATTEMPTS):
@@ -180,17 +197,20 @@ class CosmosTurns:
     async def _lease_for_new(self, request: Request) -> AcquiredLease | None:
         """Try to take the lease with the new message in it; ``None`` if that was refused."""
         lease = thread_changes(lease=request.lease(seq=None))
+        free = lease_is_free(request.owner)
+        if self._limits.messages:
+            free += less_than("last_seq", self._limits.messages)
         try:
             if request.key_id is None:
-                thread = await self._messages.patch(request.thread_id, request.thread_id, lease, lease_is_free(request.owner))
+                thread = await self._messages.patch(request.thread_id, request.thread_id, lease, free)
             else:
                 # The key comes first: if it is known, that is what the batch is refused for.
                 key = create(new_key_document(request.thread_id, request.key_id, request.new))
-                take = patch(request.thread_id, lease, lease_is_free(request.owner))
+                take = patch(request.thread_id, lease, free)
                 _, thread = await self._messages.batch(request.thread_id, [key, take])
         except PreconditionFailed:
             return None
-        return await self._acquired(ThreadDocument.model_validate(thread))
+        return await self._acquired(as_record(ThreadDocument, thread))
 
     async def _lease_again(self, request: Request, key: KeyDocument) -> AcquiredLease | None:
         """Try to take the lease for the message that an earlier attempt has left at ``key.seq``."""
@@ -202,7 +222,7 @@ class CosmosTurns:
             _, thread = await self._messages.batch(request.thread_id, [restart, take])
         except PreconditionFailed:
             return None
-        return await self._acquired(ThreadDocument.model_validate(thread))
+        return await self._acquired(as_record(ThreadDocument, thread))
 
     async def _look_closer(self, request: Request) -> AcquiredLease | ReplayedTurn | None:
         """Read why the lease was refused and act on it; ``None`` means that things have changed: look again."""
@@ -218,6 +238,7 @@ class CosmosTurns:
             await self._leases.end_expired(thread, lease)
             return None
         if key is None:
+            self._limits.check_messages(thread.last_seq)
             return await self._lease_for_new(request)
         return await self._lease_again(request, key) if key.seq else None
 
@@ -232,7 +253,7 @@ class CosmosTurns:
 
     async def _read_key(self, thread_id: str, id: str | None) -> KeyDocument | None:
         found = await self._messages.read(thread_id, id) if id else None
-        return KeyDocument.model_validate(found) if found else None
+        return as_record(KeyDocument, found) if found else None
 
     async def _acquired(self, thread: ThreadDocument) -> AcquiredLease | None:
         if thread.pending:
@@ -242,7 +263,7 @@ class CosmosTurns:
 
     async def _message(self, thread_id: str, seq: int) -> Message | None:
         found = await self._messages.read(thread_id, message_id(thread_id, seq))
-        return Message.model_validate(found) if found else None
+        return as_record(Message, found) if found else None
 
     async def _replay(self, thread: ThreadDocument, reply_seq: int) -> ReplayedTurn | None:
         # The process that committed may have died before it brought the row up to date.
@@ -255,7 +276,7 @@ def _commit_batch(turn: StartedTurn, message: Message, reply: Message | None, fi
     thread = turn.thread
     last_seq = turn.reply_seq - 1 if turn.is_retry else turn.reply_seq - 2
     last = reply or message
-    operations = [replace(message_document(message)) if turn.is_retry else create(message_document(message))]
+    operations = [_ended(message) if turn.is_retry else create(message_document(message))]
     if reply:
         operations.append(create(message_document(reply)))
     operations.append(create(turn_document(turn, message.status, reply, message.problem, final_event_id)))
@@ -266,3 +287,9 @@ def _commit_batch(turn: StartedTurn, message: Message, reply: Message | None, fi
     end = thread_changes(last_seq=max(last_seq, last.seq), updated_at=max(utcnow(), thread.updated_at), lease=None, **shown)
     guard = condition(lease__turn_id=turn.turn_id, last_seq=last_seq, deleting=False)
     return [*operations, patch(thread.id, end, guard)]
+
+
+def _ended(message: Message) -> Operation:
+    """Return what ends a message that was there already, whatever else is in its document."""
+    problem = message.problem.model_dump(mode="json") if message.problem else None
+    return patch(message.id, changes(status=message.status, turn_id=message.turn_id, problem=problem))

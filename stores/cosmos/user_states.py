@@ -7,8 +7,9 @@ import uuid
 from errors import StateChanged
 from models import Owner, UserState
 from stores.cosmos.container import CosmosContainer, PreconditionFailed
-from stores.cosmos.documents import Document
-from stores.cosmos.operations import create, replace_unchanged
+from stores.cosmos.documents import VERSION, Document
+from stores.cosmos.operations import create, patch_unchanged
+from stores.cosmos.patch import changes
 
 USER_STATE_ID = "user_state"
 
@@ -26,20 +27,19 @@ class CosmosUserStates:
 
     async def put(self, owner: Owner, state: UserState) -> UserState:
         """Do what :meth:`ThreadStore.put_user_state` promises."""
-        document = {
-            **state.model_dump(mode="json"),
-            "id": USER_STATE_ID,
-            "owner_id": owner.hash,
-            "type": "user_state",
-            "write_id": uuid.uuid4().hex,
-        }
-        write = create(document) if state.etag is None else replace_unchanged(document, state.etag)
+        fields = {**state.model_dump(mode="json"), "write_id": uuid.uuid4().hex}
+        identity = {"id": USER_STATE_ID, "owner_id": owner.hash, "type": "user_state", "v": VERSION}
+        if state.etag is None:
+            write = create({**fields, **identity})
+        else:
+            # Units were a field of their own once, and would come back as a preference.
+            write = patch_unchanged(USER_STATE_ID, changes(**fields, units=None), state.etag)
         try:
             (stored,) = await self._threads.batch(owner.hash, [write])
         except PreconditionFailed as refused:
             found = await self._threads.read(owner.hash, USER_STATE_ID)
             # Our own write may have been applied although its answer was lost; sent again, it is refused.
-            if found is None or found["write_id"] != document["write_id"]:
+            if found is None or found["write_id"] != fields["write_id"]:
                 raise StateChanged from refused
             stored = found
         return _state(stored)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from models import AUTHOR_ID, CONVERSATION_TENANT, Message, Owner, preview
+from models import AUTHOR_ID, CONVERSATIONS, Message, Owner, preview
 from stores.sqlite.rows import owned_ref, put_message, stored_message, thread_row
 from stores.sqlite.turns import end_expired_turn
 from stores.types import ErasedExchanges, OwnedRef
@@ -16,7 +16,7 @@ def threads_of_author(db: sqlite3.Connection, author_id: str) -> list[OwnedRef]:
     """Do what :meth:`ThreadStore.threads_of_author` promises."""
     wrote = f"SELECT 1 FROM messages WHERE thread_id = threads.id AND {AUTHOR} = ?"  # noqa: S608 - our own name
     sql = f"SELECT id, tenant, user FROM threads WHERE substr(tenant, 1, ?) = ? AND EXISTS ({wrote})"  # noqa: S608 - the same
-    return [owned_ref(row) for row in db.execute(sql, (len(CONVERSATION_TENANT), CONVERSATION_TENANT, author_id))]
+    return [owned_ref(row) for row in db.execute(sql, (len(CONVERSATIONS), CONVERSATIONS, author_id))]
 
 
 def erase_exchanges(db: sqlite3.Connection, owner: Owner, thread_id: str, author_id: str) -> ErasedExchanges:

@@ -125,7 +125,7 @@ class SqliteDatabase:
         self._connection: sqlite3.Connection
 
     async def open(self) -> None:
-        """Connect, make the folder and the file if they are missing, and bring the schema up to date."""
+        """Connect, make the folder and the file, for this user only, if they are missing, and bring the schema up to date."""
         try:
             await self._call("open", self._open)
         except BaseException:
@@ -155,9 +155,11 @@ class SqliteDatabase:
         return await self._call("empty_log", lambda: _empty_log(self._connection))
 
     def _open(self) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        # A folder that is there already may hold more than the file, and keeps its mode.
+        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._connection = db = sqlite3.connect(self._path, isolation_level=None, timeout=LOCK_TIMEOUT_SECONDS)
         try:
+            _make_private(self._path)
             db.row_factory = sqlite3.Row
             _use_write_ahead_log(db)
             # FULL: a commit survives a power cut, not only a crash of this process.
@@ -187,6 +189,17 @@ class SqliteDatabase:
                 raise StoreUnavailable from error
             logger.exception("SQLite file %s cannot be used: %s", self._path, name)
             raise StoreMisconfigured from error
+
+
+def _make_private(path: Path) -> None:
+    """Let nobody else read the file or its logs; logs that SQLite makes from now on get the file's mode.
+
+    Not by opening the file, as closing it again would end the locks that other connections of this process hold.
+    """
+    for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
+        # Logs come and go, and the mode of another user's file is theirs to choose.
+        with suppress(FileNotFoundError, PermissionError):
+            path.with_name(name).chmod(0o600)
 
 
 def _use_write_ahead_log(db: sqlite3.Connection) -> None:

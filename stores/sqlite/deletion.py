@@ -6,7 +6,7 @@ import sqlite3
 from datetime import datetime
 
 from errors import ThreadNotFound
-from models import Owner, utcnow
+from models import CONVERSATIONS, Owner, utcnow
 from stores.sqlite.rows import owned_ref
 from stores.types import OwnedRef
 
@@ -25,10 +25,12 @@ def delete_thread(db: sqlite3.Connection, owner: Owner, thread_id: str, idle_sin
     raise ThreadNotFound(thread_id)
 
 
-def idle_threads(db: sqlite3.Connection, since: datetime, limit: int) -> list[OwnedRef]:
+def idle_threads(db: sqlite3.Connection, since: datetime, limit: int, *, conversations: bool | None) -> list[OwnedRef]:
     """Do what :meth:`ThreadStore.idle_threads` promises; a deletion here is never half done."""
-    sql = f"SELECT id, tenant, user FROM threads WHERE {IDLE} LIMIT :limit"  # noqa: S608 - holds no value
-    return [owned_ref(row) for row in db.execute(sql, {"limit": limit, **_times(since)})]
+    whose = {None: "", True: " AND tenant GLOB :tenants", False: " AND tenant NOT GLOB :tenants"}[conversations]
+    sql = f"SELECT id, tenant, user FROM threads WHERE {IDLE}{whose} LIMIT :limit"  # noqa: S608 - holds no value
+    values = {"limit": limit, "tenants": f"{CONVERSATIONS}*", **_times(since)}
+    return [owned_ref(row) for row in db.execute(sql, values)]
 
 
 def _times(since: datetime | None) -> dict[str, float]:

@@ -6,6 +6,7 @@ commits.
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
@@ -18,9 +19,11 @@ from typing_extensions import override
 from errors import ThreadNotFound
 from models import Erasure, Feedback, Message, Metadata, Order, Owner, Thread, ThreadStatus, Turn, UserState, session_thread_id
 from stores.contract import ThreadStore
+from stores.limits import StoreLimits
 from stores.sqlite import authors, deletion, erasure, messages, progress, threads, turns, user_states
 from stores.sqlite.database import SqliteDatabase
 from stores.sqlite.feedback import set_feedback
+from stores.sqlite.log_emptier import PAUSE_SECONDS, LogEmptier
 from stores.sqlite.rows import as_thread, thread_row
 from stores.types import (
     ErasedExchanges,
@@ -36,10 +39,22 @@ from stores.types import (
 
 
 class SqliteStore(ThreadStore):
-    """:class:`ThreadStore` in the SQLite file ``path``; its folder is made if it is missing."""
+    """:class:`ThreadStore` in the SQLite file ``path``; its folder is made if it is missing.
 
-    def __init__(self, path: Path) -> None:
+    What was deleted is gone from the write-ahead log, too, as soon as no other process is in the way: tried at once after a
+    deletion, then every ``log_pause_seconds`` or up to half a minute, and at the end.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        limits: StoreLimits = StoreLimits(),  # noqa: B008 - immutable
+        log_pause_seconds: float = PAUSE_SECONDS,
+    ) -> None:
         self._database = SqliteDatabase(path)
+        self._log = LogEmptier(self._database, pause_seconds=log_pause_seconds)
+        self._limits = limits
 
     @override
     async def __aenter__(self) -> Self:
@@ -50,7 +65,10 @@ class SqliteStore(ThreadStore):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self._database.close()
+        try:
+            await self._log.aclose()
+        finally:
+            await self._database.close()
 
     @override
     async def ping(self) -> None:
@@ -58,14 +76,14 @@ class SqliteStore(ThreadStore):
 
     @override
     async def create_thread(self, owner: Owner, *, title: str | None, metadata: Metadata) -> Thread:
-        return await self._database.write(lambda db: threads.create_thread(db, owner, title, metadata))
+        return await self._database.write(lambda db: threads.create_thread(db, owner, title, metadata, self._limits))
 
     @override
     async def open_session_thread(self, owner: Owner, external_id: str) -> Thread:
         try:
             return await self.get_thread(owner, session_thread_id(owner, external_id))
         except ThreadNotFound:
-            return await self._database.write(lambda db: threads.open_session_thread(db, owner, external_id))
+            return await self._database.write(lambda db: threads.open_session_thread(db, owner, external_id, self._limits))
 
     @override
     async def get_thread(self, owner: Owner, thread_id: str) -> Thread:
@@ -85,7 +103,15 @@ class SqliteStore(ThreadStore):
 
     @override
     async def delete_thread(self, owner: Owner, thread_id: str, *, idle_since: datetime | None = None) -> bool:
-        return await self._database.write(lambda db: deletion.delete_thread(db, owner, thread_id, idle_since))
+        try:
+            deleted = await self._database.write(lambda db: deletion.delete_thread(db, owner, thread_id, idle_since))
+        except asyncio.CancelledError:
+            # The deletion goes on without its caller.
+            self._log.empty_soon()
+            raise
+        if deleted:
+            self._log.empty_soon()
+        return deleted
 
     @override
     async def list_messages(
@@ -101,7 +127,9 @@ class SqliteStore(ThreadStore):
     async def begin_turn(
         self, owner: Owner, thread_id: str, new: NewMessage, *, lease_seconds: float, history_limit: int
     ) -> StartedTurn | ReplayedTurn:
-        return await self._database.write(lambda db: turns.begin_turn(db, owner, thread_id, new, lease_seconds, history_limit))
+        return await self._database.write(
+            lambda db: turns.begin_turn(db, owner, thread_id, new, lease_seconds, history_limit, self._limits)
+        )
 
     @override
     async def renew_lease(self, turn: StartedTurn, *, lease_seconds: float) -> None:
@@ -184,5 +212,5 @@ class SqliteStore(ThreadStore):
         return erased._replace(unfinished=erased.unfinished or not emptied)
 
     @override
-    async def idle_threads(self, *, since: datetime, limit: int) -> list[OwnedRef]:
-        return await self._database.read(lambda db: deletion.idle_threads(db, since, limit))
+    async def idle_threads(self, *, since: datetime, limit: int, conversations: bool | None = None) -> list[OwnedRef]:
+        return await self._database.read(lambda db: deletion.idle_threads(db, since, limit, conversations=conversations))

@@ -8,20 +8,24 @@ from pydantic_core import to_json
 
 from models import Metadata, Owner, Thread, ThreadStatus, new_session_thread, new_thread
 from stores.cursors import decode_cursor, encode_cursor, sort_key
+from stores.limits import StoreLimits
 from stores.sqlite.rows import as_thread, now_not_before, thread_row
 from stores.types import Page, ThreadChanges
 
 
-def create_thread(db: sqlite3.Connection, owner: Owner, title: str | None, metadata: Metadata) -> Thread:
+def create_thread(db: sqlite3.Connection, owner: Owner, title: str | None, metadata: Metadata, limits: StoreLimits) -> Thread:
     """Do what :meth:`ThreadStore.create_thread` promises."""
+    _check_room(db, owner, limits)
     thread = new_thread(title=title, metadata=metadata)
     _insert(db, owner, thread)
     return thread
 
 
-def open_session_thread(db: sqlite3.Connection, owner: Owner, external_id: str) -> Thread:
+def open_session_thread(db: sqlite3.Connection, owner: Owner, external_id: str, limits: StoreLimits) -> Thread:
     """Do what :meth:`ThreadStore.open_session_thread` promises; a deletion here is never half done."""
     thread = new_session_thread(owner, external_id)
+    if db.execute("SELECT 1 FROM threads WHERE id = ?", (thread.id,)).fetchone() is None:
+        _check_room(db, owner, limits)
     _insert(db, owner, thread)
     return as_thread(thread_row(db, owner, thread.id))
 
@@ -53,6 +57,12 @@ def list_thread_ids(db: sqlite3.Connection, owner: Owner, limit: int, after: str
     """Do what :meth:`ThreadStore.list_thread_ids` promises."""
     sql = "SELECT id FROM threads WHERE owner = ? AND id > ? ORDER BY id LIMIT ?"
     return [row["id"] for row in db.execute(sql, (owner.hash, after or "", limit))]
+
+
+def _check_room(db: sqlite3.Connection, owner: Owner, limits: StoreLimits) -> None:
+    if limits.threads:
+        (count,) = db.execute("SELECT COUNT(*) FROM threads WHERE owner = ?", (owner.hash,)).fetchone()
+        limits.check_threads(count)
 
 
 def _insert(db: sqlite3.Connection, owner: Owner, thread: Thread) -> None:

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 from errors import IdempotencyKeyReused, LeaseLost, TurnInProgress, TurnInterrupted
 from models import Message, Owner, Problem, TurnStatus, message_id, preview, utcnow
 from stores.cursors import sort_key
+from stores.limits import StoreLimits
 from stores.sqlite.rows import as_thread, find_message, now_not_before, put_message, stored_message, thread_row
 from stores.types import NewMessage, ReplayedTurn, StartedTurn
 
@@ -19,7 +20,13 @@ NO_LEASE = "lease_turn_id = NULL, lease_started_at = NULL, lease_until = NULL, l
 
 
 def begin_turn(
-    db: sqlite3.Connection, owner: Owner, thread_id: str, new: NewMessage, lease_seconds: float, history_limit: int
+    db: sqlite3.Connection,
+    owner: Owner,
+    thread_id: str,
+    new: NewMessage,
+    lease_seconds: float,
+    history_limit: int,
+    limits: StoreLimits,
 ) -> StartedTurn | ReplayedTurn:
     """Do what :meth:`ThreadStore.begin_turn` promises."""
     row = thread_row(db, owner, thread_id)
@@ -29,16 +36,10 @@ def begin_turn(
     if row["lease_turn_id"] and not end_expired_turn(db, row):
         raise TurnInProgress(retry_after=min(row["lease_until"] - utcnow().timestamp(), 2))
     if known:
-        message = stored_message(db, thread_id, known["seq"])
-        message = message.model_copy(update={"status": "running", "turn_id": new.turn_id, "problem": None})
+        message = _message_again(db, thread_id, known["seq"], new)
     else:
-        message = _new_message(thread_id, row["last_seq"] + 1, new)
-    put_message(db, message)
-    if new.idempotency_key and not known:
-        db.execute(
-            "INSERT INTO idempotency_keys VALUES (?, ?, ?, ?, NULL)",
-            (thread_id, _hash(new.idempotency_key), new.fingerprint, message.seq),
-        )
+        limits.check_messages(row["last_seq"])
+        message = _store_new(db, thread_id, row["last_seq"] + 1, new)
     last_seq = max(row["last_seq"], message.seq)
     now = utcnow()
     db.execute(
@@ -57,6 +58,26 @@ def begin_turn(
         is_retry=known is not None,
         idempotency_key=new.idempotency_key,
     )
+
+
+def _message_again(db: sqlite3.Connection, thread_id: str, seq: int, new: NewMessage) -> Message:
+    """Return the message that an earlier attempt has stored, which this turn answers."""
+    message = stored_message(db, thread_id, seq)
+    message = message.model_copy(update={"status": "running", "turn_id": new.turn_id, "problem": None})
+    put_message(db, message)
+    return message
+
+
+def _store_new(db: sqlite3.Connection, thread_id: str, seq: int, new: NewMessage) -> Message:
+    """Store a new message and its Idempotency-Key."""
+    message = _new_message(thread_id, seq, new)
+    put_message(db, message)
+    if new.idempotency_key:
+        db.execute(
+            "INSERT INTO idempotency_keys VALUES (?, ?, ?, ?, NULL)",
+            (thread_id, _hash(new.idempotency_key), new.fingerprint, message.seq),
+        )
+    return message
 
 
 def renew_lease(db: sqlite3.Connection, turn: StartedTurn, lease_seconds: float) -> None:

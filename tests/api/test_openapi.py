@@ -81,3 +81,13 @@ async def test_every_reference_resolves(document: dict[str, Any]) -> None:
             target = target[part]
         assert target is not None
     assert "HTTPValidationError" not in document["components"]["schemas"]
+
+
+def test_generated_clients_get_short_names_and_every_header(document: dict[str, Any]) -> None:
+    operations = [operation for path in document["paths"].values() for operation in path.values()]
+    names = [operation["operationId"] for operation in operations]
+    assert {"create_thread", "send_message", "follow_turn", "invoke", "list_tools"} <= set(names)
+    assert len(set(names)) == len(names)
+    for operation in operations:
+        headers = [parameter["name"] for parameter in operation.get("parameters", ()) if parameter["in"] == "header"]
+        assert ("X-User-Id" in headers) == ("security" in operation)

@@ -21,6 +21,7 @@ from stores.types import OwnedRef
 from tests.support.stores import ANN, Backend, begin
 
 SECONDS = 20
+GROUP = Owner("bot:acme", "conversation")
 BOB = Owner("acme", "bob")
 
 
@@ -136,6 +137,17 @@ async def test_waiting_for_erasures_has_an_end_and_stops_none(store: ThreadStore
 
 
 # Retention
+
+
+@pytest.mark.parametrize(("days", "bot_days", "left"), [(0, 10, [ANN]), (10, 40, [GROUP]), (10, 0, []), (40, 10, [ANN])])
+async def test_conversations_of_the_bot_have_a_retention_of_their_own(
+    store: ThreadStore, days: int, bot_days: int, left: list[Owner]
+) -> None:
+    for owner in (ANN, GROUP):
+        await store.create_thread(owner, title=None, metadata={})
+    with time_machine.travel(utcnow() + timedelta(days=30), tick=True):
+        assert await Retention(store, days, bot_days=bot_days).sweep() == 2 - len(left)
+    assert [owner for owner in (ANN, GROUP) if await store.list_thread_ids(owner, limit=9, after=None)] == left
 
 
 async def test_a_sweep_deletes_idle_threads_and_no_others(store: ThreadStore, caplog: pytest.LogCaptureFixture) -> None:

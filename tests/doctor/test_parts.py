@@ -92,6 +92,15 @@ async def test_a_compatible_server_that_fails(model: FakeModel, status: int, fix
     assert fix in ((await only_problem(settings)).fix or "")
 
 
+async def test_the_doctor_tells_no_credentials_of_an_address(model: FakeModel, tmp_path: Path) -> None:
+    """Audit L3."""
+    address = model.url.replace("http://", "http://ann:KILI@")
+    settings = Settings(openai_base_url=f"{address}/v1", openai_model="m", data_dir=tmp_path)
+    told = "\n".join(map(str, await diagnose(settings)))
+    assert f"{model.url}/v1/" in told
+    assert "KILI" not in told
+
+
 # Near this machine
 
 

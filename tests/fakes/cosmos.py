@@ -17,28 +17,22 @@ from urllib.parse import unquote
 
 from aiohttp import web
 
-from tests.fakes.cosmos_data import CHARGES, MAX_BYTES, Container, CosmosError, Document
+from tests.fakes.cosmos_data import MAX_BYTES, Container, CosmosError, Document
+from tests.fakes.cosmos_requests import (
+    Kind,
+    Logged,
+    answer_batch,
+    answer_query,
+    answer_single,
+    container_of,
+    described,
+    kind_of,
+    partition_ranges,
+    session_token,
+)
 
 KEY = "ZmFrZSBrZXkgb2YgYSBmYWtlIGFjY291bnQ="
-PAGE_BYTES = 4 * 1024 * 1024
-BATCH, QUERY = "x-ms-cosmos-is-batch-request", "x-ms-documentdb-isquery"
-Kind = Literal["account", "database", "container", "pkranges", "create", "read", "replace", "patch", "delete", "query", "batch"]
 METADATA: tuple[Kind, ...] = ("account", "database", "container", "pkranges")
-METHODS: dict[str, Kind] = {"POST": "create", "GET": "read", "PUT": "replace", "PATCH": "patch", "DELETE": "delete"}
-
-
-@dataclass
-class Logged:
-    """A request as the account saw it; ``started`` and ``ended`` count everything that happened there."""
-
-    kind: Kind
-    container: str
-    body: Any
-    started: int
-    session_token: str | None
-    ended: int = 0
-    status: int = 0
-    charge: float = 0.0
 
 
 @dataclass(eq=False)
@@ -115,7 +109,7 @@ class FakeCosmos:
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         parts = [unquote(part) for part in request.path.strip("/").split("/") if part]
-        kind = _kind(request, parts)
+        kind = kind_of(request, parts)
         raw = await request.read()
         entry = Logged(
             kind,
@@ -193,7 +187,7 @@ class FakeCosmos:
         if entry.kind == "account":
             return web.json_response(self._account())
         if entry.kind == "pkranges":
-            return _partition_ranges(request)
+            return partition_ranges(request)
         if entry.kind == "database":
             return self._database_request(request, parts, entry)
         database = self._database(parts[1])
@@ -201,8 +195,8 @@ class FakeCosmos:
             if entry.body["id"] in database:
                 raise CosmosError(409)
             database[entry.body["id"]] = Container(f"coll{next(self._rids)}", entry.body)
-            return web.json_response(_described(database[entry.body["id"]]), status=201)
-        return web.json_response(_described(_container(database, parts[3])))
+            return web.json_response(described(database[entry.body["id"]]), status=201)
+        return web.json_response(described(container_of(database, parts[3])))
 
     def _database_request(self, request: web.Request, parts: list[str], entry: Logged) -> web.StreamResponse:
         if request.method == "POST":
@@ -217,22 +211,22 @@ class FakeCosmos:
         return web.json_response({"id": parts[1], "_rid": "db", "_self": "dbs/db/"})
 
     def _documents(self, request: web.Request, parts: list[str], entry: Logged, headers: dict[str, str]) -> web.StreamResponse:
-        container = _container(self._database(parts[1]), parts[3])
+        container = container_of(self._database(parts[1]), parts[3])
         headers["x-ms-alt-content-path"] = "/".join(parts[:4])
         if entry.kind == "query" and request.headers.get("x-ms-documentdb-query-enablecrosspartition") == "True":
-            return _query(request, container, None, entry, headers)
+            return answer_query(request, container, None, entry, headers)
         if "x-ms-documentdb-partitionkey" not in request.headers:
             raise CosmosError(400, "not within a partition")
         partition = json.loads(request.headers["x-ms-documentdb-partitionkey"])[0]
         try:
             if entry.kind == "query":
-                return _query(request, container, partition, entry, headers)
+                return answer_query(request, container, partition, entry, headers)
             if entry.kind == "batch":
-                return _batch(request, container, partition, entry, headers)
-            return _single(container, partition, parts[5:], entry, headers)
+                return answer_batch(request, container, partition, entry, headers)
+            return answer_single(container, partition, parts[5:], entry, headers)
         finally:
             # Also what is refused tells how far the data is that it was refused by.
-            headers["x-ms-session-token"] = _token(container, entry)
+            headers["x-ms-session-token"] = session_token(container, entry)
 
     def _database(self, id: str) -> dict[str, Container]:
         if id not in self.databases:
@@ -253,104 +247,13 @@ class FakeCosmos:
         }
 
 
-def _kind(request: web.Request, parts: list[str]) -> Kind:
-    if not parts:
-        return "account"
-    if len(parts) <= 2:
-        return "database"
-    if len(parts) <= 4:
-        return "container"
-    if parts[4] == "pkranges":
-        return "pkranges"
-    if BATCH in request.headers:
-        return "batch"
-    return "query" if QUERY in request.headers else METHODS[request.method]
-
-
 def _fits(fault: Fault, entry: Logged) -> bool:
     if fault.container not in (None, entry.container):
         return False
     return entry.kind == fault.kind if fault.kind else entry.kind not in METADATA
 
 
-def _token(container: Container, entry: Logged) -> str:
-    reads = entry.kind in ("read", "query")
-    return f"0:-1#{container.position(entry.session_token) if reads else container.lsn}"
-
-
 def _hang_up(request: web.Request) -> web.StreamResponse:
     if request.transport:
         request.transport.abort()
     return web.Response()
-
-
-def _described(container: Container) -> Document:
-    return {**container.definition, "_rid": container.rid, "_self": f"dbs/db/colls/{container.rid}/"}
-
-
-def _container(database: dict[str, Container], id: str) -> Container:
-    if id not in database:
-        raise CosmosError(404, f"no container {id}", sub_status=1003)
-    return database[id]
-
-
-def _partition_ranges(request: web.Request) -> web.StreamResponse:
-    if request.headers.get("If-None-Match") == '"1"':
-        return web.Response(status=304, headers={"etag": '"1"'})
-    ranges = [{"id": "0", "_rid": "range", "minInclusive": "", "maxExclusive": "FF", "parents": []}]
-    return web.json_response({"_rid": "ranges", "PartitionKeyRanges": ranges, "_count": 1}, headers={"etag": '"1"'})
-
-
-def _single(container: Container, partition: str, ids: list[str], entry: Logged, headers: dict[str, str]) -> web.StreamResponse:
-    if entry.kind == "read":
-        status, document = 200, container.read(partition, ids[0], entry.session_token)
-    else:
-        operation = {"operationType": entry.kind.capitalize(), "resourceBody": entry.body}
-        status, written = container.write(partition, operation | ({"id": ids[0]} if ids else {}))
-        document = written or {}
-    headers |= {"x-ms-request-charge": str(CHARGES[entry.kind.capitalize()]), "x-ms-session-token": _token(container, entry)}
-    if status == 204:
-        return web.Response(status=204, headers=headers)
-    return web.json_response(document, status=status, headers=headers | {"etag": document["_etag"]})
-
-
-def _batch(
-    request: web.Request, container: Container, partition: str, entry: Logged, headers: dict[str, str]
-) -> web.StreamResponse:
-    if request.headers.get("x-ms-cosmos-batch-atomic") != "True":
-        raise CosmosError(400, "only atomic batches")
-    results = container.batch(partition, entry.body)
-    charge = sum(CHARGES[operation["operationType"]] for operation in entry.body)
-    headers |= {"x-ms-request-charge": str(charge), "x-ms-session-token": _token(container, entry)}
-    answer = [
-        {"statusCode": status} | ({"eTag": document["_etag"], "resourceBody": document} if document else {})
-        for status, document in results
-    ]
-    failed = any(status >= 400 for status, _ in results)
-    return web.json_response(answer, status=207 if failed else 200, headers=headers)
-
-
-def _query(
-    request: web.Request, container: Container, partition: str | None, entry: Logged, headers: dict[str, str]
-) -> web.StreamResponse:
-    if "x-ms-cosmos-is-query-plan-request" in request.headers:
-        raise CosmosError(400, "a query across partitions that needs a plan")
-    parameters = {each["name"]: each["value"] for each in entry.body.get("parameters", [])}
-    rows = container.query(partition, entry.body["query"], parameters, entry.session_token)
-    start = int(request.headers.get("x-ms-continuation", 0))
-    count = int(request.headers.get("x-ms-max-item-count", 1000))
-    page = _fitting(rows[start : start + count if count > 0 else None])
-    if start + len(page) < len(rows):
-        headers["x-ms-continuation"] = str(start + len(page))
-    charge = 2.26 + 0.015 * len(page) + len(json.dumps(page)) / 20_000
-    headers |= {"x-ms-request-charge": f"{charge:.2f}", "x-ms-session-token": _token(container, entry)}
-    return web.json_response({"_rid": container.rid, "Documents": page, "_count": len(page)}, headers=headers)
-
-
-def _fitting(rows: list[Document]) -> list[Document]:
-    size = 0
-    for index, row in enumerate(rows):
-        size += len(json.dumps(row))
-        if size > PAGE_BYTES and index:
-            return rows[:index]
-    return rows

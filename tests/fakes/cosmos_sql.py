@@ -30,18 +30,21 @@ class Query:
     order_by: str | None
     descending: bool
     paths: frozenset[str]
+    counts: bool = False
 
-    def run(self, documents: Iterable[Document]) -> list[Document]:
+    def run(self, documents: Iterable[Document]) -> list[Any]:
         rows = [document for document in documents if self.where(document)]
         if self.order_by:
             rows = [row for row in rows if value_at(row, self.order_by) is not UNDEFINED]
             rows.sort(key=lambda row: value_at(row, self.order_by or ""), reverse=self.descending)
         rows = rows[: self.top]
+        if self.counts:
+            return [len(rows)]
         return rows if self.fields is None else [{field: row[field] for field in self.fields if field in row} for row in rows]
 
 
 def parse_query(sql: str, parameters: Mapping[str, Any]) -> Query:
-    """Parse ``SELECT [TOP n] * | c.a, … FROM c [WHERE …] [ORDER BY c.a [ASC|DESC]]``."""
+    """Parse ``SELECT [TOP n] * | c.a, … | VALUE COUNT(1) FROM c [WHERE …] [ORDER BY c.a [ASC|DESC]]``."""
     return _Parser(sql, parameters).query()
 
 
@@ -68,13 +71,14 @@ class _Parser:
     def query(self) -> Query:
         self._expect("SELECT")
         top = self._value() if self._accept("TOP") else None
-        fields = self._fields()
+        counts = self._counts()
+        fields = () if counts else self._fields()
         self._expect("FROM")
         self._expect("C")
         where = self._where() if self._accept("WHERE") else lambda _document: True
         order_by, descending = self._order_by()
         self._end()
-        return Query(top, fields, where, order_by, descending, frozenset(self._paths))
+        return Query(top, fields, where, order_by, descending, frozenset(self._paths), counts)
 
     def condition(self) -> Callable[[Document], bool]:
         for word in ("FROM", "C", "WHERE"):
@@ -82,6 +86,13 @@ class _Parser:
         where = self._where()
         self._end()
         return where
+
+    def _counts(self) -> bool:
+        if not self._accept("VALUE"):
+            return False
+        for word in ("COUNT", "(", "1", ")"):
+            self._expect(word)
+        return True
 
     def _fields(self) -> tuple[str, ...] | None:
         if self._accept("*"):

@@ -16,6 +16,8 @@ import time_machine
 
 from api.app import create_app
 from api.functions_bridge import METHODS
+from data_rights.retention import Retention
+from errors import StoreUnavailable
 from identity.authenticator import LOCAL_OWNER
 from models import Owner, Thread, new_id, utcnow
 from services.services import Services
@@ -143,6 +145,36 @@ async def all_threads(store: SqliteStore, owner: Owner) -> list[Thread]:
 async def test_a_timer_that_fails_is_a_failed_invocation(api: FunctionsHost, tmp_path: Path) -> None:
     (tmp_path / "chat.db").write_bytes(b"not a database, but long enough to look at" * 100)
     assert (await api.fire("retention")).status == "Failure"
+
+
+async def test_a_failed_start_tells_the_host_no_exceptions_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Audit L3."""
+    (tmp_path / "KILI").write_text("")
+    monkeypatch.setenv("DATA_DIR", str(tmp_path / "KILI" / "data"))
+    monkeypatch.setenv("COSMOS_ENDPOINT", "")
+    async with start_host(ROOT, "function_app.py") as host:
+        result = await host.fire("retention")
+    assert result.status == "Failure"
+    assert "NotReady" in str(vars(result.exception))
+    assert "Not a directory" not in str(vars(result.exception))
+
+
+async def test_erasures_go_on_although_the_sweep_of_retention_fails(
+    api: FunctionsHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Audit L13."""
+
+    async def fail(_: Retention) -> int:
+        raise StoreUnavailable
+
+    # The app has looked for erasures when it started: this one is left to the timer.
+    assert (await api.fire("retention")).status == "Success"
+    async with SqliteStore(tmp_path / "chat.db") as store:
+        with time_machine.travel(utcnow() - timedelta(days=1)):
+            left = await store.begin_erasure(LOCAL_OWNER)
+        monkeypatch.setattr(Retention, "sweep", fail)
+        assert (await api.fire("retention")).status == "Failure"
+        assert (await store.get_erasure(LOCAL_OWNER, left.id)).status == "completed"
 
 
 async def test_agent_answers_a_message(api_client: httpx2.AsyncClient) -> None:

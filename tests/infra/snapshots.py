@@ -39,6 +39,7 @@ CHOICES: dict[str, dict[str, str]] = {
         "BUDGET_AMOUNT": "100",
         "BUDGET_START_DATE": "2026-11-01",
         "API_KEYS_BASE64": "W10=",
+        "TELEMETRY_HASH_KEY": "0" * 64,
         "CORS_ORIGINS": "https://a.example.com, https://b.example.com",
         "ENTRA_TENANT_IDS": "22222222-2222-2222-2222-222222222222",
         "ENTRA_AUDIENCE": "33333333-3333-3333-3333-333333333333",

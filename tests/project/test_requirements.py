@@ -7,18 +7,26 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 FILES = {"app.in": "../requirements.txt", "local.in": "local.txt", "dev.in": "dev.txt"}
 # Installed in an environment of its own.
-APART = {"checkov.in": "checkov.txt", "load.in": "load.txt"}
+APART = {"checkov.in": "checkov.txt", "load.in": "load.txt", "audit.in": "audit.txt"}
+HASH = re.compile(r" --hash=sha256:[0-9a-f]{64}\b")
+
+
+def lines(path: Path) -> list[str]:
+    """Return a file's lines as pip reads them."""
+    joined = re.sub(r" \\\n +", " ", path.read_text())
+    found = (line.split("#")[0].strip() for line in joined.splitlines())
+    return [line for line in found if line]
 
 
 def requirements(path: Path) -> list[Requirement]:
-    lines = (line.split("#")[0].strip() for line in path.read_text().splitlines())
-    return [Requirement(line) for line in lines if line and not line.startswith("-")]
+    return [Requirement(HASH.sub("", line)) for line in lines(path) if not line.startswith("-")]
 
 
 def applicable(path: Path, extra: str = "") -> list[Requirement]:
@@ -50,9 +58,39 @@ def needed(direct: list[Requirement]) -> set[str]:
 def test_the_pins_are_exact_and_name_no_registry(compiled: str) -> None:
     path = ROOT / "requirements" / compiled
     assert "://" not in path.read_text()
-    assert "--" not in path.read_text()
+    assert [line for line in lines(path) if line.startswith("-")] == []
     for item in requirements(path):
         assert re.fullmatch(r"==[0-9][0-9a-z.]*", str(item.specifier)), item
+
+
+@pytest.mark.parametrize("compiled", [*FILES.values(), *APART.values()])
+def test_every_pin_has_hashes(compiled: str) -> None:
+    """Audit L9."""
+    for line in lines(ROOT / "requirements" / compiled):
+        assert HASH.search(line), line
+
+
+def test_whatever_installs_pins_requires_their_hashes() -> None:
+    """Audit L9. Azure's own build runs plain pip, which requires them as soon as a file has any."""
+    named = ("Makefile", "Dockerfile", ".ci/run", "infra/hooks/prepare.ps1")
+    files = [*(ROOT / name for name in named), *(ROOT / ".github" / "workflows").glob("*.yml")]
+    text = "\n".join(path.read_text() for path in files)
+    installing = [line for line in re.sub(r"\\\n", " ", text).splitlines() if re.search(r"\bpip\b.* install\b", line)]
+    assert len(installing) >= 3
+    assert [line for line in installing if "--require-hashes" not in line] == []
+    assert re.search(r"^LOCK := .* --generate-hashes", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("pins", ["requirements.txt", "requirements/*.txt", "package-lock.json"])
+def test_known_vulnerabilities_are_looked_for_each_night_and_when_pins_change(pins: str) -> None:
+    """Audit L9."""
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "audit.yml").read_text())
+    # YAML takes the key `on` for a boolean.
+    events = workflow[True]
+    assert events["schedule"]
+    assert pins in events["push"]["paths"]
+    assert pins in events["pull_request"]["paths"]
+    assert "make audit" in [step.get("run") for step in workflow["jobs"]["audit"]["steps"]]
 
 
 @pytest.mark.parametrize(("source", "compiled"), FILES.items())

@@ -107,6 +107,38 @@ async def test_turns_at_once(new_quotas: NewQuotas) -> None:
         await quotas.begin_turn(ANN, "a4")
 
 
+async def test_streams_at_once(new_quotas: NewQuotas) -> None:
+    """Audit M5."""
+    quotas = await new_quotas(limit_streams_at_once=2)
+    await quotas.begin_stream(ANN, "a1")
+    await quotas.begin_stream(ANN, "a2")
+    with pytest.raises(RateLimited, match="2 streams at once of this owner") as refused:
+        await quotas.begin_stream(ANN, "a3")
+    assert refused.value.retry_after == 1
+    await quotas.begin_stream(BOB, "b1")
+    # Turns have places of their own.
+    await quotas.begin_turn(ANN, "a1")
+    owner, tenant = await quotas.usage(ANN)
+    assert (owner.streams_now, tenant.streams_now, owner.turns_now) == (2, 3, 1)
+    await quotas.end_stream(ANN, "a3")
+    with pytest.raises(RateLimited):
+        await quotas.begin_stream(ANN, "a3")
+    await quotas.end_stream(ANN, "a1")
+    await quotas.begin_stream(ANN, "a3")
+
+
+async def test_the_streams_of_a_process_that_died_give_their_places_back_later_than_any_stream_lasts(
+    new_quotas: NewQuotas,
+) -> None:
+    """Audit M5: a turn may take its deadline, then its lease, and its reader a while for the last bytes."""
+    quotas = await new_quotas(limit_streams_at_once=1, turn_timeout_seconds=100, turn_lease_seconds=30)
+    await quotas.begin_stream(ANN, "crashed")
+    with time_machine.travel(utcnow() + timedelta(seconds=130 + 180), tick=True), pytest.raises(RateLimited):
+        await quotas.begin_stream(ANN, "next")
+    with time_machine.travel(utcnow() + timedelta(seconds=130 + 300), tick=True):
+        await quotas.begin_stream(ANN, "next")
+
+
 async def test_many_at_once_never_get_more_places_than_there_are(new_quotas: NewQuotas) -> None:
     quotas = await new_quotas(limit_turns_at_once=5)
     outcomes = await asyncio.gather(*(quotas.begin_turn(ANN, f"t{n}") for n in range(40)), return_exceptions=True)

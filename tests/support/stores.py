@@ -22,6 +22,7 @@ from models import Message, Owner, TurnStatus, message_id, new_id, utcnow
 from stores.contract import ThreadStore
 from stores.cosmos.documents import CONTAINERS, message_document
 from stores.cosmos.operations import create
+from stores.limits import StoreLimits
 from stores.sqlite.store import SqliteStore
 from stores.types import NewMessage, StartedTurn
 from tests.fakes.cosmos import KEY, FakeCosmos
@@ -29,12 +30,13 @@ from tests.fakes.cosmos import KEY, FakeCosmos
 ANN = Owner("acme", "ann")
 SEED_BATCH = 99
 DATABASE = "chat_test"
+NO_LIMITS = StoreLimits()
 
 
 class Backend(Protocol):
     """Data that any number of stores can be opened on."""
 
-    def new(self) -> ThreadStore:
+    def new(self, limits: StoreLimits = NO_LIMITS) -> ThreadStore:
         """Return another store on the data, not yet entered."""
 
     async def seed(self, thread_id: str, count: int) -> None:
@@ -50,8 +52,8 @@ class SqliteBackend:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def new(self) -> ThreadStore:
-        return SqliteStore(self._path)
+    def new(self, limits: StoreLimits = NO_LIMITS) -> ThreadStore:
+        return SqliteStore(self._path, limits=limits)
 
     async def seed(self, thread_id: str, count: int) -> None:
         rows = [(thread_id, each.seq, each.model_dump_json()) for each in some_messages(thread_id, count)]
@@ -77,9 +79,9 @@ class CosmosBackend:
         assert self._fake is not None
         return self._fake
 
-    def new(self) -> CosmosStore:
+    def new(self, limits: StoreLimits = NO_LIMITS) -> CosmosStore:
         endpoint, key, database = self._account
-        return CosmosStore(endpoint, database=database, credential=key)
+        return CosmosStore(endpoint, database=database, credential=key, limits=limits)
 
     async def seed(self, thread_id: str, count: int) -> None:
         endpoint, key, database = self._account
@@ -160,9 +162,11 @@ async def end(
     return reply
 
 
-async def talk(store: ThreadStore, thread_id: str, content: str = "What is 2 + 2?", *, key: str | None = None) -> Message:
+async def talk(
+    store: ThreadStore, thread_id: str, content: str = "What is 2 + 2?", *, key: str | None = None, owner: Owner = ANN
+) -> Message:
     """Run a whole turn; return the reply."""
-    reply = await end(store, await begin(store, thread_id, ask(content, key=key)))
+    reply = await end(store, await begin(store, thread_id, ask(content, key=key), owner=owner))
     assert reply is not None
     return reply
 

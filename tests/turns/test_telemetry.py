@@ -191,6 +191,7 @@ async def test_a_refused_turn_says_why(collected: Collected, tmp_path: Path) -> 
     [
         ("tenant_limit_requests_per_minute", "requests_per_minute", "tenant"),
         ("limit_turns_at_once", "turns_at_once", "owner"),
+        ("limit_streams_at_once", "streams_at_once", "owner"),
         ("process_max_turns", "process_turns", "process"),
     ],
 )
@@ -203,9 +204,9 @@ async def test_limits_that_are_hit(collected: Collected, tmp_path: Path, setting
 
     allowed = {setting: 2 if limit == "requests_per_minute" else 1}
     async with api_with(tmp_path, Reply(text="Hello", wait=wait), **allowed) as (api, path, _):
-        first = asyncio.create_task(api.post(path, json={"content": "hi"}))
+        first = asyncio.create_task(api.post(path, json={"content": "hi"}, headers=SSE))
         await asked.wait()
-        assert (await api.post(path, json={"content": "hi"})).status_code in (429, 503)
+        assert (await api.post(path, json={"content": "hi"}, headers=SSE)).status_code in (429, 503)
         answered.set()
         await first
     assert collected.sum("chat.limits.hit") == 1

@@ -29,6 +29,7 @@ param openAiDeployment string
 @description('Addresses of Key Vault secrets; none: the setting is empty.')
 param apiKeysSecretUri string
 param redisUrlSecretUri string
+param hashKeySecretUri string
 
 @description('Address of a Redis that takes the identity; a secret goes before it.')
 param redisUrl string
@@ -187,6 +188,7 @@ resource settings 'Microsoft.Web/sites/config@2025-03-01' = {
     BOT_TENANT_ID: withBot ? tenant().tenantId : ''
     BOT_QUEUE_URL: withBot ? '${storageQueueEndpoint}activities' : ''
     API_KEYS: empty(apiKeysSecretUri) ? '' : '@Microsoft.KeyVault(SecretUri=${apiKeysSecretUri})'
+    TELEMETRY_HASH_KEY: empty(hashKeySecretUri) ? '' : '@Microsoft.KeyVault(SecretUri=${hashKeySecretUri})'
     REDIS_URL: empty(redisUrlSecretUri) ? redisUrl : '@Microsoft.KeyVault(SecretUri=${redisUrlSecretUri})'
   })
 }

@@ -1,4 +1,5 @@
-// Secrets that the app reads by reference: who may call (hashes of API keys), and an address of Redis that holds a password.
+// Secrets that the app reads by reference: who may call (hashes of API keys), an address of Redis that holds a password, and the
+// key under which telemetry hashes owners.
 
 param name string
 param location string
@@ -12,6 +13,8 @@ param readerPrincipalId string
 param apiKeys string
 @secure()
 param redisUrl string
+@secure()
+param telemetryHashKey string
 
 @description('Nobody can purge a deleted vault before its 90 days are over. Off, azd down --purge does. Once on, it stays on.')
 param purgeProtection bool
@@ -73,6 +76,18 @@ resource redisUrlSecret 'Microsoft.KeyVault/vaults/secrets@2024-11-01' = if (!em
   }
 }
 
+resource telemetryHashKeySecret 'Microsoft.KeyVault/vaults/secrets@2024-11-01' = if (!empty(telemetryHashKey)) {
+  // checkov:skip=CKV_AZURE_41:an owner has one name in telemetry for as long as it is kept
+  // checkov:skip=CKV_AZURE_114:contentType is set; the check looks for it where Bicep has none
+  parent: vault
+  name: 'telemetry-hash-key'
+  tags: tags
+  properties: {
+    contentType: 'text/plain'
+    value: telemetryHashKey
+  }
+}
+
 resource reader 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   scope: vault
   name: guid(vault.id, readerPrincipalId, secretsUserRole)
@@ -102,3 +117,4 @@ output name string = vault.name
 // With their versions: the app starts again with a secret that was changed, instead of reading it within a day.
 output apiKeysUri string = apiKeysSecret.?properties.secretUriWithVersion ?? ''
 output redisUrlUri string = redisUrlSecret.?properties.secretUriWithVersion ?? ''
+output telemetryHashKeyUri string = telemetryHashKeySecret.?properties.secretUriWithVersion ?? ''

@@ -72,6 +72,27 @@ def test_a_pipeline_gives_parameters_as_variables(cli: AzureCli) -> None:
     assert [key.name for key in stored_keys(cli.environment)] == ["web", "deploy-test"]
 
 
+def test_the_key_of_telemetrys_owner_hash_is_made_once(cli: AzureCli) -> None:
+    """Audit L12."""
+    assert cli.run("infra.hooks.preprovision").returncode == 0
+    made = cli.environment["TELEMETRY_HASH_KEY"]
+    assert re.fullmatch("[0-9a-f]{64}", made)
+    assert cli.run("infra.hooks.preprovision").returncode == 0
+    assert cli.environment["TELEMETRY_HASH_KEY"] == made
+
+
+def test_a_pipeline_takes_the_key_of_telemetrys_owner_hash_and_makes_none(cli: AzureCli) -> None:
+    cli.answers["az account show"] = {"user": {"type": "servicePrincipal"}}
+    given = json.dumps([{"name": "web", "tenant": "acme", "sha256": "0" * 64}])
+    refused = cli.run("infra.hooks.preprovision", API_KEYS=given, TELEMETRY_HASH_KEY="short")
+    assert (refused.returncode, "azd env set TELEMETRY_HASH_KEY" in refused.stderr) == (1, True)
+    assert "WARNING" not in cli.run("infra.hooks.preprovision", API_KEYS=given, TELEMETRY_HASH_KEY="0" * 64).stdout
+    done = cli.run("infra.hooks.preprovision", API_KEYS=given)
+    assert done.returncode == 0
+    assert "WARNING: TELEMETRY_HASH_KEY is not set" in done.stdout
+    assert "TELEMETRY_HASH_KEY" not in cli.environment
+
+
 def test_no_first_key_is_made_where_users_sign_in() -> None:
     changes, shown = keys.updated({**ENVIRONMENT, "ENTRA_TENANT_IDS": "x"}, in_pipeline=True)
     assert shown is None

@@ -6,7 +6,8 @@ import asyncio
 import random
 from typing import Any
 
-from tests.fakes.cosmos import METADATA, FakeCosmos, Fault, Logged
+from tests.fakes.cosmos import METADATA, FakeCosmos, Fault
+from tests.fakes.cosmos_requests import Logged
 from tests.programs.chaos.plan import Plan
 
 WAIT = {"x-ms-retry-after-ms": "50"}

@@ -241,6 +241,18 @@ async def test_idle_threads_of_all_owners_are_found(store: ThreadStore) -> None:
     assert await listed(store, BOB) == []
 
 
+@pytest.mark.server_clock
+async def test_idle_threads_of_conversations_are_found_apart(store: ThreadStore) -> None:
+    group, odd = Owner("bot:acme", "conversation"), Owner("bottle", "ann")
+    threads = {owner: OwnedRef(owner, (await new_thread(store, owner)).id) for owner in (ANN, group, odd)}
+    with time_machine.travel(utcnow() + timedelta(days=10), tick=True):
+        since = utcnow() - timedelta(days=1)
+        assert await store.idle_threads(since=since, limit=9, conversations=True) == [threads[group]]
+        others = await store.idle_threads(since=since, limit=9, conversations=False)
+        assert sorted(others) == sorted([threads[ANN], threads[odd]])
+        assert len(await store.idle_threads(since=since, limit=9)) == 3
+
+
 async def test_a_thread_that_became_active_meanwhile_stays(store: ThreadStore) -> None:
     changed, answered, answering, crashed, crashed_lately = [await new_thread(store) for _ in range(5)]
     await begin(store, crashed.id)

@@ -10,7 +10,8 @@ import pytest
 from cosmos_store import CosmosStore
 from errors import StoreUnavailable
 from stores.cosmos.container import ATTEMPTS
-from tests.fakes.cosmos import FakeCosmos, Kind
+from tests.fakes.cosmos import FakeCosmos
+from tests.fakes.cosmos_requests import Kind
 from tests.support.stores import ANN, CosmosBackend, ask, begin, end, messages, states, talk
 
 ENDED = [(1, "user", "completed"), (2, "assistant", "completed")]
@@ -89,4 +90,23 @@ async def test_an_attempt_that_was_refused_gives_nobody_elses_lease_back(store: 
         await begin(store, thread.id)
     fake.heal()
     await end(store, turn)
+    assert await states(store, thread.id) == ENDED
+
+
+@pytest.mark.parametrize("key", [None, "k"])
+@pytest.mark.parametrize("position", [0, 1])
+async def test_a_lease_that_is_on_its_way_when_the_process_stops_is_given_back_after_it(
+    store: CosmosStore, fake: FakeCosmos, position: int, key: str | None
+) -> None:
+    thread = await store.create_thread(ANN, title=None, metadata={})
+    request = fake.fail(None, "messages", hold=True, skip=position)
+    beginning = asyncio.create_task(begin(store, thread.id, ask(key=key)))
+    await request.reached.wait()
+    beginning.cancel()
+    # What does not wait for the lease has given it back by then.
+    await asyncio.wait({beginning}, timeout=0.1)
+    request.released.set()
+    await asyncio.gather(beginning, return_exceptions=True)
+    assert beginning.cancelled()
+    await talk(store, thread.id, key=key)
     assert await states(store, thread.id) == ENDED

@@ -75,12 +75,12 @@ async def test_feedback_reads_the_thread_and_writes_the_message_only(store: Cosm
 
 async def test_a_state_costs_one_request_each_way(store: CosmosStore, fake: FakeCosmos) -> None:
     state = UserState()
-    for expected in ("Create", "Replace"):
+    for expected in ("Create", "Patch"):
         since = len(fake.log)
         state = await store.put_user_state(ANN, state)
         (request,) = fake.requests(since)
         assert (request.kind, [each["operationType"] for each in request.body]) == ("batch", [expected])
-        assert ("ifMatch" in request.body[0]) == (expected == "Replace")
+        assert ("ifMatch" in request.body[0]) == (expected == "Patch")
     since = len(fake.log)
     await store.get_user_state(ANN)
     assert [each.kind for each in fake.requests(since)] == ["read"]

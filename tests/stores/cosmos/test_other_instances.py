@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from cosmos_store import CosmosStore
-from errors import ErasureNotFound, MessageNotFound, ThreadNotFound, TurnNotFound
+from errors import ErasureNotFound, MessageNotFound, RateLimited, ThreadNotFound, TurnNotFound
 from models import Feedback, message_id, new_id, utcnow
+from stores.limits import StoreLimits
 from tests.fakes.cosmos import FakeCosmos
 from tests.support.stores import ANN, CosmosBackend, begin, messages, talk
 
@@ -30,6 +31,16 @@ async def test_a_thread_is_found(store: CosmosStore, other: CosmosStore) -> None
     assert await other.get_thread(ANN, thread.id) == thread
 
 
+async def test_a_session_thread_is_found_where_no_further_one_is_allowed(backend: CosmosBackend, fake: FakeCosmos) -> None:
+    limits = StoreLimits(threads=1)
+    async with backend.new(limits) as store, backend.new(limits) as other:
+        fake.container("messages").lag()
+        thread = await store.open_session_thread(ANN, "mine")
+        assert await other.open_session_thread(ANN, "mine") == thread
+        with pytest.raises(RateLimited):
+            await other.open_session_thread(ANN, "another")
+
+
 async def test_messages_are_found(store: CosmosStore, other: CosmosStore) -> None:
     thread = await store.create_thread(ANN, title=None, metadata={})
     reply = await talk(store, thread.id)
@@ -47,6 +58,9 @@ async def test_a_turn_is_found_at_its_location(store: CosmosStore, other: Cosmos
 async def test_the_turns_of_a_thread_are_found(store: CosmosStore, other: CosmosStore) -> None:
     thread = await store.create_thread(ANN, title=None, metadata={})
     assert await other.list_turns(ANN, thread.id, limit=9, after=None) == []
+    another = await store.create_thread(ANN, title=None, metadata={})
+    reply = await talk(store, another.id)
+    assert [turn.id for turn in await other.list_turns(ANN, another.id, limit=9, after=None)] == [reply.turn_id]
 
 
 async def test_an_answer_can_be_rated(store: CosmosStore, other: CosmosStore) -> None:

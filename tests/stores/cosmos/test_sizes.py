@@ -8,7 +8,8 @@ import pytest
 
 from cosmos_store import CosmosStore
 from errors import ThreadFull
-from tests.fakes.cosmos import FakeCosmos, Fault, Logged
+from tests.fakes.cosmos import FakeCosmos, Fault
+from tests.fakes.cosmos_requests import Logged
 from tests.support.stores import ANN, CosmosBackend, ask, begin, end, messages
 
 pytestmark = pytest.mark.skipif("COSMOS_TEST_ENDPOINT" in os.environ, reason="a real account is not that full")

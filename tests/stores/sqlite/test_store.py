@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import sqlite3
+import stat
 import sys
 from pathlib import Path
 
@@ -45,6 +46,42 @@ async def test_the_file_and_its_folder_are_made(tmp_path: Path) -> None:
         assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         assert db.execute("PRAGMA user_version").fetchone() == (len(stores.sqlite.database.MIGRATIONS),)
     db.close()
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def open_to_all(*paths: Path) -> None:
+    for path in paths:
+        path.chmod(0o755)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other rights")
+async def test_nobody_else_reads_the_folder_the_file_or_its_logs(tmp_path: Path) -> None:
+    """Audit L2."""
+    path = tmp_path / ".data" / "chat.db"
+    umask = os.umask(0o022)
+    try:
+        async with SqliteStore(path) as store:
+            await store.create_thread(OWNER, title=None, metadata={})
+            modes = {each.name: mode(each) for each in (path.parent, *path.parent.iterdir())}
+    finally:
+        os.umask(umask)
+    assert modes == {".data": 0o700, "chat.db": 0o600, "chat.db-wal": 0o600, "chat.db-shm": 0o600}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other rights")
+async def test_a_file_of_an_earlier_release_is_closed_to_others_and_its_folder_is_left_as_it_is(tmp_path: Path) -> None:
+    """Audit L2."""
+    path = tmp_path / "chat.db"
+    async with SqliteStore(path) as first:
+        await first.create_thread(OWNER, title=None, metadata={})
+        files = [path, *(path.with_name(f"chat.db-{log}") for log in ("wal", "shm"))]
+        open_to_all(tmp_path, *files)
+        async with SqliteStore(path):
+            assert [mode(file) for file in files] == [0o600] * 3
+    assert mode(tmp_path) == 0o755
 
 
 async def test_many_stores_may_open_a_new_file_at_once(tmp_path: Path) -> None:
@@ -104,12 +141,18 @@ async def test_a_locked_file_is_unavailable_and_does_not_block_the_loop(
         await store.create_thread(OWNER, title=None, metadata={})
 
 
+def reading(path: Path) -> sqlite3.Connection:
+    """Return another process's connection in the middle of a transaction, which keeps the log from being emptied."""
+    reader = sqlite3.connect(path, isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT * FROM threads").fetchall()
+    return reader
+
+
 async def test_an_erasure_ends_only_when_the_log_could_be_emptied(tmp_path: Path) -> None:
     async with SqliteStore(tmp_path / "chat.db") as store:
         await store.create_thread(OWNER, title="Kilimanjaro", metadata={})
-        reader = sqlite3.connect(tmp_path / "chat.db", isolation_level=None)
-        reader.execute("BEGIN")
-        reader.execute("SELECT * FROM threads").fetchall()
+        reader = reading(tmp_path / "chat.db")
         erasure = await store.begin_erasure(OWNER)
         assert await store.erase_threads(OWNER, erasure.id, limit=1)
         async with asyncio.timeout(2):
@@ -118,6 +161,62 @@ async def test_an_erasure_ends_only_when_the_log_could_be_emptied(tmp_path: Path
         reader.close()
         assert await store.complete_erasure(OWNER, erasure.id)
     assert "Kilimanjaro" not in await SqliteBackend(tmp_path / "chat.db").everything()
+
+
+async def log_of(path: Path) -> str:
+    return await asyncio.to_thread(path.with_name("chat.db-wal").read_text, "latin-1")
+
+
+async def until_gone(text: str, path: Path) -> None:
+    async with asyncio.timeout(10):
+        while text in await log_of(path):  # noqa: ASYNC110 - a file tells nobody that it has changed
+            await asyncio.sleep(0.01)
+
+
+async def test_a_deleted_threads_text_leaves_the_write_ahead_log(tmp_path: Path) -> None:
+    """Audit L8."""
+    path = tmp_path / "chat.db"
+    async with SqliteStore(path, log_pause_seconds=0.01) as store:
+        thread = await store.create_thread(OWNER, title="Kilimanjaro", metadata={})
+        assert "Kilimanjaro" in await log_of(path)
+        await store.delete_thread(OWNER, thread.id)
+        await until_gone("Kilimanjaro", path)
+
+
+async def test_a_write_ahead_log_that_is_in_use_is_emptied_once_it_is_free(tmp_path: Path) -> None:
+    """Audit L8."""
+    path = tmp_path / "chat.db"
+    async with SqliteStore(path, log_pause_seconds=0.01) as store:
+        thread = await store.create_thread(OWNER, title="Kilimanjaro", metadata={})
+        reader = reading(path)
+        await store.delete_thread(OWNER, thread.id)
+        # Behind the first try, which the reader is in the way of.
+        await store.ping()
+        await store.ping()
+        assert "Kilimanjaro" in await log_of(path)
+        reader.close()
+        await until_gone("Kilimanjaro", path)
+
+
+async def test_a_store_that_closes_tries_once_more_to_empty_the_write_ahead_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Audit L8."""
+    path = tmp_path / "chat.db"
+    # Another process, as it were: the last connection to close would take the log away.
+    async with SqliteStore(path):
+        for in_the_way in (False, True):
+            async with SqliteStore(path, log_pause_seconds=3600) as store:
+                first, second = [await store.create_thread(OWNER, title="Kilimanjaro", metadata={}) for _ in range(2)]
+                await store.delete_thread(OWNER, first.id)
+                await until_gone("Kilimanjaro", path)
+                reader = reading(path)
+                await store.delete_thread(OWNER, second.id)
+                if not in_the_way:
+                    reader.close()
+            assert (await log_of(path) == "") is not in_the_way
+            assert ("could not be emptied" in caplog.text) is in_the_way
+            reader.close()
 
 
 async def test_a_database_of_an_earlier_version_is_brought_up_to_date(tmp_path: Path) -> None:

@@ -1,0 +1,71 @@
+"""``python -m data_rights``, as an operator runs it (audit M13)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+
+from models import Owner
+from stores.sqlite.store import SqliteStore
+from tests.support.stores import messages, talk
+
+ROOT = Path(__file__).parents[2]
+GROUP = Owner("bot:8a1c8b5e-0000-4000-8000-000000000001", "c" * 64)
+ANN = Owner("contoso", "ann/web")
+
+
+async def command(folder: Path, *arguments: str, **environment: str) -> tuple[int, str, str]:
+    """Run the command on a SQLite file; return its exit code, output and errors."""
+    pipe = asyncio.subprocess.PIPE
+    settings = {"PATH": os.environ["PATH"], "DATA_DIR": str(folder), **environment}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "data_rights", *arguments, cwd=ROOT, env=settings, stdout=pipe, stderr=pipe
+    )
+    output, errors = await process.communicate()
+    return process.returncode or 0, output.decode(), errors.decode()
+
+
+async def fill(folder: Path) -> str:
+    """Store a thread of each owner; return the group's."""
+    async with SqliteStore(folder / "chat.db") as store:
+        threads = [await store.create_thread(owner, title=None, metadata={}) for owner in (GROUP, ANN)]
+        for owner, thread in zip((GROUP, ANN), threads, strict=True):
+            await talk(store, thread.id, owner=owner)
+    return threads[0].id
+
+
+async def test_a_groups_data_is_exported_and_erased_by_the_operator(tmp_path: Path) -> None:
+    thread_id = await fill(tmp_path)
+    owner = f"{GROUP.tenant}/{GROUP.user}"
+    code, output, _ = await command(tmp_path, "export", "--owner", owner)
+    lines = [json.loads(line) for line in output.splitlines()]
+    assert (code, [line["type"] for line in lines]) == (0, ["owner", "thread", "message", "message", "turn", "end"])
+    assert lines[1]["thread"]["id"] == thread_id
+    file = tmp_path / "export.ndjson"
+    code, output, _ = await command(tmp_path, "export", "--owner", f"{ANN.tenant}/{ANN.user}", "--output", str(file))
+    assert (code, output, len(file.read_text().splitlines())) == (0, "", 6)
+    code, output, _ = await command(tmp_path, "erase", "--owner", owner)
+    receipt = json.loads(output)
+    assert (code, receipt["status"], receipt["threads"]) == (0, "completed", 1)
+    async with SqliteStore(tmp_path / "chat.db") as store:
+        assert await store.list_thread_ids(GROUP, limit=9, after=None) == []
+        [kept] = await store.list_thread_ids(ANN, limit=9, after=None)
+        assert len(await messages(store, kept, ANN)) == 2
+
+
+async def test_what_cannot_be_done_is_said_and_told_by_the_exit_code(tmp_path: Path) -> None:
+    code, _, errors = await command(tmp_path, "export", "--owner", "nobody")
+    assert (code, "must be TENANT/USER" in errors) == (2, True)
+    assert (await command(tmp_path, "forget", "--owner", "a/b"))[0] == 2
+    code, _, errors = await command(tmp_path, "export", "--owner", "a/b", API_KEYS="secret")
+    assert (code, "API_KEYS" in errors, "secret" in errors) == (2, True, False)
+    code, _, errors = await command(tmp_path / "file" / "x", "export", "--owner", "a/b", "--output", str(tmp_path / "no" / "x"))
+    assert (code, errors.startswith("Not done")) == (1, True)
+    code, _, errors = await command(
+        tmp_path, "erase", "--owner", "a/b", COSMOS_ENDPOINT="http://127.0.0.1:9", COSMOS_KEY="eA=="
+    )
+    assert code == 1
+    assert "Not done: " in errors

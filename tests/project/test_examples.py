@@ -1,0 +1,106 @@
+"""The command line client of ``examples/``, as its user runs it."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from identity.api_keys import make_key
+from settings import Settings
+from tests.fakes.model import FakeModel, Reply
+from tests.fakes.relay import Relay
+from tests.support.server import serve_api
+
+CHAT = Path(__file__).parents[2] / "examples" / "chat.py"
+KEY, ENTRY = make_key("terminal", "contoso", ["chat"], None)
+
+
+@asynccontextmanager
+async def chat(url: str, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Start the client with its input and output in the test's hands."""
+    pipe = asyncio.subprocess.PIPE
+    command = (sys.executable, "-W", "error", str(CHAT), "--url", url, *arguments)
+    process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=pipe)
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def say(url: str, *lines: str, arguments: tuple[str, ...] = ()) -> tuple[int, str, str]:
+    """Chat, and return the exit code, the output and the errors."""
+    async with chat(url, *arguments) as process:
+        output, errors = await asyncio.wait_for(process.communicate("\n".join(lines).encode()), 60)
+    return process.returncode or 0, output.decode(), errors.decode()
+
+
+async def test_the_terminal_chats_and_goes_on_later(tmp_path: Path) -> None:
+    async with serve_api(Settings(data_dir=tmp_path, api_keys=(ENTRY,))) as api:
+        url, signed_in = str(api.base_url), ("--key", KEY, "--user", "ann")
+        code, output, _ = await say(url, "What is 2 + 2?", "", "Tell me a joke", arguments=signed_in)
+        thread, call, answer, *_ = output.splitlines()
+        assert (code, call, answer) == (0, '[calculate {"expression": "2 + 2"}]', "2 + 2 = 4")
+        code, output, _ = await say(url, "And 3 + 3?", arguments=(*signed_in, "--thread", thread.removeprefix("thread ")))
+        assert (code, output.splitlines()[-1]) == (0, "3 + 3 = 6")
+        code, _, errors = await say(url, "hi")
+        assert code == 1
+        assert "Not signed in" in errors
+
+
+async def test_a_connection_that_breaks_is_taken_up_where_it_broke(tmp_path: Path) -> None:
+    words = " ".join(f"word{number}" for number in range(120))
+    broken = asyncio.Event()
+    pieces = 0
+
+    async def wait() -> None:
+        nonlocal pieces
+        pieces += 1
+        if pieces > 60:
+            await broken.wait()
+
+    async with FakeModel(Reply(text=words, wait_for_piece=wait)) as model:
+        settings = Settings(data_dir=tmp_path, openai_base_url=f"{model.url}/v1", openai_model="m")
+        # In the middle of events, in the head of an answer, and before it.
+        async with serve_api(settings) as api, Relay(str(api.base_url), broken, 3000, 100, 1, 2000) as network:
+            code, output, _ = await say(network.url, "hi")
+            thread = output.splitlines()[0].removeprefix("thread ")
+            history = (await api.get(f"/api/threads/{thread}/messages")).json()["messages"]
+    assert (code, network.cut) == (0, 4)
+    assert output.splitlines()[1] == words
+    assert [message["content"] for message in history] == ["hi", words]
+
+
+async def test_an_answer_that_was_there_before_its_first_event_is_shown(tmp_path: Path) -> None:
+    async with serve_api(Settings(data_dir=tmp_path)) as api, Relay(str(api.base_url), asyncio.Event(), 1) as network:
+        code, output, _ = await say(network.url, "What is 2 + 2?")
+        assert (code, network.cut, output.splitlines()[-1]) == (0, 1, "2 + 2 = 4")
+
+
+async def test_ctrl_c_stops_the_answer_and_not_the_chat(tmp_path: Path) -> None:
+    pieces = 0
+
+    async def wait() -> None:
+        nonlocal pieces
+        pieces += 1
+        if pieces > 2:
+            await asyncio.Event().wait()
+
+    replies = (Reply(text="one two three", wait_for_piece=wait), Reply(text="again"))
+    async with FakeModel(*replies) as model:
+        settings = Settings(data_dir=tmp_path, openai_base_url=f"{model.url}/v1", openai_model="m")
+        async with serve_api(settings) as api, chat(str(api.base_url)) as process:
+            assert process.stdin
+            assert process.stdout
+            process.stdin.write(b"hi\nanother\n")
+            await process.stdout.readline()
+            assert await asyncio.wait_for(process.stdout.readexactly(4), 30) == b"one "
+            process.send_signal(signal.SIGINT)
+            process.stdin.close()
+            output = (await process.stdout.read()).decode().split()
+            assert (await process.wait(), output) == (0, ["(stopped)", "again"])

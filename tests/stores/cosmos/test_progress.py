@@ -1,0 +1,46 @@
+"""What looking at a turn costs on Cosmos DB, and what it finds."""
+
+from __future__ import annotations
+
+import pytest
+
+from cosmos_store import CosmosStore
+from events import MessageDelta
+from models import Thread
+from stores.types import EventBatch
+from tests.fakes.cosmos import FakeCosmos
+from tests.support.stores import ANN, ask, begin, end
+
+
+@pytest.fixture
+async def thread(store: CosmosStore) -> Thread:
+    return await store.create_thread(ANN, title=None, metadata={})
+
+
+async def test_a_look_at_a_running_turn_costs_one_point_read_and_one_query(
+    store: CosmosStore, fake: FakeCosmos, thread: Thread
+) -> None:
+    """Audit M5: the thread's lease tells that it runs."""
+    turn = await begin(store, thread.id)
+    await store.save_events([EventBatch(thread.id, turn.turn_id, [MessageDelta(id=1, turn_id=turn.turn_id, text="a")], 60)])
+    since = len(fake.log)
+    for after, events in ((0, 1), (1, 0)):
+        progress = await store.get_progress(ANN, thread.id, turn.turn_id, after=after)
+        assert (progress.turn.status, len(progress.events)) == ("running", events)
+    looks = fake.requests(since)
+    assert sorted(each.kind for each in looks) == ["query", "query", "read", "read"]
+    assert sum(each.charge for each in looks) < 2 * 3.5
+    since = len(fake.log)
+    await store.get_progress(ANN, thread.id, turn.turn_id, after=None)
+    assert [each.kind for each in fake.requests(since)] == ["read"]
+
+
+async def test_a_lease_that_arrives_late_does_not_let_its_turn_run_again(
+    store: CosmosStore, fake: FakeCosmos, thread: Thread
+) -> None:
+    turn = await begin(store, thread.id, ask())
+    late = fake.container("messages").documents(thread.id)[thread.id]["lease"]
+    reply = await end(store, turn)
+    fake.container("messages").documents(thread.id)[thread.id]["lease"] = late
+    found = (await store.get_progress(ANN, thread.id, turn.turn_id, after=None)).turn
+    assert (found.status, found.message) == ("completed", reply)
