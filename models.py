@@ -191,7 +191,7 @@ class Message(Record):
 
     def erased(self) -> Message:
         """Return what is left when its text is erased: its place, its state and its times."""
-        nothing = {"content": "", "tool_calls": [], "citations": [], "feedback": None, "metadata": ERASED}
+        nothing: dict[str, Any] = {"content": "", "tool_calls": [], "citations": [], "feedback": None, "metadata": ERASED}
         return self.model_copy(update=nothing)
 
 
