@@ -29,6 +29,7 @@ from models import (
     UserState,
 )
 from stores.contract import ThreadStore
+from stores.cosmos.authors import CosmosAuthors
 from stores.cosmos.connection import connect
 from stores.cosmos.container import CosmosContainer, gather_pair
 from stores.cosmos.deletion import CosmosDeletion
@@ -43,7 +44,17 @@ from stores.cosmos.threads import CosmosThreads, check_thread_id
 from stores.cosmos.turns import CosmosTurns, Request
 from stores.cosmos.user_states import CosmosUserStates
 from stores.limits import StoreLimits
-from stores.types import EventBatch, NewMessage, OwnedRef, Page, ReplayedTurn, StartedTurn, ThreadChanges, TurnProgress
+from stores.types import (
+    ErasedExchanges,
+    EventBatch,
+    NewMessage,
+    OwnedRef,
+    Page,
+    ReplayedTurn,
+    StartedTurn,
+    ThreadChanges,
+    TurnProgress,
+)
 
 PING_ID = "ping"
 
@@ -76,6 +87,7 @@ class CosmosStore(ThreadStore):
         self._user_states: CosmosUserStates
         self._deletion: CosmosDeletion
         self._erasures: CosmosErasures
+        self._authors: CosmosAuthors
 
     @override
     async def __aenter__(self) -> Self:
@@ -91,6 +103,7 @@ class CosmosStore(ThreadStore):
         self._deletion = CosmosDeletion(messages, threads)
         self._sessions = CosmosSessionThreads(messages, self._threads, self._deletion)
         self._erasures = CosmosErasures(messages, threads, self._deletion)
+        self._authors = CosmosAuthors(messages, self._threads, self._deletion, leases.end_expired)
         return self
 
     @override
@@ -211,6 +224,15 @@ class CosmosStore(ThreadStore):
     @override
     async def abandoned_erasures(self, *, stale_since: datetime) -> list[OwnedRef]:
         return await self._erasures.abandoned(stale_since)
+
+    @override
+    async def threads_of_author(self, author_id: str) -> list[OwnedRef]:
+        return await self._authors.threads(author_id)
+
+    @override
+    async def erase_exchanges(self, owner: Owner, thread_id: str, author_id: str) -> ErasedExchanges:
+        check_thread_id(thread_id)
+        return await self._authors.erase(owner, thread_id, author_id)
 
     @override
     async def idle_threads(self, *, since: datetime, limit: int, conversations: bool | None = None) -> list[OwnedRef]:

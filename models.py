@@ -40,6 +40,9 @@ TURN_ID_PATTERN = r"^turn_[0-9a-f]{32}$"
 ERASURE_ID_PATTERN = r"^erasure_[0-9a-f]{32}$"
 MESSAGE_ID_PATTERN = r"^msg_[0-9a-f]{32}_[1-9][0-9]{0,8}$"
 PREVIEW_LENGTH = 120
+# Who wrote a message, in the metadata of one that stands in a conversation of several people.
+AUTHOR_ID = "author_id"
+ERASED: Metadata = {"erased": True}
 MAX_COMMENT = 2000
 
 
@@ -180,6 +183,16 @@ class Message(Record):
     metadata: Metadata = {}
     problem: Problem | None = Field(None, exclude_if=is_none)
     feedback: Feedback | None = Field(None, exclude_if=is_none)
+
+    @property
+    def is_erased(self) -> bool:
+        """Whether its text was erased, and only its place is left."""
+        return not self.content and self.metadata == ERASED
+
+    def erased(self) -> Message:
+        """Return what is left when its text is erased: its place, its state and its times."""
+        nothing: dict[str, Any] = {"content": "", "tool_calls": [], "citations": [], "feedback": None, "metadata": ERASED}
+        return self.model_copy(update=nothing)
 
 
 class Turn(Record):

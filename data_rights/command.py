@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO
@@ -23,8 +24,12 @@ async def export_owner(store: ThreadStore, owner: Owner, output: Path | None) ->
     :raises ChatError: before the first line, if the store does not answer.
     :raises OSError: if the file cannot be written.
     """
+    return await write_lines(await export_lines(store, owner, None), output)
+
+
+async def write_lines(lines: AsyncIterator[bytes], output: Path | None) -> bool:
+    """Write an export's lines to a file, or to the standard output; return whether it is complete."""
     line = b""
-    lines = await export_lines(store, owner, None)
     with ExitStack() as stack:
         file: BinaryIO = stack.enter_context(output.open("wb")) if output else sys.stdout.buffer
         async for line in lines:

@@ -11,7 +11,17 @@ from datetime import datetime
 from typing import Protocol
 
 from models import Erasure, Feedback, Message, Metadata, Order, Owner, Thread, ThreadStatus, Turn, UserState
-from stores.types import EventBatch, NewMessage, OwnedRef, Page, ReplayedTurn, StartedTurn, ThreadChanges, TurnProgress
+from stores.types import (
+    ErasedExchanges,
+    EventBatch,
+    NewMessage,
+    OwnedRef,
+    Page,
+    ReplayedTurn,
+    StartedTurn,
+    ThreadChanges,
+    TurnProgress,
+)
 
 RECEIPT_DAYS = 30
 
@@ -211,6 +221,23 @@ class ThreadStore(AbstractAsyncContextManager["ThreadStore"], Protocol):
 
     async def abandoned_erasures(self, *, stale_since: datetime) -> list[OwnedRef]:
         """Return running erasures, of whichever owner, on which nobody has worked since a moment."""
+
+    async def threads_of_author(self, author_id: str) -> list[OwnedRef]:
+        """Return the threads of conversations in which somebody wrote (``metadata.author_id``), in no order.
+
+        Also one in which only the message that is being answered is theirs. Threads of other owners are left out: there, the
+        metadata is what a caller of the API says. What other processes have stored in the last moments may be missing.
+        """
+
+    async def erase_exchanges(self, owner: Owner, thread_id: str, author_id: str) -> ErasedExchanges:
+        """Erase the texts of somebody's messages in a thread and of the replies to them (:meth:`~models.Message.erased`).
+
+        The messages keep their places, so nothing else in the thread changes but its preview; stored events go, too, but those
+        of a turn that runs. A message that is being answered cannot be erased before its turn has ended: the result is
+        ``unfinished`` then, and asks for this call again after a moment.
+
+        :raises ThreadNotFound: if the owner has no such thread.
+        """
 
     async def idle_threads(self, *, since: datetime, limit: int, conversations: bool | None = None) -> list[OwnedRef]:
         """Return threads, of whichever owner, in which nothing happened since a moment, at most ``limit``, in no order.

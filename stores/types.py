@@ -82,6 +82,13 @@ class ReplayedTurn:
     message: Message
 
 
+class ErasedExchanges(NamedTuple):
+    """How many messages were erased; ``unfinished`` says that some of them could not be yet."""
+
+    messages: int
+    unfinished: bool
+
+
 @dataclass(frozen=True, slots=True)
 class EventBatch:
     """Events of one turn that follow each other, and when they may be forgotten."""

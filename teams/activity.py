@@ -18,6 +18,7 @@ from settings import Settings
 from teams.tokens import is_service_url
 
 MAX_AUTHOR = 64
+MAX_AUTHOR_ID = 256
 # The SDK logs what it cannot parse, contents included, and each refusal of a channel, with the conversation's id; what is
 # worth a line is logged here.
 logging.getLogger("microsoft_agents").setLevel(logging.CRITICAL)
@@ -52,6 +53,12 @@ class Incoming:
         """The sender's name on one line, for conversations with several people in them."""
         name = " ".join((getattr(self.activity.from_property, "name", None) or "").replace(":", " ").split())
         return name[:MAX_AUTHOR] or None
+
+    @property
+    def author_id(self) -> str:
+        """Who the sender is: a user of Entra ID by the object id, anybody else by the channel's own id."""
+        sender = self.activity.from_property
+        return ((sender.aad_object_id or "").lower() or sender.id or "")[:MAX_AUTHOR_ID]
 
     @property
     def expects_replies(self) -> bool:

@@ -22,7 +22,7 @@ from errors import (
     TurnInProgress,
     TurnInterrupted,
 )
-from models import MAX_COMMENT, Feedback, Message, Owner, Problem, Rating, new_id, utcnow
+from models import AUTHOR_ID, MAX_COMMENT, Feedback, Message, Owner, Problem, Rating, new_id, utcnow
 from quotas.quotas import Quotas, RequestLimitExceeded
 from settings import Settings
 from stores.contract import ThreadStore
@@ -172,6 +172,8 @@ class ActivityHandler:
         if not incoming.is_personal and incoming.author:
             metadata["author"] = incoming.author
             text = f"{incoming.author}: {text}"
+        if incoming.owner.is_conversation and incoming.author_id:
+            metadata[AUTHOR_ID] = incoming.author_id
         if await self._conversations.is_done(incoming):
             return
         typing_task = asyncio.create_task(send_typing(sender))

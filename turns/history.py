@@ -49,12 +49,14 @@ def estimate_tokens(message: Message) -> int:
 def _exchanges(history: Sequence[Message]) -> list[Exchange]:
     """Return the exchanges in the order of their answers.
 
-    A question that was refused is left out, or it would have every later one refused too; of several in a row that missed
-    their answers, only the last one stays, as any of them may be why the next one failed.
+    What was erased is left out. A question that was refused is, too, or it would have every later one refused; of several in a
+    row that missed their answers, only the last one stays, as any of them may be why the next one failed.
     """
     found: dict[int, Exchange] = {}
     open: dict[str, int] = {}
     for message in history:
+        if message.is_erased:
+            continue
         if message.role == "user":
             found[message.seq] = [message]
             open[message.turn_id] = message.seq

@@ -19,6 +19,7 @@ from stores.types import OwnedRef
 
 CONTENTS_BATCH = 50
 CONTENTS = f"SELECT TOP {CONTENTS_BATCH} c.id FROM c WHERE c.type IN ('message', 'turn', 'key', 'events')"  # noqa: S608 - our own number
+ALL_EVENTS = "SELECT c.id FROM c WHERE c.type = 'events'"
 EVENTS = f"SELECT TOP {CONTENTS_BATCH} c.id FROM c WHERE c.type = 'events'"  # noqa: S608 - our own number
 # By `_ts`, the time of the last write, which Cosmos DB keeps and indexes itself: a lease that is taken or renewed counts too.
 STOPPED = "SELECT c.id, c.tenant, c.user FROM c WHERE c.type = 'thread' AND c.deleting = true AND c._ts < @moment"
@@ -77,6 +78,17 @@ class CosmosDeletion:
         await self._delete_contents(marked)
         await self._delete_row(marked)
         await self._delete_document(marked)
+
+    async def delete_events(self, thread_id: str, *, running_turn: str | None) -> None:
+        """Delete the events of a thread's turns, but of the one that runs."""
+        while True:
+            rows = await self._messages.query(thread_id, ALL_EVENTS)
+            ids = [row["id"] for row in rows if not (running_turn and running_turn in row["id"])]
+            if not ids:
+                return
+            # Some may have expired meanwhile: the next query shows what is left.
+            with suppress(PreconditionFailed):
+                await self._delete_at_once(thread_id, ids[:CONTENTS_BATCH])
 
     async def idle(self, since: datetime, limit: int, conversations: bool | None) -> list[OwnedRef]:
         """Do what :meth:`ThreadStore.idle_threads` promises."""

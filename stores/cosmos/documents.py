@@ -16,7 +16,20 @@ from typing import Any, Literal, get_args
 from pydantic import ConfigDict
 
 from errors import TurnInterrupted
-from models import Message, Metadata, Owner, Problem, Record, Thread, ThreadStatus, Turn, TurnStatus, message_id, utcnow
+from models import (
+    AUTHOR_ID,
+    Message,
+    Metadata,
+    Owner,
+    Problem,
+    Record,
+    Thread,
+    ThreadStatus,
+    Turn,
+    TurnStatus,
+    message_id,
+    utcnow,
+)
 from stores.cursors import sort_key
 from stores.types import NewMessage, StartedTurn
 
@@ -49,9 +62,22 @@ class ContainerDefinition:
         }
 
 
-# Only thread documents have an owner and the mark: they cost the other documents nothing.
+# From the owner's hash on, paths that are in thread documents or in messages of conversations only: they cost the other
+# documents nothing.
 MESSAGES = ContainerDefinition(
-    "messages", "/thread_id", ("/thread_id/?", "/type/?", "/seq/?", "/owner_hash/?", "/tenant/?", "/deleting/?"), default_ttl=-1
+    "messages",
+    "/thread_id",
+    (
+        "/thread_id/?",
+        "/type/?",
+        "/seq/?",
+        "/owner_hash/?",
+        "/tenant/?",
+        "/deleting/?",
+        f"/metadata/{AUTHOR_ID}/?",
+        f"/lease/message/metadata/{AUTHOR_ID}/?",
+    ),
+    default_ttl=-1,
 )
 THREADS = ContainerDefinition("threads", "/owner_id", ("/owner_id/?", "/sort/?", "/status/?", "/deleting/?"), default_ttl=-1)
 CONTAINERS = (MESSAGES, THREADS)

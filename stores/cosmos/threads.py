@@ -102,7 +102,7 @@ class CosmosThreads:
             document = as_record(ThreadDocument, await self._messages.patch(thread_id, thread_id, changed, mine))
         except PreconditionFailed as refused:
             raise ThreadNotFound(thread_id) from refused
-        await self._refresh_row(document)
+        await self.refresh_row(document)
         return document.thread
 
     def refresh_row_later(self, document: ThreadDocument) -> None:
@@ -110,7 +110,7 @@ class CosmosThreads:
 
         async def refresh() -> None:
             try:
-                await self._refresh_row(document)
+                await self.refresh_row(document)
             except ChatError:
                 logger.exception("list entry update of thread %s failed", document.id)
 
@@ -118,7 +118,8 @@ class CosmosThreads:
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
-    async def _refresh_row(self, document: ThreadDocument) -> None:
+    async def refresh_row(self, document: ThreadDocument) -> None:
+        """Bring the row of a thread up to date, unless it is already."""
         older = of_incarnation(document, deleting=False) + less_than("rev", document.rev)
         try:
             await self._threads.patch(document.owner_hash, document.id, row_changes(document), older)

@@ -20,12 +20,22 @@ from errors import ThreadNotFound
 from models import Erasure, Feedback, Message, Metadata, Order, Owner, Thread, ThreadStatus, Turn, UserState, session_thread_id
 from stores.contract import ThreadStore
 from stores.limits import StoreLimits
-from stores.sqlite import deletion, erasure, messages, progress, threads, turns, user_states
+from stores.sqlite import authors, deletion, erasure, messages, progress, threads, turns, user_states
 from stores.sqlite.database import SqliteDatabase
 from stores.sqlite.feedback import set_feedback
 from stores.sqlite.log_emptier import PAUSE_SECONDS, LogEmptier
 from stores.sqlite.rows import as_thread, thread_row
-from stores.types import EventBatch, NewMessage, OwnedRef, Page, ReplayedTurn, StartedTurn, ThreadChanges, TurnProgress
+from stores.types import (
+    ErasedExchanges,
+    EventBatch,
+    NewMessage,
+    OwnedRef,
+    Page,
+    ReplayedTurn,
+    StartedTurn,
+    ThreadChanges,
+    TurnProgress,
+)
 
 
 class SqliteStore(ThreadStore):
@@ -189,6 +199,17 @@ class SqliteStore(ThreadStore):
     @override
     async def abandoned_erasures(self, *, stale_since: datetime) -> list[OwnedRef]:
         return await self._database.read(lambda db: erasure.abandoned_erasures(db, stale_since))
+
+    @override
+    async def threads_of_author(self, author_id: str) -> list[OwnedRef]:
+        return await self._database.read(lambda db: authors.threads_of_author(db, author_id))
+
+    @override
+    async def erase_exchanges(self, owner: Owner, thread_id: str, author_id: str) -> ErasedExchanges:
+        erased = await self._database.write(lambda db: authors.erase_exchanges(db, owner, thread_id, author_id))
+        # Each time: the log of an earlier call may still hold what that has erased.
+        emptied = await self._database.empty_log()
+        return erased._replace(unfinished=erased.unfinished or not emptied)
 
     @override
     async def idle_threads(self, *, since: datetime, limit: int, conversations: bool | None = None) -> list[OwnedRef]:

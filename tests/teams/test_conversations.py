@@ -139,7 +139,7 @@ async def test_in_a_group_it_answers_when_mentioned_and_knows_who_asks(
         (owned_ref,) = found
         stored = await store.list_messages(owned_ref.owner, owned_ref.id, limit=10, after=None, before=None, order="asc")
     assert [m.content for m in stored.items if m.role == "user"] == ["Ann Ash: Tell me a joke", "Bob B: What is 2 + 2?"]
-    assert stored.items[2].metadata == {"channel": "msteams", "author": "Bob B"}
+    assert stored.items[2].metadata == {"channel": "msteams", "author": "Bob B", "author_id": bob["aadObjectId"]}
     assert owned_ref.owner.tenant == f"bot:{activities.TENANT}"
 
 

@@ -103,6 +103,8 @@ resource messages 'Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers
           { path: '/owner_hash/?' }
           { path: '/tenant/?' }
           { path: '/deleting/?' }
+          { path: '/metadata/author_id/?' }
+          { path: '/lease/message/metadata/author_id/?' }
         ]
         excludedPaths: [
           { path: '/*' }

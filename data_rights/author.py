@@ -1,0 +1,73 @@
+"""What one person wrote in conversations of several people: exported, and erased in place."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Any
+
+from pydantic_core import to_json
+
+from errors import ThreadNotFound
+from models import AUTHOR_ID, Message, message_seq, utcnow
+from stores.contract import ThreadStore
+from stores.types import OwnedRef
+
+MESSAGES_AT_ONCE = 100
+PAUSE_SECONDS = 1.0
+
+
+async def export_author_lines(store: ThreadStore, author_id: str) -> AsyncIterator[bytes]:
+    """Yield an export: ``author``; of each thread the author's ``message``s and the replies to them; ``end``.
+
+    :raises ChatError: if the store fails, then without ``end``: what has been yielded is not complete.
+    """
+    threads = await store.threads_of_author(author_id)
+    yield _line("author", author_id=author_id, exported_at=utcnow())
+    count = 0
+    for thread in threads:
+        with suppress(ThreadNotFound):
+            async for message in _exchanges(store, thread, author_id):
+                yield _line("message", tenant=thread.owner.tenant, user=thread.owner.user, message=message)
+                count += 1
+    yield _line("end", threads=len(threads), messages=count)
+
+
+async def erase_author(store: ThreadStore, author_id: str, *, pause_seconds: float = PAUSE_SECONDS) -> int:
+    """Erase what an author wrote and the replies to it, to the end; return the number of messages.
+
+    A turn that runs for one of the messages is waited for.
+
+    :raises ChatError: if the store fails; called again, it goes on.
+    """
+    count = 0
+    while True:
+        again = False
+        for thread in await store.threads_of_author(author_id):
+            with suppress(ThreadNotFound):
+                erased = await store.erase_exchanges(thread.owner, thread.id, author_id)
+                count += erased.messages
+                again = again or erased.unfinished
+        if not again:
+            return count
+        await asyncio.sleep(pause_seconds)
+
+
+async def _exchanges(store: ThreadStore, thread: OwnedRef, author_id: str) -> AsyncIterator[Message]:
+    turns: set[str] = set()
+    after: int | None = None
+    while True:
+        page = await store.list_messages(thread.owner, thread.id, limit=MESSAGES_AT_ONCE, after=after, before=None, order="asc")
+        for message in page.items:
+            if message.role == "user" and message.metadata.get(AUTHOR_ID) == author_id:
+                turns.add(message.turn_id)
+            if message.turn_id in turns:
+                yield message
+        if page.next_cursor is None:
+            return
+        after = message_seq(thread.id, page.next_cursor)
+
+
+def _line(type: str, **fields: Any) -> bytes:
+    return to_json({"type": type, **fields}) + b"\n"

@@ -1,0 +1,46 @@
+"""What one person wrote in conversations of several, in SQLite. Each function is part of one transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from models import AUTHOR_ID, CONVERSATIONS, Message, Owner, preview
+from stores.sqlite.rows import owned_ref, put_message, stored_message, thread_row
+from stores.sqlite.turns import end_expired_turn
+from stores.types import ErasedExchanges, OwnedRef
+
+AUTHOR = f"json_extract(record, '$.metadata.{AUTHOR_ID}')"
+
+
+def threads_of_author(db: sqlite3.Connection, author_id: str) -> list[OwnedRef]:
+    """Do what :meth:`ThreadStore.threads_of_author` promises."""
+    wrote = f"SELECT 1 FROM messages WHERE thread_id = threads.id AND {AUTHOR} = ?"  # noqa: S608 - our own name
+    sql = f"SELECT id, tenant, user FROM threads WHERE substr(tenant, 1, ?) = ? AND EXISTS ({wrote})"  # noqa: S608 - the same
+    return [owned_ref(row) for row in db.execute(sql, (len(CONVERSATIONS), CONVERSATIONS, author_id))]
+
+
+def erase_exchanges(db: sqlite3.Connection, owner: Owner, thread_id: str, author_id: str) -> ErasedExchanges:
+    """Do what :meth:`ThreadStore.erase_exchanges` promises."""
+    end_expired_turn(db, thread_row(db, owner, thread_id))
+    thread = thread_row(db, owner, thread_id)
+    sql = f"SELECT record FROM messages WHERE thread_id = ? AND {AUTHOR} = ?"  # noqa: S608 - our own name
+    rows = db.execute(sql, (thread_id, author_id)).fetchall()
+    written = [Message.model_validate_json(row["record"]) for row in rows]
+    questions = [message for message in written if message.seq != thread["lease_seq"]]
+    messages = [*questions, *_replies(db, questions)]
+    for message in messages:
+        put_message(db, message.erased())
+    if messages:
+        db.execute("DELETE FROM events WHERE thread_id = ? AND turn_id IS NOT ?", (thread_id, thread["lease_turn_id"]))
+    if thread["last_message_preview"] in {preview(message.content) for message in messages}:
+        db.execute("UPDATE threads SET last_message_preview = '' WHERE id = ?", (thread_id,))
+    return ErasedExchanges(len(messages), unfinished=len(written) > len(questions))
+
+
+def _replies(db: sqlite3.Connection, questions: list[Message]) -> list[Message]:
+    found = (
+        db.execute("SELECT reply_seq FROM turns WHERE thread_id = ? AND id = ?", (each.thread_id, each.turn_id)).fetchone()
+        for each in questions
+    )
+    seqs = [row["reply_seq"] for row in found if row and row["reply_seq"]]
+    return [stored_message(db, questions[0].thread_id, seq) for seq in seqs]

@@ -1,0 +1,53 @@
+"""What every thread store promises about what one person wrote in conversations of several (audit M13)."""
+
+from __future__ import annotations
+
+import pytest
+
+from errors import ThreadNotFound
+from events import MessageDelta
+from models import Owner, new_id
+from stores.contract import ThreadStore
+from stores.types import ErasedExchanges, EventBatch, NewMessage, OwnedRef, StartedTurn
+from tests.support.stores import ANN, Backend, begin, end, messages
+
+GROUP = Owner("bot:acme", "c" * 64)
+
+
+async def say(store: ThreadStore, thread_id: str, author: str, text: str, owner: Owner = GROUP) -> StartedTurn:
+    return await begin(store, thread_id, NewMessage(new_id("turn"), text, {"author_id": author}), owner=owner)
+
+
+async def test_m13_what_an_author_wrote_is_found_and_erased_in_place(backend: Backend, store: ThreadStore) -> None:
+    thread = await store.create_thread(GROUP, title=None, metadata={})
+    await end(store, await say(store, thread.id, "bob", "Bobs text"), content="to Bob")
+    turn = await say(store, thread.id, "ann", "Anns secret")
+    events = [MessageDelta(id=1, turn_id=turn.turn_id, text="a secret reply")]
+    assert await store.save_events([EventBatch(thread.id, turn.turn_id, events, 3600)]) == [None]
+    await end(store, turn, content="a secret reply")
+    assert await store.threads_of_author("ann") == [OwnedRef(GROUP, thread.id)]
+    assert await store.erase_exchanges(GROUP, thread.id, "ann") == ErasedExchanges(2, unfinished=False)
+    found = await messages(store, thread.id, GROUP)
+    assert [(each.seq, each.content) for each in found] == [(1, "Bobs text"), (2, "to Bob"), (3, ""), (4, "")]
+    assert [each.is_erased for each in found] == [False, False, True, True]
+    assert (await store.get_thread(GROUP, thread.id)).last_message_preview == ""
+    assert (await store.list_threads(GROUP, status=None, limit=9, cursor=None)).items[0].last_message_preview == ""
+    assert "ecret" not in await backend.everything()
+    assert await store.threads_of_author("ann") == []
+    with pytest.raises(ThreadNotFound):
+        await store.erase_exchanges(ANN, thread.id, "ann")
+
+
+async def test_m13_a_running_turns_message_is_not_forgotten(store: ThreadStore) -> None:
+    thread = await store.create_thread(GROUP, title=None, metadata={})
+    turn = await say(store, thread.id, "ann", "Anns secret")
+    assert await store.threads_of_author("ann") == [OwnedRef(GROUP, thread.id)]
+    assert await store.erase_exchanges(GROUP, thread.id, "ann") == ErasedExchanges(0, unfinished=True)
+    await end(store, turn)
+    assert await store.erase_exchanges(GROUP, thread.id, "ann") == ErasedExchanges(2, unfinished=False)
+
+
+async def test_m13_metadata_of_the_apis_callers_names_no_author(store: ThreadStore) -> None:
+    thread = await store.create_thread(ANN, title=None, metadata={"author_id": "bob"})
+    await end(store, await say(store, thread.id, "bob", "mine", ANN))
+    assert await store.threads_of_author("bob") == []
