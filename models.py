@@ -296,9 +296,3 @@ def utcnow() -> datetime:
 def timestamp(moment: datetime) -> str:
     """Return RFC 3339 with microseconds: the same length always, so that text sorts as time."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def preview(content: str) -> str:
-    """Return a message's content as one short line."""
-    line = " ".join(content[: PREVIEW_LENGTH * 4].split())
-    return line if len(line) <= PREVIEW_LENGTH else line[: PREVIEW_LENGTH - 1] + "…"

@@ -15,7 +15,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from api import ndjson, sse
 from api.deps import services_of
-from events import MessageDelta, TurnEvent
+from events import FinalEvent, MessageDelta, TurnEvent
 from observability import metrics
 
 Batches = AsyncGenerator[Sequence[TurnEvent]]
@@ -28,6 +28,10 @@ ENCODERS: dict[str, tuple[Callable[[TurnEvent], bytes], bytes]] = {
 # In the OpenAPI document: what each event of a stream, or each line, is.
 TURN_EVENT = "TurnEvent"
 logger = logging.getLogger(__name__)
+
+
+class BrokenOff(Exception):
+    """A turn's events have ended without a final one: how the turn has ended is not known here."""
 
 
 class StreamResponse(StreamingResponse):
@@ -46,6 +50,8 @@ class StreamResponse(StreamingResponse):
                 await super().__call__(scope, receive, partial(_send_in_time, send, seconds))
         except ClientDisconnect:
             logger.info("client stopped reading, stream closed after %g s", seconds)
+        except BrokenOff:
+            logger.info("stream broken off: how its turn has ended is not known")
         finally:
             metrics.streams_open.add(-1)
 
@@ -70,9 +76,14 @@ def stream_response(chunks: Chunks, media_type: str, headers: Mapping[str, str] 
 
 
 async def _encoded(batches: Batches, encode: Callable[[TurnEvent], bytes], heartbeat: bytes) -> Chunks:
+    last: TurnEvent | None = None
     async with aclosing(batches):
         async for batch in batches:
+            last = batch[-1] if batch else last
             yield b"".join(map(encode, batch)) or heartbeat
+    if not isinstance(last, FinalEvent):
+        # Not an end as any other: whoever reads must see that it is none.
+        raise BrokenOff
 
 
 def stream_content(*media_types: str) -> dict[str, Any]:

@@ -93,6 +93,9 @@ class Turns:
         """
         progress = await self._store.get_progress(owner, thread_id, turn_id, after=after)
         log = self._event_writer.log(turn_id)
+        if log and log.ended and log.final_id is None:
+            # Abandoned: only the store knows how the turn has ended.
+            log = None
         final_id = log.final_id if log else progress.final_event_id
         if final_id is not None and after >= final_id:
             return None

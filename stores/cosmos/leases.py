@@ -6,12 +6,13 @@ import logging
 from collections.abc import Callable
 
 from errors import StoreError
-from models import message_id, preview, utcnow
+from models import message_id, utcnow
 from stores.cosmos.container import CosmosContainer, PreconditionFailed
 from stores.cosmos.documents import Lease, ThreadDocument, interrupted_turn_document, message_document
 from stores.cosmos.operations import Operation, create, delete, patch
 from stores.cosmos.patch import changes, condition, less_than, thread_changes
 from stores.cosmos.reading import as_record
+from stores.preview import preview
 
 logger = logging.getLogger(__name__)
 

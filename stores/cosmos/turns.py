@@ -20,7 +20,7 @@ from errors import (
     ThreadNotFound,
     TurnInProgress,
 )
-from models import Message, Owner, message_id, preview, utcnow
+from models import Message, Owner, message_id, utcnow
 from stores.cosmos.container import CosmosContainer, PreconditionFailed, gather_pair
 from stores.cosmos.documents import (
     Document,
@@ -39,6 +39,7 @@ from stores.cosmos.operations import Operation, create, patch
 from stores.cosmos.patch import changes, condition, lease_is_free, less_than, thread_changes
 from stores.cosmos.reading import as_record, require_owned
 from stores.limits import StoreLimits
+from stores.preview import preview
 from stores.types import NewMessage, ReplayedTurn, StartedTurn
 
 MAX_ATTEMPTS = 8

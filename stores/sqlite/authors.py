@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 
-from models import AUTHOR_ID, CONVERSATIONS, Message, Owner, preview
+from models import AUTHOR_ID, CONVERSATIONS, Message, Owner
+from stores.preview import preview
 from stores.sqlite.rows import owned_ref, put_message, stored_message, thread_row
 from stores.sqlite.turns import end_expired_turn
 from stores.types import ErasedExchanges, OwnedRef

@@ -9,9 +9,10 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from errors import IdempotencyKeyReused, LeaseLost, TurnInProgress, TurnInterrupted
-from models import Message, Owner, Problem, TurnStatus, message_id, preview, utcnow
+from models import Message, Owner, Problem, TurnStatus, message_id, utcnow
 from stores.cursors import sort_key
 from stores.limits import StoreLimits
+from stores.preview import preview
 from stores.sqlite.rows import as_thread, find_message, now_not_before, put_message, stored_message, thread_row
 from stores.types import NewMessage, ReplayedTurn, StartedTurn
 

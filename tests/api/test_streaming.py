@@ -7,14 +7,16 @@ import json
 import re
 import socket
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
 
 from services.intervals import Intervals
+from stores.sqlite.store import SqliteStore
 from tests.fakes.model import Call, FakeModel, Reply
 from tests.support.api import QUESTION, api_with
-from tests.support.events import NDJSON, SSE, sse_events
+from tests.support.events import NDJSON, SSE, all_events, sse_events
 from tests.support.steps import Steps
 
 
@@ -245,3 +247,29 @@ async def test_a_reader_who_does_not_read_neither_holds_the_turn_up_nor_lasts(
             except ConnectionResetError:
                 pass
             assert 0 < received < len(content)
+
+
+async def test_a_stream_whose_turn_ends_nobody_knows_how_breaks_off(
+    api: httpx2.AsyncClient, thread_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commits = [SqliteStore.commit_turn]
+
+    async def commit(*arguments: Any, **options: Any) -> None:
+        if commits:
+            await commits.pop()(*arguments, **options)
+        raise RuntimeError("its answer is lost")
+
+    monkeypatch.setattr(SqliteStore, "commit_turn", commit)
+    path = f"/api/threads/{thread_id}/messages"
+    events: list[dict[str, Any]] = []
+
+    async def read() -> None:
+        async with api.stream("POST", path, json={"content": "Tell me a joke"}, headers=SSE) as response:
+            async for event in sse_events(response):
+                events.append(event)
+
+    with pytest.raises(httpx2.RemoteProtocolError):
+        await read()
+    assert events[-1]["type"] == "message.delta"
+    turn = f"/api/threads/{thread_id}/turns/{events[0]['turn_id']}"
+    assert (await all_events(api, f"{turn}/events"))[-1]["type"] == "message.completed"

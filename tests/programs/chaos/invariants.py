@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from models import preview
+from stores.preview import preview
 from tests.programs.chaos.journal import Conversation, Kind
 
 Found = Iterator[tuple[Kind, str]]
