@@ -32,7 +32,7 @@ async def test_m13_what_an_author_wrote_is_found_and_erased_in_place(backend: Ba
     assert [each.is_erased for each in found] == [False, False, True, True]
     assert (await store.get_thread(GROUP, thread.id)).last_message_preview == ""
     assert (await store.list_threads(GROUP, status=None, limit=9, cursor=None)).items[0].last_message_preview == ""
-    assert "ecret" not in await backend.everything()
+    assert "secret" not in await backend.everything()
     assert await store.threads_of_author("ann") == []
     with pytest.raises(ThreadNotFound):
         await store.erase_exchanges(ANN, thread.id, "ann")
