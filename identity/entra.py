@@ -6,8 +6,9 @@ What is checked: https://learn.microsoft.com/entra/identity-platform/access-toke
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from time import monotonic
 from typing import Any
 
 import httpx2
@@ -28,12 +29,13 @@ logger = logging.getLogger(__name__)
 class EntraTokens:
     """Checks access tokens of the configured tenants."""
 
-    def __init__(self, settings: Settings, http: httpx2.AsyncClient) -> None:
+    def __init__(self, settings: Settings, http: httpx2.AsyncClient, clock: Callable[[], float]) -> None:
         self._authority = settings.entra_authority.rstrip("/")
         self._audience = settings.entra_audience
         self._required = settings.entra_required_permission
         self._keys = {
-            tenant: SigningKeys(http, f"{self._authority}/{tenant}/discovery/v2.0/keys") for tenant in settings.entra_tenant_ids
+            tenant: SigningKeys(http, f"{self._authority}/{tenant}/discovery/v2.0/keys", clock=clock)
+            for tenant in settings.entra_tenant_ids
         }
 
     async def verify(self, token: str) -> Caller:
@@ -78,10 +80,10 @@ class EntraTokens:
 
 
 @asynccontextmanager
-async def open_entra_tokens(settings: Settings) -> AsyncIterator[EntraTokens]:
+async def open_entra_tokens(settings: Settings, clock: Callable[[], float] = monotonic) -> AsyncIterator[EntraTokens]:
     """Open the connections that keys are fetched on."""
     async with httpx2.AsyncClient(timeout=FETCH_SECONDS, follow_redirects=False) as http:
-        yield EntraTokens(settings, http)
+        yield EntraTokens(settings, http, clock)
 
 
 def _is_access_token(claims: dict[str, Any]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
@@ -23,10 +24,13 @@ logger = logging.getLogger(__name__)
 class SigningKeys:
     """The keys that an issuer publishes: fetched when first needed, cached, and fetched once by all who wait for them.
 
-    ``url`` is where the keys are, or (``is_metadata``) the OpenID metadata that says where.
+    ``url`` is where the keys are, or (``is_metadata``) the OpenID metadata that says where; ``clock`` counts seconds.
     """
 
-    def __init__(self, http: httpx2.AsyncClient, url: str, *, is_metadata: bool = False) -> None:
+    def __init__(
+        self, http: httpx2.AsyncClient, url: str, *, is_metadata: bool = False, clock: Callable[[], float] = monotonic
+    ) -> None:
+        self._clock = clock
         self._http = http
         self._url = url
         self._is_metadata = is_metadata
@@ -42,10 +46,10 @@ class SigningKeys:
         :raises IdentityUnavailable: if the keys cannot be fetched and none are cached.
         """
         key = self._keys.get(kid)
-        if key and monotonic() - self._fetched_at < MAX_AGE_SECONDS:
+        if key and self._clock() - self._fetched_at < MAX_AGE_SECONDS:
             return key
         async with self._lock:
-            if monotonic() >= self._next_fetch_at:
+            if self._clock() >= self._next_fetch_at:
                 await self._fetch()
         if not self._keys:
             raise IdentityUnavailable
@@ -55,17 +59,17 @@ class SigningKeys:
         return key
 
     async def _fetch(self) -> None:
-        self._next_fetch_at = monotonic() + FETCH_FLOOR_SECONDS
+        self._next_fetch_at = self._clock() + FETCH_FLOOR_SECONDS
         try:
             async with asyncio.timeout(FETCH_SECONDS):
                 url = (await self._get(self._url))["jwks_uri"] if self._is_metadata else self._url
                 published = jwt.PyJWKSet.from_dict(await self._get(url))
         except (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError, LookupError, TypeError, ValueError, jwt.PyJWTError) as error:
             logger.warning("signing keys at %s cannot be fetched: %s", self._url, type(error).__name__)
-            self._next_fetch_at = monotonic() + FAILURE_FLOOR_SECONDS
+            self._next_fetch_at = self._clock() + FAILURE_FLOOR_SECONDS
             return
         self._keys = {key.key_id: key for key in published.keys if key.key_id and key.key_type == "RSA"}
-        self._fetched_at = monotonic()
+        self._fetched_at = self._clock()
 
     async def _get(self, url: str) -> Any:
         response = await self._http.get(url)

@@ -135,7 +135,15 @@ class Counters:
 class QuotaBackend:
     """Runs what is to be counted on the shared counters, and on this process's own while those cannot be had."""
 
-    def __init__(self, local: Counters, shared: Counters | None = None, redis: Redis | None = None) -> None:
+    def __init__(
+        self,
+        local: Counters,
+        shared: Counters | None = None,
+        redis: Redis | None = None,
+        *,
+        cooldown_seconds: float = COOLDOWN_SECONDS,
+    ) -> None:
+        self._cooldown_seconds = cooldown_seconds
         self._local = local
         self._shared = shared
         self._redis = redis
@@ -163,14 +171,16 @@ class QuotaBackend:
 
     def _cool_down(self) -> None:
         now = time.monotonic()
-        self._cooldown_until = now + COOLDOWN_SECONDS
+        self._cooldown_until = now + self._cooldown_seconds
         if now - self._logged_at >= LOG_SECONDS:
             self._logged_at = now
             logger.warning("Redis cannot be reached: quotas are counted by each process for itself", exc_info=True)
 
 
 @asynccontextmanager
-async def open_quota_backend(settings: Settings, credential: AzureCredential) -> AsyncIterator[QuotaBackend]:
+async def open_quota_backend(
+    settings: Settings, credential: AzureCredential, *, cooldown_seconds: float = COOLDOWN_SECONDS
+) -> AsyncIterator[QuotaBackend]:
     """Open the counters: on Redis if there is an address, else in memory. Redis need not be up.
 
     On Azure an address with TLS and without a password means the app's identity.
@@ -193,7 +203,7 @@ async def open_quota_backend(settings: Settings, credential: AzureCredential) ->
             socket_timeout=REDIS_SECONDS,
         )
         stack.push_async_callback(redis.aclose)
-        yield QuotaBackend(Counters.in_memory(), Counters.on_redis(redis, url), redis)
+        yield QuotaBackend(Counters.in_memory(), Counters.on_redis(redis, url), redis, cooldown_seconds=cooldown_seconds)
 
 
 def _identity(credential: AzureCredential) -> EntraCredentials:

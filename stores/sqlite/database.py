@@ -119,8 +119,9 @@ class SqliteDatabase:
     :class:`~errors.StoreMisconfigured` when it cannot be used at all.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, lock_timeout_seconds: float = LOCK_TIMEOUT_SECONDS) -> None:
         self._path = path
+        self._lock_timeout = lock_timeout_seconds
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite")
         self._connection: sqlite3.Connection
 
@@ -152,16 +153,16 @@ class SqliteDatabase:
 
         A transaction in another process is in the way, and hardly waited for: everybody here would have to wait too.
         """
-        return await self._call("empty_log", lambda: _empty_log(self._connection))
+        return await self._call("empty_log", lambda: _empty_log(self._connection, self._lock_timeout))
 
     def _open(self) -> None:
         # A folder that is there already may hold more than the file, and keeps its mode.
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._connection = db = sqlite3.connect(self._path, isolation_level=None, timeout=LOCK_TIMEOUT_SECONDS)
+        self._connection = db = sqlite3.connect(self._path, isolation_level=None, timeout=self._lock_timeout)
         try:
             _make_private(self._path)
             db.row_factory = sqlite3.Row
-            _use_write_ahead_log(db)
+            _use_write_ahead_log(db, self._lock_timeout)
             # FULL: a commit survives a power cut, not only a crash of this process.
             db.execute("PRAGMA synchronous = FULL")
             db.execute("PRAGMA foreign_keys = ON")
@@ -202,9 +203,9 @@ def _make_private(path: Path) -> None:
             path.with_name(name).chmod(0o600)
 
 
-def _use_write_ahead_log(db: sqlite3.Connection) -> None:
+def _use_write_ahead_log(db: sqlite3.Connection, seconds: float) -> None:
     """Switch the file to a write-ahead log, waiting for other processes that do the same: SQLite's own wait leaves this out."""
-    give_up_at = monotonic() + LOCK_TIMEOUT_SECONDS
+    give_up_at = monotonic() + seconds
     while True:
         try:
             db.execute("PRAGMA journal_mode = WAL")
@@ -216,12 +217,12 @@ def _use_write_ahead_log(db: sqlite3.Connection) -> None:
             return
 
 
-def _empty_log(db: sqlite3.Connection) -> bool:
+def _empty_log(db: sqlite3.Connection, lock_timeout: float) -> bool:
     db.execute(f"PRAGMA busy_timeout = {LOG_TIMEOUT_SECONDS * 1000:.0f}")
     try:
         busy, _, _ = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     finally:
-        db.execute(f"PRAGMA busy_timeout = {LOCK_TIMEOUT_SECONDS * 1000:.0f}")
+        db.execute(f"PRAGMA busy_timeout = {lock_timeout * 1000:.0f}")
     return not busy
 
 

@@ -21,7 +21,7 @@ from models import Erasure, Feedback, Message, Metadata, Order, Owner, Thread, T
 from stores.contract import ThreadStore
 from stores.limits import StoreLimits
 from stores.sqlite import authors, deletion, erasure, messages, progress, threads, turns, user_states
-from stores.sqlite.database import SqliteDatabase
+from stores.sqlite.database import LOCK_TIMEOUT_SECONDS, SqliteDatabase
 from stores.sqlite.feedback import set_feedback
 from stores.sqlite.log_emptier import PAUSE_SECONDS, LogEmptier
 from stores.sqlite.rows import as_thread, thread_row
@@ -51,8 +51,9 @@ class SqliteStore(ThreadStore):
         *,
         limits: StoreLimits = StoreLimits(),  # noqa: B008 - immutable
         log_pause_seconds: float = PAUSE_SECONDS,
+        lock_timeout_seconds: float = LOCK_TIMEOUT_SECONDS,
     ) -> None:
-        self._database = SqliteDatabase(path)
+        self._database = SqliteDatabase(path, lock_timeout_seconds=lock_timeout_seconds)
         self._log = LogEmptier(self._database, pause_seconds=log_pause_seconds)
         self._limits = limits
 

@@ -27,9 +27,24 @@ def settings_for(authority: FakeEntra, **more: Any) -> Settings:
     return Settings(entra_tenant_ids=(TENANT,), entra_audience=AUDIENCE, entra_authority=authority.url, **more)
 
 
+class Clock:
+    """Seconds, which pass when the test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 @pytest.fixture
-async def tokens(authority: FakeEntra) -> AsyncIterator[EntraTokens]:
-    async with open_entra_tokens(settings_for(authority)) as tokens:
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def tokens(authority: FakeEntra, clock: Clock) -> AsyncIterator[EntraTokens]:
+    async with open_entra_tokens(settings_for(authority), clock) as tokens:
         yield tokens
 
 
@@ -121,17 +136,14 @@ async def test_keys_are_fetched_once(authority: FakeEntra, tokens: EntraTokens) 
     assert authority.requests == [f"/{TENANT}/discovery/v2.0/keys"]
 
 
-async def test_new_keys_are_found_but_not_asked_for_too_often(
-    authority: FakeEntra, tokens: EntraTokens, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_new_keys_are_found_but_not_asked_for_too_often(authority: FakeEntra, tokens: EntraTokens, clock: Clock) -> None:
     await tokens.verify(authority.token())
     authority.keys = {"k2": ROTATED_KEY}
     for _ in range(5):
         with pytest.raises(Unauthenticated):
             await tokens.verify(authority.token(key=ROTATED_KEY, kid="k2"))
     assert len(authority.requests) == 1
-    later = time.monotonic() + signing_keys.FETCH_FLOOR_SECONDS
-    monkeypatch.setattr("identity.signing_keys.monotonic", lambda: later)
+    clock.now += signing_keys.FETCH_FLOOR_SECONDS
     await tokens.verify(authority.token(key=ROTATED_KEY, kid="k2"))
     for _ in range(5):
         with pytest.raises(Unauthenticated):
@@ -139,18 +151,16 @@ async def test_new_keys_are_found_but_not_asked_for_too_often(
     assert len(authority.requests) == 2
 
 
-async def test_an_authority_that_fails(authority: FakeEntra, tokens: EntraTokens, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_authority_that_fails(authority: FakeEntra, tokens: EntraTokens, clock: Clock) -> None:
     authority.status = 503
     for _ in range(3):
         with pytest.raises(IdentityUnavailable):
             await tokens.verify(authority.token())
     assert len(authority.requests) == 1
     authority.status = 200
-    later = time.monotonic() + signing_keys.FAILURE_FLOOR_SECONDS + 1
-    monkeypatch.setattr("identity.signing_keys.monotonic", lambda: later)
+    clock.now += signing_keys.FAILURE_FLOOR_SECONDS
     await tokens.verify(authority.token())
     authority.status = 503
-    much_later = later + signing_keys.MAX_AGE_SECONDS + 1
-    monkeypatch.setattr("identity.signing_keys.monotonic", lambda: much_later)
+    clock.now += signing_keys.MAX_AGE_SECONDS
     await tokens.verify(authority.token())
     assert len(authority.requests) == 3

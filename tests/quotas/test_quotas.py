@@ -205,11 +205,11 @@ async def test_instances_share_what_they_count(redis: RedisServer) -> None:
 
 @needs_redis
 async def test_without_redis_each_process_counts_for_itself_until_it_is_back(
-    redis: RedisServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    redis: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("quotas.backend.COOLDOWN_SECONDS", 0)
-    async with AsyncExitStack() as stack:
-        quotas = await quotas_on(stack, redis.url, limit_requests_per_minute=3)
+    settings = Settings.model_validate({"redis_url": redis.url, "limit_requests_per_minute": 3})
+    async with open_quota_backend(settings, AzureCredential(), cooldown_seconds=0) as backend:
+        quotas = Quotas(settings, backend)
         await quotas.count_request(ANN)
         await redis.stop()
         for _ in range(3):

@@ -119,11 +119,8 @@ async def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
             pass
 
 
-async def test_a_locked_file_is_unavailable_and_does_not_block_the_loop(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(stores.sqlite.database, "LOCK_TIMEOUT_SECONDS", 0.2)
-    async with SqliteStore(tmp_path / "chat.db") as store:
+async def test_a_locked_file_is_unavailable_and_does_not_block_the_loop(tmp_path: Path) -> None:
+    async with SqliteStore(tmp_path / "chat.db", lock_timeout_seconds=0.2) as store:
         thread = await store.create_thread(OWNER, title=None, metadata={})
         other = sqlite3.connect(tmp_path / "chat.db", isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
