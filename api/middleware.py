@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import uuid
@@ -10,7 +11,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.problems import error_response
-from errors import InternalError, InvalidRequest
+from errors import InternalError, InvalidRequest, TurnInterrupted
 from observability import log_context
 
 VISIBLE_ASCII = re.compile(rb"[\t\x20-\x7e]*")
@@ -69,6 +70,11 @@ class RequestMiddleware:
             return
         try:
             await self._app(scope, receive, send_with_id)
+        except asyncio.CancelledError:
+            # The server stops and waits no longer: its own answer would be a 500 that says nothing.
+            if not started:
+                await error_response(TurnInterrupted("The service is stopping."), request_id)(scope, receive, send_with_id)
+            raise
         except Exception:
             logger.exception("request failed unexpectedly")
             if started:
