@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from typing import Any
 
-from pydantic_core import to_json
-
+from data_rights.export import export_line
 from errors import ThreadNotFound
 from models import AUTHOR_ID, Message, message_seq, utcnow
 from stores.contract import ThreadStore
@@ -24,14 +22,14 @@ async def export_author_lines(store: ThreadStore, author_id: str) -> AsyncIterat
     :raises ChatError: if the store fails, then without ``end``: what has been yielded is not complete.
     """
     threads = await store.threads_of_author(author_id)
-    yield _line("author", author_id=author_id, exported_at=utcnow())
+    yield export_line("author", author_id=author_id, exported_at=utcnow())
     count = 0
     for thread in threads:
         with suppress(ThreadNotFound):
             async for message in _exchanges(store, thread, author_id):
-                yield _line("message", tenant=thread.owner.tenant, user=thread.owner.user, message=message)
+                yield export_line("message", tenant=thread.owner.tenant, user=thread.owner.user, message=message)
                 count += 1
-    yield _line("end", threads=len(threads), messages=count)
+    yield export_line("end", threads=len(threads), messages=count)
 
 
 async def erase_author(store: ThreadStore, author_id: str, *, pause_seconds: float = PAUSE_SECONDS) -> int:
@@ -67,7 +65,3 @@ async def _exchanges(store: ThreadStore, thread: OwnedRef, author_id: str) -> As
         if page.next_cursor is None:
             return
         after = message_seq(thread.id, page.next_cursor)
-
-
-def _line(type: str, **fields: Any) -> bytes:
-    return to_json({"type": type, **fields}) + b"\n"

@@ -42,22 +42,22 @@ async def export_lines(store: ThreadStore, owner: Owner, request_id: str | None)
 
 async def _lines(store: ThreadStore, owner: Owner, first: list[str], request_id: str | None) -> AsyncGenerator[bytes]:
     counts = Counts()
-    yield _line("owner", tenant=owner.tenant, user=owner.user, exported_at=utcnow())
+    yield export_line("owner", tenant=owner.tenant, user=owner.user, exported_at=utcnow())
     try:
         state = await store.get_user_state(owner)
         if state.etag is not None:
-            yield _line("user_state", user_state=state)
+            yield export_line("user_state", user_state=state)
         async for thread_id in _thread_ids(store, owner, first):
             async for line in _thread_lines(store, owner, thread_id, counts):
                 yield line
     except ChatError as error:
         logger.warning("export stopped half-way", exc_info=True)
-        yield _line("error", problem=Problem.of(error, request_id))
+        yield export_line("error", problem=Problem.of(error, request_id))
     except Exception:
         logger.exception("export failed half-way")
-        yield _line("error", problem=Problem.of(InternalError(), request_id))
+        yield export_line("error", problem=Problem.of(InternalError(), request_id))
     else:
-        yield _line("end", threads=counts.threads, messages=counts.messages)
+        yield export_line("end", threads=counts.threads, messages=counts.messages)
 
 
 async def _thread_ids(store: ThreadStore, owner: Owner, page: Sequence[str]) -> AsyncIterator[str]:
@@ -70,24 +70,25 @@ async def _thread_ids(store: ThreadStore, owner: Owner, page: Sequence[str]) -> 
 async def _thread_lines(store: ThreadStore, owner: Owner, thread_id: str, counts: Counts) -> AsyncIterator[bytes]:
     """Yield a thread's lines, several messages at a time; nothing more once it has been deleted."""
     try:
-        yield _line("thread", thread=await store.get_thread(owner, thread_id))
+        yield export_line("thread", thread=await store.get_thread(owner, thread_id))
         counts.threads += 1
         after: int | None = None
         while True:
             page = await store.list_messages(owner, thread_id, limit=MESSAGES_AT_ONCE, after=after, before=None, order="asc")
             if page.items:
                 counts.messages += len(page.items)
-                yield b"".join(_line("message", message=message) for message in page.items)
+                yield b"".join(export_line("message", message=message) for message in page.items)
             if page.next_cursor is None:
                 break
             after = message_seq(thread_id, page.next_cursor)
         turn_id: str | None = None
         while turns := await store.list_turns(owner, thread_id, limit=TURNS_AT_ONCE, after=turn_id):
-            yield b"".join(_line("turn", turn=turn) for turn in turns)
+            yield b"".join(export_line("turn", turn=turn) for turn in turns)
             turn_id = turns[-1].id
     except ThreadNotFound:
         logger.info("thread %s was deleted while it was exported", thread_id)
 
 
-def _line(type: str, **fields: Any) -> bytes:
+def export_line(type: str, **fields: Any) -> bytes:
+    """Return one line of an export."""
     return to_json({"type": type, **fields}) + b"\n"
