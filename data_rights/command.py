@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import AsyncIterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from data_rights.eraser import Eraser
 from data_rights.export import export_lines
+from errors import StoreUnavailable
 from models import Erasure, Owner
 from stores.contract import ThreadStore
 
@@ -47,5 +48,6 @@ async def erase_owner(store: ThreadStore, owner: Owner, *, poll_seconds: float =
         erasure = await eraser.begin(owner)
         while erasure.status == "running":
             await asyncio.sleep(poll_seconds)
-            erasure = await store.get_erasure(owner, erasure.id)
+            with suppress(StoreUnavailable):
+                erasure = await store.get_erasure(owner, erasure.id)
     return erasure

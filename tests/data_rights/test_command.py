@@ -8,7 +8,9 @@ import os
 import sys
 from pathlib import Path
 
-from models import Owner
+from data_rights.command import erase_owner
+from errors import StoreUnavailable
+from models import Erasure, Owner
 from stores.sqlite.store import SqliteStore
 from tests.support.stores import messages, talk
 
@@ -69,3 +71,19 @@ async def test_what_cannot_be_done_is_said_and_told_by_the_exit_code(tmp_path: P
     )
     assert code == 1
     assert "Not done: " in errors
+
+
+async def test_a_store_that_fails_for_a_moment_does_not_end_the_erasure(tmp_path: Path) -> None:
+    class Failing(SqliteStore):
+        failures = 0
+
+        async def get_erasure(self, owner: Owner, erasure_id: str) -> Erasure:
+            self.failures += 1
+            if self.failures < 3:
+                raise StoreUnavailable
+            return await super().get_erasure(owner, erasure_id)
+
+    await fill(tmp_path)
+    async with Failing(tmp_path / "chat.db") as store:
+        receipt = await erase_owner(store, GROUP, poll_seconds=0.001)
+        assert (receipt.status, receipt.threads, store.failures >= 3) == ("completed", 1, True)
