@@ -28,7 +28,6 @@ logger = logging.getLogger(__name__)
 class TrackedTurn:
     """A log, and up to where it has been stored."""
 
-    thread_id: str
     log: EventLog
     saved: int = 0
     failures: int = 0
@@ -45,7 +44,7 @@ class TrackedTurn:
             if event.id >= before or isinstance(event, FinalEvent) or (events and room < 0):
                 break
             events.append(event)
-        return EventBatch(self.thread_id, self.log.id, events, seconds_to_live) if events else None
+        return EventBatch(self.log.thread_id, self.log.id, events, seconds_to_live) if events else None
 
     @property
     def is_stored(self) -> bool:
@@ -67,9 +66,9 @@ class EventWriter:
         self._task: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
 
-    def track(self, thread_id: str, log: EventLog) -> None:
+    def track(self, log: EventLog) -> None:
         """Store a turn's events from its first one on."""
-        self._tracked[log.id] = TrackedTurn(thread_id, log)
+        self._tracked[log.id] = TrackedTurn(log)
         if self._task is None or self._task.done():
             # The work of many turns: not part of the trace and the log lines of the one that happened to begin it.
             self._task = asyncio.create_task(self._run(), context=Context())

@@ -123,7 +123,7 @@ class TurnRunner:
     async def _run(self, started: StartedTurn, log: EventLog) -> None:
         """Run a turn that has begun to its end."""
         self._started, self._log, self._reply = started, log, ReplyBuilder(started, log)
-        self._context.event_writer.track(started.thread.id, log)
+        self._context.event_writer.track(log)
         log.emit(TurnStarted(id=log.next_id, turn_id=log.id))
         try:
             await self._answer()
