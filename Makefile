@@ -51,7 +51,7 @@ playground: $(VENV)/dev-ready ## open Microsoft's Agents Playground on the bot o
 	@npx --no-install agentsplayground -e http://127.0.0.1:$${PORT:-7071}/api/messages -c msteams --disable-telemetry
 
 teams-package: $(VENV)/run-ready ## zip the Teams app: make teams-package BOT_APP_ID=… DOMAIN=name.azurewebsites.net
-	@$(BIN)/python scripts/teams_package.py "$(BOT_APP_ID)" "$(DOMAIN)"
+	@$(BIN)/python -m scripts.teams_package "$(BOT_APP_ID)" "$(DOMAIN)"
 
 doctor: $(VENV)/run-ready ## try what the app needs with the settings of the environment; say what is wrong and what mends it
 	@$(BIN)/python -m doctor

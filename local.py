@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import sys
 
@@ -11,22 +12,25 @@ from api.app import create_app
 from api.deps import services_of
 from observability import logs
 from services.services import GRACE_SECONDS
-from settings import Settings, SettingsError, load_settings, without_credentials
+from settings import Assistant, Settings, SettingsError, load_assistant, load_settings, without_credentials
+from tools.context import ToolContext
+from tools.registry import open_tools
 
 
 class Server(uvicorn.Server):
     """uvicorn, telling the user what runs where, and the app when it is about to stop."""
 
-    def __init__(self, config: uvicorn.Config, settings: Settings) -> None:
+    def __init__(self, config: uvicorn.Config, settings: Settings, assistant: Assistant) -> None:
         super().__init__(config)
         self._settings = settings
+        self._assistant = assistant
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then tell the addresses."""
         await super().startup(sockets)
         if self.started:
             port = self.servers[0].sockets[0].getsockname()[1]
-            print(banner(self._settings, port), flush=True)  # noqa: T201 - the terminal is this program's user interface
+            print(banner(self._settings, self._assistant, port), flush=True)  # noqa: T201 - the terminal is this program's user interface
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop taking messages, let the turns that run finish, then close."""
@@ -35,8 +39,8 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def banner(settings: Settings, port: int) -> str:
-    """Return what the user sees at start: where the data lives, which model and weather answer, and what to open."""
+def banner(settings: Settings, assistant: Assistant, port: int) -> str:
+    """Return what the user sees at start: where the data lives, which model answers with which tools, and what to open."""
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     address = f"http://{host}:{port}"
     model = {
@@ -44,14 +48,13 @@ def banner(settings: Settings, port: int) -> str:
         "openai": f"{settings.openai_model} on {without_credentials(settings.openai_base_url or 'OpenAI')}",
         "offline": "offline (answers by rules; set OPENAI_API_KEY or AZURE_OPENAI_ENDPOINT for a real one)",
     }[settings.model_kind]
-    weather = {"open-meteo": "Open-Meteo", "sample": "sample data (made up)"}[settings.weather_source]
     data = without_credentials(settings.cosmos_endpoint or "") or (settings.data_dir / "chat.db").resolve()
     return "\n".join(
         [
-            "Agent chat API is running",
+            f"{assistant.name} is running",
             f"  data     {data}",
             f"  model    {model}",
-            f"  weather  {weather}",
+            f"  tools    {', '.join(assistant.tools)}",
             f"  chat     {address}",
             f"  API      {address}/api",
             f"  docs     {address}/api/docs",
@@ -60,10 +63,21 @@ def banner(settings: Settings, port: int) -> str:
     )
 
 
+async def check_tools(context: ToolContext) -> None:
+    """Open the tools once before anything is served: whoever writes one is told at once what is wrong with it.
+
+    :raises AssistantError: naming the tool.
+    """
+    async with open_tools(context):
+        pass
+
+
 def main() -> int:
     """Serve until a signal comes; return the exit code."""
     try:
         settings = load_settings()
+        assistant = load_assistant(settings.assistant_dir)
+        asyncio.run(check_tools(ToolContext(settings, assistant)))
     except SettingsError as error:
         print(f"These settings cannot be used:\n{error}", file=sys.stderr)  # noqa: T201
         return 2
@@ -83,7 +97,7 @@ def main() -> int:
         log_config=None,
         log_level="warning",
     )
-    server = Server(config, settings)
+    server = Server(config, settings, assistant)
     server.run()
     return 0 if server.started else 3
 

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from agent_framework import SKIP_PARSING, Agent, AgentResponse, FunctionTool
@@ -21,10 +20,9 @@ from errors import ContentFiltered, ModelError, ModelUnavailable
 from identity.azure_credential import AzureCredential
 from models import Message
 from observability import spans
-from settings import Settings
-from tools.tool import ToolSpec, spec_of
+from settings import Assistant, Settings
+from tools.tool import Tool, ToolSpec, spec_of
 
-INSTRUCTIONS = Path(__file__).parents[1] / "instructions.md"
 ErrorTranslator = Callable[[BaseException, Settings], ModelError | None]
 Ping = Callable[[Any], Awaitable[None]]
 
@@ -114,7 +112,7 @@ class ChatAgent:
 
 @asynccontextmanager
 async def open_agent(
-    settings: Settings, tools: Sequence[Callable[..., Any]], credential: AzureCredential
+    settings: Settings, assistant: Assistant, tools: Sequence[Tool], credential: AzureCredential
 ) -> AsyncIterator[ChatAgent]:
     """Build the agent with the model that the settings ask for; its clients are closed afterwards."""
     if spans.are_collected():
@@ -122,16 +120,21 @@ async def open_agent(
     else:
         # Spans that nobody collects cost a tenth of a turn.
         disable_instrumentation()
-    middleware = ToolCallMiddleware(timeout_seconds=settings.tool_timeout_seconds, max_calls=settings.turn_max_tool_calls)
+    specs = [spec_of(tool) for tool in tools]
+    middleware = ToolCallMiddleware(
+        timeout_seconds=settings.tool_timeout_seconds,
+        timeouts={spec.view.name: spec.timeout_seconds for spec in specs if spec.timeout_seconds is not None},
+        max_calls=settings.turn_max_tool_calls,
+    )
     opening, translate, ping = _model(settings, middleware, credential)
     async with opening as client:
         agent = Agent(
             client=client,
             name="chat",
-            instructions=INSTRUCTIONS.read_text(encoding="utf-8"),
+            instructions=assistant.instructions,
             tools=[as_function_tool(tool) for tool in tools],
         )
-        yield ChatAgent(agent, [spec_of(tool) for tool in tools], settings, translate, partial(ping, client))
+        yield ChatAgent(agent, specs, settings, translate, partial(ping, client))
 
 
 def _model(
@@ -151,7 +154,7 @@ def _model(
     return opening, model_error, ping_openai_model
 
 
-def as_function_tool(tool: Callable[..., Any]) -> FunctionTool:
+def as_function_tool(tool: Tool) -> FunctionTool:
     """Describe a plain function to the model: its name, its docstring and its typed parameters."""
     return FunctionTool(name=tool.__name__, description=inspect.getdoc(tool) or "", func=tool, result_parser=SKIP_PARSING)
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import Any, cast
 
 from agent_framework import FunctionInvocationContext, FunctionMiddleware
@@ -31,8 +32,10 @@ class ToolTimeout(ToolError):
 class ToolCallMiddleware(FunctionMiddleware):
     """Runs each tool call within its limits; whatever goes wrong becomes the call's error and never fails the run."""
 
-    def __init__(self, *, timeout_seconds: float, max_calls: int) -> None:
+    def __init__(self, *, timeout_seconds: float, timeouts: Mapping[str, float] = MappingProxyType({}), max_calls: int) -> None:
+        """Make it; ``timeouts`` are those of tools that have one of their own, by name."""
         self._timeout_seconds = timeout_seconds
+        self._timeouts = timeouts
         self._max_calls = max_calls
 
     async def process(self, context: FunctionInvocationContext, call_next: Callable[[], Awaitable[None]]) -> None:
@@ -73,11 +76,12 @@ class ToolCallMiddleware(FunctionMiddleware):
 
     async def _call(self, context: FunctionInvocationContext, call_next: Callable[[], Awaitable[None]], run: Run) -> JsonValue:
         check_arguments(context)
+        seconds = self._timeouts.get(context.function.name, self._timeout_seconds)
         try:
-            async with asyncio.timeout(self._timeout_seconds):
+            async with asyncio.timeout(seconds):
                 await call_next()
         except TimeoutError as timeout:
-            raise ToolTimeout(f"the tool took longer than {self._timeout_seconds:g} seconds") from timeout
+            raise ToolTimeout(f"the tool took longer than {seconds:g} seconds") from timeout
         result = jsonable_result(context.result)
         if not are_sources(context.result):
             return result

@@ -11,6 +11,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from api import activities as bot_routes
 from api import batch, data_rights, docs, feedback, invoke, messages, page, system, threads, turns
+from api.assistant_page import AssistantPage
 from api.deps import State
 from api.middleware import RequestMiddleware
 from api.openapi import install_openapi, operation_id
@@ -20,7 +21,7 @@ from api.version import VERSION
 from observability import safe_logging
 from services.intervals import Intervals
 from services.services import open_services
-from settings import Settings
+from settings import Assistant, Settings, load_assistant
 
 CORS_REQUEST_HEADERS = [
     "Authorization",
@@ -61,12 +62,16 @@ def create_app(
     settings: Settings,
     intervals: Intervals = Intervals(),  # noqa: B008 - immutable
 ) -> FastAPI:
-    """Make the ASGI app. Nothing is opened before its lifespan starts."""
+    """Make the ASGI app. Nothing is opened before its lifespan starts.
+
+    :raises AssistantError: if the assistant's folder cannot be used.
+    """
     safe_logging.install()
+    assistant = load_assistant(settings.assistant_dir)
     app = FastAPI(
-        title="Agent chat API",
+        title=f"{assistant.name} API",
         version=VERSION,
-        lifespan=_lifespan(settings, intervals),
+        lifespan=_lifespan(settings, assistant, intervals),
         middleware=_middleware(settings),
         openapi_url=None,
         docs_url=None,
@@ -77,6 +82,7 @@ def create_app(
     )
     for router in ROUTERS:
         app.include_router(router)
+    app.state.page = AssistantPage(assistant)
     install_error_handlers(app)
     install_openapi(app)
     return app
@@ -101,10 +107,12 @@ def _middleware(settings: Settings) -> list[Middleware]:
     return middleware
 
 
-def _lifespan(settings: Settings, intervals: Intervals) -> Callable[[FastAPI], AbstractAsyncContextManager[State]]:
+def _lifespan(
+    settings: Settings, assistant: Assistant, intervals: Intervals
+) -> Callable[[FastAPI], AbstractAsyncContextManager[State]]:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
-        async with open_services(settings, intervals) as services:
+        async with open_services(settings, assistant, intervals) as services:
             yield {"services": services}
 
     return lifespan

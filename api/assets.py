@@ -37,10 +37,16 @@ IfNoneMatch = Annotated[str | None, Header()]
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """A file, with its validator."""
+    """A file, with its validator and its media type."""
 
     content: bytes
     etag: str
+    media_type: str
+
+    @classmethod
+    def of(cls, content: bytes, suffix: str) -> Asset:
+        """Make one of what a file with such a suffix would hold."""
+        return cls(content, f'"{hashlib.sha256(content).hexdigest()[:32]}"', MEDIA_TYPES[suffix])
 
 
 class AssetFolder:
@@ -49,22 +55,24 @@ class AssetFolder:
     def __init__(self, folder: Path, names: frozenset[str], headers: Mapping[str, str]) -> None:
         self._folder = folder
         self._names = names
-        self._headers = {**HEADERS, **headers}
+        self._headers = headers
 
     async def serve(self, name: str, if_none_match: str | None) -> Response:
         """Return a file, or 304 to who has it already; raise 404 for what is not listed."""
         if name not in self._names:
             raise HTTPException(404)
-        path = self._folder / name
-        asset = await asyncio.to_thread(read_asset, path)
-        headers = {**self._headers, "ETag": asset.etag}
-        if asset.etag in {tag.strip().removeprefix("W/") for tag in (if_none_match or "").split(",")}:
-            return Response(status_code=304, headers=headers)
-        return Response(asset.content, headers=headers, media_type=MEDIA_TYPES[path.suffix])
+        return asset_response(await asyncio.to_thread(read_asset, self._folder / name), self._headers, if_none_match)
+
+
+def asset_response(asset: Asset, headers: Mapping[str, str], if_none_match: str | None) -> Response:
+    """Return an asset, or 304 to who has it already."""
+    headers = {**HEADERS, **headers, "ETag": asset.etag}
+    if asset.etag in {tag.strip().removeprefix("W/") for tag in (if_none_match or "").split(",")}:
+        return Response(status_code=304, headers=headers)
+    return Response(asset.content, headers=headers, media_type=asset.media_type)
 
 
 @cache
 def read_asset(path: Path) -> Asset:
     """Read a file once in the life of the process."""
-    content = path.read_bytes()
-    return Asset(content, f'"{hashlib.sha256(content).hexdigest()[:32]}"')
+    return Asset.of(path.read_bytes(), path.suffix)

@@ -1,4 +1,4 @@
-"""How the caller wants the answer: the headers ``Accept`` (RFC 9110, section 12.5.1) and ``Prefer`` (RFC 7240)."""
+"""How the caller wants the answer: ``Accept`` and ``Accept-Language`` (RFC 9110, section 12.5), ``Prefer`` (RFC 7240)."""
 
 from __future__ import annotations
 
@@ -32,6 +32,12 @@ def negotiate(accept: Sequence[str] | None, offers: Sequence[str]) -> str:
     return best
 
 
+def preferred_languages(accept_language: str | None) -> list[str]:
+    """Return the language tags that the caller reads, those it likes best first."""
+    ranges = [_range(entry) for entry in (accept_language or "").split(",") if entry.strip()]
+    return [tag for tag, quality in sorted(ranges, key=lambda each: -each[1]) if quality > 0]
+
+
 def wants_async(prefer: Sequence[str] | None) -> bool:
     """Tell whether the ``Prefer`` header asks for an answer at once (RFC 7240, section 4.1)."""
     preferences = [each.partition(";")[0].strip().lower() for header in prefer or () for each in header.split(",")]
@@ -39,12 +45,12 @@ def wants_async(prefer: Sequence[str] | None) -> bool:
 
 
 def _range(entry: str) -> tuple[str, float]:
-    media_range, *parameters = [part.strip() for part in entry.split(";")]
+    name, *parameters = [part.strip() for part in entry.split(";")]
     for parameter in parameters:
         if parameter.lower().startswith("q="):
             match = QUALITY.fullmatch(parameter)
-            return media_range.lower(), float(match[1]) if match else 0.0
-    return media_range.lower(), 1.0
+            return name.lower(), float(match[1]) if match else 0.0
+    return name.lower(), 1.0
 
 
 def _quality(offer: str, ranges: Sequence[tuple[str, float]]) -> tuple[float, int]:

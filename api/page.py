@@ -1,17 +1,18 @@
-"""The chat page: the files of ``web/``, no build step and no other host."""
+"""The chat page: the files of ``web/`` with what is the assistant's, no build step and no other host."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
+from typing import Annotated
 from urllib.parse import urlsplit
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Header, Request, Response
 
-from api.assets import SECURITY_POLICY, WEB, AssetFolder, IfNoneMatch
+from api.assets import SECURITY_POLICY, WEB, AssetFolder, IfNoneMatch, asset_response
+from api.assistant_page import AssistantPage
+from api.content_negotiation import preferred_languages
 from api.deps import ServicesDep
 
-PAGE = "index.html"
 FILES = frozenset(
     {
         "answers.css",
@@ -21,7 +22,6 @@ FILES = frozenset(
         "dom.js",
         "entra.js",
         "feedback.js",
-        "icon.svg",
         "markdown.js",
         "menu.js",
         "messagelist.js",
@@ -55,10 +55,10 @@ vendored_files = AssetFolder(WEB / "vendor", VENDORED_FILES, HEADERS)
 router = APIRouter(include_in_schema=False)
 
 
-@cache
-def page(authority: str | None) -> AssetFolder:
-    """Return the page's own folder; with an authority, the page may fetch tokens from there."""
-    return AssetFolder(WEB, frozenset({PAGE}), page_headers(authority))
+def assistant_page(request: Request) -> AssistantPage:
+    """Return the page of the app's assistant."""
+    page: AssistantPage = request.app.state.page
+    return page
 
 
 def page_headers(authority: str | None) -> Mapping[str, str]:
@@ -70,15 +70,25 @@ def page_headers(authority: str | None) -> Mapping[str, str]:
 
 
 @router.get("/")
-async def get_page(services: ServicesDep, if_none_match: IfNoneMatch = None) -> Response:
-    """Return the page."""
+async def get_page(
+    request: Request,
+    services: ServicesDep,
+    if_none_match: IfNoneMatch = None,
+    accept_language: Annotated[str | None, Header()] = None,
+) -> Response:
+    """Return the page, with the assistant's texts in the first of the browser's languages that it speaks."""
     settings = services.settings
-    return await page(settings.entra_authority if settings.entra_client_id else None).serve(PAGE, if_none_match)
+    language = services.assistant.choose_language(preferred_languages(accept_language))
+    headers = page_headers(settings.entra_authority if settings.entra_client_id else None)
+    asset = await assistant_page(request).document(language)
+    return asset_response(asset, {**headers, "Content-Language": language, "Vary": "Accept-Language"}, if_none_match)
 
 
 @router.get("/web/{file}")
-async def get_page_file(file: str, if_none_match: IfNoneMatch = None) -> Response:
-    """Return one of the page's modules, its stylesheet or its icon."""
+async def get_page_file(request: Request, file: str, if_none_match: IfNoneMatch = None) -> Response:
+    """Return one of the page's modules or stylesheets, or the assistant's logo or colours."""
+    if asset := await assistant_page(request).file(file):
+        return asset_response(asset, HEADERS, if_none_match)
     return await files.serve(file, if_none_match)
 
 

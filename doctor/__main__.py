@@ -8,7 +8,7 @@ import sys
 
 from doctor.azure import SIGNED_IN_USER, check_identity
 from doctor.findings import Finding, run_check
-from doctor.machine import REDIS_COMMAND, check_clock, check_redis, check_sqlite, check_tools, sqlite_command
+from doctor.machine import REDIS_COMMAND, check_assistant, check_clock, check_redis, check_sqlite, edit_command, sqlite_command
 from identity.azure_credential import AzureCredential
 from settings import Settings, SettingsError, load_settings, without_credentials
 
@@ -43,7 +43,7 @@ async def _diagnose(settings: Settings, credential: AzureCredential) -> list[Fin
     checks = [
         run_check("store", store, fix=sqlite_command(settings) if settings.cosmos_endpoint is None else "az login"),
         run_check("model", model, fix="az login"),
-        run_check("tools", lambda: check_tools(settings), fix="git restore knowledge tools"),
+        run_check("assistant", lambda: check_assistant(settings), fix=edit_command(settings)),
         run_check("clock", lambda: check_clock(settings), fix="timedatectl"),
     ]
     if settings.redis_url:
@@ -64,7 +64,7 @@ def main() -> int:
     try:
         settings = load_settings()
     except SettingsError as error:
-        fix = "see the table of settings in README.md"
+        fix = "see docs/configuration.md"
         findings = [Finding("settings", line, fix) for line in str(error).splitlines()]
     else:
         findings = asyncio.run(diagnose(settings))

@@ -15,8 +15,9 @@ from identity.azure_credential import AzureCredential
 from models import utcnow
 from quotas.backend import open_quota_backend
 from services.open_store import open_store
-from settings import Settings, without_credentials
-from tools.knowledge_base import FOLDER, read_articles
+from settings import AssistantError, Settings, load_assistant, without_credentials
+from settings.assistant import FILE
+from tools.context import ToolContext
 from tools.registry import open_tools
 
 CLOCK_SECONDS = 5.0
@@ -25,14 +26,15 @@ MAX_SKEW_SECONDS = 5.0
 REDIS_COMMAND = 'redis-cli -u "$REDIS_URL" ping'
 
 
-async def check_tools(settings: Settings) -> list[Finding]:
-    """Open the tools and read the articles."""
-    async with open_tools(settings) as tools:
-        names = ", ".join(tool.__name__ for tool in tools)
-    count = len(await asyncio.to_thread(read_articles, FOLDER))
-    if not count:
-        return [Finding("tools", f"{FOLDER} has no articles", "git restore knowledge")]
-    return [Finding("tools", f"{names}; {count} articles in {FOLDER}")]
+async def check_assistant(settings: Settings) -> list[Finding]:
+    """Read the assistant's folder and open its tools, which read what they need."""
+    try:
+        assistant = await asyncio.to_thread(load_assistant, settings.assistant_dir)
+        async with open_tools(ToolContext(settings, assistant)) as tools:
+            names = ", ".join(tool.__name__ for tool in tools)
+    except AssistantError as error:
+        return [Finding("assistant", str(error), edit_command(settings))]
+    return [Finding("assistant", f"{assistant.name} in {settings.assistant_dir}; tools: {names or 'none'}")]
 
 
 async def check_sqlite(settings: Settings, credential: AzureCredential) -> list[Finding]:
@@ -68,6 +70,11 @@ async def check_clock(settings: Settings) -> list[Finding]:
                 problem = abs(skew) > MAX_SKEW_SECONDS
                 return [Finding("clock", text, "sudo timedatectl set-ntp true" if problem else None)]
     return [Finding("clock", "not compared: no service here that tells the time")]
+
+
+def edit_command(settings: Settings) -> str:
+    """Return what opens the assistant's file."""
+    return f"${{EDITOR:-vi}} {quote(str(settings.assistant_dir / FILE))}"
 
 
 def sqlite_command(settings: Settings) -> str:

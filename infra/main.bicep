@@ -130,6 +130,9 @@ param endpointSubnetPrefix string
 @description('Settings of the app beyond those that follow from the resources; see settings.py.')
 param extraAppSettings object
 
+@description('Settings of the assistant\'s tools, by the names of their variables. Empty ones are left out.')
+param toolAppSettings object
+
 var abbreviations = loadJsonContent('./abbreviations.json')
 var token = toLower(uniqueString(subscription().id, environmentName, location))
 var isProd = environmentType == 'prod'
@@ -334,7 +337,7 @@ module api './core/host/function-app.bicep' = {
     withBot: deployBot
     botIdentityId: botIdentity.?outputs.id ?? ''
     botAppId: botIdentity.?outputs.clientId ?? ''
-    extraAppSettings: extraAppSettings
+    extraAppSettings: union(toolAppSettings, extraAppSettings)
     // Not before the endpoints are there: its first start must find every name resolved.
     subnetId: network.?outputs.appSubnetId ?? ''
     zoneRedundant: zoneRedundant

@@ -1,92 +1,115 @@
-"""Packs the Teams app: ``python scripts/teams_package.py <bot app id> <domain> [<file>]``.
+"""Packs the Teams app: ``python -m scripts.teams_package <bot app id> <domain> [<file>]``.
 
-Fills the bot's id and the API's domain into ``teams/appPackage/manifest.json`` and zips it with the icons. ``--icons`` draws
-the icons anew, with nothing but the standard library.
+Completes ``teams/manifest.json`` with what the assistant says of itself, the bot's id and the API's domain, and zips it with
+the assistant's icons, ``color.png`` and ``outline.png``.
 """
 
 from __future__ import annotations
 
+import asyncio
+import json
 import re
 import struct
 import sys
 import zipfile
-import zlib
-from collections.abc import Callable
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
-FOLDER = Path(__file__).parents[1] / "teams" / "appPackage"
+from settings import Assistant, AssistantError, Settings, SettingsError, load_assistant, load_settings
+from tools.context import ToolContext
+from tools.registry import open_tools
+from tools.tool import Preference, spec_of, text_in
+
+TEMPLATE = Path(__file__).parents[1] / "teams" / "manifest.json"
 GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 DOMAIN = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+")
-Pixel = tuple[int, int, int, int]
-BLUE: Pixel = (15, 76, 129, 255)
-WHITE: Pixel = (255, 255, 255, 255)
-CLEAR: Pixel = (255, 255, 255, 0)
-SAMPLES = 4
+# Their sides in pixels; what Teams shows of a command, and how many.
+ICONS = {"color.png": 192, "outline.png": 32}
+MAX_COMMANDS = 10
+MAX_DESCRIPTION = 128
 
 
 def main(arguments: list[str]) -> int:
-    """Pack the app, or draw its icons; return the exit code."""
-    if arguments == ["--icons"]:
-        (FOLDER / "color.png").write_bytes(png(192, color))
-        (FOLDER / "outline.png").write_bytes(png(32, outline))
-        return 0
+    """Pack the app; return the exit code."""
     if len(arguments) not in (2, 3) or not GUID.fullmatch(arguments[0]) or not DOMAIN.fullmatch(arguments[1]):
         print(__doc__, file=sys.stderr)  # noqa: T201 - a program for people
         return 2
     target = Path(arguments[2] if len(arguments) == 3 else "teams-app.zip")
-    pack(target, bot_app_id=arguments[0], domain=arguments[1])
+    try:
+        settings = load_settings()
+        assistant = load_assistant(settings.assistant_dir)
+        preferences = asyncio.run(read_preferences(settings, assistant))
+        pack(target, assistant, make_manifest(assistant, preferences, bot_app_id=arguments[0], domain=arguments[1]))
+    except SettingsError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return 2
     print(f"{target} is ready to be uploaded to Teams")  # noqa: T201
     return 0
 
 
-def pack(target: Path, *, bot_app_id: str, domain: str) -> None:
-    """Write the package."""
-    manifest = (FOLDER / "manifest.json").read_text(encoding="utf-8")
-    manifest = manifest.replace("${{BOT_APP_ID}}", bot_app_id).replace("${{BOT_DOMAIN}}", domain)
+async def read_preferences(settings: Settings, assistant: Assistant) -> list[Preference]:
+    """Return what users may choose, tool by tool."""
+    async with open_tools(ToolContext(settings, assistant)) as tools:
+        return [preference for tool in tools for preference in spec_of(tool).preferences]
+
+
+def make_manifest(assistant: Assistant, preferences: Iterable[Preference], *, bot_app_id: str, domain: str) -> dict[str, Any]:
+    """Return the manifest (schema: its ``$schema``)."""
+    manifest: dict[str, Any] = json.loads(TEMPLATE.read_text(encoding="utf-8"))
+    [bot] = manifest["bots"]
+    bot |= {"botId": bot_app_id, "commandLists": [{"scopes": bot["scopes"], "commands": _commands(assistant, preferences)}]}
+    teams = assistant.teams
+    return manifest | {
+        "id": bot_app_id,
+        "developer": {
+            "name": assistant.organisation,
+            "websiteUrl": teams.website or f"https://{domain}",
+            "privacyUrl": teams.privacy or f"https://{domain}/",
+            "termsOfUseUrl": teams.terms or f"https://{domain}/",
+        },
+        "name": {"short": assistant.name, "full": assistant.name},
+        "description": {"short": teams.summary, "full": teams.description},
+        "accentColor": assistant.colors.accent.upper(),
+    }
+
+
+def pack(target: Path, assistant: Assistant, manifest: dict[str, Any]) -> None:
+    """Write the package.
+
+    :raises AssistantError: if an icon is not there, or not of the size that Teams asks for.
+    """
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as package:
-        package.writestr("manifest.json", manifest)
-        for icon in ("color.png", "outline.png"):
-            package.write(FOLDER / icon, icon)
+        package.writestr("manifest.json", json.dumps(manifest, ensure_ascii=False, indent=2))
+        for name, size in ICONS.items():
+            package.writestr(name, read_icon(assistant.folder / name, size))
 
 
-def color(x: float, y: float) -> Pixel:
-    """The app's icon: a white speech bubble with three dots, on blue."""
-    if any((x - at) ** 2 + (y - 0.46) ** 2 < 0.042**2 for at in (0.36, 0.5, 0.64)):
-        return BLUE
-    return WHITE if bubble(x, y, 0.0) else BLUE
+def read_icon(file: Path, size: int) -> bytes:
+    """Return an icon's bytes.
+
+    :raises AssistantError: if it is no PNG file of this size (https://www.w3.org/TR/png-3/#11IHDR).
+    """
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise AssistantError(f"{file}: cannot be read: {error}") from error
+    if content[:8] != b"\x89PNG\r\n\x1a\n" or len(content) < 24:
+        raise AssistantError(f"{file}: is no PNG file")
+    width, height = struct.unpack(">II", content[16:24])
+    if (width, height) != (size, size):
+        raise AssistantError(f"{file}: has {width} x {height} pixels, Teams wants {size} x {size}")
+    return content
 
 
-def outline(x: float, y: float) -> Pixel:
-    """The icon in one colour: the bubble's line and the dots, on nothing."""
-    if any((x - at) ** 2 + (y - 0.46) ** 2 < 0.045**2 for at in (0.34, 0.5, 0.66)):
-        return WHITE
-    return WHITE if bubble(x, y, 0.12) and not bubble(x, y, 0.05) else CLEAR
-
-
-def bubble(x: float, y: float, grown: float) -> bool:
-    """Tell whether a point is in the bubble: a round box with a tail."""
-    dx, dy = max(abs(x - 0.5) - 0.14, 0.0), max(abs(y - 0.46) - 0.06, 0.0)
-    in_tail = 0.30 - grown / 2 < x < 0.46 and 0.55 < y < 0.76 + grown and y - 0.76 - grown < (x - 0.30) * -1.2 + grown / 2
-    return dx * dx + dy * dy < (0.15 + grown) ** 2 or in_tail
-
-
-def png(size: int, pixel: Callable[[float, float], Pixel]) -> bytes:
-    """Draw a square picture from the colour of each point; edges are smoothed."""
-    rows = bytearray()
-    for row in range(size):
-        rows.append(0)
-        for column in range(size):
-            points = [
-                pixel((column + (i + 0.5) / SAMPLES) / size, (row + (j + 0.5) / SAMPLES) / size)
-                for i in range(SAMPLES)
-                for j in range(SAMPLES)
-            ]
-            rows += bytes(round(sum(channel) / len(points)) for channel in zip(*points, strict=True))
-    header = struct.pack(">IIBBBBB", size, size, 8, 6, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(bytes(rows), 9)), (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
-    )
+def _commands(assistant: Assistant, preferences: Iterable[Preference]) -> list[dict[str, str]]:
+    chosen = [
+        (f"/{preference.parameter} {value}", (text_in(preference.help, assistant.language) or "").replace("**", ""))
+        for preference in preferences
+        for value in preference.values
+    ]
+    commands = [("/new", "Start a fresh conversation"), ("/help", "What I can do"), *chosen][:MAX_COMMANDS]
+    return [{"title": title, "description": description[:MAX_DESCRIPTION]} for title, description in commands]
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from services.intervals import Intervals
 from services.lazy import LazyResource
 from services.open_store import open_store
 from services.readiness import Readiness, ReadinessCheck
-from settings import Settings
+from settings import Assistant, Settings
 from stores.contract import ThreadStore
 from turns.service import Turns
 
@@ -38,6 +38,7 @@ class Services:
     """What lives as long as the process. ``bot`` is ``None`` where none is configured; ``tools`` waits for the agent."""
 
     settings: Settings
+    assistant: Assistant
     intervals: Intervals
     identity: Identity
     quotas: Quotas
@@ -53,6 +54,7 @@ class Services:
 @asynccontextmanager
 async def open_services(
     settings: Settings,
+    assistant: Assistant,
     intervals: Intervals = Intervals(),  # noqa: B008 - immutable
 ) -> AsyncIterator[Services]:
     """Open all services. The agent and the bot, whose imports take long, are still being opened when this returns.
@@ -67,7 +69,9 @@ async def open_services(
         counters = await stack.enter_async_context(open_quota_backend(settings, credential))
         quotas = Quotas(settings, counters)
         store = await stack.enter_async_context(open_store(settings, credential))
-        agent = await stack.enter_async_context(aclosing(LazyResource("agent", partial(_load_agent, settings, credential))))
+        agent = await stack.enter_async_context(
+            aclosing(LazyResource("agent", partial(_load_agent, settings, assistant, credential)))
+        )
         eraser = await stack.enter_async_context(Eraser(store, forget=(quotas.forget,)))
         retention = Retention(store, settings.retention_days, bot_days=settings.bot_retention_days)
         if (settings.retention_days or settings.bot_retention_days) and not settings.website_site_name:
@@ -80,12 +84,14 @@ async def open_services(
             return (await agent.get()).tools
 
         bot = (
-            LazyResource("bot", partial(_load_bot, settings, credential, store, turns, quotas, eraser, tools))
+            LazyResource("bot", partial(_load_bot, settings, assistant, credential, store, turns, quotas, eraser, tools))
             if settings.has_bot
             else None
         )
         try:
-            yield Services(settings, intervals, identity, quotas, store, turns, eraser, retention, readiness, bot, tools)
+            yield Services(
+                settings, assistant, intervals, identity, quotas, store, turns, eraser, retention, readiness, bot, tools
+            )
         finally:
             await turns.close(grace_seconds=GRACE_SECONDS)
             if bot:
@@ -93,13 +99,19 @@ async def open_services(
                 await bot.aclose()
 
 
-def _load_agent(settings: Settings, credential: AzureCredential) -> AbstractAsyncContextManager[ChatAgent]:
+def _load_agent(
+    settings: Settings, assistant: Assistant, credential: AzureCredential
+) -> AbstractAsyncContextManager[ChatAgent]:
     from agent.agent import open_agent
+    from tools.context import ToolContext
     from tools.registry import open_tools
 
     @asynccontextmanager
     async def opening() -> AsyncIterator[ChatAgent]:
-        async with open_tools(settings) as tools, open_agent(settings, tools, credential) as agent:
+        async with (
+            open_tools(ToolContext(settings, assistant)) as tools,
+            open_agent(settings, assistant, tools, credential) as agent,
+        ):
             yield agent
 
     return opening()
@@ -107,6 +119,7 @@ def _load_agent(settings: Settings, credential: AzureCredential) -> AbstractAsyn
 
 def _load_bot(
     settings: Settings,
+    assistant: Assistant,
     credential: AzureCredential,
     store: ThreadStore,
     turns: Turns,
@@ -116,7 +129,7 @@ def _load_bot(
 ) -> AbstractAsyncContextManager[Bot]:
     from teams.bot import open_bot
 
-    return open_bot(settings, credential, store, turns, quotas, eraser.begin, tools)
+    return open_bot(settings, assistant, credential, store, turns, quotas, eraser.begin, tools)
 
 
 def _readiness(

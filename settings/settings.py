@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from settings.values import (
@@ -25,7 +25,9 @@ from settings.values import (
 
 # Azure's front end ends an answer at 230 s, and the host restarts the worker at its timeout, which ends all turns there.
 LONGEST_ON_AZURE = 220.0
+ROOT = Path(__file__).parents[1]
 ModelKind = Literal["azure", "openai", "offline"]
+S = TypeVar("S", bound=BaseSettings)
 
 
 class SettingsError(Exception):
@@ -36,6 +38,10 @@ class Settings(BaseSettings):
     """What the operator chose; see the table in README.md."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+
+    assistant_dir: Annotated[Path, AfterValidator(lambda folder: ROOT / folder)] = Field(
+        Path("assistant"), validate_default=True, description="folder of what makes the assistant yours, from the app's own on"
+    )
 
     azure_openai_endpoint: Address | None = Field(None, description="Azure OpenAI resource, https://….openai.azure.com")
     azure_openai_model: str | None = Field(None, description="name of the Azure OpenAI deployment")
@@ -88,10 +94,6 @@ class Settings(BaseSettings):
     tenant_limit_tokens_per_day: int = Field(0, ge=0, description="of a tenant (UTC day); 0: no limit")
     redis_url: RedisAddress | None = Field(None, description="Redis that all instances count on; not set: each for itself")
     process_max_turns: int = Field(256, ge=1, description="turns that run in one process; more are refused as busy")
-
-    weather_provider: Literal["open-meteo", "sample"] | None = Field(
-        None, description="`open-meteo` or `sample` (made-up data); not set: `open-meteo`, with the offline model `sample`"
-    )
 
     bot_app_id: Guid | None = Field(None, description="Bot Service: the bot's app id; not set: no bot")
     bot_tenant_id: Guid | None = Field(None, description="its tenant, whose users it answers")
@@ -170,11 +172,6 @@ class Settings(BaseSettings):
         return {"azure": self.azure_openai_model, "openai": self.openai_model}.get(self.model_kind) or "offline"
 
     @property
-    def weather_source(self) -> Literal["open-meteo", "sample"]:
-        """Where the weather comes from."""
-        return self.weather_provider or ("sample" if self.model_kind == "offline" else "open-meteo")
-
-    @property
     def bot_queue_name(self) -> str | None:
         """The queue's name in its address."""
         return urlsplit(self.bot_queue_url).path.rpartition("/")[2] if self.bot_queue_url else None
@@ -196,8 +193,16 @@ def load_settings() -> Settings:
 
     :raises SettingsError: naming every variable whose value cannot be used.
     """
+    return read_environment(Settings)
+
+
+def read_environment(kind: type[S]) -> S:
+    """Read settings of some kind from the environment.
+
+    :raises SettingsError: naming every variable whose value cannot be used.
+    """
     try:
-        return Settings()
+        return kind()
     except ValidationError as error:
         lines = []
         for item in error.errors():
@@ -234,8 +239,6 @@ def _check_on_azure(settings: Settings) -> None:
         raise ValueError("API_KEYS: must be set on Azure, or ENTRA_TENANT_IDS: nobody could sign in")
     if settings.bot_app_id and not settings.bot_queue_url:
         raise ValueError("BOT_QUEUE_URL: must be set on Azure with BOT_APP_ID: accepted activities would be lost")
-    if settings.weather_provider == "sample":
-        raise ValueError("WEATHER_PROVIDER: sample data is refused on Azure")
     for name in ("turn_timeout_seconds", "batch_timeout_seconds"):
         if getattr(settings, name) > LONGEST_ON_AZURE:
             raise ValueError(f"{name.upper()}: must be at most {LONGEST_ON_AZURE:g} on Azure, which cuts answers at 230 s")

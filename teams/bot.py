@@ -21,7 +21,7 @@ from microsoft_agents.hosting.core import TurnContext
 from errors import InvalidActivity
 from identity.azure_credential import AzureCredential
 from quotas.quotas import Quotas
-from settings import Settings
+from settings import Assistant, Settings
 from stores.contract import ThreadStore
 from teams.activity import Incoming, check_origin, is_mentioned, parse_activity, to_incoming
 from teams.clock import Clock
@@ -52,6 +52,7 @@ class Bot:
     def __init__(
         self,
         settings: Settings,
+        assistant: Assistant,
         store: ThreadStore,
         turns: Turns,
         quotas: Quotas,
@@ -63,6 +64,7 @@ class Bot:
         clock: Clock,
     ) -> None:
         self._settings = settings
+        self._assistant = assistant
         self._store = store
         self._turns = turns
         self._quotas = quotas
@@ -189,6 +191,7 @@ class Bot:
             self._tools,
             self._conversations,
             self._settings,
+            self._assistant,
             self._clock,
             may_redeliver=may_redeliver,
             accepted=accepted,
@@ -234,6 +237,7 @@ class Bot:
 @asynccontextmanager
 async def open_bot(
     settings: Settings,
+    assistant: Assistant,
     credential: AzureCredential,
     store: ThreadStore,
     turns: Turns,
@@ -248,6 +252,6 @@ async def open_bot(
         queue = None
         if settings.bot_queue_url:
             queue = await stack.enter_async_context(open_queue(settings.bot_queue_url, credential))
-        bot = Bot(settings, store, turns, quotas, erase, tools, tokens, adapter, queue, Clock())
+        bot = Bot(settings, assistant, store, turns, quotas, erase, tools, tokens, adapter, queue, Clock())
         stack.push_async_callback(bot.aclose)
         yield bot

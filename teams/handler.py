@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
@@ -22,15 +21,16 @@ from errors import (
     TurnInProgress,
     TurnInterrupted,
 )
-from models import AUTHOR_ID, MAX_COMMENT, Feedback, Message, Owner, Problem, Rating, new_id, utcnow
+from models import AUTHOR_ID, Feedback, Message, Owner, Problem, new_id
 from quotas.quotas import Quotas, RequestLimitExceeded
-from settings import Settings
+from settings import Assistant, Settings
 from stores.contract import ThreadStore
 from stores.types import NewMessage
 from teams.activity import Incoming, is_mentioned, is_removed, message_text, recipient_id
 from teams.clock import Clock
 from teams.conversations import ActivityClaim, Conversations
-from teams.messages import Strings, language_of, problem_text, strings_for
+from teams.feedback import read_feedback
+from teams.messages import language_of, problem_text, strings_for
 from teams.renderer import RenderOptions, TurnRenderer
 from teams.sender import NotSent, Reason, Sender, send_typing
 from teams.streamer import Mode
@@ -68,6 +68,7 @@ class ActivityHandler:
         tools: Tools,
         conversations: Conversations,
         settings: Settings,
+        assistant: Assistant,
         clock: Clock,
         *,
         may_redeliver: bool,
@@ -80,6 +81,7 @@ class ActivityHandler:
         self._tools = tools
         self._conversations = conversations
         self._settings = settings
+        self._assistant = assistant
         self._clock = clock
         self._may_redeliver = may_redeliver
         self._accepted = accepted
@@ -94,7 +96,7 @@ class ActivityHandler:
             if activity.type == "message":
                 await self._answer_message(incoming, sender, request_id)
             elif activity.type == "conversationUpdate" and _was_added(activity):
-                await self._say_once(incoming, sender, strings_for(activity.locale)["welcome"])
+                await self._say_once(incoming, sender, self._assistant.texts_for(activity.locale).welcome)
             elif is_removed(activity):
                 await self._forget_conversation(incoming)
             elif activity.type == "invoke":
@@ -124,7 +126,7 @@ class ActivityHandler:
             await self._conversations.choose(incoming.owner, preference.parameter, value)
             await self._say_once(incoming, sender, text_in(preference.values[value], language_of(strings)) or value)
         elif command == "/help":
-            await self._say_once(incoming, sender, await self._help(strings))
+            await self._say_once(incoming, sender, await self._help(activity.locale))
         elif not text:
             await self._say_once(incoming, sender, strings["empty"])
         elif len(text) > MAX_TEXT:
@@ -157,10 +159,11 @@ class ActivityHandler:
             ((each, value) for each in await self._preferences() if each.parameter == name and value in each.values), None
         )
 
-    async def _help(self, strings: Strings) -> str:
-        language = language_of(strings)
+    async def _help(self, locale: str | None) -> str:
+        language = self._assistant.choose_language([locale or ""])
         lines = [text_in(preference.help, language) for preference in await self._preferences()]
-        return strings["help"].format(preferences="".join(f"{line}\n\n" for line in lines if line))
+        preferences = "".join(f"{line}\n\n" for line in lines if line)
+        return strings_for(language)["help"].format(help=self._assistant.texts[language].help, preferences=preferences)
 
     async def _say_once(self, incoming: Incoming, sender: Sender, text: str) -> None:
         if not await self._conversations.is_done(incoming):
@@ -269,24 +272,6 @@ class ActivityHandler:
             return False
         await self._conversations.mark_feedback(incoming.owner, feedback.timestamp)
         return True
-
-
-def read_feedback(value: Any) -> Feedback | None:
-    """Read what thumbs send: the text is JSON in Teams, and plain in the Playground; ``None`` if it is something else."""
-    action = value.get("actionValue") if isinstance(value, dict) and value.get("actionName") == "feedback" else None
-    reactions: dict[Any, Rating] = {"like": "up", "dislike": "down"}
-    if not isinstance(action, dict) or action.get("reaction") not in reactions:
-        return None
-    comment = action.get("feedback")
-    if isinstance(comment, str):
-        try:
-            parsed = json.loads(comment)
-        except ValueError:
-            parsed = None
-        if isinstance(parsed, dict):
-            comment = parsed.get("feedbackText")
-    comment = comment.strip()[:MAX_COMMENT] if isinstance(comment, str) else None
-    return Feedback(rating=reactions[action["reaction"]], comment=comment or None, timestamp=utcnow())
 
 
 def _was_added(activity: Activity) -> bool:

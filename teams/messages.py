@@ -1,4 +1,4 @@
-"""What the bot itself says, in the languages that it knows."""
+"""What the bot itself says, in the languages that it knows. Its first words and what it can do are the assistant's."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from collections.abc import Mapping
 Strings = Mapping[str, str]
 
 ENGLISH: Strings = {
-    "welcome": "Hello! Ask me about the weather, let me calculate, or ask about orders, shipping and returns. /help says more.",
-    "help": "Just write what you want to know. I look up the weather, calculate, and search the help articles.\n\n"
-    "**/new** starts a new conversation; I then forget this one.\n\n{preferences}"
+    "help": "{help}\n\n**/new** starts a new conversation; I then forget this one.\n\n{preferences}"
     "**/help** shows this text.\n\n"
     "In a group, mention me and I answer.",
     "new": "A new conversation. What can I do for you?",
@@ -24,10 +22,7 @@ ENGLISH: Strings = {
     "empty": "I can only read text. What would you like to know?",
 }
 GERMAN: Strings = {
-    "welcome": "Hallo! Frag mich nach dem Wetter, lass mich rechnen oder frag nach Bestellungen, Versand und Rückgaben. "
-    "Mehr mit /help.",
-    "help": "Schreib einfach, was du wissen möchtest. Ich schlage das Wetter nach, rechne und durchsuche die Hilfeartikel.\n\n"
-    "**/new** beginnt ein neues Gespräch; dieses vergesse ich dann.\n\n{preferences}"
+    "help": "{help}\n\n**/new** beginnt ein neues Gespräch; dieses vergesse ich dann.\n\n{preferences}"
     "**/help** zeigt diesen Text.\n\n"
     "In einer Gruppe antworte ich, wenn du mich erwähnst.",
     "new": "Ein neues Gespräch. Was kann ich für dich tun?",
@@ -42,10 +37,7 @@ GERMAN: Strings = {
     "empty": "Ich kann nur Text lesen. Was möchtest du wissen?",
 }
 SPANISH: Strings = {
-    "welcome": "¡Hola! Pregúntame por el tiempo, pídeme un cálculo o consulta sobre pedidos, envíos y devoluciones. "
-    "Más con /help.",
-    "help": "Escribe lo que quieras saber. Consulto el tiempo, calculo y busco en los artículos de ayuda.\n\n"
-    "**/new** empieza una conversación nueva; esta la olvido.\n\n{preferences}"
+    "help": "{help}\n\n**/new** empieza una conversación nueva; esta la olvido.\n\n{preferences}"
     "**/help** muestra este texto.\n\n"
     "En un grupo, mencióname y respondo.",
     "new": "Una conversación nueva. ¿Qué puedo hacer por ti?",
@@ -60,10 +52,7 @@ SPANISH: Strings = {
     "empty": "Solo puedo leer texto. ¿Qué quieres saber?",
 }
 FRENCH: Strings = {
-    "welcome": "Bonjour ! Demandez-moi la météo, un calcul, ou posez une question sur les commandes, livraisons et retours. "
-    "/help en dit plus.",
-    "help": "Écrivez simplement ce que vous voulez savoir. Je consulte la météo, je calcule et je cherche dans les articles "
-    "d’aide.\n\n**/new** commence une nouvelle conversation ; j’oublie alors celle-ci.\n\n{preferences}"
+    "help": "{help}\n\n**/new** commence une nouvelle conversation ; j’oublie alors celle-ci.\n\n{preferences}"
     "**/help** affiche ce texte.\n\n"
     "Dans un groupe, mentionnez-moi et je réponds.",
     "new": "Une nouvelle conversation. Que puis-je faire pour vous ?",

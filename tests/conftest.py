@@ -7,9 +7,13 @@ from pathlib import Path
 import pytest
 
 from stores.contract import ThreadStore
+from tests.support.assistant_folder import FOLDER
 from tests.support.collected import Collected, collecting
 from tests.support.positions import SHORT_STEP, Positions
 from tests.support.stores import Backend, SqliteBackend, cosmos_backend
+
+# Before anything reads the settings: all processes that tests start are about the tests' assistant, too.
+os.environ["ASSISTANT_DIR"] = str(FOLDER)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

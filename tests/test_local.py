@@ -19,7 +19,7 @@ async def test_the_banner_tells_what_runs_and_a_signal_ends_it(tmp_path: Path) -
     async with running(tmp_path) as (process, banner):
         assert str(tmp_path / "chat.db") in banner
         assert "offline" in banner
-        assert "sample data" in banner
+        assert "calculator" in banner
         async with httpx2.AsyncClient(base_url=address_in(banner), timeout=30) as client:
             assert (await client.get("/api/health")).status_code == 200
             thread = (await client.post("/api/threads", json={})).json()
@@ -121,7 +121,7 @@ async def test_a_signal_lets_the_running_turn_finish(tmp_path: Path) -> None:
         await answer.wait()
 
     async with FakeModel(Reply(text="Just in time.", wait=wait)) as model:
-        environment = {"OPENAI_BASE_URL": f"{model.url}/v1", "OPENAI_MODEL": "gpt-x", "WEATHER_PROVIDER": "sample"}
+        environment = {"OPENAI_BASE_URL": f"{model.url}/v1", "OPENAI_MODEL": "gpt-x"}
         async with running(tmp_path, **environment) as (process, banner):
             async with httpx2.AsyncClient(base_url=address_in(banner), timeout=30) as client:
                 thread = (await client.post("/api/threads", json={})).json()

@@ -1,4 +1,4 @@
-"""Search in the articles of ``knowledge/``, ranked by BM25 with stemming (SQLite's FTS5: https://www.sqlite.org/fts5.html)."""
+"""Search in the articles of ``assistant/articles/``, ranked by BM25 with stemming (SQLite's FTS5: https://www.sqlite.org/fts5.html)."""
 
 import asyncio
 import re
@@ -13,9 +13,11 @@ from typing import Annotated, Any
 from pydantic import Field, JsonValue
 
 from errors import ToolError
-from tools.tool import Offline, ResultView, Source, tool
+from settings import AssistantError
+from tools.context import ToolContext
+from tools.tool import Offline, ResultView, Source, Tool, tool
 
-FOLDER = Path(__file__).parents[1] / "knowledge"
+FOLDER = "articles"
 MAX_LIMIT = 10
 MAX_TERMS = 32
 SNIPPET_TOKENS = 40
@@ -36,12 +38,6 @@ PROGRESS = {
     "es": "Buscando en los artículos de ayuda…",
     "fr": "Recherche dans les articles d’aide…",
 }
-SHOP = re.compile(
-    r"\b(orders?|return\w*|refund\w*|ship\w*|deliver\w*|parcel\w*|package|exchang\w*|warranty|repair\w*|pay|paid|payment\w*|invoices?|"
-    r"gift cards?|discount\w*|accounts?|password|two-factor|sign in|privacy|personal data|cancel\w*|track\w*|size|newsletter|"
-    r"cookies|points|opening hours|contact|customer service|support)\b",
-    re.I,
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,24 +60,19 @@ class Article:
 
 
 @asynccontextmanager
-async def open_knowledge_base(folder: Path = FOLDER) -> AsyncIterator[Callable[..., list[Hit]]]:
-    """Read and index the articles once, and yield the tool ``search_knowledge_base``."""
+async def open_tools(context: ToolContext) -> AsyncIterator[list[Tool]]:
+    """Read and index the articles once, and yield the tool ``search_knowledge_base``.
+
+    :raises AssistantError: naming the file that cannot be read.
+    """
     with closing(Index()) as index:
-        await asyncio.to_thread(lambda: index.fill(read_articles(folder)))
-        yield as_tool(index)
+        await asyncio.to_thread(lambda: index.fill(read_articles(context.assistant.folder / FOLDER)))
+        yield [as_tool(index, context.assistant.articles.about)]
 
 
-def as_tool(index: "Index") -> Callable[..., list[Hit]]:
-    """Make the tool that the model sees of an index."""
+def as_tool(index: "Index", about: str) -> Callable[..., list[Hit]]:
+    """Make the tool that the model sees of an index; ``about`` says which questions its articles answer."""
 
-    @tool(
-        title={"en": "Help articles", "de": "Hilfeartikel", "es": "Artículos de ayuda", "fr": "Articles d’aide"},
-        icon="book",
-        progress=PROGRESS,
-        subject="{query}",
-        result=ResultView(kind="sources"),
-        offline=Offline(skill="search the help articles", listen=_listen, say=_say),
-    )
     def search_knowledge_base(
         query: Annotated[str, Field(description="What to look for, in a few words")],
         category: Annotated[
@@ -89,13 +80,20 @@ def as_tool(index: "Index") -> Callable[..., list[Hit]]:
         ] = None,
         limit: Annotated[int, Field(description="Articles at most", ge=1, le=MAX_LIMIT)] = 3,
     ) -> list[Hit]:
-        """Search the help articles of the shop. Use this for questions about orders, shipping, returns, refunds, products,
-        payments, accounts, privacy and contact."""
         if category is not None and category not in index.categories:
             raise ToolError(f"there is no category {category[:50]!r}; there are {', '.join(index.categories)}")
         return index.search(query, category, limit)
 
-    return search_knowledge_base
+    search_knowledge_base.__doc__ = f"Search the help articles. Use this for questions about {about}."
+    decorate = tool(
+        title={"en": "Help articles", "de": "Hilfeartikel", "es": "Artículos de ayuda", "fr": "Articles d’aide"},
+        icon="book",
+        progress=PROGRESS,
+        subject="{query}",
+        result=ResultView(kind="sources"),
+        offline=Offline(skill="search the help articles", listen=index.listen, say=_say),
+    )
+    return decorate(search_knowledge_base)
 
 
 class Index:
@@ -141,6 +139,15 @@ class Index:
             for id, title, found, url, rank, snippet in rows
         ]
 
+    def listen(self, text: str, _: Sequence[str]) -> list[dict[str, JsonValue]]:
+        """Ask for what a message says, if it has a word of an article's title: the offline model understands no more."""
+        match = " OR ".join(f'title : "{term}"' for term in search_terms(text) if term.isalpha())
+        if not match:
+            return []
+        with self._lock:
+            heard = self._db.execute("SELECT 1 FROM articles WHERE articles MATCH ? LIMIT 1", (match,)).fetchone()
+        return [{"query": text[:300]}] if heard else []
+
 
 def search_terms(query: str) -> list[str]:
     """Return a query's meaningful words, each once."""
@@ -151,17 +158,24 @@ def search_terms(query: str) -> list[str]:
 def read_articles(folder: Path) -> list[Article]:
     """Read all articles of a folder.
 
-    :raises ValueError: naming the file whose front matter lacks a field.
+    :raises AssistantError: naming the file that cannot be read, and what its front matter lacks, or if there are none.
     """
-    return [_read_article(path) for path in sorted(folder.glob("*.md"))]
+    articles = [_read_article(path) for path in sorted(folder.glob("*.md"))]
+    if not articles:
+        raise AssistantError(f"{folder}: has no articles: write one, or take knowledge_base out of the assistant's tools")
+    return articles
 
 
 def _read_article(path: Path) -> Article:
-    head, separator, text = path.read_text(encoding="utf-8").removeprefix("---\n").partition("\n---\n")
+    try:
+        written = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise AssistantError(f"{path}: cannot be read: {error}") from error
+    head, separator, text = written.removeprefix("---\n").partition("\n---\n")
     fields = {name.strip(): value.strip().strip('"') for name, _, value in (line.partition(":") for line in head.splitlines())}
     missing = {"id", "title", "category", "url"} - set(fields)
     if missing or not separator:
-        raise ValueError(f"{path.name}: the front matter lacks {', '.join(sorted(missing)) or 'its end'}")
+        raise AssistantError(f"{path}: the front matter lacks {', '.join(sorted(missing)) or 'its end'}")
     return Article(fields["id"], fields["title"], fields["category"], fields["url"], _plain(text))
 
 
@@ -171,10 +185,6 @@ def _plain(markdown: str) -> str:
         re.sub(r"^\s*(?:[-*]|\d+\.)\s+", "", line) for line in markdown.splitlines() if not re.match(r"^\|[-|\s]+\|$", line)
     )
     return " ".join(re.sub(r"[*_`]+", "", " ".join(lines)).replace("|", " ").split())
-
-
-def _listen(text: str, _: Sequence[str]) -> list[dict[str, JsonValue]]:
-    return [{"query": text[:300]}] if SHOP.search(text) else []
 
 
 def _say(_: Mapping[str, Any], hits: Any) -> str:

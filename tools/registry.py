@@ -1,25 +1,75 @@
-"""Which tools the agent has: a new one is one line here."""
+"""The agent's tools: those of the modules that the assistant names, opened for the life of the process."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import importlib
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from types import ModuleType
 from typing import Any
 
-from settings import Settings
-from tools.calculator import calculate
-from tools.knowledge_base import open_knowledge_base
-from tools.weather import open_weather
-
-Tool = Callable[..., Any]
+from settings import AssistantError, SettingsError
+from settings.assistant import FILE
+from tools.checks import bind_settings, check_tool
+from tools.context import ToolContext
+from tools.settings import ToolSettings
+from tools.tool import Tool, is_tool, spec_of
 
 
 @asynccontextmanager
-async def open_tools(settings: Settings) -> AsyncIterator[list[Tool]]:
-    """Open every tool, for the life of the process."""
+async def open_tools(context: ToolContext) -> AsyncIterator[list[Tool]]:
+    """Open every tool. A module has tools, or yields them from ``open_tools(context)`` where something has to be opened first.
+
+    :raises AssistantError: naming the module, and what of it cannot be used.
+    """
+    file = context.assistant.folder / FILE
     async with AsyncExitStack() as stack:
-        yield [
-            await stack.enter_async_context(open_weather(settings)),
-            calculate,
-            await stack.enter_async_context(open_knowledge_base()),
-        ]
+        tools: dict[str, Tool] = {}
+        for name in context.assistant.tools:
+            module = import_tool_module(name, file)
+            try:
+                opened = await _open(module, context, stack)
+            except SettingsError as error:
+                raise AssistantError(f"tool {name}: {error}") from error
+            if not opened:
+                raise AssistantError(f"tool {name}: {module.__name__} has no function with @tool(…), and no open_tools")
+            for tool in opened:
+                check_tool(tool)
+                if tool.__name__ in tools:
+                    raise AssistantError(f"tool {name}: there is another tool {tool.__name__}: give one of them another name")
+                tools[tool.__name__] = tool
+        yield list(tools.values())
+
+
+def import_tool_module(name: str, file: object = FILE) -> ModuleType:
+    """Import a module of tools.
+
+    :raises AssistantError: if that fails.
+    """
+    path = name if "." in name else f"tools.{name}"
+    try:
+        return importlib.import_module(path)
+    except Exception as error:
+        raise AssistantError(f"{file}: tools: {path} cannot be imported: {type(error).__name__}: {error}") from error
+
+
+def settings_of(module: ModuleType) -> list[type[ToolSettings]]:
+    """Return the classes of settings that a module of tools brings."""
+    return [
+        each
+        for each in vars(module).values()
+        if isinstance(each, type) and issubclass(each, ToolSettings) and each.__module__ == module.__name__
+    ]
+
+
+async def _open(module: ModuleType, context: ToolContext, stack: AsyncExitStack) -> Sequence[Tool]:
+    opening: Any = getattr(module, "open_tools", None)
+    found = [value for value in vars(module).values() if is_tool(value) and value.__module__ == module.__name__]
+    if opening is not None:
+        found += await stack.enter_async_context(opening(context))
+    return [_with_settings(tool, context) for tool in found]
+
+
+def _with_settings(tool: Tool, context: ToolContext) -> Tool:
+    kind = spec_of(tool).settings
+    return tool if kind is None else bind_settings(tool, context.read(kind))

@@ -1,4 +1,5 @@
-"""What is known of a tool beside its function: how it is shown, what the offline model makes of it, what callers may prefer.
+"""What is known of a tool beside its function: how it is shown, how long it may take, which settings it needs, what callers may
+prefer, what the offline model makes of it.
 
 It stands in the tool's own file, in the decorator :func:`tool`; the page, the bot and the offline model read it from there.
 """
@@ -12,9 +13,11 @@ from typing import Any, Literal, TypeGuard, TypeVar
 from pydantic import Field, JsonValue
 
 from models import Record
+from tools.settings import ToolSettings
 
+Tool = Callable[..., Any]
 F = TypeVar("F", bound=Callable[..., Any])
-# By language; English is always there.
+# By language.
 Texts = dict[str, str]
 
 
@@ -91,9 +94,15 @@ class Offline:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolSpec:
-    """All that is known of a tool."""
+    """All that is known of a tool.
+
+    ``timeout_seconds`` is the deadline of one call; ``None`` stands for ``TOOL_TIMEOUT_SECONDS``. ``settings`` is what its
+    parameter of that name gets, which the model never sees.
+    """
 
     view: ToolView
+    timeout_seconds: float | None = None
+    settings: type[ToolSettings] | None = None
     offline: Offline | None = None
     preferences: tuple[Preference, ...] = ()
 
@@ -105,14 +114,18 @@ def tool(
     progress: Texts | None = None,
     subject: str = "",
     result: ResultView | None = None,
+    timeout_seconds: float | None = None,
+    settings: type[ToolSettings] | None = None,
     offline: Offline | None = None,
     preferences: tuple[Preference, ...] = (),
 ) -> Callable[[F], F]:
-    """Say what is known of a tool; the function stays as it is."""
+    """Say what is known of a tool (:class:`ToolView`, :class:`ToolSpec`); the function stays as it is."""
 
     def decorate(function: F) -> F:
         view = ToolView(name=function.__name__, title=title, icon=icon, progress=progress or {}, subject=subject, result=result)
-        function.__dict__["spec"] = ToolSpec(view=view, offline=offline, preferences=preferences)
+        function.__dict__["spec"] = ToolSpec(
+            view=view, timeout_seconds=timeout_seconds, settings=settings, offline=offline, preferences=preferences
+        )
         return function
 
     return decorate
@@ -127,9 +140,14 @@ def spec_of(function: Callable[..., Any]) -> ToolSpec:
     return ToolSpec(view=ToolView(name=name, title={"en": name}, icon="wrench", progress={}, subject="", result=None))
 
 
+def is_tool(value: object) -> TypeGuard[Tool]:
+    """Tell whether this is a function with the decorator :func:`tool`."""
+    return callable(value) and isinstance(getattr(value, "spec", None), ToolSpec)
+
+
 def text_in(texts: Texts, language: str) -> str | None:
-    """Return a text in a language, else in English, if there is one."""
-    return texts.get(language, texts.get("en"))
+    """Return a text in a language, else in English, else in the first one that there is."""
+    return texts.get(language) or texts.get("en") or next(iter(texts.values()), None)
 
 
 class _Missing(KeyError):

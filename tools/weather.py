@@ -13,10 +13,12 @@ from typing import Annotated, Any, Literal, TypedDict
 from pydantic import Field
 
 from errors import ToolError
-from settings import Settings
-from tools.spoken_places import find_questions
-from tools.tool import Detail, Offline, Preference, ResultView, tool
-from tools.wmo import CONDITIONS
+from settings import SettingsError
+from tools.context import ToolContext
+from tools.settings import ToolSettings
+from tools.tool import Detail, Offline, Preference, ResultView, Tool, tool
+from tools.weather_codes import CONDITIONS
+from tools.weather_places import find_questions
 
 GEOCODING_URL = "https://geocoding-api.open-meteo.com/v1/search"
 FORECAST_URL = "https://api.open-meteo.com/v1/forecast"
@@ -135,23 +137,42 @@ class Weather(TypedDict):
     source: Literal["open-meteo", "sample"]
 
 
+class WeatherSettings(ToolSettings):
+    """Where the weather comes from."""
+
+    weather_provider: Literal["open-meteo", "sample"] | None = Field(
+        None, description="`open-meteo` or `sample` (made up); not set: `sample` with the offline model, else `open-meteo`"
+    )
+
+
 @asynccontextmanager
-async def open_weather(
-    settings: Settings,
+async def open_tools(context: ToolContext) -> AsyncIterator[list[Tool]]:
+    """Yield the tool ``get_weather``.
+
+    :raises SettingsError: if made-up weather would be told to real users.
+    """
+    chosen = context.read(WeatherSettings).weather_provider
+    if chosen == "sample" and context.settings.website_site_name:
+        raise SettingsError("WEATHER_PROVIDER: sample data is refused on Azure")
+    if chosen == "sample" or (chosen is None and context.settings.model_kind == "offline"):
+        yield [as_tool(sample_weather)]
+        return
+    async with open_meteo() as service:
+        yield [as_tool(service.weather)]
+
+
+@asynccontextmanager
+async def open_meteo(
     *,
     geocoding_url: str = GEOCODING_URL,
     forecast_url: str = FORECAST_URL,
     deadline_seconds: float = DEADLINE_SECONDS,
-) -> AsyncIterator[Callable[[str, Units], Awaitable[Weather]]]:
-    """Yield the tool ``get_weather``, with one HTTP client for the life of the process."""
-    if settings.weather_source == "sample":
-        yield as_tool(sample_weather)
-        return
+) -> AsyncIterator[OpenMeteo]:
+    """Yield the weather service, with one HTTP client for the life of the process."""
     import httpx2
 
     async with httpx2.AsyncClient(timeout=deadline_seconds) as client:
-        service = OpenMeteo(client, geocoding_url, forecast_url, deadline_seconds)
-        yield as_tool(service.weather)
+        yield OpenMeteo(client, geocoding_url, forecast_url, deadline_seconds)
 
 
 def as_tool(source: Callable[[str, Units], Awaitable[Weather]]) -> Callable[[str, Units], Awaitable[Weather]]:

@@ -66,7 +66,7 @@ export function clock(timestamp) {
 
 /** Return the line that says which model answers. */
 export function modelLine({ model, model_kind: kind }) {
-  if (kind === "offline") return "Offline model: answers by rules, with sample weather.";
+  if (kind === "offline") return "Offline model: answers by rules.";
   const where = { azure: " on Azure OpenAI" }[kind] ?? "";
   return `${model}${where} answers. It can be wrong: check what matters.`;
 }

@@ -60,7 +60,7 @@ function showTitle() {
   const title = thread ? threadTitle(thread) : conversation.threadId ? "" : "New conversation";
   $("title").textContent = title;
   $("thread-menu").hidden = !thread;
-  document.title = thread ? `${title} · Agent chat` : "Agent chat";
+  document.title = [thread && title, document.documentElement.dataset.name].filter(Boolean).join(" · ");
 }
 
 function startNew() {

@@ -1,17 +1,16 @@
 /** Tool calls: a line that says at a glance what was asked and what came back, and opens to all of it. */
 
 import { copyButton, h, icon, link } from "./dom.js";
-import { fill, loadTools, toolView } from "./tools.js";
+import { fill, inLanguage, loadTools, toolView } from "./tools.js";
 import { duration } from "./format.js";
 
 const GLANCES = { figure: figureGlance, equation: equationGlance, sources: searchGlance };
-const English = (texts) => texts?.en ?? "";
 
 function figureGlance(call, view) {
   const headline = fill(view.headline, call);
   if (headline === null) return null;
   const caption = view.caption.map((template) => fill(template, call)).filter(Boolean).join(", ");
-  const details = view.details.map(({ label, value }) => [English(label), fill(value, call)]).filter(([, value]) => value);
+  const details = view.details.map(({ label, value }) => [inLanguage(label), fill(value, call)]).filter(([, value]) => value);
   return [
     h("strong", { class: "figure" }, headline),
     h("span", { class: "place" }, caption),
@@ -62,7 +61,7 @@ export class ToolCallView {
     const failed = call.error !== undefined && call.error !== null;
     this.element.classList.toggle("running", Boolean(call.running));
     this.element.classList.toggle("failed", failed);
-    const title = English(tool?.title) || call.tool;
+    const title = inLanguage(tool?.title) || call.tool;
     const shown = !call.running && !failed ? tool?.result : null;
     const glance = (shown && GLANCES[shown.kind]?.(call, shown, title)) ?? [
       h("span", {}, title),

@@ -17,6 +17,12 @@ export function loadTools() {
   return loading;
 }
 
+/** Return a text in the page's language, else in English, else in the first one that there is. */
+export function inLanguage(texts) {
+  const known = texts ?? {};
+  return known[document.documentElement.dataset.language] ?? known.en ?? Object.values(known)[0] ?? "";
+}
+
 /**
  * Fill a template: `{name}` is a field of the result, or else of the arguments, `{result}` the result itself. Returns `null` if a
  * field is missing.

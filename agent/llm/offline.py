@@ -30,7 +30,9 @@ from tools.tool import ToolSpec, spec_of
 MODEL = "offline"
 WORDS_PER_PIECE = 3
 MAX_HEARD = 2000
-JOKE = "Why did the hiker bring a ladder? To reach the next level of the trail."
+# "call <tool> {json}" calls any tool with any arguments, without a rule that listens for it.
+CALL = re.compile(r"\s*call\s+(?P<tool>[A-Za-z_]\w*)\s*(?P<arguments>\{.*\})?\s*", re.S)
+JOKE = "I know one about a lease, but it has expired."
 
 
 class OfflineChatClient(FunctionInvocationLayer[Any], ChatMiddlewareLayer[Any], ChatTelemetryLayer[Any], BaseChatClient[Any]):
@@ -69,23 +71,22 @@ def respond(messages: Sequence[Message], options: Mapping[str, Any]) -> list[Con
         wanted = list(plan_calls(text, tools, options.get("history") or []))
         if wanted:
             return [
-                Content.from_function_call(
-                    f"call_{uuid.uuid4().hex[:24]}", name, arguments=json.dumps(arguments, ensure_ascii=False)
-                )
+                Content.from_function_call(f"call_{uuid.uuid4().hex[:24]}", name, arguments=arguments)
                 for name, arguments in wanted
             ]
     return [Content.from_text(small_talk(text, tools))]
 
 
-def plan_calls(
-    text: str, tools: Mapping[str, ToolSpec], history: Sequence[Mapping[str, Any]]
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the tool calls that a message asks for, of those tools that there are and that listen."""
+def plan_calls(text: str, tools: Mapping[str, ToolSpec], history: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    """Yield the tool calls that a message asks for, with their arguments as JSON."""
+    if (asked := CALL.fullmatch(text)) and asked["tool"] in tools:
+        yield asked["tool"], asked["arguments"] or "{}"
+        return
     earlier = [_heard(past["content"]) for past in history if past["role"] == "user"]
     text = _heard(text)
     for name, spec in tools.items():
         for arguments in spec.offline.listen(text, earlier) if spec.offline else ():
-            yield name, arguments
+            yield name, json.dumps(arguments, ensure_ascii=False)
 
 
 def _heard(text: str) -> str:
@@ -112,7 +113,7 @@ def small_talk(text: str, tools: Mapping[str, ToolSpec]) -> str:
     able = f"I can {', '.join(skills)}, and " if skills else "I can "
     return (
         f"I am the offline stand-in for a language model: I work by rules and do not understand language. {able}tell a joke. "
-        "For real answers set OPENAI_API_KEY or AZURE_OPENAI_ENDPOINT (see the README)."
+        "“call <tool> {json}” calls any tool. For real answers set OPENAI_API_KEY or AZURE_OPENAI_ENDPOINT (see the README)."
     )
 
 

@@ -123,7 +123,7 @@ def test_an_answer_cites_what_its_text_has_come_to() -> None:
 
 # Through the API
 
-QUESTION = "How do I get a refund?"
+QUESTION = "How do I get my deposit back?"
 
 
 async def test_every_form_of_an_answer_has_the_same_citations(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ async def test_every_form_of_an_answer_has_the_same_citations(tmp_path: Path) ->
         answer = (await api.post(f"{path}/messages", json={"content": QUESTION})).json()
         found = answer["citations"]
         assert [each["index"] for each in found] == [1, 2, 3]
-        assert found[0]["id"] == "refunds"
+        assert found[0]["id"] == "deposit"
         assert all(each["url"].startswith("https://") and each["title"] and each["snippet"] for each in found)
         assert all(f"[{each['index']}]" in answer["content"] for each in found)
         async with api.stream("POST", f"{path}/messages", json={"content": QUESTION}, headers=SSE) as response:
@@ -150,7 +150,7 @@ async def test_every_form_of_an_answer_has_the_same_citations(tmp_path: Path) ->
 
 async def test_a_partial_answer_keeps_what_it_has_cited(tmp_path: Path) -> None:
     steps = Steps()
-    search = Call("search_knowledge_base", json.dumps({"query": "refund"}))
+    search = Call("search_knowledge_base", json.dumps({"query": "deposit"}))
     replies = (Reply(calls=(search,)), Reply(text="Soon [1] and also [2].", wait_for_piece=steps))
     async with (
         FakeModel(*replies) as model,
@@ -169,4 +169,4 @@ async def test_a_partial_answer_keeps_what_it_has_cited(tmp_path: Path) -> None:
         last = [event async for event in events][-1]
     assert last["type"] == "turn.cancelled"
     assert last["message"]["content"] == text
-    assert [(each["index"], each["id"]) for each in last["message"]["citations"]] == [(1, "refunds")]
+    assert [(each["index"], each["id"]) for each in last["message"]["citations"]] == [(1, "deposit")]

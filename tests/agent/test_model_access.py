@@ -12,6 +12,7 @@ from settings import Settings
 from tests.fakes.cosmos_identity import FakeIdentity
 from tests.fakes.model import FakeModel, Reply
 from tests.support.agent import calculate, run
+from tests.support.assistant_folder import HARBOUR
 
 
 async def test_the_environment_is_not_read_behind_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -24,7 +25,7 @@ async def test_the_environment_is_not_read_behind_the_settings(monkeypatch: pyte
             **{name: field.default for name, field in Settings.model_fields.items()}
             | {"openai_base_url": f"{model.url}/v1", "openai_model": "gpt-x"}
         )
-        async with open_agent(settings, (calculate,), AzureCredential()) as agent:
+        async with open_agent(settings, HARBOUR, (calculate,), AzureCredential()) as agent:
             await run(agent)
         assert "from-environment" not in json.dumps([model.requests, model.headers])
 
@@ -34,7 +35,7 @@ async def test_azure_is_called_under_its_v1_path_with_the_key() -> None:
         settings = Settings(
             azure_openai_endpoint=model.url, azure_openai_model="my-deployment", azure_openai_api_key="azure-key"
         )
-        async with open_agent(settings, (calculate,), AzureCredential()) as agent:
+        async with open_agent(settings, HARBOUR, (calculate,), AzureCredential()) as agent:
             recorder, _ = await run(agent)
         assert recorder.content == "Hello"
         assert model.paths == ["/openai/v1/chat/completions"]
@@ -47,7 +48,7 @@ async def test_azure_without_a_key_uses_the_identitys_token(monkeypatch: pytest.
     monkeypatch.setattr("azure.identity.aio.DefaultAzureCredential", lambda: identity)
     async with FakeModel(Reply(text="Hello")) as model:
         settings = Settings(azure_openai_endpoint=model.url, azure_openai_model="my-deployment")
-        async with AzureCredential() as credential, open_agent(settings, (calculate,), credential) as agent:
+        async with AzureCredential() as credential, open_agent(settings, HARBOUR, (calculate,), credential) as agent:
             await run(agent)
         assert model.headers[0]["authorization"] == "Bearer token"
         assert identity.scopes == ["https://cognitiveservices.azure.com/.default"]

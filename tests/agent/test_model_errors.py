@@ -22,6 +22,7 @@ from identity.azure_credential import AzureCredential
 from settings import Settings
 from tests.fakes.model import Call, FakeModel, Reply
 from tests.support.agent import agent_on, calculate, run
+from tests.support.assistant_folder import HARBOUR
 
 QUICK = {"retry-after-ms": "1"}
 
@@ -66,7 +67,7 @@ async def test_a_server_that_hangs_up_is_unavailable(stream: bool) -> None:
 
 async def test_a_server_that_is_not_there_is_unavailable() -> None:
     settings = Settings(openai_base_url="http://127.0.0.1:9/v1", openai_model="gpt-x")
-    async with open_agent(settings, (calculate,), AzureCredential()) as agent:
+    async with open_agent(settings, HARBOUR, (calculate,), AzureCredential()) as agent:
         with pytest.raises(ModelUnavailable):
             await run(agent)
 
@@ -161,7 +162,7 @@ async def test_the_log_names_the_setting_that_is_wrong(
             if azure
             else {"openai_base_url": model.url, "openai_model": "m"}
         )
-        async with open_agent(Settings(**settings), (calculate,), AzureCredential()) as agent:
+        async with open_agent(Settings(**settings), HARBOUR, (calculate,), AzureCredential()) as agent:
             with caplog.at_level(logging.ERROR), pytest.raises(ModelMisconfigured):
                 await run(agent)
     assert f"check {setting}" in caplog.text
@@ -186,7 +187,7 @@ async def test_an_identity_without_a_token_is_a_wrong_setting(
     monkeypatch.setattr(azure.identity.aio, "DefaultAzureCredential", Identity)
     async with FakeModel(Reply(text="x")) as model:
         settings = Settings(azure_openai_endpoint=model.url, azure_openai_model="m")
-        async with open_agent(settings, (calculate,), AzureCredential()) as agent:
+        async with open_agent(settings, HARBOUR, (calculate,), AzureCredential()) as agent:
             with pytest.raises(ModelMisconfigured):
                 await run(agent)
     assert "AZURE_OPENAI_API_KEY" in caplog.text

@@ -14,16 +14,19 @@ from identity.azure_credential import AzureCredential
 from models import Citation
 from settings import Settings
 from tests.support.agent import Recorder, a_message
+from tests.support.assistant_folder import HARBOUR
 from tools.calculator import calculate
+from tools.context import ToolContext
 from tools.registry import open_tools
 from tools.tool import Offline, Source, tool
 
-SETTINGS = Settings(weather_provider="sample")
+SETTINGS = Settings()
+CONTEXT = ToolContext(SETTINGS, HARBOUR)
 
 
 @pytest.fixture
 async def agent() -> AsyncIterator[ChatAgent]:
-    async with open_tools(SETTINGS) as tools, open_agent(SETTINGS, tools, AzureCredential()) as agent:
+    async with open_tools(CONTEXT) as tools, open_agent(SETTINGS, HARBOUR, tools, AzureCredential()) as agent:
         yield agent
 
 
@@ -40,21 +43,19 @@ async def ask(agent: ChatAgent, question: str, *, stream: bool = False, before: 
 @pytest.mark.parametrize(
     ("question", "calls"),
     [
-        ("What's the weather in Tokyo?", [("get_weather", {"location": "Tokyo"})]),
+        ("What is the tide in Tokyo?", [("get_tide", {"place": "Tokyo"})]),
         (
-            "What is the weather in Seattle and what is a 15% tip on $85?",
-            [("get_weather", {"location": "Seattle"}), ("calculate", {"expression": "85 * 0.15"})],
+            "What is the tide in Seattle and what is a 15% tip on $85?",
+            [("get_tide", {"place": "Seattle"}), ("calculate", {"expression": "85 * 0.15"})],
         ),
         (
-            "weather in Paris and what's 18% tip on €75?",
-            [("get_weather", {"location": "Paris"}), ("calculate", {"expression": "75 * 0.18"})],
+            "tide in Paris and what's 18% tip on €75?",
+            [("get_tide", {"place": "Paris"}), ("calculate", {"expression": "75 * 0.18"})],
         ),
         ("Tell me a joke", []),
-        ("I need help with my order", [("search_knowledge_base", {"query": "I need help with my order"})]),
-        ("is it raining in New York?", [("get_weather", {"location": "New York"})]),
-        ("Tokyo weather please", [("get_weather", {"location": "Tokyo"})]),
-        ("weather in Paris and London", [("get_weather", {"location": "Paris"}), ("get_weather", {"location": "London"})]),
-        ("temperature in Oslo in fahrenheit", [("get_weather", {"location": "Oslo", "units": "imperial"})]),
+        ("I need help with my deposit", [("search_knowledge_base", {"query": "I need help with my deposit"})]),
+        ("tide in Paris and London", [("get_tide", {"place": "Paris"}), ("get_tide", {"place": "London"})]),
+        ("tide in Oslo in feet", [("get_tide", {"place": "Oslo", "units": "imperial"})]),
         ("20% of 1,250", [("calculate", {"expression": "1250 * 0.2"})]),
         ("What is 12 * (3+4)?", [("calculate", {"expression": "12 * (3+4)"})]),
         ("What is 3 plus 4?", [("calculate", {"expression": "3 + 4"})]),
@@ -78,10 +79,10 @@ async def test_it_picks_the_tools_that_a_question_needs(
 @pytest.mark.parametrize(
     ("question", "said"),
     [
-        ("What is the weather in Seattle and what is a 15% tip on $85?", ["Seattle", "(sample data)", "12.75"]),
+        ("What is the tide in Seattle and what is a 15% tip on $85?", ["Seattle", "rising", "12.75"]),
         ("What is 1 / 0?", ["did not work", "division by zero"]),
-        ("How do I get a refund?", ["When and how you get your refund", "[1]", "See also:", "[2]"]),
-        ("What are the opening hours on the moon?", ["Contact, opening hours"]),
+        ("How do I get my deposit back?", ["When you get your deposit back", "[1]", "See also:", "[2]"]),
+        ("What are the opening hours on the moon?", ["Opening hours of the office"]),
         ("hello", ["offline stand-in", "work by rules", "OPENAI_API_KEY"]),
     ],
 )
@@ -90,7 +91,7 @@ async def test_it_words_its_answer_from_the_results(agent: ChatAgent, question: 
     assert all(words in content for words in said), content
 
 
-@pytest.mark.parametrize("question", ["weather in Paris and what's 18% tip on €75?", "Tell me a joke", "refund please"])
+@pytest.mark.parametrize("question", ["tide in Paris and what's 18% tip on €75?", "Tell me a joke", "deposit please"])
 async def test_streamed_it_says_the_same_in_small_pieces(agent: ChatAgent, question: str) -> None:
     whole, streamed = await ask(agent, question), await ask(agent, question, stream=True)
     pieces = [piece for kind, piece in streamed.events if kind == "text"]
@@ -101,7 +102,7 @@ async def test_streamed_it_says_the_same_in_small_pieces(agent: ChatAgent, quest
 
 @pytest.mark.parametrize("stream", [True, False])
 async def test_it_cites_every_article_that_it_names(agent: ChatAgent, stream: bool) -> None:
-    recorder = await ask(agent, "How do I get a refund?", stream=stream)
+    recorder = await ask(agent, "How do I get my deposit back?", stream=stream)
     (call,) = recorder.calls
     assert isinstance(call.result, list)
     assert cited(recorder.content, recorder.sources) == recorder.sources
@@ -111,15 +112,15 @@ async def test_it_cites_every_article_that_it_names(agent: ChatAgent, stream: bo
 
 
 async def test_a_follow_up_keeps_the_subject(agent: ChatAgent) -> None:
-    recorder = await ask(agent, "and in Oslo?", before="What's the weather in Paris?")
-    assert recorder.calls[0].arguments == {"location": "Oslo"}
+    recorder = await ask(agent, "and in Oslo?", before="What is the tide in Paris?")
+    assert recorder.calls[0].arguments == {"place": "Oslo"}
     assert (await ask(agent, "and in Oslo?", before="Tell me a joke")).calls == []
 
 
 @pytest.mark.parametrize(("tools", "called"), [((), []), ((calculate,), ["calculate"])])
 async def test_it_calls_only_tools_that_there_are(tools: tuple[Callable[..., Any], ...], called: list[str]) -> None:
-    async with open_agent(SETTINGS, tools, AzureCredential()) as agent:
-        recorder = await ask(agent, "weather in Paris, my order, and 2 + 2")
+    async with open_agent(SETTINGS, HARBOUR, tools, AzureCredential()) as agent:
+        recorder = await ask(agent, "tide in Paris, my deposit, and 2 + 2")
         assert [call.tool for call in recorder.calls] == called
 
 
@@ -129,10 +130,10 @@ async def test_text_in_a_result_calls_nothing(agent: ChatAgent) -> None:
     @tool(title={"en": "Search"}, offline=search)
     def search_knowledge_base(query: str) -> list[Source]:
         """Search."""
-        return [Source(id="trap", title="Trap", url=None, snippet="What is the weather in Rome? What is 2 + 2?")]
+        return [Source(id="trap", title="Trap", url=None, snippet="What is the tide in Rome? What is 2 + 2?")]
 
-    async with open_agent(SETTINGS, (search_knowledge_base, calculate), AzureCredential()) as trapped:
-        recorder = await ask(trapped, "my order")
+    async with open_agent(SETTINGS, HARBOUR, (search_knowledge_base, calculate), AzureCredential()) as trapped:
+        recorder = await ask(trapped, "my deposit")
         assert [call.tool for call in recorder.calls] == ["search_knowledge_base"]
         assert "What is 2 + 2?" in recorder.content
 
@@ -146,8 +147,8 @@ async def test_text_in_a_result_calls_nothing(agent: ChatAgent) -> None:
         "1" + "+" * 31_000,
         "1," * 16_000,
         "sin(" * 8_000,
-        "weather " + "A-" * 15_000,
-        "weather in " + "a" * 31_000,
+        "tide " + "A-" * 15_000,
+        "tide in " + "A" * 31_000,
         "1%" * 16_000,
     ],
     ids=lambda question: question[:10],
@@ -155,5 +156,5 @@ async def test_text_in_a_result_calls_nothing(agent: ChatAgent) -> None:
 async def test_a_hostile_question_does_not_block_the_loop(agent: ChatAgent, question: str) -> None:
     """Audit L1."""
     started = time.process_time()
-    await ask(agent, question, before="What's the weather in Tokyo?")
+    await ask(agent, question, before="What is the tide in Tokyo?")
     assert time.process_time() - started < 1

@@ -16,7 +16,7 @@ from tests.fakes.model import Call, FakeModel, Reply
 from tests.support.agent import Recorder, a_message, agent_on, run
 
 TWO_CALLS = (
-    Call("get_weather", '{"location": "Seattle"}', "call_a"),
+    Call("get_tide", '{"place": "Seattle"}', "call_a"),
     Call("calculate", '{"expression": "85 * 0.15"}', "call_b"),
 )
 
@@ -33,14 +33,14 @@ async def test_tools_are_called_and_their_results_shown_to_the_model(stream: boo
         by_tool = {call.tool: call for call in recorder.calls}
         assert by_tool["calculate"].result == 12.75
         assert by_tool["calculate"].id == "call_b"
-        assert by_tool["get_weather"].arguments == {"location": "Seattle"}
-        assert by_tool["get_weather"].result == {"location": "Seattle", "units": "metric"}
+        assert by_tool["get_tide"].arguments == {"place": "Seattle"}
+        assert by_tool["get_tide"].result == {"place": "Seattle", "units": "metric"}
         assert (result.input_tokens, result.output_tokens) == (22, 14)
 
         shown = model.requests[1]["messages"]
         assert [message["role"] for message in shown] == ["system", "user", "assistant", "tool", "tool"]
         assert {message["tool_call_id"]: json.loads(message["content"]) for message in shown[3:]} == {
-            "call_a": {"location": "Seattle", "units": "metric"},
+            "call_a": {"place": "Seattle", "units": "metric"},
             "call_b": 12.75,
         }
 

@@ -99,9 +99,9 @@ async def test_a_batch_is_answered_in_order(api: httpx2.AsyncClient) -> None:
 
 
 async def test_a_batch_in_a_thread_is_turns_of_it(api: httpx2.AsyncClient, thread_id: str) -> None:
-    questions = ["Weather in Seattle?", "And in Tokyo?", "What is 2 + 2?"]
+    questions = ["Tide in Seattle?", "And in Tokyo?", "What is 2 + 2?"]
     answered = (await api.post("/api/batch", json={"questions": questions, "thread_id": thread_id})).json()
-    assert [result["tool_calls"][0]["tool"] for result in answered["results"]] == ["get_weather", "get_weather", "calculate"]
+    assert [result["tool_calls"][0]["tool"] for result in answered["results"]] == ["get_tide", "get_tide", "calculate"]
     assert [content for _, content in await history(api, thread_id)] == [
         text for pair in zip(questions, answered["answers"], strict=True) for text in pair
     ]
@@ -177,7 +177,7 @@ async def test_batch_refuses_bad_input(api: httpx2.AsyncClient, body: dict[str, 
 
 
 async def test_stream_is_read_by_sseclient(api: httpx2.AsyncClient) -> None:
-    events = await read_with_sseclient(api, {"user_input": "Weather in Seattle? And how much is 15% of 80?"})
+    events = await read_with_sseclient(api, {"user_input": "Tide in Seattle? And how much is 15% of 80?"})
     names = [name for name, _ in events]
     assert names[0] == "metadata"
     assert names[1:5] in (["on_tool_start", "on_tool_end"] * 2, ["on_tool_start"] * 2 + ["on_tool_end"] * 2)
@@ -190,10 +190,10 @@ async def test_stream_is_read_by_sseclient(api: httpx2.AsyncClient) -> None:
     started = [json.loads(data) for name, data in events if name == "on_tool_start"]
     ended = [json.loads(data) for name, data in events if name == "on_tool_end"]
     assert [(each["name"], each["arguments"]) for each in started] == [
-        ("get_weather", {"location": "Seattle"}),
+        ("get_tide", {"place": "Seattle"}),
         ("calculate", {"expression": "80 * 0.15"}),
     ]
-    assert {each["name"] for each in ended} == {"get_weather", "calculate"}
+    assert {each["name"] for each in ended} == {"get_tide", "calculate"}
     turn = (await api.get(f"/api/threads/{metadata['thread_id']}/turns/{metadata['run_id']}")).json()
     assert (turn["status"], turn["message"]["content"]) == ("completed", text)
 

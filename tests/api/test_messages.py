@@ -1,4 +1,4 @@
-"""Messages and turns through the API, answered by the offline model with sample weather."""
+"""Messages and turns through the API, answered by the offline model with the tests' tools."""
 
 import asyncio
 from pathlib import Path
@@ -22,7 +22,7 @@ async def send(api: httpx2.AsyncClient, thread_id: str, content: str, **headers:
 
 
 async def test_the_main_job(api: httpx2.AsyncClient, thread_id: str) -> None:
-    response = await send(api, thread_id, "What is the weather in Seattle and what is a 15% tip on $85?")
+    response = await send(api, thread_id, "What is the tide in Seattle and what is a 15% tip on $85?")
     assert response.status_code == 200
     message = response.json()
     assert message["role"] == "assistant"
@@ -30,25 +30,25 @@ async def test_the_main_job(api: httpx2.AsyncClient, thread_id: str) -> None:
     assert (message["seq"], message["status"]) == (2, "completed")
     assert message["metadata"]["model"] == "offline"
     assert message["metadata"]["usage"]["input_tokens"] > 0
-    weather, tip = message["tool_calls"]
-    assert weather["tool"] == "get_weather"
-    assert "Seattle" in weather["arguments"]["location"]
-    assert weather["result"]["source"] == "sample"
+    tide, tip = message["tool_calls"]
+    assert tide["tool"] == "get_tide"
+    assert "Seattle" in tide["arguments"]["place"]
+    assert tide["result"]["state"] == "rising"
     assert tip["tool"] == "calculate"
     assert tip["result"] == 12.75
     assert isinstance(tip["duration_ms"], int)
     assert "error" not in tip
     assert "12.75" in message["content"]
-    assert "(sample data)" in message["content"]
+    assert "rising" in message["content"]
 
 
 @pytest.mark.parametrize(
     ("content", "tools"),
     [
-        ("What's the weather in Tokyo?", ["get_weather"]),
-        ("weather in Paris and what's 18% tip on €75?", ["get_weather", "calculate"]),
+        ("What is the tide in Tokyo?", ["get_tide"]),
+        ("tide in Paris and what's 18% tip on €75?", ["get_tide", "calculate"]),
         ("Tell me a joke", []),
-        ("I need help with my order", ["search_knowledge_base"]),
+        ("I need help with my deposit", ["search_knowledge_base"]),
     ],
 )
 async def test_the_agent_picks_its_tools(api: httpx2.AsyncClient, thread_id: str, content: str, tools: list[str]) -> None:
@@ -175,7 +175,7 @@ async def test_a_failing_model_is_a_problem_and_the_message_is_kept(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("question", "chosen"), [("Weather in Oslo?", ("imperial", "°F")), ("Weather in Oslo in Celsius?", ("metric", "°C"))]
+    ("question", "chosen"), [("Tide in Oslo?", ("imperial", "ft")), ("Tide in Oslo in metres?", ("metric", "m"))]
 )
 async def test_metadata_chooses_units_unless_the_question_does(
     api: httpx2.AsyncClient, thread_id: str, question: str, chosen: tuple[str, str]

@@ -10,6 +10,7 @@ import pytest
 
 from api import page
 from api.assets import WEB
+from api.assistant_page import PAGE
 
 LIMIT = 150_000
 
@@ -20,7 +21,7 @@ LIMIT = 150_000
         ("/", "text/html; charset=utf-8"),
         ("/web/page.js", "text/javascript; charset=utf-8"),
         ("/web/page.css", "text/css; charset=utf-8"),
-        ("/web/icon.svg", "image/svg+xml"),
+        ("/web/logo.svg", "image/svg+xml"),
         ("/web/vendor/marked.esm.js", "text/javascript; charset=utf-8"),
         ("/web/vendor/purify.es.mjs", "text/javascript; charset=utf-8"),
     ],
@@ -61,11 +62,17 @@ async def test_all_that_the_page_and_its_modules_name_is_served(api: httpx2.Asyn
         served.add(path)
         named = re.findall(r'(?:src|href)="(web/[^"]+)"' if path == "/" else r'(?:from |import\()"(\./[^"]+)"', answer.text)
         waiting += [found for name in named if (found := answer.url.join(name).path) not in served]
-    assert served == {"/", *(f"/web/{name}" for name in page.FILES), *(f"/web/vendor/{name}" for name in page.VENDORED_FILES)}
+    assert served == {
+        "/",
+        "/web/logo.svg",
+        "/web/assistant.css",
+        *(f"/web/{name}" for name in page.FILES),
+        *(f"/web/vendor/{name}" for name in page.VENDORED_FILES),
+    }
 
 
 def test_every_file_of_the_folder_is_listed() -> None:
-    assert {path.name for path in WEB.iterdir() if path.is_file()} == page.FILES | {page.PAGE}
+    assert {path.name for path in WEB.iterdir() if path.is_file()} == page.FILES | {PAGE.name}
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ async def test_text_arrives_as_the_model_gives_it(tmp_path: Path, headers: dict[
 
 
 async def test_tools_come_in_order_with_the_text_around_them(tmp_path: Path) -> None:
-    calls = (Call("get_weather", '{"location": "Oslo"}', "a"), Call("calculate", '{"expression": "1/0"}', "b"))
+    calls = (Call("get_tide", '{"place": "Oslo"}', "a"), Call("calculate", '{"expression": "1/0"}', "b"))
     replies = (Reply(text="Let me see.", calls=calls), Reply(text="Here it is."))
     async with (
         FakeModel(*replies) as model,

@@ -19,7 +19,7 @@ FILTERED = {"message": "no", "type": "invalid_request_error", "code": "content_f
 
 
 def settings(model: FakeModel, path: Path, **more: Any) -> Settings:
-    return Settings(data_dir=path, openai_base_url=f"{model.url}/v1", openai_model="gpt-x", weather_provider="sample", **more)
+    return Settings(data_dir=path, openai_base_url=f"{model.url}/v1", openai_model="gpt-x", **more)
 
 
 async def a_thread(api: httpx2.AsyncClient) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,12 @@ from agent.history import UNANSWERED
 from services.intervals import Intervals
 from settings import Settings
 from tests.fakes.model import Call, FakeModel, Reply
-from tests.fakes.weather import fake_open_meteo
 from tests.support.api import QUESTION, api_with, in_background
 from tests.support.events import NDJSON, SSE, all_events, sse_events
 from tests.support.server import serve_api
 from tests.support.steps import Steps
 from tests.support.turns import FAST
-from tools.weather import open_weather
+from tools.context import ToolContext
 
 ASYNC = {"Prefer": "respond-async"}
 
@@ -151,24 +151,31 @@ async def test_cancelling_aborts_the_model_and_keeps_the_text(tmp_path: Path, wh
 
 
 async def test_cancelling_stops_running_tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = Reply(text="Wait.", calls=(Call("get_weather", '{"location": "Seattle"}'),))
-    async with fake_open_meteo() as weather, FakeModel(calls, Reply(text="Never mind.")) as model:
-        weather.gate = asyncio.Event()
-        slow = partial(open_weather, geocoding_url=f"{weather.url}/v1/search", forecast_url=f"{weather.url}/v1/forecast")
-        monkeypatch.setattr("tools.registry.open_weather", slow)
-        async with api_with(model, tmp_path, weather_provider="open-meteo") as (api, path):
-            turn = await in_background(api, path)
-            while not weather.requests:
-                assert (await api.get(turn)).json()["status"] == "running"
-            await api.post(f"{turn}/cancel")
-            events = await all_events(api, f"{turn}/events")
-            assert [event["type"] for event in events[-3:]] == ["tool.started", "tool.completed", "turn.cancelled"]
-            [call] = events[-1]["message"]["tool_calls"]
-            assert (call["error"], events[-1]["message"]["content"]) == ("the tool was stopped", "Wait.")
-            assert (await api.post(path, json={"content": "And now?"})).status_code == 200
-            roles = [each["role"] for each in model.requests[-1]["messages"]]
-            assert roles == ["system", "user", "assistant", "tool", "assistant", "user"]
-            weather.gate.set()
+    calls = Reply(text="Wait.", calls=(Call("get_tide", '{"place": "Seattle"}'),))
+    started = asyncio.Event()
+
+    async def get_tide(place: str) -> None:
+        """Look up the tide."""
+        started.set()
+        await asyncio.Event().wait()
+
+    @asynccontextmanager
+    async def open_tools(_: ToolContext) -> AsyncIterator[list[Any]]:
+        yield [get_tide]
+
+    monkeypatch.setattr("tools.registry.open_tools", open_tools)
+    async with FakeModel(calls, Reply(text="Never mind.")) as model, api_with(model, tmp_path) as (api, path):
+        turn = await in_background(api, path)
+        await started.wait()
+        assert (await api.get(turn)).json()["status"] == "running"
+        await api.post(f"{turn}/cancel")
+        events = await all_events(api, f"{turn}/events")
+        assert [event["type"] for event in events[-3:]] == ["tool.started", "tool.completed", "turn.cancelled"]
+        [call] = events[-1]["message"]["tool_calls"]
+        assert (call["error"], events[-1]["message"]["content"]) == ("the tool was stopped", "Wait.")
+        assert (await api.post(path, json={"content": "And now?"})).status_code == 200
+        roles = [each["role"] for each in model.requests[-1]["messages"]]
+        assert roles == ["system", "user", "assistant", "tool", "assistant", "user"]
 
 
 @pytest.mark.parametrize(

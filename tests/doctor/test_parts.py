@@ -123,10 +123,10 @@ async def test_a_clock_that_is_wrong(settings: Settings, monkeypatch: pytest.Mon
     assert words in problem.text
 
 
-async def test_no_articles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor.machine, "FOLDER", tmp_path)
-    problem = await only_problem(Settings(data_dir=tmp_path))
-    assert problem.text == f"{tmp_path} has no articles"
+async def test_an_assistant_that_cannot_be_used(tmp_path: Path) -> None:
+    problem = await only_problem(Settings(data_dir=tmp_path, assistant_dir=tmp_path))
+    assert problem.text.startswith(f"{tmp_path / 'assistant.toml'}: cannot be read")
+    assert problem.fix == f"${{EDITOR:-vi}} {tmp_path / 'assistant.toml'}"
 
 
 async def test_a_file_that_cannot_be_used(tmp_path: Path) -> None:

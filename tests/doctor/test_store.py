@@ -22,7 +22,7 @@ from tests.fakes.cosmos import FakeCosmos
 
 async def test_embedded_settings_are_fine(tmp_path: Path) -> None:
     findings = await diagnose(Settings(data_dir=tmp_path))
-    assert [finding.subject for finding in findings] == ["settings", "identity", "SQLite", "model", "tools", "clock"]
+    assert [finding.subject for finding in findings] == ["settings", "identity", "SQLite", "model", "assistant", "clock"]
     assert not any(finding.fix for finding in findings)
 
 

@@ -19,7 +19,7 @@ WORDS = [f"word{number} " for number in range(50)]
 TEXT_REPLY = Reply(text="".join(WORDS).strip())
 TOOLS_REPLY = Reply(
     calls=(
-        Call("get_weather", '{"location": "Seattle"}', "call_1"),
+        Call("get_tide", '{"place": "Seattle"}', "call_1"),
         Call("calculate", '{"expression": "85 * 0.15"}', "call_2"),
     )
 )

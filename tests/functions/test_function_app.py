@@ -191,7 +191,7 @@ async def test_an_answer_streams_as_on_the_other_host(api_client: httpx2.AsyncCl
         for client in (api_client, other_client):
             thread = (await client.post("/api/threads", json={})).json()
             path = f"/api/threads/{thread['id']}/messages"
-            question = {"content": "Weather in Seattle, and what is a 15% tip on $85?"}
+            question = {"content": "Tide in Seattle, and what is a 15% tip on $85?"}
             async with client.stream("POST", path, json=question, headers=SSE) as response:
                 assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
                 assert response.headers["x-accel-buffering"] == "no"

@@ -62,7 +62,7 @@ def package(tmp_path: Path) -> list[str]:
 
 def test_package_holds_the_app_and_nothing_else(package: list[str]) -> None:
     assert set(package) >= SHIPPED
-    for folder in ("knowledge", "tools", "web", "api"):
+    for folder in ("assistant", "tools", "web", "api"):
         expected = {str(path.relative_to(ROOT)) for path in (ROOT / folder).rglob("*") if path.is_file()}
         assert {path for path in expected if "__pycache__" not in path} <= set(package)
     assert {path.split("/")[0] for path in package}.isdisjoint(KEPT)
@@ -178,4 +178,4 @@ def test_example_settings_are_known_and_run_offline(monkeypatch: pytest.MonkeyPa
     for name in ours:
         monkeypatch.setenv(name, values[name])
     settings = Settings()
-    assert (settings.model_kind, settings.cosmos_endpoint, settings.weather_source) == ("offline", None, "sample")
+    assert (settings.model_kind, settings.cosmos_endpoint) == ("offline", None)

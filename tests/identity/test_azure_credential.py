@@ -18,6 +18,7 @@ from settings import Settings
 from tests.fakes.cosmos import KEY, FakeCosmos
 from tests.fakes.cosmos_identity import FakeIdentity, self_signed
 from tests.fakes.model import FakeModel
+from tests.support.assistant_folder import HARBOUR
 from tests.support.stores import CosmosBackend
 
 
@@ -101,7 +102,7 @@ async def test_a_process_has_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         settings = Settings(
             cosmos_endpoint=cosmos.endpoint, cosmos_database="chat", azure_openai_endpoint=model.url, azure_openai_model="m"
         )
-        async with open_services(settings) as services:
+        async with open_services(settings, HARBOUR) as services:
             assert "model" in services.readiness.parts
             await services.readiness.failures()
     [identity] = made

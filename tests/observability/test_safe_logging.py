@@ -65,7 +65,6 @@ async def test_no_content_and_no_secret_is_logged(tmp_path: Path, caplog: pytest
                 "openai_base_url": f"{model.url}/v1",
                 "openai_model": "gpt-x",
                 "openai_api_key": secret,
-                "weather_provider": "sample",
             }
         )
         async with serve_api(settings) as api:

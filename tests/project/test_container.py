@@ -123,8 +123,15 @@ def test_everything_that_is_copied_is_there_and_sent() -> None:
 
 def test_neither_secrets_nor_what_only_developers_need_is_sent() -> None:
     sent = set(filter(is_sent, checkout()))
-    assert {"local.py", "api/app.py", "instructions.md", "requirements.txt", "requirements/local.txt"} < sent
-    assert {path for path in sent if path.startswith("knowledge/")}
+    assert {
+        "local.py",
+        "api/app.py",
+        "assistant/instructions.md",
+        "assistant/assistant.toml",
+        "requirements.txt",
+        "requirements/local.txt",
+    } < sent
+    assert {path for path in sent if path.startswith("assistant/articles/")}
     assert {path.split("/")[0] for path in sent}.isdisjoint({"tests", "docs", "infra", "scripts", ".github"})
     kept = (".env", ".env.local", "local.settings.json", ".data/chat.db", ".git/config", ".azure/dev/.env", "api/a.pyc")
     assert not any(map(is_sent, kept))
@@ -147,8 +154,8 @@ async def test_it_serves_and_its_health_check_can_tell(image: Path, tmp_path: Pa
         headers = {"X-API-Key": key}
         async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=60) as api:
             thread = (await api.post("/api/threads", json={})).headers["location"]
-            answer = await api.post(f"{thread}/messages", json={"content": "How do I return an order?"})
-            assert [call["tool"] for call in answer.json()["tool_calls"]] == ["search_knowledge_base"]
+            answer = await api.post(f"{thread}/messages", json={"content": "What is 85 * 0.15?"})
+            assert [call["tool"] for call in answer.json()["tool_calls"]] == ["calculate"]
             assert (await api.get("/")).status_code == 200
 
 

@@ -14,6 +14,7 @@ from identity.azure_credential import AzureCredential
 from models import Citation, Message, ToolCall, message_id, utcnow
 from settings import Settings
 from tests.fakes.model import FakeModel
+from tests.support.assistant_folder import HARBOUR
 
 THREAD_ID = "thread_" + "0" * 32
 
@@ -27,9 +28,9 @@ def calculate(expression: Annotated[str, Field(description="arithmetic")]) -> fl
     return 12.75
 
 
-async def get_weather(location: Annotated[str, Field(description="a place")], units: str = "metric") -> dict[str, Any]:
-    """Look up the weather."""
-    return {"location": location, "units": units}
+async def get_tide(place: Annotated[str, Field(description="a place")], units: str = "metric") -> dict[str, Any]:
+    """Look up the tide."""
+    return {"place": place, "units": units}
 
 
 class Recorder:
@@ -78,7 +79,7 @@ def a_message(content: str, seq: int = 1, role: Any = "user", calls: list[ToolCa
 @asynccontextmanager
 async def agent_on(model: FakeModel, *tools: Callable[..., Any], **settings: Any) -> AsyncIterator[ChatAgent]:
     configured = Settings(openai_base_url=f"{model.url}/v1", openai_model="gpt-x", **settings)
-    async with open_agent(configured, tools or (calculate, get_weather), AzureCredential()) as agent:
+    async with open_agent(configured, HARBOUR, tools or (calculate, get_tide), AzureCredential()) as agent:
         yield agent
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Literal
 
 import httpx2
 
@@ -23,13 +22,9 @@ async def api_with(
     model: FakeModel,
     path: Path,
     intervals: Intervals = Intervals(),  # noqa: B008 - immutable
-    *,
-    weather_provider: Literal["sample", "open-meteo"] = "sample",
 ) -> AsyncIterator[tuple[httpx2.AsyncClient, str]]:
     """Serve the API on a model; yield a client and the messages' address of a thread."""
-    settings = Settings(
-        data_dir=path, openai_base_url=f"{model.url}/v1", openai_model="gpt-x", weather_provider=weather_provider
-    )
+    settings = Settings(data_dir=path, openai_base_url=f"{model.url}/v1", openai_model="gpt-x")
     async with serve_api(settings, intervals) as api:
         thread = (await api.post("/api/threads", json={})).json()
         yield api, f"/api/threads/{thread['id']}/messages"

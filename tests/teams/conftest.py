@@ -23,16 +23,15 @@ from teams.sender import Sender
 from teams.streamer import Mode
 from tests.fakes import activities
 from tests.fakes.connector import FakeClock, FakeConnector
+from tests.support.harbour import get_tide
 from tests.support.server import serve_api
 from tools.calculator import calculate
-from tools.knowledge_base import Index
-from tools.knowledge_base import as_tool as search_in
+from tools.knowledge_base import Index, as_tool
 from tools.tool import ToolSpec, spec_of
-from tools.weather import as_tool, sample_weather
 from turns.event_log import EventLog
 
 THREAD = f"thread_{'1' * 32}"
-FUNCTIONS: tuple[Callable[..., Any], ...] = (calculate, as_tool(sample_weather), search_in(Index()))
+FUNCTIONS: tuple[Callable[..., Any], ...] = (calculate, get_tide, as_tool(Index(), "berths"))
 TOOLS = {function.__name__: spec_of(function) for function in FUNCTIONS}
 
 

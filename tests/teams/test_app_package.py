@@ -13,8 +13,10 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from scripts.teams_package import FOLDER, color, outline, png
+from scripts.teams_package import read_icon
+from settings import AssistantError
 from tests.fakes.activities import APP_ID
+from tests.support.assistant_folder import HARBOUR
 
 ROOT = Path(__file__).parents[2]
 SCHEMAS = ROOT / "node_modules/@microsoft/app-manifest/build/json-schemas/teams"
@@ -23,7 +25,7 @@ SCHEMAS = ROOT / "node_modules/@microsoft/app-manifest/build/json-schemas/teams"
 @pytest.fixture
 def package(tmp_path: Path) -> zipfile.ZipFile:
     target = tmp_path / "app.zip"
-    arguments = [sys.executable, "scripts/teams_package.py", APP_ID, "chat.azurewebsites.net", str(target)]
+    arguments = [sys.executable, "-m", "scripts.teams_package", APP_ID, "chat.azurewebsites.net", str(target)]
     subprocess.run(arguments, cwd=ROOT, check=True, capture_output=True, timeout=60)
     return zipfile.ZipFile(target)
 
@@ -53,12 +55,26 @@ def test_the_package_holds_the_manifest_and_the_icons_of_their_sizes(package: zi
         assert struct.unpack(">II", package.read(name)[16:24]) == (size, size)
 
 
-def test_the_icons_are_those_that_the_script_draws() -> None:
-    assert (FOLDER / "color.png").read_bytes() == png(192, color)
-    assert (FOLDER / "outline.png").read_bytes() == png(32, outline)
+def test_an_icon_of_another_size_or_kind_is_refused(tmp_path: Path) -> None:
+    icon = tmp_path / "color.png"
+    with pytest.raises(AssistantError, match=r"color\.png: cannot be read"):
+        read_icon(icon, 192)
+    icon.write_bytes(b"GIF89a")
+    with pytest.raises(AssistantError, match=r"color\.png: is no PNG file"):
+        read_icon(icon, 192)
+    icon.write_bytes((HARBOUR.folder / "outline.png").read_bytes())
+    with pytest.raises(AssistantError, match=r"color\.png: has 32 x 32 pixels, Teams wants 192 x 192"):
+        read_icon(icon, 192)
+
+
+def test_what_users_may_choose_is_offered_as_commands(package: zipfile.ZipFile) -> None:
+    [commands] = json.loads(package.read("manifest.json"))["bots"][0]["commandLists"]
+    assert [command["title"] for command in commands["commands"]] == ["/new", "/help", "/units metric", "/units imperial"]
 
 
 @pytest.mark.parametrize("arguments", [[], ["chat", "x.example"], [APP_ID, "https://x.example"], [APP_ID]])
 def test_wrong_arguments_are_refused(arguments: list[str]) -> None:
-    done = subprocess.run([sys.executable, "scripts/teams_package.py", *arguments], cwd=ROOT, capture_output=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-m", "scripts.teams_package", *arguments], cwd=ROOT, capture_output=True, timeout=60
+    )
     assert done.returncode == 2

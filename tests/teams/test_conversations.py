@@ -17,10 +17,11 @@ from teams.messages import ENGLISH, FRENCH, GERMAN, LANGUAGES, SPANISH, language
 from tests.fakes import activities
 from tests.fakes.connector import FakeConnector
 from tests.fakes.model import FakeModel, Reply
+from tests.support.assistant_folder import HARBOUR
 from tests.support.bot import ask, messages, post, settled, threads
+from tests.support.harbour import UNITS
 from tests.support.server import serve_api
 from tools.tool import text_in
-from tools.weather import UNITS
 
 
 async def test_a_chat_is_a_thread_that_the_user_also_sees_through_the_api(
@@ -63,20 +64,14 @@ async def test_new_begins_a_thread_and_old_activities_stay_in_theirs(api: httpx2
     assert len(channel.shown) == 3
 
 
-async def test_the_weather_comes_in_the_units_that_the_user_chose(api: httpx2.AsyncClient, channel: FakeConnector) -> None:
-    assert (
-        await ask(api, channel, activities.message(channel.url, "/units imperial"))
-        == "From now on the weather comes in imperial units."
-    )
+async def test_tides_come_in_the_units_that_the_user_chose(api: httpx2.AsyncClient, channel: FakeConnector) -> None:
+    assert await ask(api, channel, activities.message(channel.url, "/units imperial")) == "From now on tides come in feet."
     await settled(channel, api)
-    assert "°F" in await ask(api, channel, activities.message(channel.url, "What is the weather in Oslo?"))
+    assert "ft" in await ask(api, channel, activities.message(channel.url, "What is the tide in Oslo?"))
     await settled(channel, api)
-    assert (
-        await ask(api, channel, activities.message(channel.url, "/Units metric"))
-        == "From now on the weather comes in metric units."
-    )
+    assert await ask(api, channel, activities.message(channel.url, "/Units metric")) == "From now on tides come in metres."
     await settled(channel, api)
-    assert "°C" in await ask(api, channel, activities.message(channel.url, "What is the weather in Oslo?"))
+    assert "2.4 m" in await ask(api, channel, activities.message(channel.url, "What is the tide in Oslo?"))
 
 
 async def test_a_thread_that_was_deleted_through_the_api_is_begun_anew(api: httpx2.AsyncClient, channel: FakeConnector) -> None:
@@ -97,8 +92,9 @@ async def test_the_bot_speaks_the_users_language(
     api: httpx2.AsyncClient, channel: FakeConnector, locale: str | None, strings: dict[str, str]
 ) -> None:
     added = activities.message(channel.url, type="conversationUpdate", text=None, membersAdded=[activities.BOT], locale=locale)
-    assert await ask(api, channel, added) == strings["welcome"]
-    help = strings["help"].format(preferences=f"{text_in(UNITS.help, language_of(strings))}\n\n")
+    assert await ask(api, channel, added) == HARBOUR.texts_for(locale).welcome
+    preferences = f"{text_in(UNITS.help, language_of(strings))}\n\n"
+    help = strings["help"].format(help=HARBOUR.texts_for(locale).help, preferences=preferences)
     assert await ask(api, channel, activities.message(channel.url, "/help", locale=locale)) == help
     assert await ask(api, channel, activities.message(channel.url, "  ", locale=locale)) == strings["empty"]
     too_long = activities.message(channel.url, "x" * 32_001, locale=locale)
@@ -161,9 +157,7 @@ async def test_expected_replies_come_in_the_response(api: httpx2.AsyncClient, ch
 
 async def test_a_failed_turn_is_told_in_the_users_language_with_the_requests_id(tmp_path: Path, channel: FakeConnector) -> None:
     async with FakeModel(Reply(status=400, error={"message": "secret reason", "type": "x", "code": "content_filter"})) as model:
-        settings = Settings(
-            data_dir=tmp_path, teams_local=True, openai_base_url=f"{model.url}/v1", openai_model="m", weather_provider="sample"
-        )
+        settings = Settings(data_dir=tmp_path, teams_local=True, openai_base_url=f"{model.url}/v1", openai_model="m")
         async with serve_api(settings) as api:
             activity = activities.message(channel.url, "hi", locale="de-DE")
             await api.post("/api/messages", json=activity, headers={"X-Request-ID": "req_7"})
@@ -183,9 +177,7 @@ async def test_stop_ends_the_turn_and_keeps_what_was_said(tmp_path: Path, channe
             await go_on.wait()
 
     async with FakeModel(Reply("word " * 40, wait_for_piece=wait)) as model:
-        settings = Settings(
-            data_dir=tmp_path, teams_local=True, openai_base_url=f"{model.url}/v1", openai_model="m", weather_provider="sample"
-        )
+        settings = Settings(data_dir=tmp_path, teams_local=True, openai_base_url=f"{model.url}/v1", openai_model="m")
         async with serve_api(settings) as api:
             await post(api, activities.message(channel.url, "hi"))
             await channel.until(lambda: "streaming" in channel.kinds)
@@ -206,9 +198,7 @@ async def test_a_message_waits_for_the_one_before_it(tmp_path: Path, channel: Fa
     first_may_end = asyncio.Event()
     replies = [Reply("first answer", wait=first_may_end.wait), Reply("second answer")]  # type: ignore[arg-type]
     async with FakeModel(*replies) as model:
-        settings = Settings(
-            data_dir=tmp_path, teams_local=True, openai_base_url=f"{model.url}/v1", openai_model="m", weather_provider="sample"
-        )
+        settings = Settings(data_dir=tmp_path, teams_local=True, openai_base_url=f"{model.url}/v1", openai_model="m")
         async with serve_api(settings) as api:
             await post(api, activities.message(channel.url, "one"))
             second = asyncio.create_task(post(api, activities.message(channel.url, "two")))
@@ -240,4 +230,6 @@ async def test_an_agent_that_cannot_be_started_is_told(
     monkeypatch.setattr("tools.registry.open_tools", broken)
     async with serve_api(settings) as api:
         assert (await ask(api, channel, activities.message(channel.url, "hi"))).startswith(ENGLISH["failed"][:20])
-        assert (await ask(api, channel, activities.message(channel.url, "/help"))) == ENGLISH["help"].format(preferences="")
+        assert (await ask(api, channel, activities.message(channel.url, "/help"))) == ENGLISH["help"].format(
+            help=HARBOUR.texts["en"].help, preferences=""
+        )

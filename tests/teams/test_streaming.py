@@ -14,18 +14,7 @@ from tools.tool import ToolSpec
 RETURNS = Citation(
     index=1, id="kb-1", title="Returns " * 20, url="https://shop.example/returns", snippet="Within 30 days. " * 20
 )
-WEATHER = {
-    "location": "Oslo",
-    "country": "Norway",
-    "temperature": 4.0,
-    "unit": "°C",
-    "condition": "rain",
-    "humidity": 80,
-    "wind_speed": 12.0,
-    "wind_unit": "km/h",
-    "observed_at": "2026-01-01T10:00:00+00:00",
-    "source": "sample",
-}
+TIDE = {"place": "Oslo", "country": "Norway", "height": 2.4, "unit": "m", "state": "rising"}
 
 
 def bare(activity: dict[str, Any]) -> dict[str, Any]:
@@ -143,7 +132,7 @@ async def test_a_long_silence_does_not_outlive_the_stream(turn: Turn) -> None:
 
 async def test_group_chats_get_one_message_that_grows(turn: Turn) -> None:
     group = activities.group_message(turn.connector.url, "hi")
-    turn.call(0, "get_weather", {"location": "Oslo"}).result(1, "get_weather", WEATHER).say(4, "In Oslo ").say(6, "it rains.")
+    turn.call(0, "get_tide", {"place": "Oslo"}).result(1, "get_tide", TIDE).say(4, "In Oslo ").say(6, "it rains.")
     turn.end(10, citations=[RETURNS])
     await turn.show(incoming=group, mode=Mode.UPDATE)
     assert turn.connector.kinds == ["typing", "message", "update", "update", "message"]
@@ -163,34 +152,26 @@ async def test_other_channels_get_the_whole_answer_at_once(turn: Turn) -> None:
 
 
 async def test_a_card_comes_with_the_answer(turn: Turn) -> None:
-    turn.call(0, "get_weather", {"location": "Oslo"}).result(0.5, "get_weather", WEATHER)
+    turn.call(0, "get_tide", {"place": "Oslo"}).result(0.5, "get_tide", TIDE)
     turn.call(0.6, "calculate", {"expression": "85 * 0.15"}).result(0.7, "calculate", 12.75)
     turn.say(2, "It rains.").end(3)
     await turn.show()
-    weather, tip = turn.connector.sent[-1].activity["attachments"]
-    assert weather["contentType"] == "application/vnd.microsoft.card.adaptive"
-    assert weather["content"] == {
+    tide, tip = turn.connector.sent[-1].activity["attachments"]
+    assert tide["contentType"] == "application/vnd.microsoft.card.adaptive"
+    assert tide["content"] == {
         "type": "AdaptiveCard",
         "version": "1.5",
         "body": [
             {"type": "TextBlock", "text": "Oslo, Norway", "weight": "Bolder", "wrap": True},
-            {"type": "TextBlock", "text": "4 °C", "size": "ExtraLarge", "wrap": True},
-            {
-                "type": "FactSet",
-                "facts": [
-                    {"title": "Now", "value": "rain"},
-                    {"title": "Humidity", "value": "80 %"},
-                    {"title": "Wind", "value": "12 km/h"},
-                    {"title": "Source", "value": "sample"},
-                ],
-            },
+            {"type": "TextBlock", "text": "2.4 m", "size": "ExtraLarge", "wrap": True},
+            {"type": "FactSet", "facts": [{"title": "Now", "value": "rising"}]},
         ],
     }
     assert [block["text"] for block in tip["content"]["body"]] == ["85 × 0.15", "= 12.75"]
 
 
 async def test_a_card_before_the_answer_is_a_message_of_its_own(turn: Turn) -> None:
-    turn.say(0, "Let me look.").call(1, "get_weather", {"location": "Oslo"}).result(4, "get_weather", WEATHER)
+    turn.say(0, "Let me look.").call(1, "get_tide", {"place": "Oslo"}).result(4, "get_tide", TIDE)
     turn.say(6, "\n\nIt rains.").end(9)
     await turn.show(cards="before_answer")
     assert turn.connector.kinds == ["streaming", "final", "typing", "streaming", "final"]

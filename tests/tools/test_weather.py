@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from errors import ToolError
-from settings import Settings
+from settings import Settings, SettingsError
 from tests.fakes.weather import FakeOpenMeteo, fake_open_meteo
-from tools.weather import open_weather
-from tools.wmo import CONDITIONS
-
-LIVE = Settings(weather_provider="open-meteo")
-SAMPLE = Settings(weather_provider="sample")
+from tests.support.assistant_folder import HARBOUR
+from tools.context import ToolContext
+from tools.tool import spec_of
+from tools.weather import as_tool, open_meteo, open_tools, sample_weather
+from tools.weather_codes import CONDITIONS
 
 
 @pytest.fixture
@@ -25,13 +25,13 @@ async def service() -> AsyncIterator[FakeOpenMeteo]:
 
 
 async def ask(service: FakeOpenMeteo, *arguments: Any, deadline_seconds: float = 5) -> Any:
-    opening = open_weather(
-        LIVE,
+    opening = open_meteo(
         geocoding_url=f"{service.url}/v1/search",
         forecast_url=f"{service.url}/v1/forecast",
         deadline_seconds=deadline_seconds,
     )
-    async with opening as get_weather:
+    async with opening as open_meteo_service:
+        get_weather: Any = as_tool(open_meteo_service.weather)
         return await get_weather(*arguments)
 
 
@@ -99,16 +99,66 @@ async def test_a_slow_service_is_cut_off(service: FakeOpenMeteo) -> None:
 
 
 async def test_sample_data_is_always_the_same_and_says_what_it_is() -> None:
-    async with open_weather(SAMPLE) as get_weather:
-        weather = await get_weather("seattle")  # type: ignore[call-arg]  # units have a default
-        assert weather == await get_weather("seattle", "metric")
-        assert (weather["location"], weather["country"], weather["source"]) == ("Seattle", "United States", "sample")
-        imperial = await get_weather("Seattle", "imperial")
-        assert imperial["temperature"] == round(weather["temperature"] * 9 / 5 + 32, 1)
-        unheard_of = await get_weather("Little Whinging", "metric")
-        assert (unheard_of["location"], unheard_of["country"], unheard_of["source"]) == ("Little Whinging", None, "sample")
+    get_weather: Any = as_tool(sample_weather)
+    weather = await get_weather("seattle")
+    assert weather == await get_weather("seattle", "metric")
+    assert (weather["location"], weather["country"], weather["source"]) == ("Seattle", "United States", "sample")
+    imperial = await get_weather("Seattle", "imperial")
+    assert imperial["temperature"] == round(weather["temperature"] * 9 / 5 + 32, 1)
+    unheard_of = await get_weather("Little Whinging", "metric")
+    assert (unheard_of["location"], unheard_of["country"], unheard_of["source"]) == ("Little Whinging", None, "sample")
 
 
 async def test_all_condition_codes_have_words() -> None:
     assert len(CONDITIONS) == 28
     assert all(CONDITIONS.values())
+
+
+@pytest.mark.parametrize(
+    ("model", "provider", "source"),
+    [({}, "", "sample"), ({"openai_base_url": "http://127.0.0.1:9/v1", "openai_model": "m"}, "sample", "sample")],
+)
+async def test_made_up_weather_comes_offline_or_on_demand(
+    monkeypatch: pytest.MonkeyPatch, model: dict[str, str], provider: str, source: str
+) -> None:
+    monkeypatch.setenv("WEATHER_PROVIDER", provider)
+    async with open_tools(ToolContext(Settings.model_validate(model), HARBOUR)) as [get_weather]:
+        assert (await get_weather("Oslo"))["source"] == source
+
+
+async def test_made_up_weather_is_refused_on_azure_and_a_wrong_provider_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEATHER_PROVIDER", "sample")
+    with pytest.raises(SettingsError, match="WEATHER_PROVIDER: sample data is refused on Azure"):
+        async with open_tools(ToolContext(Settings.model_construct(website_site_name="func"), HARBOUR)):
+            pass
+    monkeypatch.setenv("WEATHER_PROVIDER", "guess")
+    with pytest.raises(SettingsError, match="WEATHER_PROVIDER: Input should be"):
+        async with open_tools(ToolContext(Settings(), HARBOUR)):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("question", "calls"),
+    [
+        ("What's the weather in Tokyo?", [{"location": "Tokyo"}]),
+        ("What is the weather in Seattle and what is a 15% tip on $85?", [{"location": "Seattle"}]),
+        ("weather in Paris and what's 18% tip on €75?", [{"location": "Paris"}]),
+        ("is it raining in New York?", [{"location": "New York"}]),
+        ("Tokyo weather please", [{"location": "Tokyo"}]),
+        ("weather in Paris and London", [{"location": "Paris"}, {"location": "London"}]),
+        ("temperature in Oslo in fahrenheit", [{"location": "Oslo", "units": "imperial"}]),
+        ("What happened in Paris?", []),
+        ("weather " + "A-" * 900, []),
+    ],
+)
+def test_the_offline_model_hears_the_places_that_are_asked_for(question: str, calls: list[dict[str, str]]) -> None:
+    offline = spec_of(as_tool(sample_weather)).offline
+    assert offline
+    assert list(offline.listen(question, [])) == calls
+
+
+def test_the_offline_model_hears_a_follow_up() -> None:
+    offline = spec_of(as_tool(sample_weather)).offline
+    assert offline
+    assert list(offline.listen("and in Oslo?", ["What's the weather in Paris?"])) == [{"location": "Oslo"}]
+    assert list(offline.listen("and in Oslo?", ["Who are you?"])) == []

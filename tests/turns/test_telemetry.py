@@ -20,6 +20,7 @@ from tests.fakes.model import Call, FakeModel, Reply
 from tests.support.collected import Collected
 from tests.support.events import SSE
 from tests.support.server import serve_api
+from tools.context import ToolContext
 
 SUM = Call("calculate", '{"expression": "2 + 2"}')
 
@@ -30,7 +31,6 @@ def settings_for(model: FakeModel, folder: Path, **others: Any) -> Settings:
             "data_dir": folder,
             "openai_base_url": f"{model.url}/v1",
             "openai_model": "gpt-x",
-            "weather_provider": "sample",
             **others,
         }
     )
@@ -234,7 +234,7 @@ async def test_a_tool_that_takes_too_long(collected: Collected, tmp_path: Path, 
         await asyncio.get_running_loop().create_future()
 
     @asynccontextmanager
-    async def open_tools(_: Settings) -> AsyncIterator[list[Any]]:
+    async def open_tools(_: ToolContext) -> AsyncIterator[list[Any]]:
         yield [calculate]
 
     monkeypatch.setattr("tools.registry.open_tools", open_tools)

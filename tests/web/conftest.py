@@ -88,7 +88,7 @@ async def open_chat(browser: Browser, tmp_path: Path) -> AsyncIterator[OpenChat]
         async def open_chat(
             model: FakeModel | None = None, *, path: str = "/", settings: dict[str, Any] | None = None, **options: Any
         ) -> Chat:
-            fields: dict[str, Any] = {"data_dir": tmp_path, "weather_provider": "sample", **(settings or {})}
+            fields: dict[str, Any] = {"data_dir": tmp_path, **(settings or {})}
             if model:
                 fields |= {"openai_base_url": f"{model.url}/v1", "openai_model": "gpt-x"}
             address = await stack.enter_async_context(serve(create_app(Settings(**fields))))

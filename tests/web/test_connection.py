@@ -105,7 +105,7 @@ async def test_offline_it_tries_on_until_it_is_told_to_stop(open_chat: OpenChat)
     await expect(chat.page.locator(".notice")).to_contain_text("connection")
     await chat.page.context.set_offline(False)
     await chat.retry()
-    await expect(chat.page.locator(".assistant:not(.live) .prose")).to_contain_text("hiker")
+    await expect(chat.page.locator(".assistant:not(.live) .prose")).to_contain_text("lease")
 
     await chat.page.context.set_offline(True)
     await chat.send("What is 2 + 2?")

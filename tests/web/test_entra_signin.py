@@ -64,9 +64,9 @@ async def test_a_user_signs_in_chats_stays_signed_in_and_signs_out(open_page: An
     await sign_in(dialog)
     await signed_in(chat)
     await chat.send("Tell me a joke")
-    await expect(page.locator(".assistant:not(.live) .prose")).to_contain_text("hiker")
+    await expect(page.locator(".assistant:not(.live) .prose")).to_contain_text("lease")
     await page.reload()
-    await expect(page.locator(".assistant:not(.live) .prose")).to_contain_text("hiker")
+    await expect(page.locator(".assistant:not(.live) .prose")).to_contain_text("lease")
     await expect(dialog).to_be_hidden()
     # One code, and no refresh: the token is still good.
     assert (authority.grants, authority.prompts) == (["authorization_code"], [None])
@@ -117,7 +117,7 @@ async def test_a_session_that_is_over_ends_in_the_dialog(open_page: Any, authori
 async def test_without_it_nothing_of_it_is_loaded(open_chat: OpenChat) -> None:
     chat = await open_chat()
     await chat.send("Tell me a joke")
-    await expect(chat.page.locator(".assistant:not(.live) .prose")).to_contain_text("hiker")
+    await expect(chat.page.locator(".assistant:not(.live) .prose")).to_contain_text("lease")
     loaded = await chat.page.evaluate("performance.getEntriesByType('resource').map((each) => each.name)")
     assert not [each for each in loaded if "msal" in each or "sign-in" in each]
     response = await chat.page.request.get(f"{chat.address}/api/sign-in")

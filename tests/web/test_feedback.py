@@ -14,7 +14,7 @@ from tests.support.accessibility import AXE, PHONE, findings
 from tests.support.steps import Steps
 from tests.web.conftest import Chat, OpenChat
 
-QUESTION = "How do I return an order?"
+QUESTION = "How do I get my deposit back?"
 IMAGE = "<img src=x onerror=\"window.hacked='image'\">"
 SEARCH = Reply(calls=(Call("search_knowledge_base", json.dumps({"query": QUESTION})),))
 
@@ -184,15 +184,15 @@ async def test_marks_lead_to_their_sources(open_chat: OpenChat) -> None:
         await expect(sources.get_by_role("listitem")).to_have_count(3)
         first = sources.locator("details").first
         await expect(first).not_to_have_attribute("open", "")
-        mark = answer.get_by_role("button", name="Source 1: Returns: 60 days")
+        mark = answer.get_by_role("button", name="Source 1: When you get your deposit back")
         await expect(mark).to_have_text("[1]")
         await mark.click()
         await expect(first).to_have_attribute("open", "")
         await expect(first.locator("summary")).to_be_focused()
         link = first.get_by_role("link")
-        await expect(link).to_have_text("https://help.northpeak.example/returns/return-policy")
+        await expect(link).to_have_text("https://help.harbour.example/fees/deposit")
         assert [await link.get_attribute(name) for name in ("href", "target", "rel")] == [
-            "https://help.northpeak.example/returns/return-policy",
+            "https://help.harbour.example/fees/deposit",
             "_blank",
             "noopener noreferrer",
         ]
@@ -258,7 +258,7 @@ async def test_hostile_sources_are_text(open_chat: OpenChat) -> None:
     for summary in await chat.page.locator(".source summary").all():
         await summary.click()
     assert await chat.page.locator(".sources a").count() == 0
-    assert await chat.page.locator("main img").count() == 0
+    assert await chat.page.locator("main img:not(.empty-logo)").count() == 0
     assert await chat.page.evaluate("window.hacked") is None
     await expect(chat.page.locator(".mark").first).to_have_attribute("title", IMAGE)
 

@@ -90,12 +90,12 @@ async def test_tool_calls_and_titles_run_no_script(open_chat: OpenChat, path: st
 async def test_hostile_results_and_problems_are_text(open_chat: OpenChat) -> None:
     chat = await open_chat()
     thread = await chat.api("POST", "threads", {"title": "</title><script>window.hacked = 1</script>"})
-    weather = dict.fromkeys(("location", "country", "unit", "condition", "wind_unit", "source"), IMAGE)
+    tide = dict.fromkeys(("place", "country", "unit", "state"), IMAGE)
     hit = {"title": IMAGE, "url": "javascript:window.hacked=1", "snippet": IMAGE}
     results = [
-        ("get_weather", {**weather, "temperature": 1, "humidity": 2, "wind_speed": 3}),
-        ("get_weather", None),
-        ("get_weather", [IMAGE]),
+        ("get_tide", {**tide, "height": 1}),
+        ("get_tide", None),
+        ("get_tide", [IMAGE]),
         ("calculate", IMAGE),
         ("calculate", {"a": IMAGE}),
         ("search_knowledge_base", [hit, None, 5, {"url": {"x": 1}}]),
@@ -127,4 +127,4 @@ async def test_hostile_results_and_problems_are_text(open_chat: OpenChat) -> Non
         await summary.click()
     await expect(chat.page.locator(".bubble").first).to_have_text(IMAGE)
     await assert_harmless(chat.page)
-    assert await chat.page.locator("main img").count() == 0
+    assert await chat.page.locator("main img:not(.empty-logo)").count() == 0

@@ -24,6 +24,7 @@ from api.app import create_app
 from settings import Settings
 from teams.messages import ENGLISH
 from tests.fakes.model import FakeModel, Reply
+from tests.support.assistant_folder import HARBOUR
 from tests.support.server import serve
 
 ROOT = Path(__file__).parents[2]
@@ -76,7 +77,7 @@ async def open_playground(browser: Browser, tmp_path: Path) -> AsyncIterator[Ope
     async with AsyncExitStack() as stack:
 
         async def open_playground(model: FakeModel | None = None) -> Playground:
-            fields: dict[str, Any] = {"data_dir": tmp_path, "weather_provider": "sample", "teams_local": True}
+            fields: dict[str, Any] = {"data_dir": tmp_path, "teams_local": True}
             if model:
                 fields |= {"openai_base_url": f"{model.url}/v1", "openai_model": "gpt-x"}
             address = await stack.enter_async_context(serve(create_app(Settings(**fields))))
@@ -99,7 +100,7 @@ async def open_playground(browser: Browser, tmp_path: Path) -> AsyncIterator[Ope
             page = await browser.new_page(viewport={"width": 1300, "height": 900})
             stack.push_async_callback(page.close)
             await page.goto(f"http://localhost:{port}", wait_until="domcontentloaded")
-            await expect(page.get_by_text(ENGLISH["welcome"][:40]).first).to_be_visible(timeout=60_000)
+            await expect(page.get_by_text(HARBOUR.texts["en"].welcome).first).to_be_visible(timeout=60_000)
             return Playground(page, address)
 
         yield open_playground
@@ -108,14 +109,14 @@ async def open_playground(browser: Browser, tmp_path: Path) -> AsyncIterator[Ope
 async def test_an_answer_with_tools_sources_and_thumbs_and_a_new_conversation(open_playground: OpenPlayground) -> None:
     playground = await open_playground()
     page = playground.page
-    await playground.say("Weather in Oslo, and what is a 15% tip on $85? How do I return an order?")
+    await playground.say("Tide in Oslo, and what is a 15% tip on $85? How do I get my deposit back?")
     await expect(page.get_by_text("85 × 0.15")).to_be_visible()
     await expect(page.get_by_text("Oslo, Norway", exact=True)).to_be_visible()
     await expect(page.get_by_text("AI generated").first).to_be_visible()
     await playground.keep_screenshot("answer")
     thread_id = (await playground.get("threads"))["threads"][0]["id"]
     answer = (await playground.get(f"threads/{thread_id}/messages"))["messages"][-1]
-    assert [call["tool"] for call in answer["tool_calls"]] == ["get_weather", "calculate", "search_knowledge_base"]
+    assert [call["tool"] for call in answer["tool_calls"]] == ["get_tide", "calculate", "search_knowledge_base"]
     assert [each["index"] for each in answer["citations"]] == [1, 2, 3]
     await page.get_by_label("Dislike").first.click()
     await playground.keep_screenshot("feedback")
@@ -127,7 +128,7 @@ async def test_an_answer_with_tools_sources_and_thumbs_and_a_new_conversation(op
     await playground.say("/new")
     await expect(page.get_by_text(ENGLISH["new"]).first).to_be_visible()
     await playground.say("Tell me a joke")
-    await expect(page.get_by_text("ladder").first).to_be_visible()
+    await expect(page.get_by_text("expired").first).to_be_visible()
     await playground.keep_screenshot("new")
     assert len((await playground.get("threads"))["threads"]) == 2
 

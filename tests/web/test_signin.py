@@ -30,9 +30,9 @@ async def test_a_key_is_asked_for_checked_and_kept_for_the_session(open_chat: Op
     await dialog.get_by_role("button", name="Continue").click()
     await expect(dialog).to_be_hidden()
     await chat.send("Tell me a joke")
-    await expect(page.locator(".assistant:not(.live) .prose")).to_contain_text("hiker")
+    await expect(page.locator(".assistant:not(.live) .prose")).to_contain_text("lease")
     await page.reload()
-    await expect(page.locator(".assistant:not(.live) .prose")).to_contain_text("hiker")
+    await expect(page.locator(".assistant:not(.live) .prose")).to_contain_text("lease")
     assert await page.evaluate("localStorage.length") == await page.evaluate(
         "Object.keys(localStorage).filter((name) => !name.includes('credentials')).length"
     )
@@ -51,4 +51,4 @@ async def test_a_token_can_be_pasted_in(open_chat: OpenChat) -> None:
         await dialog.get_by_role("button", name="Continue").click()
         await expect(dialog).to_be_hidden()
         await chat.send("Tell me a joke")
-        await expect(chat.page.locator(".assistant:not(.live) .prose")).to_contain_text("hiker")
+        await expect(chat.page.locator(".assistant:not(.live) .prose")).to_contain_text("lease")

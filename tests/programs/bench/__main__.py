@@ -24,7 +24,7 @@ from tests.programs.bench.load import Client, latencies, median_latency, through
 from tests.programs.bench.streaming import bench_streaming
 from tests.programs.bench.telemetry import bench_telemetry
 
-CONTENTS = {0: "Say something", 2: "Weather and a tip, please [2 tools]"}
+CONTENTS = {0: "Say something", 2: "Tide and a tip, please [2 tools]"}
 TARGETS = {0: (2.5, 400.0), 2: (5.0, 180.0)}
 LOCAL = Owner("local", "local")
 

@@ -20,7 +20,7 @@ TOOLS: list[Any] = [
         "type": "function",
         "function": {"name": name, "description": name, "parameters": {"type": "object", "properties": {}}},
     }
-    for name in ("get_weather", "calculate")
+    for name in ("get_tide", "calculate")
 ]
 LATEST = (
     "SELECT role, content FROM (SELECT rowid, role, content FROM messages WHERE thread = ? ORDER BY rowid DESC LIMIT 40) "

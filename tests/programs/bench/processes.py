@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from tests.programs.bench.load import Client
+from tests.support.assistant_folder import FOLDER
 
 ROOT = Path(__file__).parents[3]
 
@@ -91,13 +92,13 @@ async def plain(model_url: str, file: Path) -> AsyncIterator[str]:
 
 
 def api_environment(port: int, data_dir: Path, model_url: str) -> dict[str, str]:
-    """Return the settings with which the API is measured: SQLite, the model fake, sample weather."""
+    """Return the settings with which the API is measured: SQLite, the model fake, the tests' assistant."""
     return {
         "PORT": str(port),
         "DATA_DIR": str(data_dir),
         "OPENAI_BASE_URL": f"{model_url}/v1",
         "OPENAI_MODEL": "fake",
-        "WEATHER_PROVIDER": "sample",
+        "ASSISTANT_DIR": str(FOLDER),
     }
 
 

@@ -22,7 +22,7 @@ WARM_UP_SECONDS = 15
 WARM_UP_TURNS = CLIENTS * 25
 # What an allocator may keep after a minute of load, and after 200 streams that were open at once.
 GROWTH_MB = (10, 40)
-QUESTION = b'{"content": "Weather and a tip, please [2 tools]"}'
+QUESTION = b'{"content": "Tide and a tip, please [2 tools]"}'
 
 
 async def soak(store: str, seconds: float) -> bool:

@@ -17,7 +17,7 @@ from tests.programs.bench import processes
 from tests.programs.bench.load import Client, latencies
 
 Report = Callable[[str, float, str, str, str], None]
-CONTENTS = {0: "Say something", 2: "Weather and a tip, please [2 tools]"}
+CONTENTS = {0: "Say something", 2: "Tide and a tip, please [2 tools]"}
 MAX_ATTEMPTS = 60
 TURNS = 10
 # What the API imports anyway comes first: the rest is there for telemetry alone.

@@ -22,7 +22,7 @@ MARK = re.compile(r"mark-[0-9a-f]{32}")
 LOOPING = 0.03
 FILTERED = {"message": "filtered", "type": "invalid_request_error", "code": "content_filter"}
 CALLS = (
-    Call("get_weather", '{"location": "Oslo"}'),
+    Call("get_tide", '{"place": "Oslo"}'),
     Call("calculate", '{"expression": "6 * 7"}'),
     Call("calculate", '{"expression": "1 / 0"}'),
     Call("search_knowledge_base", '{"query": "password"}'),

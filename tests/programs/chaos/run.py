@@ -29,6 +29,7 @@ from tests.programs.chaos.plan import (
     Plan,
 )
 from tests.programs.chaos.verification import Verification
+from tests.support.assistant_folder import FOLDER
 
 
 @dataclass
@@ -66,7 +67,7 @@ def _environment(model: ChaosModel) -> dict[str, str]:
     return {
         "OPENAI_BASE_URL": f"{model.url}/v1",
         "OPENAI_MODEL": "chaos",
-        "WEATHER_PROVIDER": "sample",
+        "ASSISTANT_DIR": str(FOLDER),
         "API_KEYS": api_keys(),
         "TURN_LEASE_SECONDS": str(LEASE_SECONDS),
         "TURN_TIMEOUT_SECONDS": str(TURN_TIMEOUT_SECONDS),

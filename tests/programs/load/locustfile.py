@@ -18,9 +18,9 @@ MESSAGES = f"{THREAD}/messages"
 FIRST_TEXT, COMPLETED = b"event: message.delta", b"event: message.completed"
 QUESTIONS = (
     "What is a 15% tip on $85?",
-    "What is the weather in Seattle?",
-    "How do I return an order?",
-    "Weather in Oslo, and what is 18% of 75?",
+    "What is the tide in Seattle?",
+    "How do I get my deposit back?",
+    "Tide in Oslo, and what is 18% of 75?",
 )
 
 

@@ -1,0 +1,63 @@
+"""What a function must have to be a tool, and the settings that are bound to it."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+import typing
+from typing import Any
+
+from settings import AssistantError
+from tools.settings import ToolSettings
+from tools.tool import Tool, spec_of
+
+# What model servers take.
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+SETTINGS = "settings"
+
+
+def check_tool(tool: Tool) -> None:
+    """Look at a tool as the model will.
+
+    :raises AssistantError: saying what is missing, and in which file and line.
+    """
+    spec, where = spec_of(tool), f"tool {tool.__name__} ({_place(tool)})"
+    if not NAME.fullmatch(tool.__name__):
+        raise AssistantError(f"{where}: the name must be at most 64 letters, digits and underscores")
+    if not inspect.getdoc(tool):
+        raise AssistantError(f"{where}: needs a docstring: it tells the model what the tool does and when to call it")
+    if not spec.view.title:
+        raise AssistantError(f"{where}: its title is empty: say in a few words what people see, by language")
+    if spec.timeout_seconds is not None and spec.timeout_seconds <= 0:
+        raise AssistantError(f"{where}: timeout_seconds must be more than 0")
+    try:
+        types = typing.get_type_hints(tool)
+    except Exception as error:
+        raise AssistantError(f"{where}: the type of a parameter cannot be read: {error}") from error
+    for name, parameter in inspect.signature(tool).parameters.items():
+        if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+            raise AssistantError(f"{where}: {name}: a tool's parameters have names of their own: no *, ** or /")
+        if name not in types:
+            raise AssistantError(f"{where}: {name}: has no type: write it as {name}: Annotated[…, Field(description=…)]")
+
+
+def bind_settings(tool: Tool, settings: ToolSettings) -> Tool:
+    """Fill in a tool's parameter ``settings``, and hide it from who looks at the tool's signature.
+
+    :raises AssistantError: if it has no such parameter.
+    """
+    signature = inspect.signature(tool)
+    if SETTINGS not in signature.parameters:
+        raise AssistantError(
+            f"tool {tool.__name__} ({_place(tool)}): has settings=… in its decorator, but no parameter settings"
+        )
+    bound: Any = functools.update_wrapper(functools.partial(tool, settings=settings), tool)
+    shown = [parameter for name, parameter in signature.parameters.items() if name != SETTINGS]
+    bound.__signature__ = signature.replace(parameters=shown)
+    return typing.cast("Tool", bound)
+
+
+def _place(tool: Tool) -> str:
+    code = getattr(inspect.unwrap(tool), "__code__", None)
+    return f"{code.co_filename}:{code.co_firstlineno}" if code else tool.__module__
