@@ -22,6 +22,11 @@ class ReplyBuilder:
         self._sources: list[Citation] = []
         self.tokens = 0
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether there is anything of it yet."""
+        return bool(self._pieces or self._calls)
+
     def text(self, piece: str) -> None:
         """Take the next piece of the reply's text."""
         self._pieces.append(piece)

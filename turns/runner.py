@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
 
-from errors import ChatError, InternalError, LeaseLost, StoreUnavailable, TurnInterrupted, TurnTimeout
+from errors import ChatError, ContextOverflow, InternalError, LeaseLost, StoreUnavailable, TurnInterrupted, TurnTimeout
 from events import TurnFailed, TurnStarted
 from models import Message, Metadata, Owner, Problem, TurnStatus
 from observability import metrics
@@ -18,7 +18,7 @@ from stores.contract import ThreadStore
 from stores.types import NewMessage, ReplayedTurn, StartedTurn
 from turns.event_log import EventLog, replay
 from turns.event_writer import EventWriter
-from turns.history import fit_history
+from turns.history import estimate_tokens, fit_history
 from turns.intervals import TurnIntervals
 from turns.lease import LeaseRenewer, TurnCancelled
 from turns.reply import ReplyBuilder
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from quotas.quotas import Quotas
     from settings import Settings
 
+# How much less of the history is tried each time that the model cannot read it.
+OVERFLOW_DIVISOR = 4
 logger = logging.getLogger(__name__)
 
 
@@ -153,11 +155,23 @@ class TurnRunner:
         settings = self._context.settings
         try:
             async with asyncio.timeout(settings.turn_timeout_seconds):
-                agent = await self._context.agent()
-                history = fit_history(self._started.history, settings.history_max_tokens)
-                return await agent.run(history, self._started.message, observer=self._reply, stream=self._request.stream)
+                return await self._ask(await self._context.agent())
         except TimeoutError as error:
             raise TurnTimeout(settings.turn_timeout_seconds) from error
+
+    async def _ask(self, agent: ChatAgent) -> RunResult:
+        """Run the agent; where the model cannot read that much, once more with less of the history."""
+        started, max_tokens = self._started, self._context.settings.history_max_tokens
+        while True:
+            history = fit_history(started.history, max_tokens)
+            try:
+                return await agent.run(history, started.message, observer=self._reply, stream=self._request.stream)
+            except ContextOverflow:
+                if not history or self._reply.has_begun:
+                    raise
+                tokens = sum(map(estimate_tokens, history))
+                logger.warning("history of about %d tokens is too long for the model: check HISTORY_MAX_TOKENS", tokens)
+                max_tokens = tokens // OVERFLOW_DIVISOR
 
     async def _complete(self, status: TurnStatus, metadata: Metadata) -> Message:
         """Store the reply, whole or partial, and end the log with it."""
