@@ -58,7 +58,8 @@ class ReplyBuilder:
 
     def tokens_used(self, input_tokens: int, output_tokens: int) -> None:
         """Take note of what the turn's model calls have used."""
-        self.tokens = input_tokens + output_tokens
+        # The agent may have run before, and been refused.
+        self.tokens += input_tokens + output_tokens
 
     def build(self, status: TurnStatus, metadata: Metadata) -> Message:
         """Return the reply as it is now, with the calls that have ended, in the order in which they began."""
