@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
 
-from errors import ChatError, ContextOverflow, InternalError, LeaseLost, StoreUnavailable, TurnInterrupted, TurnTimeout
+from errors import (
+    ChatError,
+    ContextOverflow,
+    InternalError,
+    LeaseLost,
+    StoreUnavailable,
+    ThreadNotFound,
+    TurnInterrupted,
+    TurnTimeout,
+)
 from events import TurnFailed, TurnStarted
 from models import Message, Metadata, Owner, Problem, TurnStatus
 from observability import metrics
@@ -22,7 +31,7 @@ from turns.history import estimate_tokens, fit_history
 from turns.intervals import TurnIntervals
 from turns.lease import LeaseRenewer, TurnCancelled
 from turns.reply import ReplyBuilder
-from turns.telemetry import observed_turn
+from turns.telemetry import ObservedTurn, observed_turn
 from turns.thread_reference import ThreadReference, resolve_thread
 
 if TYPE_CHECKING:
@@ -89,9 +98,7 @@ class TurnRunner:
                     observed.find_thread(self._request.thread)
                 await quotas.begin_turn(owner, new.turn_id)
                 try:
-                    thread_id = await self._thread_id()
-                    observed.find_thread(thread_id)
-                    begun = await self._begin(thread_id)
+                    thread_id, begun = await self._begin(observed)
                     observed.log = log = EventLog(thread_id, new.turn_id) if isinstance(begun, StartedTurn) else replay(begun)
                     if not self.begun.done():
                         self.begun.set_result(log)
@@ -112,15 +119,27 @@ class TurnRunner:
             return thread
         return await resolve_thread(self._context.store, self._request.owner, thread)
 
-    async def _begin(self, thread_id: str) -> StartedTurn | ReplayedTurn:
-        settings = self._context.settings
-        return await self._context.store.begin_turn(
+    async def _begin(self, observed: ObservedTurn) -> tuple[str, StartedTurn | ReplayedTurn]:
+        thread = self._request.thread
+        try:
+            return await self._try_to_begin(observed)
+        except ThreadNotFound:
+            if isinstance(thread, str) or not thread.is_session_id:
+                raise
+            # A session id always names a thread: this one was deleted after it was looked up.
+            return await self._try_to_begin(observed)
+
+    async def _try_to_begin(self, observed: ObservedTurn) -> tuple[str, StartedTurn | ReplayedTurn]:
+        settings, thread_id = self._context.settings, await self._thread_id()
+        observed.find_thread(thread_id)
+        begun = await self._context.store.begin_turn(
             self._request.owner,
             thread_id,
             self._request.new,
             lease_seconds=settings.turn_lease_seconds,
             history_limit=settings.history_max_messages,
         )
+        return thread_id, begun
 
     async def _run(self, started: StartedTurn, log: EventLog) -> None:
         """Run a turn that has begun to its end."""
