@@ -161,7 +161,7 @@ class ThreadStore(AbstractAsyncContextManager["ThreadStore"], Protocol):
 
         Returns, for each batch, what kept it from being stored, if anything: :class:`~errors.StoreUnavailable` may pass,
         anything else may not. Storing a batch again, also with more events behind the same first one, is safe. Events of a
-        thread that is gone are never shown.
+        thread that is gone are not kept, also not in one that was made anew under its id.
         """
 
     async def get_progress(self, owner: Owner, thread_id: str, turn_id: str, *, after: int | None) -> TurnProgress:

@@ -144,7 +144,7 @@ class TurnRunner:
     async def _run(self, started: StartedTurn, log: EventLog) -> None:
         """Run a turn that has begun to its end."""
         self._started, self._log, self._reply = started, log, ReplyBuilder(started, log)
-        self._context.event_writer.track(log)
+        self._context.event_writer.track(log, started.thread.created_at)
         log.emit(TurnStarted(id=log.next_id, turn_id=log.id))
         try:
             await self._answer()

@@ -113,7 +113,11 @@ class CosmosProgress:
     async def _save(self, batch: EventBatch) -> Exception | None:
         """Store events, if their thread is there: they must not outlive it."""
         try:
-            await self._messages.batch(batch.thread_id, [read(batch.thread_id), create(_events_document(batch))])
+            document = _events_document(batch)
+            thread, _ = await self._messages.batch(batch.thread_id, [read(batch.thread_id), create(document)])
+            if batch.thread_created_at not in (None, as_record(ThreadDocument, thread).created_at):
+                # A condition on the thread would have to write to it.
+                await self._messages.delete(batch.thread_id, document["id"])
         except PreconditionFailed:
             logger.debug("events of turn %s are stored already, or its thread is gone", batch.turn_id)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with this batch must not keep the others from being told
