@@ -127,6 +127,12 @@ class ThreadStore(AbstractAsyncContextManager["ThreadStore"], Protocol):
         :raises IdempotencyKeyReused: if the key came before with another fingerprint.
         """
 
+    async def find_replay(self, owner: Owner, thread_id: str, new: NewMessage) -> ReplayedTurn | None:
+        """Return the answer that a message's Idempotency-Key has already, as :meth:`begin_turn` would; take and store nothing.
+
+        :raises ThreadNotFound, IdempotencyKeyReused: as :meth:`begin_turn` does.
+        """
+
     async def renew_lease(self, turn: StartedTurn, *, lease_seconds: float) -> None:
         """Let the lease live for ``lease_seconds`` from now.
 

@@ -15,6 +15,7 @@ from errors import (
     ContextOverflow,
     InternalError,
     LeaseLost,
+    RateLimited,
     StoreUnavailable,
     ThreadNotFound,
     TurnInterrupted,
@@ -96,12 +97,13 @@ class TurnRunner:
             with observed_turn(owner, new.turn_id, stream=self._request.stream) as observed:
                 if isinstance(self._request.thread, str):
                     observed.find_thread(self._request.thread)
-                await quotas.begin_turn(owner, new.turn_id)
+                if replayed := await self._take_place():
+                    self._tell_begun(observed, replay(replayed))
+                    return
                 try:
                     thread_id, begun = await self._begin(observed)
-                    observed.log = log = EventLog(thread_id, new.turn_id) if isinstance(begun, StartedTurn) else replay(begun)
-                    if not self.begun.done():
-                        self.begun.set_result(log)
+                    log = EventLog(thread_id, new.turn_id) if isinstance(begun, StartedTurn) else replay(begun)
+                    self._tell_begun(observed, log)
                     if isinstance(begun, StartedTurn):
                         await self._run(begun, log)
                 finally:
@@ -111,6 +113,25 @@ class TurnRunner:
                 self.begun.set_exception(TurnInterrupted() if isinstance(error, asyncio.CancelledError) else error)
             if not isinstance(error, Exception):
                 raise
+
+    def _tell_begun(self, observed: ObservedTurn, log: EventLog) -> None:
+        observed.log = log
+        if not self.begun.done():
+            self.begun.set_result(log)
+
+    async def _take_place(self) -> ReplayedTurn | None:
+        """Take a place among the turns; where there is none, return the answer that the message has already, if it has one."""
+        thread, new = self._request.thread, self._request.new
+        try:
+            await self._context.quotas.begin_turn(self._request.owner, new.turn_id)
+        except RateLimited:
+            # Which may be what has used the limit up, and costs nothing more.
+            if new.idempotency_key is not None and isinstance(thread, str):
+                replayed = await self._context.store.find_replay(self._request.owner, thread, new)
+                if replayed:
+                    return replayed
+            raise
+        return None
 
     async def _thread_id(self) -> str:
         """Return the thread's id. One that is new is made only now: a turn that may not begin leaves none behind."""
