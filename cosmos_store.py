@@ -167,6 +167,11 @@ class CosmosStore(ThreadStore):
         return await self._turns.begin(Request(owner, thread_id, new, lease_seconds), history_limit)
 
     @override
+    async def find_replay(self, owner: Owner, thread_id: str, new: NewMessage) -> ReplayedTurn | None:
+        check_thread_id(thread_id)
+        return await self._turns.find_replay(Request(owner, thread_id, new, 0))
+
+    @override
     async def renew_lease(self, turn: StartedTurn, *, lease_seconds: float) -> None:
         await self._turns.renew(turn, lease_seconds)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass, field
 
 from fastapi import APIRouter, Request
@@ -13,7 +14,7 @@ from api.json_route import JsonRoute
 from api.problems import error_responses, http_error_responses, request_id
 from api.schemas import BatchAnswers, BatchResult, Questions
 from api.secured_route import quota_headers
-from errors import ChatError, InvalidRequest, StoreUnavailable, ThreadDeleting, ThreadNotFound, TurnTimeout
+from errors import ChatError, InternalError, InvalidRequest, StoreUnavailable, ThreadDeleting, ThreadNotFound, TurnTimeout
 from models import Message, Owner, Problem, new_id
 from quotas.quotas import RequestLimitExceeded, TurnLimitExceeded
 from services.services import Services
@@ -22,6 +23,7 @@ from turns.event_log import EventLog
 from turns.thread_reference import ID_PREFIX, ThreadReference
 
 QUESTIONS_AT_ONCE = 5
+logger = logging.getLogger(__name__)
 router = APIRouter(prefix="/api", tags=["simple"], route_class=JsonRoute)
 Answer = tuple[str, BatchResult]
 
@@ -94,11 +96,17 @@ class _BatchRunner:
         try:
             if refusal:
                 raise refusal
-            log = await self._start(thread, question)
-            thread_id = log.thread_id
-            outcome = await self._outcome(log)
+            async with asyncio.timeout(self._left):
+                log = await self._start(thread, question)
+                thread_id = log.thread_id
+                outcome = await log.wait()
+        except TimeoutError:
+            outcome = self._problem(TurnTimeout(self.services.settings.batch_timeout_seconds))
         except ChatError as error:
-            outcome = Problem.of(error, request_id(self.request))
+            outcome = self._problem(error)
+        except Exception:
+            logger.exception("a question of a batch failed unexpectedly")
+            outcome = self._problem(InternalError())
         if isinstance(outcome, Problem):
             return "", BatchResult(thread_id=thread_id, problem=outcome)
         return outcome.content, BatchResult(
@@ -118,12 +126,8 @@ class _BatchRunner:
             except TurnLimitExceeded:
                 await asyncio.sleep(min(self.services.intervals.place, max(0, self._left)))
 
-    async def _outcome(self, log: EventLog) -> Message | Problem:
-        try:
-            async with asyncio.timeout(self._left):
-                return await log.wait()
-        except TimeoutError as error:
-            raise TurnTimeout(self.services.settings.batch_timeout_seconds) from error
+    def _problem(self, error: ChatError) -> Problem:
+        return Problem.of(error, request_id(self.request))
 
     @property
     def _left(self) -> float:

@@ -56,6 +56,7 @@ def _parse(text: str) -> IPv4Address | IPv6Address | None:
     """Read an address, which may come with its port: 203.0.113.7:52814 or [2001:db8::1]:52814."""
     host = text[1:].partition("]")[0] if text.startswith("[") else text.partition(":")[0] if text.count(":") == 1 else text
     try:
-        return ipaddress.ip_address(host)
+        address = ipaddress.ip_address(host)
     except ValueError:
         return None
+    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address

@@ -46,21 +46,29 @@ class Retention:
     async def sweep(self) -> int:
         """Delete idle threads, for a few minutes at most; return how many.
 
-        :raises StoreError: if the store failed; what is left waits for the next sweep.
+        :raises Exception: what the store failed with, after all that could be deleted; what is left waits for the next sweep.
         """
         deadline = time.monotonic() + self._sweep_seconds
         if not self._bot_days:
             return await self._sweep(self._days, deadline, conversations=None)
-        deleted = await self._sweep(self._days, deadline, conversations=False)
-        return deleted + await self._sweep(self._bot_days, deadline, conversations=True)
+        try:
+            deleted = await self._sweep(self._days, deadline, conversations=False)
+        finally:
+            of_bot = await self._sweep(self._bot_days, deadline, conversations=True)
+        return deleted + of_bot
 
     async def _sweep(self, days: int, deadline: float, *, conversations: bool | None) -> int:
         deleted, since = 0, utcnow() - timedelta(days=days)
+        failure: Exception | None = None
         while days and time.monotonic() < deadline:
             before = deleted
             found = await self._store.idle_threads(since=since, limit=self._threads_at_once, conversations=conversations)
             for thread in found:
-                deleted += await self._delete(thread, since)
+                try:
+                    deleted += await self._delete(thread, since)
+                except Exception as error:
+                    logger.info("idle thread %s could not be deleted", thread.id, exc_info=True)
+                    failure = error
                 if time.monotonic() >= deadline:
                     break
             # What is found again stays: it is active, or a replica that lags still shows it.
@@ -68,6 +76,8 @@ class Retention:
                 break
         if deleted:
             logger.info("%d threads deleted in which nothing happened for %d days", deleted, days)
+        if failure:
+            raise failure
         return deleted
 
     async def _delete(self, thread: OwnedRef, since: datetime) -> bool:

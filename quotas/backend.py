@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -27,6 +27,8 @@ REDIS_SECONDS = 1.0
 # After a failure, Redis is left alone for so long: callers must not wait for it one by one.
 COOLDOWN_SECONDS = 1.0
 LOG_SECONDS = 60.0
+# What could not be given back is forgotten in time anyway.
+MAX_OWED = 10_000
 logger = logging.getLogger(__name__)
 
 
@@ -149,16 +151,36 @@ class QuotaBackend:
         self._redis = redis
         self._cooldown_until = 0.0
         self._logged_at = float("-inf")
+        # What is still to be given back on Redis, in order.
+        self._owed: deque[Callable[[Counters], Awaitable[None]]] = deque(maxlen=MAX_OWED)
 
     async def run(self, do: Callable[[Counters], Awaitable[R]]) -> R:
         """Return what ``do`` returns; never fails because Redis is away."""
         if self._shared and time.monotonic() >= self._cooldown_until:
             try:
                 async with asyncio.timeout(REDIS_SECONDS):
+                    await self._settle(self._shared)
                     return await do(self._shared)
             except Exception:  # noqa: BLE001 - whatever is wrong with Redis must not keep anybody from chatting
                 self._cool_down()
         return await do(self._local)
+
+    async def give_back(self, do: Callable[[Counters], Awaitable[None]]) -> None:
+        """Do what gives back what :meth:`run` has taken, wherever that was: on Redis as soon as it can be had."""
+        await do(self._local)
+        if self._shared:
+            self._owed.append(do)
+            await self.run(_nothing)
+
+    async def _settle(self, shared: Counters) -> None:
+        while self._owed:
+            do = self._owed.popleft()
+            try:
+                await do(shared)
+            except BaseException:
+                # Done twice does no harm.
+                self._owed.appendleft(do)
+                raise
 
     async def ping(self) -> None:
         """Ping Redis, if all instances count there.
@@ -175,6 +197,10 @@ class QuotaBackend:
         if now - self._logged_at >= LOG_SECONDS:
             self._logged_at = now
             logger.warning("Redis cannot be reached: quotas are counted by each process for itself", exc_info=True)
+
+
+async def _nothing(_: Counters) -> None:
+    return
 
 
 @asynccontextmanager

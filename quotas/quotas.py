@@ -195,7 +195,7 @@ class Quotas:
     async def _leave(self, place: Place, quotas: list[Quota], holder: str) -> None:
         for quota in quotas:
             key = _places_key(place, quota)
-            await self._backend.run(lambda counters, key=key: counters.slots.leave(key, holder))  # type: ignore[misc]
+            await self._backend.give_back(lambda counters, key=key: counters.slots.leave(key, holder))  # type: ignore[misc]
 
     async def _tokens(self, quota: Quota) -> int:
         return await self._backend.run(lambda counters: counters.storage.get(_tokens_key(quota)))

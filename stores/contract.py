@@ -127,6 +127,12 @@ class ThreadStore(AbstractAsyncContextManager["ThreadStore"], Protocol):
         :raises IdempotencyKeyReused: if the key came before with another fingerprint.
         """
 
+    async def find_replay(self, owner: Owner, thread_id: str, new: NewMessage) -> ReplayedTurn | None:
+        """Return the answer that a message's Idempotency-Key has already, as :meth:`begin_turn` would; take and store nothing.
+
+        :raises ThreadNotFound, IdempotencyKeyReused: as :meth:`begin_turn` does.
+        """
+
     async def renew_lease(self, turn: StartedTurn, *, lease_seconds: float) -> None:
         """Let the lease live for ``lease_seconds`` from now.
 
@@ -161,7 +167,7 @@ class ThreadStore(AbstractAsyncContextManager["ThreadStore"], Protocol):
 
         Returns, for each batch, what kept it from being stored, if anything: :class:`~errors.StoreUnavailable` may pass,
         anything else may not. Storing a batch again, also with more events behind the same first one, is safe. Events of a
-        thread that is gone are never shown.
+        thread that is gone are not kept, also not in one that was made anew under its id.
         """
 
     async def get_progress(self, owner: Owner, thread_id: str, turn_id: str, *, after: int | None) -> TurnProgress:

@@ -91,12 +91,16 @@ class ErasedExchanges(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class EventBatch:
-    """Events of one turn that follow each other, and when they may be forgotten."""
+    """Events of one turn that follow each other, and when they may be forgotten.
+
+    ``thread_created_at`` tells the thread from one that was made anew under its id, if that is known.
+    """
 
     thread_id: str
     turn_id: str
     events: Sequence[TurnEvent]
     seconds_to_live: int
+    thread_created_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from contextvars import Context
 from dataclasses import dataclass
+from datetime import datetime
 
 from pydantic_core import PydanticSerializationError
 
@@ -29,6 +30,7 @@ class TrackedTurn:
     """A log, and up to where it has been stored."""
 
     log: EventLog
+    thread_created_at: datetime | None = None
     saved: int = 0
     failures: int = 0
 
@@ -44,7 +46,9 @@ class TrackedTurn:
             if event.id >= before or isinstance(event, FinalEvent) or (events and room < 0):
                 break
             events.append(event)
-        return EventBatch(self.log.thread_id, self.log.id, events, seconds_to_live) if events else None
+        if not events:
+            return None
+        return EventBatch(self.log.thread_id, self.log.id, events, seconds_to_live, self.thread_created_at)
 
     @property
     def is_stored(self) -> bool:
@@ -66,9 +70,9 @@ class EventWriter:
         self._task: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
 
-    def track(self, log: EventLog) -> None:
-        """Store a turn's events from its first one on."""
-        self._tracked[log.id] = TrackedTurn(log)
+    def track(self, log: EventLog, thread_created_at: datetime | None = None) -> None:
+        """Store a turn's events from its first one on, in the thread that was created at that moment and no later one."""
+        self._tracked[log.id] = TrackedTurn(log, thread_created_at)
         if self._task is None or self._task.done():
             # The work of many turns: not part of the trace and the log lines of the one that happened to begin it.
             self._task = asyncio.create_task(self._run(), context=Context())

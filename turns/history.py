@@ -10,11 +10,14 @@ from pydantic_core import from_json, to_json
 
 from agent.text import CUT_MARK
 from agent.usage import BYTES_PER_TOKEN
+from errors import ContentFiltered
 from models import Message, ToolCall
 
 TOKENS_PER_MESSAGE = 4
 # What a JSON value needs around the mark.
 MARK_ROOM = len(CUT_MARK.encode()) + 16
+# So many questions in a row that the content filter refused say that it is what was before them that it refuses.
+MAX_FILTERED = 3
 # Less than this of each text says nothing.
 MIN_BYTES = 100
 # Half a number would be another number.
@@ -50,7 +53,8 @@ def _exchanges(history: Sequence[Message]) -> list[Exchange]:
     """Return the exchanges in the order of their answers.
 
     What was erased is left out. A question that was refused is, too, or it would have every later one refused; of several in a
-    row that missed their answers, only the last one stays, as any of them may be why the next one failed.
+    row that missed their answers, only the last one stays, as any of them may be why the next one failed. It may also be an
+    answer that the content filter refuses from then on: after several refusals in a row the conversation begins anew.
     """
     found: dict[int, Exchange] = {}
     open: dict[str, int] = {}
@@ -64,7 +68,7 @@ def _exchanges(history: Sequence[Message]) -> list[Exchange]:
             # A retry's answer may stand behind later exchanges.
             question = found.pop(open.pop(message.turn_id))
             found[message.seq] = [*question, message]
-    exchanges = list(found.values())
+    exchanges = _without_filtered(list(found.values()))
     is_answered = [len(exchange) > 1 for exchange in exchanges]
     followed = [*is_answered, True][1:]
     return [
@@ -72,6 +76,16 @@ def _exchanges(history: Sequence[Message]) -> list[Exchange]:
         for exchange, answered, next_answered in zip(exchanges, is_answered, followed, strict=True)
         if answered or (next_answered and not _is_refused(exchange[0]))
     ]
+
+
+def _without_filtered(exchanges: list[Exchange]) -> list[Exchange]:
+    """Leave out what was there before the content filter refused several questions in a row."""
+    start = refused = 0
+    for position, (question, *_) in enumerate(exchanges):
+        refused = refused + 1 if question.problem and question.problem.type == ContentFiltered.type else 0
+        if refused >= MAX_FILTERED:
+            start = position
+    return exchanges[start:]
 
 
 def _is_refused(question: Message) -> bool:

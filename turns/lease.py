@@ -7,7 +7,7 @@ import logging
 from types import TracebackType
 from typing import Any, Self
 
-from errors import ChatError, LeaseLost
+from errors import LeaseLost
 from stores.contract import ThreadStore
 from stores.types import StartedTurn
 from turns.intervals import TurnIntervals
@@ -90,7 +90,8 @@ class LeaseRenewer:
         except LeaseLost as lost:
             self._stop(lost)
             return
-        except ChatError:
+        except Exception:
+            # Whatever it is: without renewals the turn would lose its thread, and its reply.
             logger.warning("lease renewal of turn %s failed, will retry", self._started.turn_id, exc_info=True)
         self._schedule()
 

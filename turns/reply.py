@@ -22,6 +22,11 @@ class ReplyBuilder:
         self._sources: list[Citation] = []
         self.tokens = 0
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether there is anything of it yet."""
+        return bool(self._pieces or self._calls)
+
     def text(self, piece: str) -> None:
         """Take the next piece of the reply's text."""
         self._pieces.append(piece)
@@ -53,7 +58,8 @@ class ReplyBuilder:
 
     def tokens_used(self, input_tokens: int, output_tokens: int) -> None:
         """Take note of what the turn's model calls have used."""
-        self.tokens = input_tokens + output_tokens
+        # The agent may have run before, and been refused.
+        self.tokens += input_tokens + output_tokens
 
     def build(self, status: TurnStatus, metadata: Metadata) -> Message:
         """Return the reply as it is now, with the calls that have ended, in the order in which they began."""

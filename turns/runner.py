@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
 
-from errors import ChatError, InternalError, LeaseLost, StoreUnavailable, TurnInterrupted, TurnTimeout
+from errors import (
+    ChatError,
+    ContextOverflow,
+    InternalError,
+    LeaseLost,
+    RateLimited,
+    StoreUnavailable,
+    ThreadNotFound,
+    TurnInterrupted,
+    TurnTimeout,
+)
 from events import TurnFailed, TurnStarted
 from models import Message, Metadata, Owner, Problem, TurnStatus
 from observability import metrics
@@ -18,11 +28,11 @@ from stores.contract import ThreadStore
 from stores.types import NewMessage, ReplayedTurn, StartedTurn
 from turns.event_log import EventLog, replay
 from turns.event_writer import EventWriter
-from turns.history import fit_history
+from turns.history import estimate_tokens, fit_history
 from turns.intervals import TurnIntervals
 from turns.lease import LeaseRenewer, TurnCancelled
 from turns.reply import ReplyBuilder
-from turns.telemetry import observed_turn
+from turns.telemetry import ObservedTurn, observed_turn
 from turns.thread_reference import ThreadReference, resolve_thread
 
 if TYPE_CHECKING:
@@ -30,6 +40,8 @@ if TYPE_CHECKING:
     from quotas.quotas import Quotas
     from settings import Settings
 
+# How much less of the history is tried each time that the model cannot read it.
+OVERFLOW_DIVISOR = 4
 logger = logging.getLogger(__name__)
 
 
@@ -85,14 +97,13 @@ class TurnRunner:
             with observed_turn(owner, new.turn_id, stream=self._request.stream) as observed:
                 if isinstance(self._request.thread, str):
                     observed.find_thread(self._request.thread)
-                await quotas.begin_turn(owner, new.turn_id)
+                if replayed := await self._take_place():
+                    self._tell_begun(observed, replay(replayed))
+                    return
                 try:
-                    thread_id = await self._thread_id()
-                    observed.find_thread(thread_id)
-                    begun = await self._begin(thread_id)
-                    observed.log = log = EventLog(thread_id, new.turn_id) if isinstance(begun, StartedTurn) else replay(begun)
-                    if not self.begun.done():
-                        self.begun.set_result(log)
+                    thread_id, begun = await self._begin(observed)
+                    log = EventLog(thread_id, new.turn_id) if isinstance(begun, StartedTurn) else replay(begun)
+                    self._tell_begun(observed, log)
                     if isinstance(begun, StartedTurn):
                         await self._run(begun, log)
                 finally:
@@ -103,6 +114,25 @@ class TurnRunner:
             if not isinstance(error, Exception):
                 raise
 
+    def _tell_begun(self, observed: ObservedTurn, log: EventLog) -> None:
+        observed.log = log
+        if not self.begun.done():
+            self.begun.set_result(log)
+
+    async def _take_place(self) -> ReplayedTurn | None:
+        """Take a place among the turns; where there is none, return the answer that the message has already, if it has one."""
+        thread, new = self._request.thread, self._request.new
+        try:
+            await self._context.quotas.begin_turn(self._request.owner, new.turn_id)
+        except RateLimited:
+            # Which may be what has used the limit up, and costs nothing more.
+            if new.idempotency_key is not None and isinstance(thread, str):
+                replayed = await self._context.store.find_replay(self._request.owner, thread, new)
+                if replayed:
+                    return replayed
+            raise
+        return None
+
     async def _thread_id(self) -> str:
         """Return the thread's id. One that is new is made only now: a turn that may not begin leaves none behind."""
         thread = self._request.thread
@@ -110,20 +140,32 @@ class TurnRunner:
             return thread
         return await resolve_thread(self._context.store, self._request.owner, thread)
 
-    async def _begin(self, thread_id: str) -> StartedTurn | ReplayedTurn:
-        settings = self._context.settings
-        return await self._context.store.begin_turn(
+    async def _begin(self, observed: ObservedTurn) -> tuple[str, StartedTurn | ReplayedTurn]:
+        thread = self._request.thread
+        try:
+            return await self._try_to_begin(observed)
+        except ThreadNotFound:
+            if isinstance(thread, str) or not thread.is_session_id:
+                raise
+            # A session id always names a thread: this one was deleted after it was looked up.
+            return await self._try_to_begin(observed)
+
+    async def _try_to_begin(self, observed: ObservedTurn) -> tuple[str, StartedTurn | ReplayedTurn]:
+        settings, thread_id = self._context.settings, await self._thread_id()
+        observed.find_thread(thread_id)
+        begun = await self._context.store.begin_turn(
             self._request.owner,
             thread_id,
             self._request.new,
             lease_seconds=settings.turn_lease_seconds,
             history_limit=settings.history_max_messages,
         )
+        return thread_id, begun
 
     async def _run(self, started: StartedTurn, log: EventLog) -> None:
         """Run a turn that has begun to its end."""
         self._started, self._log, self._reply = started, log, ReplyBuilder(started, log)
-        self._context.event_writer.track(log)
+        self._context.event_writer.track(log, started.thread.created_at)
         log.emit(TurnStarted(id=log.next_id, turn_id=log.id))
         try:
             await self._answer()
@@ -153,11 +195,23 @@ class TurnRunner:
         settings = self._context.settings
         try:
             async with asyncio.timeout(settings.turn_timeout_seconds):
-                agent = await self._context.agent()
-                history = fit_history(self._started.history, settings.history_max_tokens)
-                return await agent.run(history, self._started.message, observer=self._reply, stream=self._request.stream)
+                return await self._ask(await self._context.agent())
         except TimeoutError as error:
             raise TurnTimeout(settings.turn_timeout_seconds) from error
+
+    async def _ask(self, agent: ChatAgent) -> RunResult:
+        """Run the agent; where the model cannot read that much, once more with less of the history."""
+        started, max_tokens = self._started, self._context.settings.history_max_tokens
+        while True:
+            history = fit_history(started.history, max_tokens)
+            try:
+                return await agent.run(history, started.message, observer=self._reply, stream=self._request.stream)
+            except ContextOverflow:
+                if not history or self._reply.has_begun:
+                    raise
+                tokens = sum(map(estimate_tokens, history))
+                logger.warning("history of about %d tokens is too long for the model: check HISTORY_MAX_TOKENS", tokens)
+                max_tokens = tokens // OVERFLOW_DIVISOR
 
     async def _complete(self, status: TurnStatus, metadata: Metadata) -> Message:
         """Store the reply, whole or partial, and end the log with it."""

@@ -17,6 +17,11 @@ class ThreadReference:
 
     text: str | None
 
+    @property
+    def is_session_id(self) -> bool:
+        """Whether it is a session id of the caller's own."""
+        return self.text is not None and self.text != "" and not self.text.startswith(ID_PREFIX)
+
 
 def check_reference(reference: str) -> str:
     """Return a reference that is one.
@@ -35,9 +40,8 @@ async def resolve_thread(store: ThreadStore, owner: Owner, reference: ThreadRefe
 
     :raises ThreadDeleting, StoreError: as :meth:`ThreadStore.open_session_thread` does.
     """
-    name = reference.text
-    if not name:
+    if not reference.text:
         return (await store.create_thread(owner, title=None, metadata={})).id
-    if name.startswith(ID_PREFIX):
-        return name
-    return (await store.open_session_thread(owner, name)).id
+    if not reference.is_session_id:
+        return reference.text
+    return (await store.open_session_thread(owner, reference.text)).id

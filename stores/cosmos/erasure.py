@@ -6,6 +6,7 @@ row away. Its end is a batch too: it goes and the receipt comes, if nothing has 
 
 from __future__ import annotations
 
+import logging
 import re
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -31,6 +32,7 @@ DOCUMENTS = "SELECT * FROM c WHERE c.owner_hash = @owner"
 RUNNING = "SELECT * FROM c WHERE c.id = @id"
 # After so long, nobody is going to write the row of a new thread any more.
 CREATION = timedelta(minutes=1)
+logger = logging.getLogger(__name__)
 
 
 class RunningErasure(Record):
@@ -111,8 +113,15 @@ class CosmosErasures:
         if await self._heartbeat(owner, erasure_id) is None:
             return False
         rows = await self._threads.query(owner.hash, ROWS, limit=limit)
+        failure: Exception | None = None
         for row in rows:
-            await self._deletion.erase(owner, row, _count(erasure_id))
+            try:
+                await self._deletion.erase(owner, row, _count(erasure_id))
+            except Exception as error:
+                logger.info("thread %s could not be erased", row["id"], exc_info=True)
+                failure = error
+        if failure:
+            raise failure
         if rows:
             return True
         await self._threads.delete(owner.hash, USER_STATE_ID)

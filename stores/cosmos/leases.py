@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 
 from errors import StoreError
-from models import message_id, utcnow
+from models import Message, message_id, utcnow
 from stores.cosmos.container import CosmosContainer, PreconditionFailed
 from stores.cosmos.documents import Lease, ThreadDocument, interrupted_turn_document, message_document
 from stores.cosmos.operations import Operation, create, delete, patch
@@ -67,6 +67,12 @@ class CosmosLeases:
         except PreconditionFailed:
             return
         self._refresh_row(as_record(ThreadDocument, document))
+
+
+def ended_message(message: Message) -> Operation:
+    """Return what ends a message that was there already, whatever else is in its document."""
+    problem = message.problem.model_dump(mode="json") if message.problem else None
+    return patch(message.id, changes(status=message.status, turn_id=message.turn_id, problem=problem))
 
 
 def _of_new_message(turn_id: str) -> str:

@@ -25,15 +25,24 @@ EVENTS = "SELECT c.events FROM c WHERE c.id > @after AND c.id <= @end ORDER BY c
 TURNS = "SELECT TOP @limit * FROM c WHERE c.type = 'turn' AND c.id > @after ORDER BY c.id"
 MAX_EVENT_ID = 999_999_999
 MAX_ATTEMPTS = 8
+# All of a process's turns wait for the slowest: a partition that is throttled must not hold up the events of the others.
+SAVE_SECONDS = 3.0
 logger = logging.getLogger(__name__)
 
 
 class CosmosProgress:
     """Reads and writes what belongs to a turn besides its messages; ``end_expired`` ends the turn of an expired lease."""
 
-    def __init__(self, messages: CosmosContainer, end_expired: Callable[[ThreadDocument, Lease], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        messages: CosmosContainer,
+        end_expired: Callable[[ThreadDocument, Lease], Awaitable[None]],
+        *,
+        save_seconds: float = SAVE_SECONDS,
+    ) -> None:
         self._messages = messages
         self._end_expired = end_expired
+        self._save_seconds = save_seconds
 
     async def request_cancel(self, owner: Owner, thread_id: str, turn_id: str) -> None:
         """Do what :meth:`ThreadStore.request_cancel` promises."""
@@ -113,7 +122,14 @@ class CosmosProgress:
     async def _save(self, batch: EventBatch) -> Exception | None:
         """Store events, if their thread is there: they must not outlive it."""
         try:
-            await self._messages.batch(batch.thread_id, [read(batch.thread_id), create(_events_document(batch))])
+            document = _events_document(batch)
+            async with asyncio.timeout(self._save_seconds):
+                thread, _ = await self._messages.batch(batch.thread_id, [read(batch.thread_id), create(document)])
+            if batch.thread_created_at not in (None, as_record(ThreadDocument, thread).created_at):
+                # A condition on the thread would have to write to it.
+                await self._messages.delete(batch.thread_id, document["id"])
+        except TimeoutError:
+            return StoreUnavailable()
         except PreconditionFailed:
             logger.debug("events of turn %s are stored already, or its thread is gone", batch.turn_id)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with this batch must not keep the others from being told

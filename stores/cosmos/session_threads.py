@@ -34,6 +34,9 @@ class CosmosSessionThreads:
                     if await self._messages.find(thread_id, thread_id) is None:
                         raise
             elif not (document := as_record(ThreadDocument, found)).deleting:
+                if not document.last_seq:
+                    # Whoever made it may have been stopped, or refused, before it was on the list.
+                    await self._threads.add_row(document)
                 return document.thread
             elif is_stopped(found):
                 await self._deletion.finish(document)

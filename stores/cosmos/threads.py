@@ -58,7 +58,11 @@ class CosmosThreads:
             self._limits.check_threads(await self._threads.count(owner.hash, COUNT))
         document = new_thread_document(owner, thread)
         await self._messages.create(thread.id, document)
-        await self._threads.create(owner.hash, row_document(as_record(ThreadDocument, document)))
+        await self.add_row(as_record(ThreadDocument, document))
+
+    async def add_row(self, document: ThreadDocument) -> None:
+        """Put a thread on its owner's list, unless it is there."""
+        await self._threads.create(document.owner_hash, row_document(document))
 
     async def document(self, owner: Owner, thread_id: str) -> ThreadDocument:
         """Return a thread's document.

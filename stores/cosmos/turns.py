@@ -34,7 +34,7 @@ from stores.cosmos.documents import (
     new_key_document,
     turn_document,
 )
-from stores.cosmos.leases import CosmosLeases
+from stores.cosmos.leases import CosmosLeases, ended_message
 from stores.cosmos.operations import Operation, create, patch
 from stores.cosmos.patch import changes, condition, lease_is_free, less_than, thread_changes
 from stores.cosmos.reading import as_record, require_owned
@@ -144,6 +144,12 @@ class CosmosTurns:
             is_retry=message.seq <= thread.last_seq,
             idempotency_key=request.new.idempotency_key,
         )
+
+    async def find_replay(self, request: Request) -> ReplayedTurn | None:
+        """Do what :meth:`ThreadStore.find_replay` promises."""
+        await self._messages.catch_up(request.thread_id, request.thread_id)
+        thread, key = await self._thread_and_key(request)
+        return await self._replay(thread, key.reply_seq) if key and key.reply_seq else None
 
     async def renew(self, turn: StartedTurn, lease_seconds: float) -> None:
         """Do what :meth:`ThreadStore.renew_lease` promises."""
@@ -277,7 +283,7 @@ def _commit_batch(turn: StartedTurn, message: Message, reply: Message | None, fi
     thread = turn.thread
     last_seq = turn.reply_seq - 1 if turn.is_retry else turn.reply_seq - 2
     last = reply or message
-    operations = [_ended(message) if turn.is_retry else create(message_document(message))]
+    operations = [ended_message(message) if turn.is_retry else create(message_document(message))]
     if reply:
         operations.append(create(message_document(reply)))
     operations.append(create(turn_document(turn, message.status, reply, message.problem, final_event_id)))
@@ -288,9 +294,3 @@ def _commit_batch(turn: StartedTurn, message: Message, reply: Message | None, fi
     end = thread_changes(last_seq=max(last_seq, last.seq), updated_at=max(utcnow(), thread.updated_at), lease=None, **shown)
     guard = condition(lease__turn_id=turn.turn_id, last_seq=last_seq, deleting=False)
     return [*operations, patch(thread.id, end, guard)]
-
-
-def _ended(message: Message) -> Operation:
-    """Return what ends a message that was there already, whatever else is in its document."""
-    problem = message.problem.model_dump(mode="json") if message.problem else None
-    return patch(message.id, changes(status=message.status, turn_id=message.turn_id, problem=problem))

@@ -85,7 +85,8 @@ def save_events(db: sqlite3.Connection, batches: list[EventBatch]) -> list[Excep
     db.execute("DELETE FROM events WHERE expires_at <= ?", (now,))
     # Not for a thread that is gone: the reference would not hold.
     db.executemany(
-        "INSERT INTO events SELECT ?, ?, ?, ?, ?, ? WHERE EXISTS (SELECT 1 FROM threads WHERE id = ?) "
+        "INSERT INTO events SELECT ?1, ?2, ?3, ?4, ?5, ?6 "
+        "WHERE EXISTS (SELECT 1 FROM threads WHERE id = ?1 AND created_at = coalesce(?7, created_at)) "
         "ON CONFLICT DO UPDATE SET last = excluded.last, expires_at = excluded.expires_at, events = excluded.events",
         [
             (
@@ -95,7 +96,7 @@ def save_events(db: sqlite3.Connection, batches: list[EventBatch]) -> list[Excep
                 batch.events[-1].id,
                 now + batch.seconds_to_live,
                 text,
-                batch.thread_id,
+                batch.thread_created_at.timestamp() if batch.thread_created_at else None,
             )
             for batch, text in texts
         ],

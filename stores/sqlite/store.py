@@ -133,6 +133,10 @@ class SqliteStore(ThreadStore):
         )
 
     @override
+    async def find_replay(self, owner: Owner, thread_id: str, new: NewMessage) -> ReplayedTurn | None:
+        return await self._database.read(lambda db: turns.find_replay(db, owner, thread_id, new))
+
+    @override
     async def renew_lease(self, turn: StartedTurn, *, lease_seconds: float) -> None:
         await self._database.write(lambda db: turns.renew_lease(db, turn, lease_seconds))
 

@@ -61,6 +61,13 @@ def begin_turn(
     )
 
 
+def find_replay(db: sqlite3.Connection, owner: Owner, thread_id: str, new: NewMessage) -> ReplayedTurn | None:
+    """Do what :meth:`ThreadStore.find_replay` promises."""
+    thread_row(db, owner, thread_id)
+    known = _known_key(db, thread_id, new)
+    return ReplayedTurn(stored_message(db, thread_id, known["reply_seq"])) if known and known["reply_seq"] else None
+
+
 def _message_again(db: sqlite3.Connection, thread_id: str, seq: int, new: NewMessage) -> Message:
     """Return the message that an earlier attempt has stored, which this turn answers."""
     message = stored_message(db, thread_id, seq)

@@ -10,6 +10,7 @@ import httpx2
 
 from services.intervals import Intervals
 from settings import Settings
+from tests.fakes.cosmos import KEY, FakeCosmos
 from tests.fakes.model import FakeModel, Reply
 from tests.support.server import serve_api
 
@@ -123,3 +124,28 @@ async def test_questions_over_the_days_tokens_leave_no_threads(tmp_path: Path) -
                 refused = await api.post(f"/api/{endpoint}", json={"user_input": "hi", **more})
                 assert (refused.status_code, refused.json()["type"]) == (429, "rate_limited")
         assert len(await threads(api)) == 1
+
+
+async def test_a_store_that_does_not_answer_holds_no_batch_longer_than_its_deadline(tmp_path: Path) -> None:
+    """Audit H4."""
+    async with FakeCosmos() as cosmos, FakeModel(Reply(text="yes")) as model:
+        on_cosmos = {"cosmos_endpoint": cosmos.endpoint, "cosmos_key": KEY, "batch_timeout_seconds": 1}
+        async with serve_api(settings(model, tmp_path, **on_cosmos)) as api:
+            thread = (await api.post("/api/threads", json={})).json()["id"]
+            held = cosmos.fail("patch", "messages", hold=True)
+            request = asyncio.create_task(api.post("/api/batch", json={"questions": ["1", "2"], "thread_id": thread}))
+            await held.reached.wait()
+            async with asyncio.timeout(5):
+                answered = (await request).json()
+            assert [result["problem"]["type"] for result in answered["results"]] == ["turn_timeout"] * 2
+            held.released.set()
+
+
+async def test_a_question_that_fails_as_nobody_foresaw_does_not_cost_the_others_answers(tmp_path: Path) -> None:
+    async with FakeCosmos() as cosmos, FakeModel(Reply(text="yes")) as model:
+        on_cosmos = {"cosmos_endpoint": cosmos.endpoint, "cosmos_key": KEY}
+        async with serve_api(settings(model, tmp_path, **on_cosmos)) as api:
+            cosmos.fail("patch", "messages", status=400)
+            answered = (await api.post("/api/batch", json={"questions": ["1", "2"], "thread_id": "mine"})).json()
+            assert answered["answers"] == ["", "yes"]
+            assert [result.get("problem", {}).get("type") for result in answered["results"]] == ["internal_error", None]

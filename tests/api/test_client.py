@@ -76,6 +76,9 @@ def request(peer: str, *forwarded: str) -> Request:
         ("10.0.0.1", ("1.2.3.4,",), "unknown"),
         ("10.0.0.1", (), "10.0.0.1"),
         ("10.0.0.1", ("10.0.0.2",), "10.0.0.2"),
+        # As a socket for both versions of IP names a peer of the older one.
+        ("::ffff:10.0.0.1", ("198.51.100.1",), "198.51.100.1"),
+        ("::ffff:203.0.113.7", (), "203.0.113.7"),
     ],
 )
 def test_the_callers_address_is_the_first_that_no_trusted_proxy_has(

@@ -134,3 +134,17 @@ async def test_the_limit_holds_for_one_who_cancels_every_turn(tmp_path: Path) ->
                 await api.post(f"{accepted.headers['location']}/cancel")
                 await nothing_runs(api)
         assert statuses == [202, 202, 202, 429]
+
+
+async def test_an_answer_that_used_up_the_days_tokens_is_replayed(tmp_path: Path) -> None:
+    async with (
+        FakeModel(Reply(text="yes")) as model,
+        serve_api(settings(model, tmp_path, limit_tokens_per_day=18)) as api,
+    ):
+        address = f"{await a_thread(api)}/messages"
+        key = {"Idempotency-Key": "k"}
+        answered = await api.post(address, json={"content": "hi"}, headers=key)
+        again = await api.post(address, json={"content": "hi"}, headers=key)
+        assert (again.status_code, again.headers["idempotent-replayed"], again.json()) == (200, "true", answered.json())
+        assert (await api.post(address, json={"content": "hi"}, headers={"Idempotency-Key": "new"})).status_code == 429
+        assert await tokens_today(api) == 18

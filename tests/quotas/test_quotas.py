@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import timedelta
@@ -230,3 +231,22 @@ async def test_redis_that_is_down_is_left_alone_for_a_moment(redis: RedisServer,
         for _ in range(50):
             await quotas.count_request(ANN)
         assert len(caplog.records) == 1
+
+
+@needs_redis
+async def test_a_place_that_was_given_back_while_redis_was_away_is_free_once_it_is_back(redis: RedisServer) -> None:
+    async with AsyncExitStack() as stack:
+        settings = Settings.model_validate({"redis_url": redis.url, "limit_turns_at_once": 1})
+        opening = open_quota_backend(settings, AzureCredential(), cooldown_seconds=0)
+        quotas = Quotas(settings, await stack.enter_async_context(opening))
+        await quotas.begin_turn(ANN, "before")
+        redis.signal(signal.SIGSTOP)
+        await quotas.end_turn(ANN, "before", tokens=0)
+        await quotas.begin_turn(ANN, "meanwhile")
+        redis.signal(signal.SIGCONT)
+        await quotas.begin_turn(ANN, "after")
+        await quotas.end_turn(ANN, "after", tokens=0)
+        # Nor is the other one's place here taken when it goes away again.
+        await quotas.end_turn(ANN, "meanwhile", tokens=0)
+        await redis.stop()
+        await quotas.begin_turn(ANN, "away again")

@@ -27,7 +27,22 @@ from turns.history import estimate_tokens, fit_history
 from turns.service import Turns
 
 OWNER = Owner("acme", "ann")
+FILTERED = Reply(status=400, error={"message": "no", "type": "x", "code": "content_filter"})
+OVERFLOW = Reply(status=400, error={"message": "no", "type": "x", "code": "context_length_exceeded"})
 THREAD_ID = "thread_" + "0" * 32
+
+
+class SmallModel(FakeModel):
+    """Refuses prompts whose messages have more than ``size`` characters together."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(Reply(text="Fine."))
+        self._size = size
+
+    @override
+    def reply_to(self, request: dict[str, Any]) -> Reply:
+        sizes = [len(each["content"]) for each in request["messages"] if each["role"] != "system"]
+        return OVERFLOW if sum(sizes) > self._size else super().reply_to(request)
 
 
 class PickyModel(FakeModel):
@@ -70,9 +85,9 @@ async def turns_on(model: FakeModel, store: ThreadStore) -> AsyncIterator[Turns]
         await turns.close(grace_seconds=5)
 
 
-async def outcome(turns: Turns, thread_id: str, content: str, key: str | None = None) -> str:
+async def outcome(turns: Turns, thread_id: str, content: str, key: str | None = None, *, stream: bool = False) -> str:
     """Run a turn and return its final event's type, or its problem's."""
-    log = await turns.start(OWNER, thread_id, NewMessage(new_id("turn"), content, {}, key), stream=False)
+    log = await turns.start(OWNER, thread_id, NewMessage(new_id("turn"), content, {}, key), stream=stream)
     async with asyncio.timeout(20):
         events: list[Any] = [event async for batch in log.stream() for event in batch]
     return str(events[-1].problem.type if events[-1].type == "turn.failed" else events[-1].type)
@@ -81,9 +96,9 @@ async def outcome(turns: Turns, thread_id: str, content: str, key: str | None = 
 @pytest.mark.parametrize(
     ("refusal", "problem"),
     [
-        (Reply(status=400, error={"message": "no", "type": "x", "code": "content_filter"}), "content_filtered"),
+        (FILTERED, "content_filtered"),
         (Reply(finish_reason="content_filter"), "content_filtered"),
-        (Reply(status=400, error={"message": "no", "type": "x", "code": "context_length_exceeded"}), "context_overflow"),
+        (OVERFLOW, "context_overflow"),
         (Reply(status=400), "model_misconfigured"),
     ],
 )
@@ -95,6 +110,32 @@ async def test_a_refused_message_does_not_refuse_the_later_ones(store: ThreadSto
         ends = [await outcome(turns, thread.id, content) for content in contents]
         assert ends == ["message.completed", problem, problem, "message.completed", "message.completed"]
         assert model.asked == ["hello", "how are you?", "and now?"]
+
+
+async def test_an_answer_that_the_filter_refuses_from_then_on_does_not_refuse_all_later_messages(store: ThreadStore) -> None:
+    """Audit H1: nobody can take the answer back, so a few refusals in a row begin the conversation anew, for good."""
+    thread = await store.create_thread(OWNER, title=None, metadata={})
+    async with PickyModel(FILTERED) as model, turns_on(model, store) as turns:
+        assert await outcome(turns, thread.id, "what is an explosive?") == "message.completed"
+        model.replies = [Reply(text="Such as dynamite.")]
+        assert await outcome(turns, thread.id, "which one?") == "message.completed"
+        model.replies = [Reply(text="Fine.")]
+        ends = [await outcome(turns, thread.id, content) for content in "abcdef"]
+        assert ends == ["content_filtered"] * 3 + ["message.completed"] * 3
+        assert model.asked == ["d", "e", "f"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_history_that_is_too_long_for_the_model_does_not_refuse_all_later_messages(
+    store: ThreadStore, stream: bool
+) -> None:
+    """Audit H1: less of it is shown, down to nothing; a question that is too long by itself is refused."""
+    thread = await store.create_thread(OWNER, title=None, metadata={})
+    async with SmallModel(3000) as model, turns_on(model, store) as turns:
+        contents = ["a" * 1000, "b" * 1000, "c" * 1000, "d" * 2999, "e" * 3001, "f"]
+        ends = [await outcome(turns, thread.id, content, stream=stream) for content in contents]
+        assert ends == ["message.completed"] * 4 + ["context_overflow", "message.completed"]
+        assert len(model.requests) < 20
 
 
 async def test_a_question_that_only_missed_its_answer_is_still_known(store: ThreadStore) -> None:

@@ -24,6 +24,8 @@ async def test_events_are_saved_at_most_once_a_tick_and_each_once(path: Path) ->
     ids = [event.id for batches in store.saved for batch in batches for event in batch.events]
     assert ids == list(range(1, 42))
     assert len(store.saved) <= 6
+    # Else they could end up in another thread that was made under the same id.
+    assert {batch.thread_created_at for batches in store.saved for batch in batches} == {thread.created_at}
 
 
 async def test_the_turns_of_a_process_share_a_write(path: Path) -> None:

@@ -70,14 +70,16 @@ async def test_a_long_turn_keeps_its_lease(watched: WatchedStore) -> None:
         assert (await events_of(turn))[-1].type == "message.completed"
 
 
-async def test_a_renewal_that_fails_for_a_moment_is_tried_again(watched: WatchedStore) -> None:
+@pytest.mark.parametrize("error", [StoreUnavailable(), RuntimeError("unforeseen")])
+async def test_a_renewal_that_fails_for_a_moment_is_tried_again(watched: WatchedStore, error: Exception) -> None:
     thread = await watched.create_thread(OWNER, title=None, metadata={})
     gate = Gate()
     turns = turns_of(watched, ScriptedAgent(gate), IMPATIENT)
-    watched.renewal_error = StoreUnavailable()
+    watched.renewal_error = error
     turn = await start(turns, thread)
-    for _ in range(3):
-        await watched.renewals.acquire()
+    async with asyncio.timeout(5):
+        for _ in range(3):
+            await watched.renewals.acquire()
     gate.opened.set()
     assert (await events_of(turn))[-1].type == "message.completed"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.run import RunObserver
-from errors import ModelThrottled, TurnInProgress, TurnInterrupted
+from errors import ContextOverflow, ModelThrottled, TurnInProgress, TurnInterrupted
 from events import MessageCompleted, MessageDelta, ToolCompleted, ToolStarted, TurnStarted
 from models import Thread, ToolCall
 from stores.sqlite.store import SqliteStore
@@ -169,3 +169,16 @@ async def test_the_model_is_shown_a_window_of_the_history(store: SqliteStore, th
     history, message, stream = agent.runs[-1]
     assert [m.seq for m in history] == [5, 6, 7, 8]
     assert (message.content, stream) == ("question 4", False)
+
+
+async def test_a_run_that_was_refused_counts_beside_the_one_with_less_history(store: SqliteStore, thread: Thread) -> None:
+    """Audit H3: a server may say it late, in the middle of a stream."""
+
+    async def overflow(_: RunObserver) -> None:
+        raise ContextOverflow
+
+    turns = turns_of(store, ScriptedAgent(say_hello, overflow, say_hello))
+    for _ in range(2):
+        assert (await events_of(await start(turns, thread)))[-1].type == "message.completed"
+    await turns.close(grace_seconds=5)
+    assert (await turns._context.quotas.usage(OWNER))[0].tokens_today == 3 * 8

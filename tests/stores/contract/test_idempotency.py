@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 import time_machine
 
-from errors import IdempotencyKeyReused, LeaseLost, TurnInProgress
-from models import Message, Thread, new_id, utcnow
+from errors import IdempotencyKeyReused, LeaseLost, ThreadNotFound, TurnInProgress
+from models import Message, Owner, Thread, new_id, utcnow
 from stores.contract import ThreadStore
 from stores.types import NewMessage, ReplayedTurn, StartedTurn
 from tests.support.stores import ANN, Backend, ask, begin, end, messages, states, talk
@@ -34,6 +34,22 @@ async def test_a_repeated_key_gives_the_first_answer(store: ThreadStore, thread:
     await begin(store, thread.id, ask("Something else"))
     assert await replayed(store, thread.id, ask("2 + 2?", key="k")) == reply
     assert len(await messages(store, thread.id)) == 3
+
+
+async def test_an_answer_is_found_without_taking_anything(backend: Backend, store: ThreadStore, thread: Thread) -> None:
+    turn = await begin(store, thread.id, ask("2 + 2?", key="k"))
+    assert await store.find_replay(ANN, thread.id, ask("2 + 2?", key="k")) is None
+    reply = await end(store, turn)
+    async with backend.new() as other:
+        found = await other.find_replay(ANN, thread.id, ask("2 + 2?", key="k"))
+        assert found is not None
+        assert found.message == reply
+        assert await other.find_replay(ANN, thread.id, ask("2 + 2?", key="another")) is None
+        with pytest.raises(IdempotencyKeyReused):
+            await other.find_replay(ANN, thread.id, ask("3 + 3?", key="k"))
+        with pytest.raises(ThreadNotFound):
+            await other.find_replay(Owner("acme", "bob"), thread.id, ask("2 + 2?", key="k"))
+    assert await states(store, thread.id) == [ASKED, ANSWERED]
 
 
 async def test_a_key_with_another_body_is_refused(store: ThreadStore, thread: Thread) -> None:

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from errors import LeaseLost, ThreadNotFound
-from events import TurnStarted
+from events import MessageDelta
 from models import Owner
 from stores.contract import ThreadStore
 from stores.types import EventBatch
@@ -63,10 +63,23 @@ async def test_a_deleted_one_begins_anew_and_what_comes_late_is_refused(store: T
         await store.renew_lease(turn, lease_seconds=30)
     with pytest.raises(LeaseLost):
         await store.commit_turn(turn, message=turn.message, reply=answer(turn), final_event_id=9)
-    await store.save_events([EventBatch(old.id, turn.turn_id, [TurnStarted(id=1, turn_id=turn.turn_id)], 60)])
     assert await messages(store, new.id) == []
     started = await begin(store, new.id, ask("hello", key="k"))
     assert (started.message.seq, started.history, started.is_retry) == (1, [], False)
     with pytest.raises(LeaseLost):
         await store.commit_turn(turn, message=turn.message, reply=answer(turn), final_event_id=9)
     assert [(message.content, message.status) for message in await messages(store, new.id)] == [("hello", "running")]
+
+
+async def test_events_of_a_deleted_one_are_not_kept_in_the_new_one(backend: Backend) -> None:
+    async with backend.new() as store:
+        old = await store.open_session_thread(ANN, "s")
+        turn = await begin(store, old.id)
+        events = [MessageDelta(id=1, turn_id=turn.turn_id, text="secret")]
+        batch = EventBatch(old.id, turn.turn_id, events, 3600, turn.thread.created_at)
+        assert await store.save_events([batch]) == [None]
+        assert len((await store.get_progress(ANN, old.id, turn.turn_id, after=0)).events) == 1
+        await store.delete_thread(ANN, old.id)
+        await store.open_session_thread(ANN, "s")
+        assert await store.save_events([batch]) == [None]
+    assert "secret" not in await backend.everything()

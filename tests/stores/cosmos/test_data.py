@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 import time_machine
+from pydantic import ValidationError
 
 from cosmos_store import CosmosStore
+from data_rights.retention import Retention
 from errors import StoreUnavailable, ThreadNotFound
 from events import TurnStarted
 from models import Thread, UserState, utcnow
@@ -213,3 +215,22 @@ async def test_a_deletion_that_was_stopped_is_found(store: CosmosStore, fake: Fa
     assert left(fake) == []
     with pytest.raises(ThreadNotFound):
         await store.delete_thread(ANN, thread.id)
+
+
+async def test_a_thread_that_cannot_be_deleted_does_not_keep_the_others(store: CosmosStore, fake: FakeCosmos) -> None:
+    """Audit L13: neither from an erasure nor from a sweep, whichever comes first in their order."""
+    for _ in range(2):
+        threads = [(await store.create_thread(ANN, title=None, metadata={})).id for _ in range(3)]
+        (damaged,) = [each for each in fake.container("messages").everything() if each["id"] == min(threads)]
+        damaged["metadata"] = "?"
+        with pytest.raises(ValidationError), time_machine.travel(utcnow() + timedelta(days=9), tick=True):
+            await Retention(store, 1).sweep()
+        assert [each["id"] for each in fake.container("messages").everything()] == [damaged["id"]]
+        threads = [(await store.create_thread(ANN, title=None, metadata={})).id for _ in range(3)]
+        erasure = await store.begin_erasure(ANN)
+        with pytest.raises(ValidationError):
+            await store.erase_threads(ANN, erasure.id, limit=10)
+        (left_over,) = fake.container("messages").everything()
+        assert left_over["id"] == damaged["id"]
+        left_over["metadata"] = {}
+        assert await run(store) == 4

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from cosmos_store import CosmosStore
+from errors import StoreUnavailable
 from events import MessageDelta
 from models import Thread
+from stores.cosmos.progress import CosmosProgress
 from stores.types import EventBatch
 from tests.fakes.cosmos import FakeCosmos
 from tests.support.stores import ANN, ask, begin, end
@@ -44,3 +48,22 @@ async def test_a_lease_that_arrives_late_does_not_let_its_turn_run_again(
     fake.container("messages").documents(thread.id)[thread.id]["lease"] = late
     found = (await store.get_progress(ANN, thread.id, turn.turn_id, after=None)).turn
     assert (found.status, found.message) == ("completed", reply)
+
+
+async def test_a_partition_that_does_not_answer_does_not_hold_up_the_events_of_other_turns(
+    store: CosmosStore, fake: FakeCosmos, thread: Thread
+) -> None:
+    """Audit H2."""
+    progress = CosmosProgress(store._containers[0], store._turns._leases.end_expired, save_seconds=0.1)
+    other = await store.create_thread(ANN, title=None, metadata={})
+    batches = []
+    for each in (thread, other):
+        turn = await begin(store, each.id)
+        batches.append(EventBatch(each.id, turn.turn_id, [MessageDelta(id=1, turn_id=turn.turn_id, text="a")], 60))
+    held = fake.fail("batch", "messages", hold=True)
+    async with asyncio.timeout(5):
+        held_up, saved = sorted(await progress.save_events(batches), key=lambda outcome: outcome is None)
+    assert isinstance(held_up, StoreUnavailable)
+    assert saved is None
+    held.released.set()
+    assert await progress.save_events(batches) == [None, None]

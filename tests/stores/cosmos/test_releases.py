@@ -117,3 +117,11 @@ async def test_a_status_of_a_newer_release_is_not_written_back(store: CosmosStor
         each["status"] = "paused"
     await use(store, thread)
     assert {each["status"] for each in of_type(fake, "thread") + of_type(fake, None)} == {"paused"}
+
+
+async def test_documents_that_a_newer_release_has_added_go_with_their_thread(
+    store: CosmosStore, fake: FakeCosmos, thread: Thread
+) -> None:
+    of_type(fake, "turn")[0]["type"] = "attachment"
+    await store.delete_thread(ANN, thread.id)
+    assert of_type(fake, "attachment") == []

@@ -10,7 +10,7 @@ import pytest
 import time_machine
 
 from cosmos_store import CosmosStore
-from errors import ThreadDeleting, ThreadNotFound
+from errors import StoreUnavailable, ThreadDeleting, ThreadNotFound
 from models import utcnow
 from tests.fakes.cosmos import FakeCosmos
 from tests.support.positions import every_position
@@ -19,6 +19,8 @@ from tests.support.stores import ANN, CosmosBackend, messages, talk
 
 async def in_order(store: CosmosStore, thread_id: str) -> None:
     """Check that the new thread has its two messages, and is on the list as it is."""
+    # Its entry is brought up to date in the background.
+    await store._threads.aclose()
     assert [message.content for message in await messages(store, thread_id)] == ["new", "4"]
     [listed] = (await store.list_threads(ANN, status=None, limit=10, cursor=None)).items
     assert (listed.id, listed.message_count, listed.last_message_preview) == (thread_id, 2, "4")
@@ -90,3 +92,17 @@ async def test_a_list_entry_that_is_brought_up_to_date_late_is_not_the_new_threa
         request.released.set()
         await slow._threads.aclose()
         await in_order(store, new.id)
+
+
+async def test_one_whose_list_entry_was_not_written_is_listed_from_its_next_use_on(
+    backend: CosmosBackend, store: CosmosStore, fake: FakeCosmos
+) -> None:
+    fake.fail("create", "threads", status=429, headers={"x-ms-retry-after-ms": "1"}, times=1000)
+    with pytest.raises(StoreUnavailable):
+        await store.open_session_thread(ANN, "s")
+    fake.heal()
+    async with backend.new() as other:
+        thread = await other.open_session_thread(ANN, "s")
+        await talk(other, thread.id, "new")
+    await in_order(store, thread.id)
+    assert await store.list_thread_ids(ANN, limit=10, after=None) == [thread.id]
