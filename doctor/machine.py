@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from shlex import quote
 
 import httpx2
@@ -19,20 +20,19 @@ from settings import Settings, without_credentials
 from tools.knowledge_base import FOLDER, read_articles
 from tools.registry import open_tools
 
-CLOCK_SECONDS = 5.0
 MAX_SKEW_SECONDS = 5.0
 # The address is not spelt out: it may hold a password.
 REDIS_COMMAND = 'redis-cli -u "$REDIS_URL" ping'
 
 
-async def check_tools(settings: Settings) -> list[Finding]:
+async def check_tools(settings: Settings, folder: Path = FOLDER) -> list[Finding]:
     """Open the tools and read the articles."""
     async with open_tools(settings) as tools:
         names = ", ".join(tool.__name__ for tool in tools)
-    count = len(await asyncio.to_thread(read_articles, FOLDER))
+    count = len(await asyncio.to_thread(read_articles, folder))
     if not count:
-        return [Finding("tools", f"{FOLDER} has no articles", "git restore knowledge")]
-    return [Finding("tools", f"{names}; {count} articles in {FOLDER}")]
+        return [Finding("tools", f"{folder} has no articles", "git restore knowledge")]
+    return [Finding("tools", f"{names}; {count} articles in {folder}")]
 
 
 async def check_sqlite(settings: Settings, credential: AzureCredential) -> list[Finding]:
@@ -51,12 +51,12 @@ async def check_redis(settings: Settings, credential: AzureCredential) -> list[F
         return [Finding("Redis", f"answers in {(time.perf_counter() - started) * 1000:.1f} ms")]
 
 
-async def check_clock(settings: Settings) -> list[Finding]:
+async def check_clock(settings: Settings, *, seconds: float) -> list[Finding]:
     """Compare this machine's clock with that of the first service that tells the time; leases and tokens rely on it."""
     addresses = [settings.cosmos_endpoint, settings.azure_openai_endpoint, settings.openai_base_url]
     if settings.model_kind == "openai" and not settings.openai_base_url:
         addresses.append(OPENAI_URL)
-    async with httpx2.AsyncClient(timeout=CLOCK_SECONDS) as client:
+    async with httpx2.AsyncClient(timeout=seconds) as client:
         for address in filter(None, addresses):
             try:
                 told = (await client.get(address)).headers.get("date")

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-import doctor.findings
 import doctor.machine
 from cosmos_store import CosmosStore
 from doctor.__main__ import diagnose
+from doctor.machine import check_tools
 from models import utcnow
 from settings import Settings
 from tests.doctor.conftest import DATABASE, PRINCIPAL, Chain, NoCredential, Someone, only_problem, problems
@@ -123,9 +123,8 @@ async def test_a_clock_that_is_wrong(settings: Settings, monkeypatch: pytest.Mon
     assert words in problem.text
 
 
-async def test_no_articles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor.machine, "FOLDER", tmp_path)
-    problem = await only_problem(Settings(data_dir=tmp_path))
+async def test_no_articles(tmp_path: Path) -> None:
+    (problem,) = await check_tools(Settings(data_dir=tmp_path), tmp_path)
     assert problem.text == f"{tmp_path} has no articles"
 
 
