@@ -10,7 +10,7 @@ import uvicorn
 from api.app import create_app
 from api.deps import services_of
 from observability import logs
-from services.services import GRACE_SECONDS
+from services.intervals import GRACE_SECONDS
 from settings import Settings, SettingsError, load_settings, without_credentials
 
 

@@ -12,9 +12,8 @@ from models import Owner, utcnow
 from settings import Settings
 from stores.sqlite.store import SqliteStore
 from tests.fakes import activities
-from tests.fakes.connector import FakeClock, FakeConnector
-from tests.support.bot import ask, post, settled
-from tests.support.server import serve_api
+from tests.fakes.connector import FakeConnector
+from tests.support.bot import ask, post, serve_bot, settled
 
 GROUP = {"id": "19:group@thread.v2", "conversationType": "groupChat", "isGroup": True, "tenantId": activities.TENANT}
 REMOVALS: dict[str, dict[str, Any]] = {
@@ -31,12 +30,10 @@ async def owners(folder: Path) -> list[Owner]:
 
 @pytest.mark.parametrize("removal", REMOVALS.values(), ids=list(REMOVALS))
 async def test_a_removed_bot_forgets_the_group_and_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, removal: dict[str, Any]
+    tmp_path: Path, channel: FakeConnector, removal: dict[str, Any]
 ) -> None:
-    clock = FakeClock(patience=0.05)
-    monkeypatch.setattr("teams.bot.Clock", lambda: clock)
     mention = {"type": "mention", "text": "<at>bot</at>", "mentioned": activities.BOT}
-    async with FakeConnector(clock) as channel, serve_api(Settings(data_dir=tmp_path, teams_local=True)) as api:
+    async with serve_bot(Settings(data_dir=tmp_path, teams_local=True), channel) as api:
         url = channel.url
         await ask(api, channel, activities.message(url, "What is 2 + 2?"))
         in_group = activities.message(url, "<at>bot</at> What is 3 + 3?", conversation=GROUP, entities=[mention])
