@@ -22,7 +22,7 @@ from turns.history import fit_history
 from turns.intervals import TurnIntervals
 from turns.lease import LeaseRenewer, TurnCancelled
 from turns.reply import ReplyBuilder
-from turns.telemetry import observed_turn
+from turns.telemetry import ObservedTurn, observed_turn
 from turns.thread_reference import ThreadReference, resolve_thread
 
 if TYPE_CHECKING:
@@ -84,11 +84,11 @@ class TurnRunner:
         try:
             with observed_turn(owner, new.turn_id, stream=self._request.stream) as observed:
                 if isinstance(self._request.thread, str):
+                    # Known before the turn may begin: one that is refused tells its thread, too.
                     observed.find_thread(self._request.thread)
                 await quotas.begin_turn(owner, new.turn_id)
                 try:
-                    thread_id = await self._thread_id()
-                    observed.find_thread(thread_id)
+                    thread_id = await self._thread_id(observed)
                     begun = await self._begin(thread_id)
                     observed.log = log = EventLog(thread_id, new.turn_id) if isinstance(begun, StartedTurn) else replay(begun)
                     if not self.begun.done():
@@ -103,12 +103,14 @@ class TurnRunner:
             if not isinstance(error, Exception):
                 raise
 
-    async def _thread_id(self) -> str:
+    async def _thread_id(self, observed: ObservedTurn) -> str:
         """Return the thread's id. One that is new is made only now: a turn that may not begin leaves none behind."""
         thread = self._request.thread
         if isinstance(thread, str):
             return thread
-        return await resolve_thread(self._context.store, self._request.owner, thread)
+        thread_id = await resolve_thread(self._context.store, self._request.owner, thread)
+        observed.find_thread(thread_id)
+        return thread_id
 
     async def _begin(self, thread_id: str) -> StartedTurn | ReplayedTurn:
         settings = self._context.settings
