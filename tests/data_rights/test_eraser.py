@@ -137,6 +137,26 @@ async def test_a_store_that_is_down_keeps_nobody_from_starting(caplog: pytest.Lo
     assert "the sweep for idle threads failed" in caplog.text
 
 
+async def test_many_erasures_take_turns(store: ThreadStore, completions: Calls) -> None:
+    """A bot that is removed from a team leaves hundreds, which must not crowd out everybody else's requests."""
+    begun = 0
+    may_go = asyncio.Event()
+
+    async def forget(owner: Owner) -> None:
+        nonlocal begun
+        begun += 1
+        await may_go.wait()
+
+    async with quick(store, [forget]) as running:
+        for number in range(25):
+            await running.begin(Owner("bot:acme", str(number)))
+        await running.resume(wait_seconds=0.2)
+        assert begun <= eraser.ERASURES_AT_ONCE
+        may_go.set()
+        await completions.at_least(25)
+    assert (begun, completions.outcomes) == (25, [True] * 25)
+
+
 async def test_waiting_for_erasures_has_an_end_and_stops_none(store: ThreadStore, completions: Calls) -> None:
     may_go = asyncio.Event()
 
