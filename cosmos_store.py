@@ -240,5 +240,9 @@ class CosmosStore(ThreadStore):
         return await self._authors.erase(owner, thread_id, author_id)
 
     @override
+    async def threads_of_team(self, tenant: str, team_key: str) -> list[OwnedRef]:
+        return await self._deletion.of_team(tenant, team_key)
+
+    @override
     async def idle_threads(self, *, since: datetime, limit: int, conversations: bool | None = None) -> list[OwnedRef]:
         return await self._deletion.idle(since, limit, conversations)
