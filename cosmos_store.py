@@ -39,6 +39,7 @@ from stores.cosmos.feedback import CosmosFeedback
 from stores.cosmos.leases import CosmosLeases
 from stores.cosmos.messages import CosmosMessages
 from stores.cosmos.progress import CosmosProgress
+from stores.cosmos.retries import RetryPolicy
 from stores.cosmos.session_threads import CosmosSessionThreads
 from stores.cosmos.threads import CosmosThreads, check_thread_id
 from stores.cosmos.turns import CosmosTurns, Request
@@ -73,9 +74,11 @@ class CosmosStore(ThreadStore):
         database: str,
         credential: str | AsyncTokenCredential,
         limits: StoreLimits = StoreLimits(),  # noqa: B008 - immutable
+        retries: RetryPolicy = RetryPolicy(),  # noqa: B008 - immutable
     ) -> None:
         self._limits = limits
-        self._connection = connect(endpoint, database=database, credential=credential)
+        self._retries = retries
+        self._connection = connect(endpoint, database=database, credential=credential, retries=retries)
         self._resources = AsyncExitStack()
         self._containers: tuple[CosmosContainer, CosmosContainer]
         self._threads: CosmosThreads
@@ -92,7 +95,9 @@ class CosmosStore(ThreadStore):
     @override
     async def __aenter__(self) -> Self:
         opened = await self._resources.enter_async_context(self._connection)
-        messages, threads = self._containers = CosmosContainer(opened[MESSAGES.id]), CosmosContainer(opened[THREADS.id])
+        messages = CosmosContainer(opened[MESSAGES.id], self._retries)
+        threads = CosmosContainer(opened[THREADS.id], self._retries)
+        self._containers = messages, threads
         self._threads = CosmosThreads(messages, threads, self._limits)
         self._messages = CosmosMessages(messages, self._threads)
         leases = CosmosLeases(messages, self._threads.refresh_row_later)
@@ -238,6 +243,10 @@ class CosmosStore(ThreadStore):
     async def erase_exchanges(self, owner: Owner, thread_id: str, author_id: str) -> ErasedExchanges:
         check_thread_id(thread_id)
         return await self._authors.erase(owner, thread_id, author_id)
+
+    @override
+    async def threads_of_team(self, tenant: str, team_key: str) -> list[OwnedRef]:
+        return await self._deletion.of_team(tenant, team_key)
 
     @override
     async def idle_threads(self, *, since: datetime, limit: int, conversations: bool | None = None) -> list[OwnedRef]:

@@ -24,7 +24,7 @@ from api.app import create_app
 from api.deps import services_of
 from api.functions_bridge import FunctionsBridge, http_functions
 from observability import logs
-from services.services import GRACE_SECONDS, Services
+from services.services import Services
 from settings import SettingsError, load_settings
 
 if TYPE_CHECKING:
@@ -44,7 +44,8 @@ bridge = FunctionsBridge(api)
 
 async def end_turns(state: Mapping[str, Any]) -> None:
     """Let the turns that run finish, and end the others as interrupted."""
-    await services_of(state).turns.close(grace_seconds=GRACE_SECONDS)
+    services = services_of(state)
+    await services.turns.close(grace_seconds=services.intervals.grace)
 
 
 # Before the worker makes its web app, which it does once it has indexed this module.

@@ -11,7 +11,7 @@ import uvicorn
 from api.app import create_app
 from api.deps import services_of
 from observability import logs
-from services.services import GRACE_SECONDS
+from services.intervals import GRACE_SECONDS
 from settings import Assistant, Settings, SettingsError, load_assistant, load_settings, without_credentials
 from tools.context import ToolContext
 from tools.registry import open_tools

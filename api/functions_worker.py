@@ -27,7 +27,7 @@ from api.functions_bridge import AppResponse
 from api.problems import error_response
 from api.request_log import NO_TELEMETRY
 from errors import NotReady
-from services.services import GRACE_SECONDS
+from services.intervals import GRACE_SECONDS
 
 # Turns have their grace first; what still sends then is cut off.
 SHUTDOWN_SECONDS = int(GRACE_SECONDS) + 2

@@ -62,7 +62,7 @@ async def _run_author(store: ThreadStore, what: str, author: str, output: Path |
     if what == "erase":
         print(to_json({"author_id": author, "messages": await erase_author(store, author)}).decode())  # noqa: T201
         return 0
-    return 0 if await write_lines(export_author_lines(store, author), output) else 1
+    return 0 if await write_lines(await export_author_lines(store, author), output) else 1
 
 
 def _owner(text: str) -> Owner:

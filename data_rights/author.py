@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import suppress
 
-from data_rights.export import export_line
+from data_rights.export import export_line, with_error_line
 from errors import ThreadNotFound
 from models import AUTHOR_ID, Message, message_seq, utcnow
 from stores.contract import ThreadStore
@@ -16,12 +16,18 @@ MESSAGES_AT_ONCE = 100
 PAUSE_SECONDS = 1.0
 
 
-async def export_author_lines(store: ThreadStore, author_id: str) -> AsyncIterator[bytes]:
-    """Yield an export: ``author``; of each thread the author's ``message``s and the replies to them; ``end``.
+async def export_author_lines(store: ThreadStore, author_id: str) -> AsyncGenerator[bytes]:
+    """Return the lines of an export: ``author``; of each thread the author's ``message``s and the replies to them; ``end``.
 
-    :raises ChatError: if the store fails, then without ``end``: what has been yielded is not complete.
+    An error in between is the last line, ``error``; a file without ``end`` is not complete.
+
+    :raises ChatError: before the first line, if the store does not answer.
     """
     threads = await store.threads_of_author(author_id)
+    return with_error_line(_lines(store, author_id, threads), None)
+
+
+async def _lines(store: ThreadStore, author_id: str, threads: Sequence[OwnedRef]) -> AsyncIterator[bytes]:
     yield export_line("author", author_id=author_id, exported_at=utcnow())
     count = 0
     for thread in threads:

@@ -23,6 +23,8 @@ STALE_AFTER_SECONDS = 60.0
 PAUSE_SECONDS = 1.0
 MAX_PAUSE_SECONDS = 30.0
 THREADS_AT_ONCE = 10
+# A bot that is removed from a team leaves an erasure for each chain of replies.
+ERASURES_AT_ONCE = 10
 logger = logging.getLogger(__name__)
 
 
@@ -30,7 +32,8 @@ class Eraser:
     """Erases owners' data; ``forget`` are called for each owner once their threads are gone.
 
     Use it as an async context manager: entering begins to look for erasures that were left, leaving stops all work, for a
-    later process to take up. Nothing here waits for the store before that. Two processes on one erasure do no harm.
+    later process to take up. Nothing here waits for the store before that. Two processes on one erasure do no harm. Of
+    many erasures some are worked on while the others wait.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class Eraser:
         self._stale_after = timedelta(seconds=stale_after_seconds)
         self._pause_seconds = pause_seconds
         self._forget = forget
+        self._places = asyncio.Semaphore(ERASURES_AT_ONCE)
         self._running: dict[str, asyncio.Task[None]] = {}
         self._looking: asyncio.Task[None]
 
@@ -99,7 +103,9 @@ class Eraser:
         pause = self._pause_seconds
         while True:
             try:
-                if await self._try_to_complete(erasure):
+                async with self._places:
+                    completed = await self._try_to_complete(erasure)
+                if completed:
                     return
                 pause = self._pause_seconds
             except Exception:

@@ -37,27 +37,32 @@ async def export_lines(store: ThreadStore, owner: Owner, request_id: str | None)
     :raises ChatError: before the first line, if the store does not answer.
     """
     first = await store.list_thread_ids(owner, limit=THREADS_AT_ONCE, after=None)
-    return _lines(store, owner, first, request_id)
+    return with_error_line(_lines(store, owner, first), request_id)
 
 
-async def _lines(store: ThreadStore, owner: Owner, first: list[str], request_id: str | None) -> AsyncGenerator[bytes]:
-    counts = Counts()
-    yield export_line("owner", tenant=owner.tenant, user=owner.user, exported_at=utcnow())
+async def with_error_line(lines: AsyncIterator[bytes], request_id: str | None) -> AsyncGenerator[bytes]:
+    """Yield an export's lines; an error on the way is the last one, ``error``."""
     try:
-        state = await store.get_user_state(owner)
-        if state.etag is not None:
-            yield export_line("user_state", user_state=state)
-        async for thread_id in _thread_ids(store, owner, first):
-            async for line in _thread_lines(store, owner, thread_id, counts):
-                yield line
+        async for line in lines:
+            yield line
     except ChatError as error:
         logger.warning("export stopped half-way", exc_info=True)
         yield export_line("error", problem=Problem.of(error, request_id))
     except Exception:
         logger.exception("export failed half-way")
         yield export_line("error", problem=Problem.of(InternalError(), request_id))
-    else:
-        yield export_line("end", threads=counts.threads, messages=counts.messages)
+
+
+async def _lines(store: ThreadStore, owner: Owner, first: list[str]) -> AsyncIterator[bytes]:
+    counts = Counts()
+    yield export_line("owner", tenant=owner.tenant, user=owner.user, exported_at=utcnow())
+    state = await store.get_user_state(owner)
+    if state.etag is not None:
+        yield export_line("user_state", user_state=state)
+    async for thread_id in _thread_ids(store, owner, first):
+        async for line in _thread_lines(store, owner, thread_id, counts):
+            yield line
+    yield export_line("end", threads=counts.threads, messages=counts.messages)
 
 
 async def _thread_ids(store: ThreadStore, owner: Owner, page: Sequence[str]) -> AsyncIterator[str]:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import random
 import time
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Self
@@ -36,19 +37,21 @@ class Retention:
         bot_days: int = 0,
         sweep_seconds: float = SWEEP_SECONDS,
         threads_at_once: int = THREADS_AT_ONCE,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._days = days
         self._bot_days = bot_days
         self._sweep_seconds = sweep_seconds
         self._threads_at_once = threads_at_once
+        self._now = now
 
     async def sweep(self) -> int:
         """Delete idle threads, for a few minutes at most; return how many.
 
         :raises Exception: what the store failed with, after all that could be deleted; what is left waits for the next sweep.
         """
-        deadline = time.monotonic() + self._sweep_seconds
+        deadline = self._now() + self._sweep_seconds
         if not self._bot_days:
             return await self._sweep(self._days, deadline, conversations=None)
         try:
@@ -60,7 +63,7 @@ class Retention:
     async def _sweep(self, days: int, deadline: float, *, conversations: bool | None) -> int:
         deleted, since = 0, utcnow() - timedelta(days=days)
         failure: Exception | None = None
-        while days and time.monotonic() < deadline:
+        while days and self._now() < deadline:
             before = deleted
             found = await self._store.idle_threads(since=since, limit=self._threads_at_once, conversations=conversations)
             for thread in found:
@@ -69,7 +72,7 @@ class Retention:
                 except Exception as error:
                     logger.info("idle thread %s could not be deleted", thread.id, exc_info=True)
                     failure = error
-                if time.monotonic() >= deadline:
+                if self._now() >= deadline:
                     break
             # What is found again stays: it is active, or a replica that lags still shows it.
             if deleted == before:

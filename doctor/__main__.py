@@ -5,21 +5,25 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+from functools import partial
 
 from doctor.azure import SIGNED_IN_USER, check_identity
-from doctor.findings import Finding, run_check
+from doctor.findings import Deadlines, Finding, run_check
 from doctor.machine import REDIS_COMMAND, check_assistant, check_clock, check_redis, check_sqlite, edit_command, sqlite_command
 from identity.azure_credential import AzureCredential
 from settings import Settings, SettingsError, load_settings, without_credentials
 
 
-async def diagnose(settings: Settings) -> list[Finding]:
+async def diagnose(
+    settings: Settings,
+    deadlines: Deadlines = Deadlines(),  # noqa: B008 - immutable
+) -> list[Finding]:
     """Return all findings, in the order in which they are worth reading."""
     async with AzureCredential() as credential:
-        return await _diagnose(settings, credential)
+        return await _diagnose(settings, deadlines, credential)
 
 
-async def _diagnose(settings: Settings, credential: AzureCredential) -> list[Finding]:
+async def _diagnose(settings: Settings, deadlines: Deadlines, credential: AzureCredential) -> list[Finding]:
     principal = SIGNED_IN_USER
 
     async def identity() -> list[Finding]:
@@ -39,15 +43,16 @@ async def _diagnose(settings: Settings, credential: AzureCredential) -> list[Fin
 
         return await ModelDoctor(settings, credential, principal).check()
 
-    first = await run_check("identity", identity, fix="az login")
+    run = partial(run_check, seconds=deadlines.check)
+    first = await run("identity", identity, fix="az login")
     checks = [
-        run_check("store", store, fix=sqlite_command(settings) if settings.cosmos_endpoint is None else "az login"),
-        run_check("model", model, fix="az login"),
-        run_check("assistant", lambda: check_assistant(settings), fix=edit_command(settings)),
-        run_check("clock", lambda: check_clock(settings), fix="timedatectl"),
+        run("store", store, fix=sqlite_command(settings) if settings.cosmos_endpoint is None else "az login"),
+        run("model", model, fix="az login"),
+        run("assistant", lambda: check_assistant(settings), fix=edit_command(settings)),
+        run("clock", lambda: check_clock(settings, seconds=deadlines.clock), fix="timedatectl"),
     ]
     if settings.redis_url:
-        checks.append(run_check("Redis", lambda: check_redis(settings, credential), fix=REDIS_COMMAND))
+        checks.append(run("Redis", lambda: check_redis(settings, credential), fix=REDIS_COMMAND))
     return [_about(settings), *first, *(finding for found in await asyncio.gather(*checks) for finding in found)]
 
 

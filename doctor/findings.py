@@ -6,7 +6,13 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-CHECK_SECONDS = 30.0
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """How long the doctor waits, in seconds: for a whole ``check``, and for one service to tell the time (``clock``)."""
+
+    check: float = 30.0
+    clock: float = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +29,12 @@ class Finding:
         return f"FAULT  {self.subject}: {self.text}\n       mend: {self.fix}"
 
 
-async def run_check(subject: str, check: Callable[[], Awaitable[list[Finding]]], *, fix: str) -> list[Finding]:
+async def run_check(subject: str, check: Callable[[], Awaitable[list[Finding]]], *, fix: str, seconds: float) -> list[Finding]:
     """Return what a check finds; one that raises or takes too long is a fault, of which only the exception's type is told."""
     try:
-        async with asyncio.timeout(CHECK_SECONDS):
+        async with asyncio.timeout(seconds):
             return await check()
     except TimeoutError:
-        return [Finding(subject, f"no answer within {CHECK_SECONDS:g} seconds", fix)]
+        return [Finding(subject, f"no answer within {seconds:g} seconds", fix)]
     except Exception as error:  # noqa: BLE001 - whatever is wrong is what the doctor is here to tell
         return [Finding(subject, f"failed with {type(error).__name__}", fix)]

@@ -20,7 +20,6 @@ from settings.assistant import FILE
 from tools.context import ToolContext
 from tools.registry import open_tools
 
-CLOCK_SECONDS = 5.0
 MAX_SKEW_SECONDS = 5.0
 # The address is not spelt out: it may hold a password.
 REDIS_COMMAND = 'redis-cli -u "$REDIS_URL" ping'
@@ -53,12 +52,12 @@ async def check_redis(settings: Settings, credential: AzureCredential) -> list[F
         return [Finding("Redis", f"answers in {(time.perf_counter() - started) * 1000:.1f} ms")]
 
 
-async def check_clock(settings: Settings) -> list[Finding]:
+async def check_clock(settings: Settings, *, seconds: float) -> list[Finding]:
     """Compare this machine's clock with that of the first service that tells the time; leases and tokens rely on it."""
     addresses = [settings.cosmos_endpoint, settings.azure_openai_endpoint, settings.openai_base_url]
     if settings.model_kind == "openai" and not settings.openai_base_url:
         addresses.append(OPENAI_URL)
-    async with httpx2.AsyncClient(timeout=CLOCK_SECONDS) as client:
+    async with httpx2.AsyncClient(timeout=seconds) as client:
         for address in filter(None, addresses):
             try:
                 told = (await client.get(address)).headers.get("date")

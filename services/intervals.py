@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from turns.intervals import TurnIntervals
+
+if TYPE_CHECKING:
+    from teams.clock import Clock
+
+GRACE_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Intervals:
-    """All in seconds.
+    """All in seconds, but for ``bot_clock``.
 
     - ``turns``: those of a turn.
     - ``ready_wait``: how long a readiness check may keep its callers waiting.
@@ -18,6 +24,8 @@ class Intervals:
     - ``send``: how long a client may take nothing of a stream before it is cut off; the turn's events wait for it to come back.
     - ``place``: between two looks for a place among the turns that may run at once, for the questions of a batch.
     - ``body``: how long a request's body may take to arrive.
+    - ``grace``: how long turns may go on when the process stops.
+    - ``bot_clock``: what the bot paces its sending by; ``None`` is the time of the machine.
     """
 
     turns: TurnIntervals = field(default_factory=TurnIntervals)
@@ -28,3 +36,5 @@ class Intervals:
     send: float = 60.0
     place: float = 0.5
     body: float = 15.0
+    grace: float = GRACE_SECONDS
+    bot_clock: Clock | None = None

@@ -27,10 +27,8 @@ from turns.service import Turns
 if TYPE_CHECKING:
     from agent.agent import ChatAgent
     from teams.bot import Bot
+    from teams.clock import Clock
     from tools.tool import ToolSpec
-
-# How long turns may go on when the process stops.
-GRACE_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,17 +81,14 @@ async def open_services(
         async def tools() -> Mapping[str, ToolSpec]:
             return (await agent.get()).tools
 
-        bot = (
-            LazyResource("bot", partial(_load_bot, settings, assistant, credential, store, turns, quotas, eraser, tools))
-            if settings.has_bot
-            else None
-        )
+        load_bot = partial(_load_bot, settings, assistant, credential, store, turns, quotas, eraser, tools, intervals.bot_clock)
+        bot = LazyResource("bot", load_bot) if settings.has_bot else None
         try:
             yield Services(
                 settings, assistant, intervals, identity, quotas, store, turns, eraser, retention, readiness, bot, tools
             )
         finally:
-            await turns.close(grace_seconds=GRACE_SECONDS)
+            await turns.close(grace_seconds=intervals.grace)
             if bot:
                 # After the turns: how they ended is still to be told.
                 await bot.aclose()
@@ -126,10 +121,11 @@ def _load_bot(
     quotas: Quotas,
     eraser: Eraser,
     tools: Callable[[], Awaitable[Mapping[str, ToolSpec]]],
+    clock: Clock | None,
 ) -> AbstractAsyncContextManager[Bot]:
     from teams.bot import open_bot
 
-    return open_bot(settings, assistant, credential, store, turns, quotas, eraser.begin, tools)
+    return open_bot(settings, assistant, credential, store, turns, quotas, eraser.begin, tools, clock)
 
 
 def _readiness(

@@ -245,6 +245,13 @@ class ThreadStore(AbstractAsyncContextManager["ThreadStore"], Protocol):
         :raises ThreadNotFound: if the owner has no such thread.
         """
 
+    async def threads_of_team(self, tenant: str, team_key: str) -> list[OwnedRef]:
+        """Return the threads of a tenant's conversations that were made in a team (``metadata.team_key``), in no order.
+
+        The tenant is that of the conversations (:data:`~models.CONVERSATIONS`). What other processes have stored in the last
+        moments may be missing.
+        """
+
     async def idle_threads(self, *, since: datetime, limit: int, conversations: bool | None = None) -> list[OwnedRef]:
         """Return threads, of whichever owner, in which nothing happened since a moment, at most ``limit``, in no order.
 

@@ -15,6 +15,8 @@ from events import TurnEvent
 from models import Message, Metadata, Owner, Thread, ThreadStatus, Turn
 
 T = TypeVar("T")
+# In which team a conversation is, in the metadata of its threads.
+TEAM_KEY = "team_key"
 
 
 class OwnedRef(NamedTuple):

@@ -49,6 +49,14 @@ class Incoming:
         return str(ChannelId(self.activity.channel_id).channel) if self.activity.channel_id else ""
 
     @property
+    def team_key(self) -> str | None:
+        """The team that a conversation is in, as a hash: each chain of replies in a channel is a conversation of its own."""
+        data = self.activity.channel_data
+        team = data.get("team") if isinstance(data, dict) and _is_teams(self.activity) else None
+        id = team.get("id") if isinstance(team, dict) else None
+        return _hash(self.owner.tenant, id) if isinstance(id, str) and id and self.owner.is_conversation else None
+
+    @property
     def author(self) -> str | None:
         """The sender's name on one line, for conversations with several people in them."""
         name = " ".join((getattr(self.activity.from_property, "name", None) or "").replace(":", " ").split())

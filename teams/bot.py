@@ -244,14 +244,15 @@ async def open_bot(
     quotas: Quotas,
     erase: Erase,
     tools: Tools,
+    clock: Clock | None = None,
 ) -> AsyncIterator[Bot]:
-    """Open the bot's connections; they are closed afterwards."""
+    """Open the bot's connections; they are closed afterwards. Without a ``clock`` it goes by the machine's."""
     async with AsyncExitStack() as stack:
         tokens = await stack.enter_async_context(open_bot_tokens(settings))
         adapter = await stack.enter_async_context(open_adapter(settings))
         queue = None
         if settings.bot_queue_url:
             queue = await stack.enter_async_context(open_queue(settings.bot_queue_url, credential))
-        bot = Bot(settings, assistant, store, turns, quotas, erase, tools, tokens, adapter, queue, Clock())
+        bot = Bot(settings, assistant, store, turns, quotas, erase, tools, tokens, adapter, queue, clock or Clock())
         stack.push_async_callback(bot.aclose)
         yield bot

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ConfigDict
 
 from errors import StateChanged, StoreUnavailable, ThreadNotFound
-from models import Owner, UserState
+from models import Metadata, Owner, UserState
 from stores.contract import ThreadStore
+from stores.types import TEAM_KEY
 from teams.activity import Incoming
 
 MAX_CONVERSATIONS = 50
@@ -121,6 +122,20 @@ class Conversations:
 
         await self._change(incoming.owner, change)
 
+    async def removed_owners(self, incoming: Incoming) -> set[Owner]:
+        """Return the conversations from which the bot is gone when it was removed: this one, and the others of its team.
+
+        None in a person's own chat: its threads are the person's, who has them in the API, too.
+
+        :raises StoreUnavailable: if the store cannot tell.
+        """
+        if not incoming.owner.is_conversation:
+            return set()
+        threads = []
+        if incoming.team_key:
+            threads = await self._store.threads_of_team(incoming.owner.tenant, incoming.team_key)
+        return {incoming.owner, *(thread.owner for thread in threads)}
+
     async def mark_done(self, incoming: Incoming, message_id: str | None, sent_id: str) -> None:
         """Remember that an activity was answered, with which message, and the id of the activity that carried it."""
 
@@ -153,8 +168,10 @@ class Conversations:
         return True
 
     async def _new_thread(self, incoming: Incoming) -> str:
-        thread = await self._store.create_thread(incoming.owner, title=None, metadata={"channel": incoming.channel})
-        return thread.id
+        metadata: Metadata = {"channel": incoming.channel}
+        if incoming.team_key:
+            metadata[TEAM_KEY] = incoming.team_key
+        return (await self._store.create_thread(incoming.owner, title=None, metadata=metadata)).id
 
     async def _change(
         self, owner: Owner, change: Callable[[ConversationState], None], *, state: UserState | None = None, **fields: Any

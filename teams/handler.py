@@ -45,9 +45,9 @@ MAX_TEXT = 32_000
 MAX_WAIT_SECONDS = 90.0
 # A turn that was found completed may be on its way to the user by another process.
 REPLAY_SECONDS = 5.0
-# How a tool is known to the bot by its name, once the agent is there.
 # Begins to erase everything of an owner.
 Erase = Callable[[Owner], Awaitable[object]]
+# How a tool is known to the bot by its name, once the agent is there.
 Tools = Callable[[], Awaitable[Mapping[str, ToolSpec]]]
 logger = logging.getLogger(__name__)
 
@@ -98,7 +98,8 @@ class ActivityHandler:
             elif activity.type == "conversationUpdate" and _was_added(activity):
                 await self._say_once(incoming, sender, self._assistant.texts_for(activity.locale).welcome)
             elif is_removed(activity):
-                await self._forget_conversation(incoming)
+                for owner in await self._conversations.removed_owners(incoming):
+                    await self._erase(owner)
             elif activity.type == "invoke":
                 await self._answer_invoke(incoming, context)
         except ChatError as error:
@@ -133,11 +134,6 @@ class ActivityHandler:
             await self._say_once(incoming, sender, strings["too_long"].format(limit=MAX_TEXT))
         else:
             await self._turn(incoming, text, sender, request_id)
-
-    async def _forget_conversation(self, incoming: Incoming) -> None:
-        """Erase what belongs to a conversation; what a person wrote in a chat of their own stays: it is in the API, too."""
-        if incoming.owner.is_conversation:
-            await self._erase(incoming.owner)
 
     async def _known_tools(self) -> Mapping[str, ToolSpec]:
         """Return the tools; none while the agent cannot be had, which the turn that fails of it says to the user."""

@@ -96,6 +96,7 @@ class TurnRunner:
         try:
             with observed_turn(owner, new.turn_id, stream=self._request.stream) as observed:
                 if isinstance(self._request.thread, str):
+                    # Known before the turn may begin: one that is refused tells its thread, too.
                     observed.find_thread(self._request.thread)
                 if replayed := await self._take_place():
                     self._tell_begun(observed, replay(replayed))
@@ -133,12 +134,14 @@ class TurnRunner:
             raise
         return None
 
-    async def _thread_id(self) -> str:
+    async def _thread_id(self, observed: ObservedTurn) -> str:
         """Return the thread's id. One that is new is made only now: a turn that may not begin leaves none behind."""
         thread = self._request.thread
         if isinstance(thread, str):
             return thread
-        return await resolve_thread(self._context.store, self._request.owner, thread)
+        thread_id = await resolve_thread(self._context.store, self._request.owner, thread)
+        observed.find_thread(thread_id)
+        return thread_id
 
     async def _begin(self, observed: ObservedTurn) -> tuple[str, StartedTurn | ReplayedTurn]:
         thread = self._request.thread
@@ -151,8 +154,7 @@ class TurnRunner:
             return await self._try_to_begin(observed)
 
     async def _try_to_begin(self, observed: ObservedTurn) -> tuple[str, StartedTurn | ReplayedTurn]:
-        settings, thread_id = self._context.settings, await self._thread_id()
-        observed.find_thread(thread_id)
+        settings, thread_id = self._context.settings, await self._thread_id(observed)
         begun = await self._context.store.begin_turn(
             self._request.owner,
             thread_id,

@@ -16,9 +16,8 @@ from azure.cosmos.exceptions import CosmosHttpResponseError, CosmosResourceExist
 
 from errors import StoreMisconfigured, StoreUnavailable
 from settings import without_credentials
-from stores.cosmos.container import REQUEST_SECONDS
 from stores.cosmos.documents import CONTAINERS, ContainerDefinition
-from stores.cosmos.retries import TRANSIENT_STATUSES, backoff, retry_after
+from stores.cosmos.retries import REQUEST_SECONDS, TRANSIENT_STATUSES, RetryPolicy, retry_after
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
@@ -31,11 +30,16 @@ CONNECT_SECONDS = 5
 
 @asynccontextmanager
 async def connect(
-    endpoint: str, *, database: str, credential: str | AsyncTokenCredential, start_seconds: float = START_SECONDS
+    endpoint: str,
+    *,
+    database: str,
+    credential: str | AsyncTokenCredential,
+    retries: RetryPolicy,
+    start_seconds: float = START_SECONDS,
 ) -> AsyncIterator[dict[str, ContainerProxy]]:
     """Yield the containers by their ids. With a key, a missing database and missing containers are created.
 
-    An account that is throttled or busy is asked again, for ``start_seconds`` at most.
+    An account that is throttled or busy is asked again, however often, for ``start_seconds`` at most.
 
     :raises StoreUnavailable: if the account does not answer.
     :raises StoreMisconfigured: if it refuses access, or a container is missing and there is no key; the log says which.
@@ -43,7 +47,7 @@ async def connect(
     async with AsyncExitStack() as resources:
         try:
             async with asyncio.timeout(start_seconds):
-                containers = await _open(resources, endpoint, database, credential)
+                containers = await _open(resources, endpoint, database, credential, retries)
         except CosmosHttpResponseError as error:
             if error.status_code not in (400, 401, 403):
                 raise StoreUnavailable from error
@@ -58,7 +62,7 @@ async def connect(
 
 
 async def _open(
-    resources: AsyncExitStack, endpoint: str, database: str, credential: str | AsyncTokenCredential
+    resources: AsyncExitStack, endpoint: str, database: str, credential: str | AsyncTokenCredential, retries: RetryPolicy
 ) -> dict[str, ContainerProxy]:
     attempt = 0
     while True:
@@ -73,7 +77,7 @@ async def _open(
             except CosmosHttpResponseError as error:
                 if error.status_code not in TRANSIENT_STATUSES:
                     raise
-                wait = max(backoff(attempt), retry_after(error))
+                wait = max(retries.backoff(attempt), retry_after(error))
                 logger.warning(
                     "Cosmos DB account %s: start refused (%d), will retry", without_credentials(endpoint), error.status_code
                 )

@@ -22,7 +22,7 @@ from azure.cosmos.exceptions import CosmosBatchOperationError, CosmosHttpRespons
 from errors import StoreMisconfigured, StoreUnavailable, ThreadFull
 from stores.cosmos.documents import Document
 from stores.cosmos.operations import Operation
-from stores.cosmos.retries import TRANSIENT_STATUSES, backoff, retry_after
+from stores.cosmos.retries import TRANSIENT_STATUSES, RetryPolicy, retry_after
 from stores.cosmos.sessions import SessionTokens
 from stores.telemetry import StoreOperation, store_operation
 
@@ -32,9 +32,6 @@ R = TypeVar("R")
 Options = dict[str, Any]
 Send = Callable[[Options], Awaitable[R]]
 logger = logging.getLogger(__name__)
-
-REQUEST_SECONDS = 10.0
-ATTEMPTS = 4
 
 REQUEST_CHARGE = "x-ms-request-charge"
 SESSION_NOT_AVAILABLE = (404, 1002)
@@ -74,8 +71,9 @@ class CosmosContainer:
     partition has the 20 GB that one may have, and :class:`TooLarge`.
     """
 
-    def __init__(self, proxy: ContainerProxy) -> None:
+    def __init__(self, proxy: ContainerProxy, retries: RetryPolicy) -> None:
         self._proxy = proxy
+        self._retries = retries
         self._sessions = SessionTokens()
 
     async def read(self, partition: str, id: str) -> Document | None:
@@ -203,24 +201,24 @@ class CosmosContainer:
             return await self._repeat(operation, partition, send, in_session)
 
     async def _repeat(self, operation: StoreOperation, partition: str, send: Send[R], in_session: bool) -> R:
-        started = time.monotonic()
-        for attempt in range(1, ATTEMPTS + 1):
+        policy, started = self._retries, time.monotonic()
+        for attempt in range(1, policy.attempts + 1):
             options: Options = {"raw_response_hook": partial(_note_answer, operation)}
             if in_session and (token := self._sessions.get(partition)):
                 options["session_token"] = token
             try:
-                async with asyncio.timeout(REQUEST_SECONDS):
+                async with asyncio.timeout(policy.request_seconds):
                     return await send(options)
             except (CosmosHttpResponseError, CosmosBatchOperationError) as error:
                 self._sessions.keep(partition, error.headers)
                 failure: Exception = self._raise_if_permanent(error)
-                wait = max(backoff(attempt), retry_after(error))
+                wait = max(policy.backoff(attempt), retry_after(error))
             except ClientAuthenticationError as error:
                 logger.exception("Cosmos DB container %s: could not get a token from Entra ID", self._proxy.id)
                 raise StoreMisconfigured from error
             except (AzureError, TimeoutError, OSError) as error:
-                failure, wait = error, backoff(attempt)
-            if attempt == ATTEMPTS or time.monotonic() + wait > started + REQUEST_SECONDS:
+                failure, wait = error, policy.backoff(attempt)
+            if attempt == policy.attempts or time.monotonic() + wait > started + policy.request_seconds:
                 break
             operation.retried(str(getattr(failure, "status_code", None) or type(failure).__name__))
             await asyncio.sleep(wait)

@@ -15,7 +15,7 @@ from stores.cosmos.documents import Document, ThreadDocument
 from stores.cosmos.operations import Operation, delete, delete_unchanged, patch
 from stores.cosmos.patch import changes, condition, less_than, of_incarnation, thread_changes
 from stores.cosmos.reading import as_record
-from stores.types import OwnedRef
+from stores.types import TEAM_KEY, OwnedRef
 
 CONTENTS_BATCH = 50
 # Whatever it is: a newer release may have added kinds of documents.
@@ -31,6 +31,9 @@ OWNERS: dict[bool | None, tuple[str, ...]] = {
     True: (f" AND c.tenant >= '{CONVERSATIONS}' AND c.tenant < 'bot;'",),
     False: (f" AND c.tenant < '{CONVERSATIONS}'", " AND c.tenant >= 'bot;'"),
 }
+OF_TENANT = "SELECT c.id, c.tenant, c.user FROM c WHERE c.type = 'thread' AND c.tenant = @tenant"
+OF_TEAM = f"{OF_TENANT} AND c.metadata.{TEAM_KEY} = @team"
+MAX_TEAM_THREADS = 1_000_000
 STOPPED_AFTER = timedelta(minutes=1)
 logger = logging.getLogger(__name__)
 
@@ -97,8 +100,13 @@ class CosmosDeletion:
         found: dict[str, OwnedRef] = {}
         for (sql, moment), owners in product(moments.items(), OWNERS[conversations]):
             rows = await self._messages.query_everywhere(sql + owners, limit=limit, moment=int(moment.timestamp()))
-            found.update({row["id"]: OwnedRef(Owner(row["tenant"], row["user"]), row["id"]) for row in rows})
+            found.update({row["id"]: _owned_ref(row) for row in rows})
         return list(found.values())[:limit]
+
+    async def of_team(self, tenant: str, team_key: str) -> list[OwnedRef]:
+        """Do what :meth:`ThreadStore.threads_of_team` promises."""
+        rows = await self._messages.query_everywhere(OF_TEAM, limit=MAX_TEAM_THREADS, tenant=tenant, team=team_key)
+        return [_owned_ref(row) for row in rows]
 
     async def _mark(self, owner: Owner, thread_id: str) -> ThreadDocument:
         marked = thread_changes(deleting=True, lease=None)
@@ -193,6 +201,10 @@ def is_stopped(document: Document) -> bool:
     """Whether nobody has worked for a while on the deletion of the thread whose document this is, as it was read."""
     written: int = document["_ts"]
     return written < (utcnow() - STOPPED_AFTER).timestamp()
+
+
+def _owned_ref(row: Document) -> OwnedRef:
+    return OwnedRef(Owner(row["tenant"], row["user"]), row["id"])
 
 
 def _idle_condition(document: ThreadDocument, since: datetime) -> str | None:

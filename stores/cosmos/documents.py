@@ -31,7 +31,7 @@ from models import (
     utcnow,
 )
 from stores.cursors import sort_key
-from stores.types import NewMessage, StartedTurn
+from stores.types import TEAM_KEY, NewMessage, StartedTurn
 
 Document = dict[str, Any]
 THREAD_STATUSES = get_args(ThreadStatus)
@@ -76,6 +76,7 @@ MESSAGES = ContainerDefinition(
         "/deleting/?",
         f"/metadata/{AUTHOR_ID}/?",
         f"/lease/message/metadata/{AUTHOR_ID}/?",
+        f"/metadata/{TEAM_KEY}/?",
     ),
     default_ttl=-1,
 )

@@ -8,7 +8,7 @@ from datetime import datetime
 from errors import ThreadNotFound
 from models import CONVERSATIONS, Owner, utcnow
 from stores.sqlite.rows import owned_ref
-from stores.types import OwnedRef
+from stores.types import TEAM_KEY, OwnedRef
 
 IDLE = "updated_at < :since AND (lease_until IS NULL OR lease_until < min(:since, :now))"
 
@@ -31,6 +31,13 @@ def idle_threads(db: sqlite3.Connection, since: datetime, limit: int, *, convers
     sql = f"SELECT id, tenant, user FROM threads WHERE {IDLE}{whose} LIMIT :limit"  # noqa: S608 - holds no value
     values = {"limit": limit, "tenants": f"{CONVERSATIONS}*", **_times(since)}
     return [owned_ref(row) for row in db.execute(sql, values)]
+
+
+def threads_of_team(db: sqlite3.Connection, tenant: str, team_key: str) -> list[OwnedRef]:
+    """Do what :meth:`ThreadStore.threads_of_team` promises."""
+    made_there = f"json_extract(metadata, '$.{TEAM_KEY}') = ?"
+    sql = f"SELECT id, tenant, user FROM threads WHERE tenant = ? AND {made_there}"  # noqa: S608 - our own name
+    return [owned_ref(row) for row in db.execute(sql, (tenant, team_key))]
 
 
 def _times(since: datetime | None) -> dict[str, float]:

@@ -217,5 +217,9 @@ class SqliteStore(ThreadStore):
         return erased._replace(unfinished=erased.unfinished or not emptied)
 
     @override
+    async def threads_of_team(self, tenant: str, team_key: str) -> list[OwnedRef]:
+        return await self._database.read(lambda db: deletion.threads_of_team(db, tenant, team_key))
+
+    @override
     async def idle_threads(self, *, since: datetime, limit: int, conversations: bool | None = None) -> list[OwnedRef]:
         return await self._database.read(lambda db: deletion.idle_threads(db, since, limit, conversations=conversations))

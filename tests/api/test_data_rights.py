@@ -15,16 +15,17 @@ import pytest
 import time_machine
 
 from data_rights import eraser, export
+from data_rights.retention import Retention
 from errors import StoreUnavailable
 from identity.authenticator import LOCAL_OWNER
 from models import utcnow
 from settings import Settings
 from stores.sqlite.store import SqliteStore
+from tests.support.calls import Calls, watch
 from tests.support.server import serve_api
 from tests.support.stores import SqliteBackend
 
 Line = dict[str, Any]
-SECONDS = 20
 
 
 async def exported(api: httpx2.AsyncClient) -> list[Line]:
@@ -41,11 +42,15 @@ async def ask(api: httpx2.AsyncClient, content: str, title: str = "Trip") -> str
     return path
 
 
-async def receipt(api: httpx2.AsyncClient, path: str) -> Line:
-    async with asyncio.timeout(SECONDS):
-        while (erasure := (await api.get(path)).json())["status"] == "running":  # noqa: ASYNC110 - nothing else tells
-            await asyncio.sleep(0.02)
-    return dict(erasure)
+@pytest.fixture
+def completions(monkeypatch: pytest.MonkeyPatch) -> Calls:
+    return watch(monkeypatch, SqliteStore, "complete_erasure")
+
+
+async def receipt(completions: Calls, api: httpx2.AsyncClient, path: str) -> Line:
+    """Return the receipt of an erasure once that has ended."""
+    await completions.returned(True)
+    return dict((await api.get(path)).json())
 
 
 # Export
@@ -141,14 +146,14 @@ async def test_an_export_that_cannot_begin_is_a_problem(api: httpx2.AsyncClient,
 # Erasure
 
 
-async def test_everything_is_erased(api: httpx2.AsyncClient, tmp_path: Path) -> None:
+async def test_everything_is_erased(api: httpx2.AsyncClient, completions: Calls, tmp_path: Path) -> None:
     paths = [await ask(api, "How tall is Kilimanjaro?", "Zanzibar") for _ in range(3)]
     response = await api.delete("/api/data")
     assert response.status_code == 202
     begun = response.json()
     assert set(begun) == {"id", "status", "threads", "started_at", "ended_at"}
     assert response.headers["location"] == f"/api/data/erasures/{begun['id']}"
-    ended = await receipt(api, response.headers["location"])
+    ended = await receipt(completions, api, response.headers["location"])
     assert (ended["id"], ended["status"], ended["threads"]) == (begun["id"], "completed", 3)
     assert ended["started_at"] <= ended["ended_at"]
     assert (await api.get("/api/threads")).json()["threads"] == []
@@ -159,19 +164,26 @@ async def test_everything_is_erased(api: httpx2.AsyncClient, tmp_path: Path) -> 
     assert (await api.delete("/api/data")).json()["id"] != begun["id"]
 
 
-async def test_a_turn_that_runs_is_stopped_and_leaves_nothing(api: httpx2.AsyncClient, tmp_path: Path) -> None:
-    path = (await api.post("/api/threads", json={})).headers["location"]
-    headers = {"Prefer": "respond-async"}
-    await api.post(f"{path}/messages", json={"content": "How tall is Kilimanjaro?"}, headers=headers)
-    await receipt(api, (await api.delete("/api/data")).headers["location"])
-    await asyncio.sleep(1.5)  # the turn's events are stored a second later
+async def test_a_turn_that_runs_is_stopped_and_leaves_nothing(
+    settings: Settings, completions: Calls, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    saves = watch(monkeypatch, SqliteStore, "save_events")
+    async with serve_api(settings) as api:
+        path = (await api.post("/api/threads", json={})).headers["location"]
+        headers = {"Prefer": "respond-async"}
+        await api.post(f"{path}/messages", json={"content": "How tall is Kilimanjaro?"}, headers=headers)
+        ended = await receipt(completions, api, (await api.delete("/api/data")).headers["location"])
+        assert ended["status"] == "completed"
+        before = len(saves.outcomes)
+    # The turn's events are stored in the background, at the latest when the process stops.
+    assert len(saves.outcomes) > before
     async with SqliteStore(tmp_path / "chat.db") as store:
         tables = ("threads", "messages", "turns", "events", "idempotency_keys")
         count = "SELECT " + " + ".join(f"(SELECT count(*) FROM {table})" for table in tables)  # noqa: S608
         assert await store._database.read(lambda db: db.execute(count).fetchone()[0]) == 0
 
 
-async def test_an_erasure_survives_restarts(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_erasure_survives_restarts(settings: Settings, completions: Calls, monkeypatch: pytest.MonkeyPatch) -> None:
     async def wait(*_: object) -> bool:
         await asyncio.Event().wait()
         return False
@@ -186,7 +198,7 @@ async def test_an_erasure_survives_restarts(settings: Settings, monkeypatch: pyt
     # As if the first process had been gone for a while.
     with time_machine.travel(utcnow() + timedelta(minutes=2), tick=True):
         async with serve_api(settings) as api:
-            assert (await receipt(api, path))["threads"] == 1
+            assert (await receipt(completions, api, path))["threads"] == 1
             assert (await api.get("/api/threads")).json()["threads"] == []
 
 
@@ -211,7 +223,11 @@ async def old_thread(tmp_path: Path) -> AsyncIterator[str]:
 
 
 @pytest.mark.parametrize(("days", "status"), [(30, 404), (0, 200), (40, 200)])
-async def test_idle_threads_go_in_the_background(old_thread: str, tmp_path: Path, days: int, status: int) -> None:
+async def test_idle_threads_go_in_the_background(
+    old_thread: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, days: int, status: int
+) -> None:
+    sweeps = watch(monkeypatch, Retention, "sweep")
     async with serve_api(Settings(data_dir=tmp_path, retention_days=days)) as api:
-        await asyncio.sleep(0.3)
+        if days:
+            await sweeps.at_least(1)
         assert (await api.get(f"/api/threads/{old_thread}")).status_code == status

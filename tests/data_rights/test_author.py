@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from data_rights.author import erase_author, export_author_lines
+from errors import StoreUnavailable
 from models import Owner, new_id
 from stores.contract import ThreadStore
 from stores.types import NewMessage
@@ -18,9 +21,40 @@ async def test_m13_an_author_is_exported_and_erased_across_threads(store: Thread
         for author in ("ann", "bob"):
             new = NewMessage(new_id("turn"), f"{author} asks", {"author_id": author})
             await end(store, await begin(store, thread.id, new, owner=owner), content=f"to {author}")
-    lines = [json.loads(line) async for line in export_author_lines(store, "ann")]
+    lines = [json.loads(line) async for line in await export_author_lines(store, "ann")]
     assert [line["message"]["content"] for line in lines[1:-1]] == ["ann asks", "to ann"] * 2
     assert lines[-1] == {"type": "end", "threads": 2, "messages": 4}
     assert await erase_author(store, "ann") == 4
-    assert len([line async for line in export_author_lines(store, "ann")]) == 2
-    assert len([line async for line in export_author_lines(store, "bob")]) == 6
+    assert len([line async for line in await export_author_lines(store, "ann")]) == 2
+    assert len([line async for line in await export_author_lines(store, "bob")]) == 6
+
+
+@pytest.mark.parametrize(
+    ("error", "type"), [(StoreUnavailable(), "store_unavailable"), (RuntimeError("a secret"), "internal_error")]
+)
+async def test_an_export_of_an_author_that_fails_on_the_way_says_so_in_its_last_line(
+    store: ThreadStore, monkeypatch: pytest.MonkeyPatch, error: Exception, type: str
+) -> None:
+    owner = Owner("bot:acme", "one")
+    thread = await store.create_thread(owner, title=None, metadata={})
+    await begin(store, thread.id, NewMessage(new_id("turn"), "ann asks", {"author_id": "ann"}), owner=owner)
+
+    async def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(store, "list_messages", fail)
+    lines = [json.loads(line) async for line in await export_author_lines(store, "ann")]
+    assert [line["type"] for line in lines] == ["author", "error"]
+    assert lines[-1]["problem"]["type"] == type
+    assert "secret" not in str(lines)
+
+
+async def test_an_export_of_an_author_that_cannot_begin_has_no_lines(
+    store: ThreadStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> None:
+        raise StoreUnavailable
+
+    monkeypatch.setattr(store, "threads_of_author", fail)
+    with pytest.raises(StoreUnavailable):
+        await export_author_lines(store, "ann")

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 
 from data_rights.command import erase_owner
 from errors import StoreUnavailable
-from models import Erasure, Owner
+from models import AUTHOR_ID, Erasure, Owner, new_id
 from stores.sqlite.store import SqliteStore
-from tests.support.stores import messages, talk
+from stores.types import NewMessage
+from tests.support.stores import SqliteBackend, begin, end, messages, talk
 
 ROOT = Path(__file__).parents[2]
 GROUP = Owner("bot:8a1c8b5e-0000-4000-8000-000000000001", "c" * 64)
@@ -56,6 +59,44 @@ async def test_a_groups_data_is_exported_and_erased_by_the_operator(tmp_path: Pa
         assert await store.list_thread_ids(GROUP, limit=9, after=None) == []
         [kept] = await store.list_thread_ids(ANN, limit=9, after=None)
         assert len(await messages(store, kept, ANN)) == 2
+
+
+async def test_what_one_person_wrote_is_exported_and_erased_by_the_operator(tmp_path: Path) -> None:
+    async with SqliteStore(tmp_path / "chat.db") as store:
+        thread = await store.create_thread(GROUP, title=None, metadata={})
+        for author in ("29:ann", "29:bob"):
+            new = NewMessage(new_id("turn"), f"{author} asks", {AUTHOR_ID: author})
+            await end(store, await begin(store, thread.id, new, owner=GROUP), content=f"to {author}")
+    code, output, _ = await command(tmp_path, "export", "--author", "29:ann")
+    first, *lines, last = [json.loads(line) for line in output.splitlines()]
+    assert (code, first["type"], first["author_id"]) == (0, "author", "29:ann")
+    assert [(line["type"], line["message"]["content"]) for line in lines] == [
+        ("message", "29:ann asks"),
+        ("message", "to 29:ann"),
+    ]
+    assert Owner(lines[0]["tenant"], lines[0]["user"]) == GROUP
+    assert last == {"type": "end", "threads": 1, "messages": 2}
+    code, output, _ = await command(tmp_path, "erase", "--author", "29:ann")
+    assert (code, json.loads(output)) == (0, {"author_id": "29:ann", "messages": 2})
+    code, output, _ = await command(tmp_path, "export", "--author", "29:ann")
+    assert (code, [json.loads(line)["type"] for line in output.splitlines()]) == (0, ["author", "end"])
+    async with SqliteStore(tmp_path / "chat.db") as store:
+        kept = await messages(store, thread.id, GROUP)
+    assert [message.content for message in kept if message.content] == ["29:bob asks", "to 29:bob"]
+    assert "29:ann" not in await SqliteBackend(tmp_path / "chat.db").everything()
+
+
+async def test_an_authors_export_that_fails_on_the_way_ends_with_an_error_and_the_exit_code(tmp_path: Path) -> None:
+    async with SqliteStore(tmp_path / "chat.db") as store:
+        thread = await store.create_thread(GROUP, title=None, metadata={})
+        new = NewMessage(new_id("turn"), "asks", {AUTHOR_ID: "29:ann"})
+        await end(store, await begin(store, thread.id, new, owner=GROUP))
+    with closing(sqlite3.connect(tmp_path / "chat.db")) as db, db:
+        db.execute("UPDATE messages SET record = json_set(record, '$.status', 'no such status') WHERE seq = 2")
+    file = tmp_path / "export.ndjson"
+    code, _, _ = await command(tmp_path, "export", "--author", "29:ann", "--output", str(file))
+    last = json.loads(file.read_text().splitlines()[-1])
+    assert (code, last["type"], last["problem"]["type"]) == (1, "error", "internal_error")
 
 
 async def test_what_cannot_be_done_is_said_and_told_by_the_exit_code(tmp_path: Path) -> None:

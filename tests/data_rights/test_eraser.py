@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -18,6 +19,7 @@ from errors import StoreUnavailable, ThreadNotFound
 from models import Erasure, Owner, utcnow
 from stores.contract import ThreadStore
 from stores.types import OwnedRef
+from tests.support.calls import Calls, watch
 from tests.support.stores import ANN, Backend, begin
 
 SECONDS = 20
@@ -29,10 +31,15 @@ def quick(store: ThreadStore, forget: Sequence[Forget] = ()) -> Eraser:
     return Eraser(store, forget, poll_seconds=0.05, pause_seconds=0.01)
 
 
-async def completed(store: ThreadStore, owner: Owner, erasure_id: str) -> Erasure:
-    async with asyncio.timeout(SECONDS):
-        while (erasure := await store.get_erasure(owner, erasure_id)).status == "running":  # noqa: ASYNC110 - nothing else tells
-            await asyncio.sleep(0.01)
+@pytest.fixture
+def completions(store: ThreadStore, monkeypatch: pytest.MonkeyPatch) -> Calls:
+    return watch(monkeypatch, type(store), "complete_erasure")
+
+
+async def completed(completions: Calls, store: ThreadStore, erasure_id: str) -> Erasure:
+    await completions.returned(True)
+    erasure = await store.get_erasure(ANN, erasure_id)
+    assert erasure.status == "completed"
     return erasure
 
 
@@ -41,7 +48,7 @@ async def some_threads(store: ThreadStore, count: int, owner: Owner = ANN) -> No
         await store.create_thread(owner, title="Sums", metadata={})
 
 
-async def test_everything_is_erased_and_then_forgotten(store: ThreadStore) -> None:
+async def test_everything_is_erased_and_then_forgotten(store: ThreadStore, completions: Calls) -> None:
     await some_threads(store, 25)
     forgotten: list[tuple[Owner, int]] = []
 
@@ -51,12 +58,14 @@ async def test_everything_is_erased_and_then_forgotten(store: ThreadStore) -> No
     async with quick(store, [forget]) as running:
         begun = await running.begin(ANN)
         assert (await running.begin(ANN)).id == begun.id
-        assert (await completed(store, ANN, begun.id)).threads == 25
+        assert (await completed(completions, store, begun.id)).threads == 25
         assert forgotten == [(ANN, 0)]
         assert (await running.begin(ANN)).id != begun.id
 
 
-async def test_an_erasure_that_was_stopped_is_taken_up_by_the_next_process(backend: Backend, store: ThreadStore) -> None:
+async def test_an_erasure_that_was_stopped_is_taken_up_by_the_next_process(
+    backend: Backend, store: ThreadStore, completions: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await some_threads(store, 3)
     stopped = asyncio.Event()
 
@@ -68,12 +77,14 @@ async def test_an_erasure_that_was_stopped_is_taken_up_by_the_next_process(backe
         begun = await running.begin(ANN)
         await asyncio.wait_for(stopped.wait(), SECONDS)
     async with backend.new() as other:
+        looks = watch(monkeypatch, type(store), "abandoned_erasures")
         async with quick(other):
-            await asyncio.sleep(0.2)
+            await looks.at_least(3)
+            assert not any(looks.outcomes)
             assert (await other.get_erasure(ANN, begun.id)).status == "running"
         with time_machine.travel(utcnow() + timedelta(seconds=eraser.STALE_AFTER_SECONDS + 1), tick=True):
             async with quick(other):
-                assert (await completed(other, ANN, begun.id)).threads == 3
+                assert (await completed(completions, other, begun.id)).threads == 3
 
 
 class Failing:
@@ -91,29 +102,33 @@ class Failing:
 
 
 @pytest.mark.parametrize("error", [StoreUnavailable(), RuntimeError("a bug")])
-async def test_failures_are_tried_again(backend: Backend, store: ThreadStore, error: Exception) -> None:
+async def test_failures_are_tried_again(store: ThreadStore, completions: Calls, error: Exception) -> None:
     await some_threads(store, 2)
     forget = Failing(3, error)
     async with quick(store, [forget]) as running:
         begun = await running.begin(ANN)
-        assert (await completed(store, ANN, begun.id)).threads == 2
+        assert (await completed(completions, store, begun.id)).threads == 2
     assert forget.calls == 4
 
 
 class DownStore:
-    """A store that nobody can reach."""
+    """A store that nobody can reach; ``calls`` are those of each method."""
+
+    def __init__(self) -> None:
+        self.calls: defaultdict[str, Calls] = defaultdict(Calls)
 
     def __getattr__(self, name: str) -> object:
         async def fail(*args: object, **named: object) -> None:
             raise StoreUnavailable
 
-        return fail
+        return self.calls[name].of(fail)
 
 
 async def test_a_store_that_is_down_keeps_nobody_from_starting(caplog: pytest.LogCaptureFixture) -> None:
-    down: ThreadStore = DownStore()  # type: ignore[assignment]
+    store = DownStore()
+    down: ThreadStore = store  # type: ignore[assignment]
     async with asyncio.timeout(1), quick(down) as running, HourlyRetention(Retention(down, 1)):
-        await asyncio.sleep(0.2)
+        await store.calls["abandoned_erasures"].at_least(3)
         with pytest.raises(StoreUnavailable):
             await running.begin(ANN)
         with pytest.raises(StoreUnavailable):
@@ -122,7 +137,27 @@ async def test_a_store_that_is_down_keeps_nobody_from_starting(caplog: pytest.Lo
     assert "the sweep for idle threads failed" in caplog.text
 
 
-async def test_waiting_for_erasures_has_an_end_and_stops_none(store: ThreadStore) -> None:
+async def test_many_erasures_take_turns(store: ThreadStore, completions: Calls) -> None:
+    """A bot that is removed from a team leaves hundreds, which must not crowd out everybody else's requests."""
+    begun = 0
+    may_go = asyncio.Event()
+
+    async def forget(owner: Owner) -> None:
+        nonlocal begun
+        begun += 1
+        await may_go.wait()
+
+    async with quick(store, [forget]) as running:
+        for number in range(25):
+            await running.begin(Owner("bot:acme", str(number)))
+        await running.resume(wait_seconds=0.2)
+        assert begun <= eraser.ERASURES_AT_ONCE
+        may_go.set()
+        await completions.at_least(25)
+    assert (begun, completions.outcomes) == (25, [True] * 25)
+
+
+async def test_waiting_for_erasures_has_an_end_and_stops_none(store: ThreadStore, completions: Calls) -> None:
     may_go = asyncio.Event()
 
     async def forget(owner: Owner) -> None:
@@ -132,7 +167,7 @@ async def test_waiting_for_erasures_has_an_end_and_stops_none(store: ThreadStore
         begun = await running.begin(ANN)
         await running.resume(wait_seconds=0.1)
         may_go.set()
-        assert (await completed(store, ANN, begun.id)).threads == 0
+        assert (await completed(completions, store, begun.id)).threads == 0
         await running.resume(wait_seconds=0)
 
 
@@ -170,6 +205,7 @@ class Stubborn(DownStore):
     """A store that shows the same threads again and again, although they cannot be deleted."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.looks = 0
 
     async def idle_threads(self, **_: object) -> list[OwnedRef]:
@@ -183,11 +219,18 @@ class Stubborn(DownStore):
 
 
 class Endless(Stubborn):
-    """A store that never runs out of idle threads."""
+    """A store that never runs out of idle threads, and takes a second to delete one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.time = 0.0
+
+    def now(self) -> float:
+        return self.time
 
     @override
     async def delete_thread(self, owner: Owner, id: str, **_: object) -> bool:
-        await asyncio.sleep(0.01)
+        self.time += 1
         return True
 
 
@@ -198,13 +241,11 @@ async def test_a_sweep_ends_when_nothing_can_be_deleted() -> None:
 
 
 async def test_a_sweep_ends_in_time() -> None:
-    async with asyncio.timeout(5):
-        assert 2 <= await Retention(Endless(), 1, sweep_seconds=0.2).sweep() <= 22  # type: ignore[arg-type]
+    endless = Endless()
+    assert await Retention(endless, 1, sweep_seconds=3, now=endless.now).sweep() == 3  # type: ignore[arg-type]
 
 
-async def test_the_local_task_sweeps_at_once_and_again() -> None:
-    stubborn = Stubborn()
-    async with HourlyRetention(Retention(stubborn, 1), every_seconds=0.05):  # type: ignore[arg-type]
-        async with asyncio.timeout(SECONDS):
-            while stubborn.looks < 3:  # noqa: ASYNC110 - nothing else tells
-                await asyncio.sleep(0.01)
+async def test_the_local_task_sweeps_at_once_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    sweeps = watch(monkeypatch, Retention, "sweep")
+    async with HourlyRetention(Retention(Stubborn(), 1), every_seconds=0.05):  # type: ignore[arg-type]
+        await sweeps.at_least(3)

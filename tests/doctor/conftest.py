@@ -14,7 +14,7 @@ from azure.core.credentials import AccessTokenInfo
 
 from cosmos_store import CosmosStore
 from doctor.__main__ import diagnose
-from doctor.findings import Finding
+from doctor.findings import Deadlines, Finding
 from settings import Settings
 from tests.fakes.cosmos import KEY, FakeCosmos
 from tests.fakes.cosmos_identity import FakeIdentity
@@ -74,9 +74,9 @@ def with_model(model: FakeModel) -> Settings:
     )
 
 
-async def problems(settings: Settings) -> list[Finding]:
+async def problems(settings: Settings, deadlines: Deadlines = Deadlines()) -> list[Finding]:  # noqa: B008 - immutable
     """Return what the doctor finds wrong; whatever it says is a command that a shell can read, and no secret."""
-    findings = await diagnose(settings)
+    findings = await diagnose(settings, deadlines)
     for finding in findings:
         assert not re.search(r"secret|hunter2", str(finding))
         assert KEY not in str(finding)
@@ -86,8 +86,8 @@ async def problems(settings: Settings) -> list[Finding]:
     return [finding for finding in findings if finding.fix]
 
 
-async def only_problem(settings: Settings) -> Finding:
-    (problem,) = await problems(settings)
+async def only_problem(settings: Settings, deadlines: Deadlines = Deadlines()) -> Finding:  # noqa: B008 - immutable
+    (problem,) = await problems(settings, deadlines)
     return problem
 
 

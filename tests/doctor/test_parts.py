@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-import doctor.findings
 import doctor.machine
 from cosmos_store import CosmosStore
 from doctor.__main__ import diagnose

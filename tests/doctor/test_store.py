@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 
-import doctor.findings
-import doctor.machine
 from doctor.__main__ import diagnose
+from doctor.findings import Deadlines
 from settings import Settings
 from stores.cosmos.documents import CONTAINERS
 from tests.doctor.conftest import DATABASE, ROOT, only_problem, problems
@@ -124,11 +123,9 @@ async def test_an_account_that_is_not_there(settings: Settings) -> None:
     assert "http://127.0.0.1:9/ cannot be used" in problem.text
 
 
-async def test_an_account_that_hangs(cosmos: FakeCosmos, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor.findings, "CHECK_SECONDS", 1)
-    monkeypatch.setattr(doctor.machine, "CLOCK_SECONDS", 0.1)
+async def test_an_account_that_hangs(cosmos: FakeCosmos, settings: Settings) -> None:
     cosmos.fail("account", hold=True, times=99)
-    problem = await only_problem(settings)
+    problem = await only_problem(settings, Deadlines(check=1, clock=0.1))
     assert (problem.subject, problem.text) == ("store", "no answer within 1 seconds")
 
 

@@ -32,11 +32,19 @@ def message(service_url: str, text: str | None = "hi", **changes: Any) -> dict[s
 
 
 def group_message(service_url: str, text: str, *, mention: bool = True, **changes: Any) -> dict[str, Any]:
-    """Return a message in a group chat of Teams."""
+    """Return a message in a group chat of Teams, or where ``changes`` say."""
     entities = [{"type": "mention", "mentioned": BOT, "text": "<at>Chat</at>"}] if mention else []
     conversation = {"id": "19:group@thread.v2", "conversationType": "groupChat", "isGroup": True, "tenantId": TENANT}
     said = f"<at>Chat</at> {text}" if mention else text
-    return message(service_url, said, conversation=conversation, entities=entities, **changes)
+    return message(service_url, said, **{"conversation": conversation, "entities": entities, **changes})
+
+
+def in_team(team: str, conversation: str) -> dict[str, Any]:
+    """Return the fields of what comes from a team: of a chain of replies in one of its channels, or of the team itself."""
+    return {
+        "conversation": {"id": conversation, "conversationType": "channel", "isGroup": True, "tenantId": TENANT},
+        "channelData": {"tenant": {"id": TENANT}, "team": {"id": team, "name": "Sales"}},
+    }
 
 
 def web_chat(service_url: str, text: str = "hi", **changes: Any) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, Literal
@@ -32,7 +33,9 @@ import httpx2
 import pytest
 import uvicorn
 
+import api.app
 from observability.logs import REQUEST_LOGGER
+from services.intervals import Intervals
 from tests.fakes.functions_protocol import OneOf, answer_of_the_host, event, init, invoke, reload
 
 DEADLINE = 20.0
@@ -253,8 +256,16 @@ def _without(*packages: str) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def start_host(folder: Path, script: str, start: Start = "init") -> AsyncIterator[FunctionsHost]:
-    """Load the function app ``script`` in ``folder`` afresh, as a new worker would, and stop its server at the end."""
+async def start_host(
+    folder: Path,
+    script: str,
+    start: Start = "init",
+    intervals: Intervals = Intervals(),  # noqa: B008 - immutable
+) -> AsyncIterator[FunctionsHost]:
+    """Load the function app ``script`` in ``folder`` afresh, as a new worker would, and stop its server at the end.
+
+    The runtime imports the script, which takes no argument from anybody: the ``intervals`` are put in where it makes its app.
+    """
     runtime = importlib.import_module("azure_functions_runtime.handle_event")
     stem = script.removesuffix(".py")
     sys.modules.pop(stem, None)
@@ -263,6 +274,7 @@ async def start_host(folder: Path, script: str, start: Start = "init") -> AsyncI
         _watched_server() as server,
         mock.patch.dict("os.environ", {"PYTHON_SCRIPT_FILE_NAME": script}),
         mock.patch.object(sys, "path", _search_path(folder, start)),
+        mock.patch.object(api.app, "create_app", partial(api.app.create_app, intervals=intervals)),
         _without("httptools", "uvloop"),
         contextlib.chdir(Path.cwd()),
     ):

@@ -20,6 +20,7 @@ from data_rights.retention import Retention
 from errors import StoreUnavailable
 from identity.authenticator import LOCAL_OWNER
 from models import Owner, Thread, new_id, utcnow
+from services.intervals import Intervals
 from services.services import Services
 from settings import Settings
 from stores.sqlite.store import SqliteStore
@@ -277,9 +278,8 @@ async def test_a_worker_that_stops_gives_leases_back_whoever_is_reading(
     async with FakeModel(Reply(text="one two", wait_for_piece=hold)) as model:
         for name, value in {"OPENAI_BASE_URL": f"{model.url}/v1", "OPENAI_MODEL": "m", "DATA_DIR": str(tmp_path)}.items():
             monkeypatch.setenv(name, value)
-        monkeypatch.setattr("services.services.GRACE_SECONDS", 0.1)
         async with (
-            start_host(ROOT, "function_app.py") as host,
+            start_host(ROOT, "function_app.py", intervals=Intervals(grace=0.1)) as host,
             httpx2.AsyncClient(transport=host, base_url="http://localhost", timeout=20) as client,
         ):
             if trigger == "stream":

@@ -15,13 +15,14 @@ from azure.storage.queue.aio import QueueClient
 
 import teams.connector
 from models import Owner
+from services.intervals import Intervals
 from settings import Settings
 from stores.sqlite.store import SqliteStore
 from tests.fakes import activities
 from tests.fakes.activities import APP_ID, TENANT, USER
 from tests.fakes.azurite import azurite_queue, needs_azurite
 from tests.fakes.bot_service import FakeBotService, fake_bot_service
-from tests.fakes.connector import BROKEN, FakeConnector
+from tests.fakes.connector import BROKEN, FakeClock, FakeConnector
 from tests.fakes.functions_host import FunctionsHost, needs_runtime, start_host
 
 pytestmark = [needs_runtime, needs_azurite]
@@ -45,7 +46,7 @@ async def channel(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeConnecto
         yield token
 
     monkeypatch.setattr(teams.connector, "open_token_source", token_source)
-    async with FakeConnector() as channel:
+    async with FakeConnector(FakeClock(patience=0.05)) as channel:
         yield channel
 
 
@@ -58,7 +59,11 @@ async def queue(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[QueueClient]:
 
 @pytest.fixture
 async def host(
-    queue: QueueClient, bot_service: FakeBotService, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    queue: QueueClient,
+    bot_service: FakeBotService,
+    channel: FakeConnector,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> AsyncIterator[FunctionsHost]:
     for name in ("AZURE_OPENAI_ENDPOINT", "OPENAI_API_KEY", "OPENAI_BASE_URL", "COSMOS_ENDPOINT", "WEBSITE_SITE_NAME"):
         monkeypatch.delenv(name, raising=False)
@@ -70,7 +75,7 @@ async def host(
     }
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    async with start_host(ROOT, "function_app.py") as host:
+    async with start_host(ROOT, "function_app.py", intervals=Intervals(bot_clock=channel.clock)) as host:
         yield host
 
 
@@ -116,11 +121,7 @@ async def test_an_answer_that_was_not_delivered_is_delivered_by_the_next_attempt
     channel: FakeConnector,
     queue: QueueClient,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("teams.sender.ATTEMPTS", 2)
-    monkeypatch.setattr("teams.sender.pause", lambda *_: 0.0)
-    monkeypatch.setattr("teams.handler.REPLAY_SECONDS", 0.0)
     assert await accept(host, bot_service, activities.message(channel.url, "What is a 15% tip on $85?")) == 202
     await channel.until(lambda: channel.kinds == ["typing"])
     payload = await take(queue)

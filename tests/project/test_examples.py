@@ -13,6 +13,7 @@ from identity.api_keys import make_key
 from settings import Settings
 from tests.fakes.model import FakeModel, Reply
 from tests.fakes.relay import Relay
+from tests.support.broken_stream import WORDS, breaking_network
 from tests.support.server import serve_api
 
 CHAT = Path(__file__).parents[2] / "examples" / "chat.py"
@@ -54,26 +55,14 @@ async def test_the_terminal_chats_and_goes_on_later(tmp_path: Path) -> None:
 
 
 async def test_a_connection_that_breaks_is_taken_up_where_it_broke(tmp_path: Path) -> None:
-    words = " ".join(f"word{number}" for number in range(120))
-    broken = asyncio.Event()
-    pieces = 0
-
-    async def wait() -> None:
-        nonlocal pieces
-        pieces += 1
-        if pieces > 60:
-            await broken.wait()
-
-    async with FakeModel(Reply(text=words, wait_for_piece=wait)) as model:
-        settings = Settings(data_dir=tmp_path, openai_base_url=f"{model.url}/v1", openai_model="m")
-        # In the middle of events, in the head of an answer, and before it.
-        async with serve_api(settings) as api, Relay(str(api.base_url), broken, 3000, 100, 1, 2000) as network:
-            code, output, _ = await say(network.url, "hi")
-            thread = output.splitlines()[0].removeprefix("thread ")
-            history = (await api.get(f"/api/threads/{thread}/messages")).json()["messages"]
+    # In the middle of events, in the head of an answer, and before it.
+    async with breaking_network(tmp_path, 3000, 100, 1, 2000) as (api, network):
+        code, output, _ = await say(network.url, "hi")
+        thread = output.splitlines()[0].removeprefix("thread ")
+        history = (await api.get(f"/api/threads/{thread}/messages")).json()["messages"]
     assert (code, network.cut) == (0, 4)
-    assert output.splitlines()[1] == words
-    assert [message["content"] for message in history] == ["hi", words]
+    assert output.splitlines()[1] == WORDS
+    assert [message["content"] for message in history] == ["hi", WORDS]
 
 
 async def test_an_answer_that_was_there_before_its_first_event_is_shown(tmp_path: Path) -> None:

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx2
 
+from services.intervals import Intervals
+from settings import Settings
 from tests.fakes.connector import FakeConnector
+from tests.support.server import serve_api
+
+
+@asynccontextmanager
+async def serve_bot(settings: Settings, channel: FakeConnector) -> AsyncIterator[httpx2.AsyncClient]:
+    """Serve the API with a bot that goes by the channel's clock, and yield a client of it."""
+    async with serve_api(settings, Intervals(bot_clock=channel.clock)) as client:
+        yield client
 
 
 async def post(api: httpx2.AsyncClient, activity: dict[str, Any]) -> None:

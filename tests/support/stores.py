@@ -22,6 +22,7 @@ from models import Message, Owner, TurnStatus, message_id, new_id, utcnow
 from stores.contract import ThreadStore
 from stores.cosmos.documents import CONTAINERS, message_document
 from stores.cosmos.operations import create
+from stores.cosmos.retries import RetryPolicy
 from stores.limits import StoreLimits
 from stores.sqlite.store import SqliteStore
 from stores.types import NewMessage, StartedTurn
@@ -31,6 +32,7 @@ ANN = Owner("acme", "ann")
 SEED_BATCH = 99
 DATABASE = "chat_test"
 NO_LIMITS = StoreLimits()
+QUICK = RetryPolicy(backoff_seconds=0.001)
 
 
 class Backend(Protocol):
@@ -79,9 +81,10 @@ class CosmosBackend:
         assert self._fake is not None
         return self._fake
 
-    def new(self, limits: StoreLimits = NO_LIMITS) -> CosmosStore:
+    def new(self, limits: StoreLimits = NO_LIMITS, retries: RetryPolicy | None = None) -> CosmosStore:
         endpoint, key, database = self._account
-        return CosmosStore(endpoint, database=database, credential=key, limits=limits)
+        retries = retries or (QUICK if self._fake else RetryPolicy())
+        return CosmosStore(endpoint, database=database, credential=key, limits=limits, retries=retries)
 
     async def seed(self, thread_id: str, count: int) -> None:
         endpoint, key, database = self._account

@@ -12,7 +12,6 @@ import pytest
 from microsoft_agents.activity import Activity
 from microsoft_agents.hosting.core import TurnContext
 
-import teams.bot
 from events import MessageDelta, ToolCompleted, ToolStarted, TurnFailed
 from models import Citation, Message, Problem, message_id, new_id, utcnow
 from settings import Settings
@@ -23,8 +22,8 @@ from teams.sender import Sender
 from teams.streamer import Mode
 from tests.fakes import activities
 from tests.fakes.connector import FakeClock, FakeConnector
+from tests.support.bot import serve_bot
 from tests.support.harbour import get_tide
-from tests.support.server import serve_api
 from tools.calculator import calculate
 from tools.knowledge_base import Index, as_tool
 from tools.tool import ToolSpec, spec_of
@@ -57,10 +56,8 @@ async def adapter(tmp_path: Path) -> AsyncIterator[Adapter]:
 
 
 @pytest.fixture
-async def channel(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeConnector]:
-    clock = FakeClock(patience=0.05)
-    monkeypatch.setattr(teams.bot, "Clock", lambda: clock)
-    async with FakeConnector(clock) as channel:
+async def channel() -> AsyncIterator[FakeConnector]:
+    async with FakeConnector(FakeClock(patience=0.05)) as channel:
         yield channel
 
 
@@ -71,7 +68,7 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 async def api(settings: Settings, channel: FakeConnector) -> AsyncIterator[httpx2.AsyncClient]:
-    async with serve_api(settings) as client:
+    async with serve_bot(settings, channel) as client:
         yield client
 
 

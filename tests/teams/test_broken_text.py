@@ -3,34 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 
-import pytest
-
-import teams.bot
 from settings import Settings
 from teams.activity import parse_activity, to_incoming
 from tests.fakes import activities
-from tests.fakes.connector import FakeClock, FakeConnector
-from tests.support.server import serve_api
+from tests.fakes.connector import FakeConnector
+from tests.support.bot import serve_bot
 
 LONE = "\ud800"
-
-
-@pytest.fixture
-async def channel(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeConnector]:
-    clock = FakeClock(patience=0.05)
-    monkeypatch.setattr(teams.bot, "Clock", lambda: clock)
-    async with FakeConnector(clock) as channel:
-        yield channel
 
 
 async def test_a_message_with_a_lone_surrogate_is_answered(channel: FakeConnector, tmp_path: Path) -> None:
     """Audit H2."""
     activity = activities.message(channel.url, f"Tell me a joke {LONE}", locale="en-US", replyToId=LONE)
     activity["from"]["name"] = f"Ann {LONE}"
-    async with serve_api(Settings(data_dir=tmp_path, teams_local=True)) as api:
+    async with serve_bot(Settings(data_dir=tmp_path, teams_local=True), channel) as api:
         headers = {"content-type": "application/json"}
         accepted = await api.post("/api/messages", content=json.dumps(activity).encode("ascii"), headers=headers)
         assert accepted.status_code == 202

@@ -18,9 +18,8 @@ from tests.fakes import activities
 from tests.fakes.connector import FakeConnector
 from tests.fakes.model import FakeModel, Reply
 from tests.support.assistant_folder import HARBOUR
-from tests.support.bot import ask, messages, post, settled, threads
+from tests.support.bot import ask, messages, post, serve_bot, settled, threads
 from tests.support.harbour import UNITS
-from tests.support.server import serve_api
 from tools.tool import text_in
 
 
@@ -158,7 +157,7 @@ async def test_expected_replies_come_in_the_response(api: httpx2.AsyncClient, ch
 async def test_a_failed_turn_is_told_in_the_users_language_with_the_requests_id(tmp_path: Path, channel: FakeConnector) -> None:
     async with FakeModel(Reply(status=400, error={"message": "secret reason", "type": "x", "code": "content_filter"})) as model:
         settings = Settings(data_dir=tmp_path, teams_local=True, openai_base_url=f"{model.url}/v1", openai_model="m")
-        async with serve_api(settings) as api:
+        async with serve_bot(settings, channel) as api:
             activity = activities.message(channel.url, "hi", locale="de-DE")
             await api.post("/api/messages", json=activity, headers={"X-Request-ID": "req_7"})
             await channel.until(lambda: bool(channel.shown))
@@ -178,7 +177,7 @@ async def test_stop_ends_the_turn_and_keeps_what_was_said(tmp_path: Path, channe
 
     async with FakeModel(Reply("word " * 40, wait_for_piece=wait)) as model:
         settings = Settings(data_dir=tmp_path, teams_local=True, openai_base_url=f"{model.url}/v1", openai_model="m")
-        async with serve_api(settings) as api:
+        async with serve_bot(settings, channel) as api:
             await post(api, activities.message(channel.url, "hi"))
             await channel.until(lambda: "streaming" in channel.kinds)
             channel.stopped = True
@@ -199,7 +198,7 @@ async def test_a_message_waits_for_the_one_before_it(tmp_path: Path, channel: Fa
     replies = [Reply("first answer", wait=first_may_end.wait), Reply("second answer")]  # type: ignore[arg-type]
     async with FakeModel(*replies) as model:
         settings = Settings(data_dir=tmp_path, teams_local=True, openai_base_url=f"{model.url}/v1", openai_model="m")
-        async with serve_api(settings) as api:
+        async with serve_bot(settings, channel) as api:
             await post(api, activities.message(channel.url, "one"))
             second = asyncio.create_task(post(api, activities.message(channel.url, "two")))
             await channel.until(lambda: channel.kinds.count("typing") >= 4)
@@ -228,7 +227,7 @@ async def test_an_agent_that_cannot_be_started_is_told(
         raise OSError("secret")
 
     monkeypatch.setattr("tools.registry.open_tools", broken)
-    async with serve_api(settings) as api:
+    async with serve_bot(settings, channel) as api:
         assert (await ask(api, channel, activities.message(channel.url, "hi"))).startswith(ENGLISH["failed"][:20])
         assert (await ask(api, channel, activities.message(channel.url, "/help"))) == ENGLISH["help"].format(
             help=HARBOUR.texts["en"].help, preferences=""

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
-import teams.bot
 from settings import Settings
 from teams.messages import ENGLISH
 from tests.fakes import activities
-from tests.fakes.connector import FakeClock, FakeConnector
-from tests.support.server import serve_api
+from tests.fakes.connector import FakeConnector
+from tests.support.bot import serve_bot
 
 
 async def test_each_activity_of_the_bot_is_a_request_and_leaves_no_thread_over_the_limit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, channel: FakeConnector
 ) -> None:
-    clock = FakeClock(patience=0.05)
-    monkeypatch.setattr(teams.bot, "Clock", lambda: clock)
     settings = Settings(data_dir=tmp_path, teams_local=True, limit_requests_per_minute=3)
-    async with FakeConnector(clock) as channel, serve_api(settings) as api:
+    async with serve_bot(settings, channel) as api:
         for text, answer in (("What is 2 + 2?", "2 + 2 = 4"), ("/new", None), ("What is 2 + 3?", "2 + 3 = 5")):
             before = len(channel.shown)
             await api.post("/api/messages", json=activities.message(channel.url, text))

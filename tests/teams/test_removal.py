@@ -12,15 +12,20 @@ from models import Owner, utcnow
 from settings import Settings
 from stores.sqlite.store import SqliteStore
 from tests.fakes import activities
-from tests.fakes.connector import FakeClock, FakeConnector
-from tests.support.bot import ask, post, settled
-from tests.support.server import serve_api
+from tests.fakes.connector import FakeConnector
+from tests.support.bot import ask, post, serve_bot, settled
+from tests.support.calls import Calls, watch
 
 GROUP = {"id": "19:group@thread.v2", "conversationType": "groupChat", "isGroup": True, "tenantId": activities.TENANT}
 REMOVALS: dict[str, dict[str, Any]] = {
     "an update of the installation": {"type": "installationUpdate", "action": "remove"},
     "an update of the conversation": {"type": "conversationUpdate", "membersRemoved": [activities.BOT]},
 }
+
+
+@pytest.fixture
+def completions(monkeypatch: pytest.MonkeyPatch) -> Calls:
+    return watch(monkeypatch, SqliteStore, "complete_erasure")
 
 
 async def owners(folder: Path) -> list[Owner]:
@@ -31,12 +36,10 @@ async def owners(folder: Path) -> list[Owner]:
 
 @pytest.mark.parametrize("removal", REMOVALS.values(), ids=list(REMOVALS))
 async def test_a_removed_bot_forgets_the_group_and_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, removal: dict[str, Any]
+    tmp_path: Path, channel: FakeConnector, completions: Calls, removal: dict[str, Any]
 ) -> None:
-    clock = FakeClock(patience=0.05)
-    monkeypatch.setattr("teams.bot.Clock", lambda: clock)
     mention = {"type": "mention", "text": "<at>bot</at>", "mentioned": activities.BOT}
-    async with FakeConnector(clock) as channel, serve_api(Settings(data_dir=tmp_path, teams_local=True)) as api:
+    async with serve_bot(Settings(data_dir=tmp_path, teams_local=True), channel) as api:
         url = channel.url
         await ask(api, channel, activities.message(url, "What is 2 + 2?"))
         in_group = activities.message(url, "<at>bot</at> What is 3 + 3?", conversation=GROUP, entities=[mention])
@@ -55,6 +58,33 @@ async def test_a_removed_bot_forgets_the_group_and_nothing_else(
             await settled(channel, api)
         await post(api, activities.message(url, None, **removal))
         await settled(channel, api)
-        while len(await owners(tmp_path)) > 1:
-            pass
+        await completions.at_least(1)
     assert await owners(tmp_path) == [LOCAL_OWNER]
+
+
+@pytest.mark.parametrize("removal", REMOVALS.values(), ids=list(REMOVALS))
+async def test_a_bot_removed_from_a_team_forgets_each_chain_of_replies_there(
+    tmp_path: Path, channel: FakeConnector, completions: Calls, removal: dict[str, Any]
+) -> None:
+    """The removal names the team, and none of the chains."""
+    async with serve_bot(Settings(data_dir=tmp_path, teams_local=True), channel) as api:
+        chains = [("19:sales@thread.tacv2", "19:sales@thread.tacv2;messageid=1")]
+        chains += [("19:sales@thread.tacv2", f"19:plans@thread.tacv2;messageid={number}") for number in (2, 3)]
+        chains += [("19:other@thread.tacv2", "19:other@thread.tacv2;messageid=4")]
+        for team, chain in chains:
+            await ask(api, channel, activities.group_message(channel.url, "What is 2 + 2?", **activities.in_team(team, chain)))
+            await settled(channel, api)
+        await ask(api, channel, activities.group_message(channel.url, "What is 2 + 2?"))
+        await ask(api, channel, activities.message(channel.url, "What is 2 + 2?"))
+        await settled(channel, api)
+        assert len(await owners(tmp_path)) == 6
+        sales, other = (activities.in_team(team, team) for team in ("19:sales@thread.tacv2", "19:other@thread.tacv2"))
+        await post(api, activities.message(channel.url, None, **sales, **removal))
+        await settled(channel, api)
+        # Of the three chains, and of the team as a conversation.
+        await completions.at_least(4)
+        assert len(await owners(tmp_path)) == 3
+        await post(api, activities.message(channel.url, None, **other, **removal))
+        await settled(channel, api)
+        await completions.at_least(6)
+        assert len(await owners(tmp_path)) == 2

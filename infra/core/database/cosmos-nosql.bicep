@@ -105,6 +105,7 @@ resource messages 'Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers
           { path: '/deleting/?' }
           { path: '/metadata/author_id/?' }
           { path: '/lease/message/metadata/author_id/?' }
+          { path: '/metadata/team_key/?' }
         ]
         excludedPaths: [
           { path: '/*' }

@@ -253,6 +253,19 @@ async def test_idle_threads_of_conversations_are_found_apart(store: ThreadStore)
         assert len(await store.idle_threads(since=since, limit=9)) == 3
 
 
+async def test_the_threads_of_a_team_are_found(store: ThreadStore) -> None:
+    one, two, elsewhere = Owner("bot:acme", "one"), Owner("bot:acme", "two"), Owner("bot:other", "one")
+    made = []
+    for owner, team in ((one, "sales"), (one, "sales"), (two, "sales"), (two, "other"), (elsewhere, "sales"), (ANN, "sales")):
+        thread = await store.create_thread(owner, title=None, metadata={"team_key": team})
+        made.append(OwnedRef(owner, thread.id))
+    await store.create_thread(one, title=None, metadata={})
+    assert sorted(await store.threads_of_team("bot:acme", "sales")) == sorted(made[:3])
+    assert await store.threads_of_team("bot:acme", "nobody's") == []
+    await store.delete_thread(one, made[0].id)
+    assert sorted(await store.threads_of_team("bot:acme", "sales")) == sorted(made[1:3])
+
+
 async def test_a_thread_that_became_active_meanwhile_stays(store: ThreadStore) -> None:
     changed, answered, answering, crashed, crashed_lately = [await new_thread(store) for _ in range(5)]
     await begin(store, crashed.id)

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-import stores.cosmos.retries
 from cosmos_store import CosmosStore
 from tests.fakes.cosmos import KEY, FakeCosmos
 from tests.support.stores import DATABASE, CosmosBackend
@@ -23,11 +22,6 @@ FAULTS: dict[str, dict[str, Any]] = {
     "429 in a batch": {"status": 429, "in_batch": True},
     "449 in a batch": {"status": 449, "in_batch": True},
 }
-
-
-@pytest.fixture(autouse=True)
-def _short_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stores.cosmos.retries, "BACKOFF_SECONDS", 0.001)
 
 
 @pytest.fixture

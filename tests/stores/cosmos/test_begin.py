@@ -9,10 +9,9 @@ import pytest
 
 from cosmos_store import CosmosStore
 from errors import StoreUnavailable
-from stores.cosmos.container import ATTEMPTS
 from tests.fakes.cosmos import FakeCosmos
 from tests.fakes.cosmos_requests import Kind
-from tests.support.stores import ANN, CosmosBackend, ask, begin, end, messages, states, talk
+from tests.support.stores import ANN, QUICK, CosmosBackend, ask, begin, end, messages, states, talk
 
 ENDED = [(1, "user", "completed"), (2, "assistant", "completed")]
 pytestmark = pytest.mark.skipif("COSMOS_TEST_ENDPOINT" in os.environ, reason="a real account has no faults to order")
@@ -39,7 +38,7 @@ async def test_a_lease_whose_answer_is_lost_for_good_is_given_back(
     store: CosmosStore, fake: FakeCosmos, key: str | None
 ) -> None:
     thread = await store.create_thread(ANN, title=None, metadata={})
-    fake.fail("batch" if key else "patch", "messages", drop="after", times=ATTEMPTS)
+    fake.fail("batch" if key else "patch", "messages", drop="after", times=QUICK.attempts)
     with pytest.raises(StoreUnavailable):
         await begin(store, thread.id, ask(key=key))
     fake.heal()
@@ -56,7 +55,7 @@ async def test_a_process_that_stops_while_it_begins_gives_the_lease_back(
     lease: Kind = "batch" if key else "patch"
     # Its answer is lost, so that it is there but begin does not know.
     held = fake.fail("query", "messages", hold=True)
-    late = fake.fail(lease, "messages", drop="after", times=ATTEMPTS) if kind == "lease" else None
+    late = fake.fail(lease, "messages", drop="after", times=QUICK.attempts) if kind == "lease" else None
     beginning = asyncio.create_task(begin(store, thread.id, ask(key=key)))
     await (late.reached if late else held.reached).wait()
     beginning.cancel()

@@ -7,14 +7,13 @@ import os
 
 import pytest
 
-import stores.cosmos.container
 from cosmos_store import CosmosStore
 from errors import StoreUnavailable, ThreadNotFound
 from models import Thread
 from tests.fakes.cosmos import FakeCosmos
 from tests.stores.cosmos.conftest import FAULTS
 from tests.support.positions import Positions, every_position
-from tests.support.stores import ANN, CosmosBackend, answer, ask, begin, end, messages, states, talk
+from tests.support.stores import ANN, QUICK, CosmosBackend, answer, ask, begin, end, messages, states, talk
 
 ENDED = [(1, "user", "completed"), (2, "assistant", "completed")]
 pytestmark = pytest.mark.skipif("COSMOS_TEST_ENDPOINT" in os.environ, reason="a real account has no faults to order")
@@ -90,7 +89,7 @@ async def test_an_outage_is_over_before_the_commit_is_called_again(
 ) -> None:
     turn = await begin(store, thread.id, ask(key="k"))
     message, reply = turn.message.model_copy(update={"status": "completed"}), answer(turn)
-    fake.fail("batch", drop=drop, times=stores.cosmos.container.ATTEMPTS)
+    fake.fail("batch", drop=drop, times=QUICK.attempts)
     with pytest.raises(StoreUnavailable):
         await store.commit_turn(turn, message=message, reply=reply, final_event_id=9)
     assert await messages(store, thread.id) == ([turn.message] if drop == "before" else [message, reply])

@@ -9,14 +9,14 @@ import os
 import pytest
 from azure.cosmos.aio._query_iterable_async import QueryIterable
 
-import stores.cosmos.container
 from cosmos_store import CosmosStore
 from errors import IdempotencyKeyReused, StoreUnavailable, TurnInProgress
 from models import Owner, Thread
+from stores.cosmos.retries import RetryPolicy
 from stores.types import ReplayedTurn
 from tests.fakes.cosmos import FakeCosmos
 from tests.stores.cosmos.conftest import FAULTS
-from tests.support.stores import ANN, CosmosBackend, ask, begin, end, messages, states, talk
+from tests.support.stores import ANN, QUICK, CosmosBackend, ask, begin, end, messages, states, talk
 
 ENDED = [(1, "user", "completed"), (2, "assistant", "completed")]
 pytestmark = pytest.mark.skipif("COSMOS_TEST_ENDPOINT" in os.environ, reason="a real account has no faults to order")
@@ -108,7 +108,7 @@ async def test_the_sdk_sends_nothing_again_behind_our_back(
     start = len(fake.log)
     with pytest.raises(StoreUnavailable):
         await store.update_thread(ANN, thread.id, {"title": "New"})
-    assert len(fake.requests(start)) == stores.cosmos.container.ATTEMPTS
+    assert len(fake.requests(start)) == QUICK.attempts
 
 
 async def test_a_long_wait_is_passed_on_to_the_caller(store: CosmosStore, fake: FakeCosmos, thread: Thread) -> None:
@@ -121,13 +121,11 @@ async def test_a_long_wait_is_passed_on_to_the_caller(store: CosmosStore, fake: 
     assert [each.kind for each in fake.requests(start)] == ["patch", "batch"]
 
 
-async def test_every_request_has_a_deadline(
-    store: CosmosStore, fake: FakeCosmos, thread: Thread, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(stores.cosmos.container, "REQUEST_SECONDS", 0.05)
-    fake.fail("read", hold=True)
-    with pytest.raises(StoreUnavailable) as unavailable:
-        await store.get_thread(ANN, thread.id)
+async def test_every_request_has_a_deadline(backend: CosmosBackend, fake: FakeCosmos, thread: Thread) -> None:
+    async with backend.new(retries=RetryPolicy(request_seconds=0.05)) as store:
+        fake.fail("read", hold=True)
+        with pytest.raises(StoreUnavailable) as unavailable:
+            await store.get_thread(ANN, thread.id)
     assert isinstance(unavailable.value.__cause__, TimeoutError)
 
 

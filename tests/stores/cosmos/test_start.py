@@ -18,7 +18,7 @@ from stores.cosmos.documents import CONTAINERS
 from tests.fakes.cosmos import KEY, FakeCosmos
 from tests.fakes.cosmos_identity import FakeIdentity, self_signed
 from tests.fakes.cosmos_requests import Kind
-from tests.support.stores import ANN, DATABASE, CosmosBackend, talk
+from tests.support.stores import ANN, DATABASE, QUICK, CosmosBackend, talk
 
 pytestmark = pytest.mark.skipif("COSMOS_TEST_ENDPOINT" in os.environ, reason="a real account has no faults to order")
 
@@ -115,4 +115,4 @@ async def test_a_start_that_is_throttled_for_ever_ends(fake: FakeCosmos) -> None
     """Audit L4."""
     fake.fail("account", status=429, headers={"x-ms-retry-after-ms": "10"}, times=1000)
     with pytest.raises(StoreUnavailable):
-        await connect(fake.endpoint, database=DATABASE, credential=KEY, start_seconds=0.05).__aenter__()
+        await connect(fake.endpoint, database=DATABASE, credential=KEY, retries=QUICK, start_seconds=0.05).__aenter__()

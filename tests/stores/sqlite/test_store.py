@@ -15,7 +15,9 @@ import pytest
 import stores.sqlite.database
 from errors import StoreMisconfigured, StoreUnavailable
 from models import Owner
+from stores.sqlite.database import SqliteDatabase
 from stores.sqlite.store import SqliteStore
+from tests.support.calls import watch
 from tests.support.stores import SqliteBackend
 
 OWNER = Owner("acme", "ann")
@@ -120,21 +122,21 @@ async def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
 
 
 async def test_a_locked_file_is_unavailable_and_does_not_block_the_loop(tmp_path: Path) -> None:
-    async with SqliteStore(tmp_path / "chat.db", lock_timeout_seconds=0.2) as store:
+    path = tmp_path / "chat.db"
+    async with SqliteStore(path, lock_timeout_seconds=0.05) as store, SqliteStore(path) as patient:
         thread = await store.create_thread(OWNER, title=None, metadata={})
-        other = sqlite3.connect(tmp_path / "chat.db", isolation_level=None)
+        other = sqlite3.connect(path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
-        writing = asyncio.create_task(store.create_thread(OWNER, title=None, metadata={}))
-        ticks = 0
-        while not writing.done():
-            await asyncio.sleep(0.005)
-            ticks += 1
-        assert ticks > 5
+        waiting = asyncio.create_task(patient.create_thread(OWNER, title=None, metadata={}))
+        await asyncio.sleep(0)
         with pytest.raises(StoreUnavailable):
-            await writing
+            await store.create_thread(OWNER, title=None, metadata={})
         assert await store.get_thread(OWNER, thread.id) == thread
+        # Who waits for the lock gets it from the loop, which would not come to this if it waited, too.
+        assert not waiting.done()
         other.execute("ROLLBACK")
         other.close()
+        await waiting
         await store.create_thread(OWNER, title=None, metadata={})
 
 
@@ -164,49 +166,46 @@ async def log_of(path: Path) -> str:
     return await asyncio.to_thread(path.with_name("chat.db-wal").read_text, "latin-1")
 
 
-async def until_gone(text: str, path: Path) -> None:
-    async with asyncio.timeout(10):
-        while text in await log_of(path):  # noqa: ASYNC110 - a file tells nobody that it has changed
-            await asyncio.sleep(0.01)
-
-
-async def test_a_deleted_threads_text_leaves_the_write_ahead_log(tmp_path: Path) -> None:
+async def test_a_deleted_threads_text_leaves_the_write_ahead_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Audit L8."""
-    path = tmp_path / "chat.db"
+    path, emptied = tmp_path / "chat.db", watch(monkeypatch, SqliteDatabase, "empty_log")
     async with SqliteStore(path, log_pause_seconds=0.01) as store:
         thread = await store.create_thread(OWNER, title="Kilimanjaro", metadata={})
         assert "Kilimanjaro" in await log_of(path)
         await store.delete_thread(OWNER, thread.id)
-        await until_gone("Kilimanjaro", path)
+        await emptied.returned(True)
+        assert "Kilimanjaro" not in await log_of(path)
 
 
-async def test_a_write_ahead_log_that_is_in_use_is_emptied_once_it_is_free(tmp_path: Path) -> None:
+async def test_a_write_ahead_log_that_is_in_use_is_emptied_once_it_is_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Audit L8."""
-    path = tmp_path / "chat.db"
+    path, emptied = tmp_path / "chat.db", watch(monkeypatch, SqliteDatabase, "empty_log")
     async with SqliteStore(path, log_pause_seconds=0.01) as store:
         thread = await store.create_thread(OWNER, title="Kilimanjaro", metadata={})
         reader = reading(path)
         await store.delete_thread(OWNER, thread.id)
-        # Behind the first try, which the reader is in the way of.
-        await store.ping()
-        await store.ping()
+        await emptied.returned(False)
         assert "Kilimanjaro" in await log_of(path)
         reader.close()
-        await until_gone("Kilimanjaro", path)
+        await emptied.returned(True)
+        assert "Kilimanjaro" not in await log_of(path)
 
 
 async def test_a_store_that_closes_tries_once_more_to_empty_the_write_ahead_log(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Audit L8."""
     path = tmp_path / "chat.db"
     # Another process, as it were: the last connection to close would take the log away.
     async with SqliteStore(path):
         for in_the_way in (False, True):
+            emptied = watch(monkeypatch, SqliteDatabase, "empty_log")
             async with SqliteStore(path, log_pause_seconds=3600) as store:
                 first, second = [await store.create_thread(OWNER, title="Kilimanjaro", metadata={}) for _ in range(2)]
                 await store.delete_thread(OWNER, first.id)
-                await until_gone("Kilimanjaro", path)
+                await emptied.returned(True)
                 reader = reading(path)
                 await store.delete_thread(OWNER, second.id)
                 if not in_the_way:
