@@ -16,6 +16,7 @@ from errors import Forbidden, IdentityUnavailable, InvalidRequest, RateLimited, 
 from events import EVENT_ADAPTER
 from identity.authenticator import MAX_USER_LENGTH
 from models import Problem
+from records import without_null
 
 REF_TEMPLATE = "#/components/schemas/{model}"
 DESCRIPTION = """\
@@ -79,12 +80,7 @@ def _without_null_parameters(document: dict[str, Any]) -> dict[str, Any]:
     for operations in document["paths"].values():
         for operation in operations.values():
             for parameter in operation.get("parameters", ()):
-                schema = parameter["schema"]
-                kinds = [kind for kind in schema.pop("anyOf", ()) if kind != {"type": "null"}]
-                if len(kinds) == 1:
-                    schema.update(kinds[0])
-                elif kinds:
-                    schema["anyOf"] = kinds
+                without_null(parameter["schema"])
     return document
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeGuard, TypeVar
 
 from pydantic import Field, JsonValue
 
-from models import Record
+from records import Record
 
 F = TypeVar("F", bound=Callable[..., Any])
 # By language; English is always there.
