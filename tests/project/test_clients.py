@@ -34,6 +34,7 @@ CONVERSATION = [
     "event: calculate",
     "streamed: 2 + 2 = 4",
     "messages: assistant, user, assistant, user",
+    "thread: Tip active 4",
     "refused: body.title",
 ]
 
