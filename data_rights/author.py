@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
-from data_rights.export import export_line
+from data_rights.lines import AuthoredLine, AuthorLine, EndLine
 from errors import ThreadNotFound
 from models import AUTHOR_ID, Message, message_seq, utcnow
 from stores.contract import ThreadStore
@@ -22,14 +22,15 @@ async def export_author_lines(store: ThreadStore, author_id: str) -> AsyncIterat
     :raises ChatError: if the store fails, then without ``end``: what has been yielded is not complete.
     """
     threads = await store.threads_of_author(author_id)
-    yield export_line("author", author_id=author_id, exported_at=utcnow())
+    yield AuthorLine(author_id=author_id, exported_at=utcnow()).to_json()
     count = 0
     for thread in threads:
         with suppress(ThreadNotFound):
             async for message in _exchanges(store, thread, author_id):
-                yield export_line("message", tenant=thread.owner.tenant, user=thread.owner.user, message=message)
+                owner = thread.owner
+                yield AuthoredLine(tenant=owner.tenant, user=owner.user, message=message).to_json()
                 count += 1
-    yield export_line("end", threads=len(threads), messages=count)
+    yield EndLine(threads=len(threads), messages=count).to_json()
 
 
 async def erase_author(store: ThreadStore, author_id: str, *, pause_seconds: float = PAUSE_SECONDS) -> int:

@@ -163,6 +163,13 @@ def test_a_client_that_tries_one_problem_after_another_finds_the_most_telling(do
     assert all(choice[-1] == plain and plain not in choice[:-1] for choice in choices)
 
 
+def test_an_export_is_a_typed_record_a_line(document: dict[str, Any]) -> None:
+    content = document["paths"]["/api/export"]["get"]["responses"]["200"]["content"]
+    assert content["application/x-ndjson"]["schema"] == {"$ref": "#/components/schemas/ExportLine"}
+    kinds = document["components"]["schemas"]["ExportLine"]["discriminator"]["mapping"]
+    assert set(kinds) == {"owner", "user_state", "thread", "message", "turn", "end", "error"}
+
+
 def test_a_stream_is_a_text_or_a_typed_event_a_line(document: dict[str, Any]) -> None:
     for operation_id in ("send_message", "follow_turn"):
         operation = next(each for each in operations(document) if each["operationId"] == operation_id)
