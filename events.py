@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, JsonValue, TypeAdapter
 
-from models import Message, Problem, Record, ResultOrError
+from models import Message, Problem
+from records import Record, ResultOrError
 
 
 class Event(Record):

@@ -12,28 +12,21 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple, Self, TypeVar
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    GetJsonSchemaHandler,
-    JsonValue,
-    SerializerFunctionWrapHandler,
-    model_serializer,
-    model_validator,
-)
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema, to_json
+from pydantic import Field, JsonValue, model_validator
+from pydantic_core import to_json
+from typing_extensions import TypeAliasType
 
 from errors import ChatError
+from records import Record, ResultOrError, is_none
 
 T = TypeVar("T")
 Metadata = dict[str, JsonValue]
-ThreadStatus = Literal["active", "archived"]
-TurnStatus = Literal["running", "completed", "failed", "cancelled", "interrupted"]
-ErasureStatus = Literal["running", "completed"]
-Order = Literal["asc", "desc"]
-Rating = Literal["up", "down"]
+# Under these names in the OpenAPI document, too: generated clients have one type for each.
+ThreadStatus = TypeAliasType("ThreadStatus", Literal["active", "archived"])
+TurnStatus = TypeAliasType("TurnStatus", Literal["running", "completed", "failed", "cancelled", "interrupted"])
+ErasureStatus = TypeAliasType("ErasureStatus", Literal["running", "completed"])
+Order = TypeAliasType("Order", Literal["asc", "desc"])
+Rating = TypeAliasType("Rating", Literal["up", "down"])
 
 THREAD_ID_PATTERN = r"^thread_[0-9a-f]{32}$"
 TURN_ID_PATTERN = r"^turn_[0-9a-f]{32}$"
@@ -44,11 +37,6 @@ PREVIEW_LENGTH = 120
 AUTHOR_ID = "author_id"
 ERASED: Metadata = {"erased": True}
 MAX_COMMENT = 2000
-
-
-def is_none(value: object) -> bool:
-    """Tell whether a field is left out of what callers see."""
-    return value is None
 
 
 # How the tenants of owners begin that are conversations of the bot. A colon is in no tenant of an API key or of Entra ID.
@@ -73,30 +61,6 @@ class Owner(NamedTuple):
         Anybody can compute it: telemetry has :func:`observability.owner_hash.owner_hash`.
         """
         return hashlib.sha256(to_json([self.tenant, self.user])).hexdigest()
-
-
-class Record(BaseModel):
-    """An immutable record, shown to API callers as it is."""
-
-    model_config = ConfigDict(frozen=True, json_schema_serialization_defaults_required=True)
-
-
-class ResultOrError(Record):
-    """A record that is shown with its ``error`` if it has one, and with its ``result`` (which may be ``null``) if not."""
-
-    @model_serializer(mode="wrap")
-    def _one_of_both(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        dumped: dict[str, Any] = handler(self)
-        dumped.pop("result" if dumped.get("error") is not None else "error", None)
-        return dumped
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """Describe the fields: of a serializer, pydantic would only say that it makes an object."""
-        schema = handler({key: value for key, value in core_schema.items() if key != "serialization"})
-        found = handler.resolve_ref_schema(schema)
-        found["required"] = [name for name in found["required"] if name not in ("result", "error")]
-        return schema
 
 
 class Thread(Record):
@@ -178,9 +142,9 @@ class Message(Record):
     timestamp: datetime
     status: TurnStatus
     turn_id: str
-    tool_calls: list[ToolCall] = []
-    citations: list[Citation] = []
-    metadata: Metadata = {}
+    tool_calls: list[ToolCall] = Field([])
+    citations: list[Citation] = Field([])
+    metadata: Metadata = Field({})
     problem: Problem | None = Field(None, exclude_if=is_none)
     feedback: Feedback | None = Field(None, exclude_if=is_none)
 
@@ -216,9 +180,9 @@ class UserState(Record):
     """
 
     thread_id: str | None = None
-    preferences: dict[str, str] = {}
+    preferences: dict[str, str] = Field({})
     last_feedback: datetime | None = None
-    values: dict[str, JsonValue] = {}
+    values: dict[str, JsonValue] = Field({})
     etag: str | None = Field(None, exclude=True)
 
     @model_validator(mode="before")

@@ -12,7 +12,7 @@ from api.deps import OwnerDep, ServicesDep
 from api.examples import BATCH_EXAMPLE
 from api.json_route import JsonRoute
 from api.problems import error_responses, http_error_responses, request_id
-from api.schemas import BatchAnswers, BatchResult, Questions
+from api.schemas import Batch, BatchAnswers, BatchResult
 from api.secured_route import quota_headers
 from errors import ChatError, InternalError, InvalidRequest, StoreUnavailable, ThreadDeleting, ThreadNotFound, TurnTimeout
 from models import Message, Owner, Problem, new_id
@@ -37,7 +37,7 @@ Answer = tuple[str, BatchResult]
         **error_responses(ThreadNotFound, ThreadDeleting, InvalidRequest, StoreUnavailable),
     },
 )
-async def batch(body: Questions, request: Request, services: ServicesDep, owner: OwnerDep) -> BatchAnswers:
+async def batch(body: Batch, request: Request, services: ServicesDep, owner: OwnerDep) -> BatchAnswers:
     """Answer up to 20 questions, in their order.
 
     With a `thread_id` they are turns of it, one after another; without, each has a thread of its own. A question that cannot be

@@ -19,12 +19,14 @@ from errors import ErasureNotFound, InvalidRequest, StoreUnavailable
 from models import Erasure
 
 ErasureId = Annotated[str, Path(examples=[ERASURE_EXAMPLE["id"]])]
+# In the OpenAPI document: what each line of an export is.
+EXPORT_LINE = "ExportLine"
 router = APIRouter(prefix="/api", tags=["data"], route_class=SecuredRoute)
 
 
 def _described(example: list[Any]) -> dict[str, Any]:
     lines = b"".join(to_json(line) + b"\n" for line in example).decode()
-    return {ndjson.MEDIA_TYPE: {"schema": {"type": "string"}, "example": lines}}
+    return {ndjson.MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{EXPORT_LINE}"}, "example": lines}}
 
 
 @router.get(

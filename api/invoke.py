@@ -6,6 +6,7 @@ Both are turns of a thread like any other, which is made where the caller names 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
@@ -37,6 +38,7 @@ STREAM_EXAMPLE = b"".join(
         sse.encode_text("end", "85 * 0.15 = 12.75"),
     )
 ).decode()
+STREAM_SCHEMA: dict[str, Any] = {"type": "string", "description": "Server-sent events."}
 router = APIRouter(prefix="/api", tags=["simple"], route_class=JsonRoute)
 
 
@@ -71,7 +73,7 @@ async def invoke(body: Invocation, request: Request, services: ServicesDep, owne
     summary="Ask a question, and read the answer as it comes",
     response_class=Response,
     responses={
-        200: {"content": {sse.MEDIA_TYPE: {"example": STREAM_EXAMPLE}}},
+        200: {"content": {sse.MEDIA_TYPE: {"schema": STREAM_SCHEMA, "example": STREAM_EXAMPLE}}},
         **BODY_ERRORS,
         **error_responses(ThreadNotFound, ThreadDeleting, TurnInProgress, InvalidRequest, StoreUnavailable),
     },

@@ -6,16 +6,20 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
+from pydantic import TypeAdapter
 from pydantic.json_schema import models_json_schema
 
+from api.data_rights import EXPORT_LINE
 from api.fields import METADATA_VALUE, METADATA_VALUE_SCHEMA
 from api.problems import ReadinessProblem, ValidationProblem, add_error_responses
 from api.secured_route import SecuredRoute
 from api.streaming import TURN_EVENT
+from data_rights.lines import EXPORT_LINE_ADAPTER
 from errors import Forbidden, IdentityUnavailable, InvalidRequest, RateLimited, Unauthenticated
 from events import EVENT_ADAPTER
 from identity.authenticator import MAX_USER_LENGTH
 from models import Problem
+from records import without_null
 
 REF_TEMPLATE = "#/components/schemas/{model}"
 DESCRIPTION = """\
@@ -34,6 +38,10 @@ USER_ID = {
     "schema": {"type": "string", "minLength": 1, "maxLength": MAX_USER_LENGTH, "pattern": r"^[\x20-\x7e]+$"},
     "description": "With an API key: the user that the request acts for; left out, it is the key's name.",
 }
+UNIONS: tuple[tuple[str, TypeAdapter[Any], str], ...] = (
+    (TURN_EVENT, EVENT_ADAPTER, "One event of a turn"),
+    (EXPORT_LINE, EXPORT_LINE_ADAPTER, "One line of an export"),
+)
 SCHEMES = {
     "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "Name the end user in `X-User-Id`."},
     "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "An Entra ID access token."},
@@ -65,9 +73,10 @@ def _with_problems(document: dict[str, Any]) -> dict[str, Any]:
         ref_template=REF_TEMPLATE,
     )
     schemas.update(definitions["$defs"])
-    union = EVENT_ADAPTER.json_schema(mode="serialization", ref_template=REF_TEMPLATE)
-    schemas.update(union.pop("$defs"))
-    schemas[TURN_EVENT] = {**union, "title": TURN_EVENT, "description": "One event of a turn; `type` tells which."}
+    for name, adapter, what in UNIONS:
+        union = adapter.json_schema(mode="serialization", ref_template=REF_TEMPLATE)
+        schemas.update(union.pop("$defs"))
+        schemas[name] = {**union, "title": name, "description": f"{what}; `type` tells which."}
     schemas[METADATA_VALUE] = METADATA_VALUE_SCHEMA
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
@@ -79,12 +88,7 @@ def _without_null_parameters(document: dict[str, Any]) -> dict[str, Any]:
     for operations in document["paths"].values():
         for operation in operations.values():
             for parameter in operation.get("parameters", ()):
-                schema = parameter["schema"]
-                kinds = [kind for kind in schema.pop("anyOf", ()) if kind != {"type": "null"}]
-                if len(kinds) == 1:
-                    schema.update(kinds[0])
-                elif kinds:
-                    schema["anyOf"] = kinds
+                without_null(parameter["schema"])
     return document
 
 

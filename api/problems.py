@@ -13,9 +13,11 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from errors import ChatError, Forbidden, InternalError, InvalidRequest, NotReady, Unauthenticated
-from models import Problem, Record
+from models import Problem
+from records import Record
 
 MEDIA_TYPE = "application/problem+json"
+PLAIN = {"$ref": "#/components/schemas/Problem"}
 # What the framework itself answers with: type and title for each status; any other is an internal error.
 HTTP_PROBLEMS = {
     404: ("not_found", "Not found", "There is nothing at this address."),
@@ -129,7 +131,7 @@ def http_error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {
         status: {
             "description": HTTP_PROBLEMS[status][1],
-            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+            "content": {MEDIA_TYPE: {"schema": PLAIN}},
         }
         for status in statuses
     }
@@ -151,9 +153,9 @@ def _schema_name(error: type[ChatError]) -> str:
 
 
 def _either(schema: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema of what is one or the other."""
+    """Return the schema of what is one or the other. All are plain problems, too: a client tries that one last."""
     kinds = schema.get("anyOf", [schema])
-    return schema if other in kinds else {"anyOf": [*kinds, other]}
+    return schema if other in kinds else {"anyOf": sorted([*kinds, other], key=PLAIN.__eq__)}
 
 
 def _example(error: type[ChatError]) -> dict[str, Any]:

@@ -13,13 +13,12 @@ from models import (
     Message,
     Problem,
     Rating,
-    Record,
     Thread,
     ThreadStatus,
     ToolCall,
-    is_none,
 )
 from quotas.quotas import Usage
+from records import Record, is_none
 from settings import ModelKind
 from tools.tool import ToolView
 from turns.thread_reference import ID_PREFIX, MAX_LENGTH, check_reference
@@ -65,7 +64,8 @@ class ThreadUpdate(Body):
 
     title: Title | None = None
     metadata: SmallMetadata = Field(default_factory=dict)
-    status: ThreadStatus = "active"
+    # Not a default that the OpenAPI document would tell: what is left out is not changed.
+    status: ThreadStatus = Field(default_factory=lambda: "active")
 
     @model_validator(mode="after")
     def _changes_something(self) -> Self:
@@ -150,7 +150,7 @@ class InvocationAnswer(BaseModel):
     citations: list[Citation]
 
 
-class Questions(Body):
+class Batch(Body):
     """Questions; with a `thread_id` they are asked there, one after another."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"questions": ["What is 2 + 2?", "Weather in Oslo?"]}]})
@@ -184,13 +184,13 @@ class SignIn(Record):
     scope: str
 
 
-class Health(BaseModel):
+class Health(Record):
     """The process is up."""
 
     status: Literal["ok"] = "ok"
 
 
-class Ready(BaseModel):
+class Ready(Record):
     """Messages can be answered; `parts` is what was asked: `store`, `model`, and `limits` where Redis counts."""
 
     status: Literal["ready"] = "ready"

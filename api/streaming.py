@@ -25,8 +25,13 @@ ENCODERS: dict[str, tuple[Callable[[TurnEvent], bytes], bytes]] = {
     sse.MEDIA_TYPE: (sse.encode, sse.HEARTBEAT),
     ndjson.MEDIA_TYPE: (ndjson.encode, ndjson.HEARTBEAT),
 }
-# In the OpenAPI document: what each event of a stream, or each line, is.
+# In the OpenAPI document: what each line of a stream is, and the `data` of each server-sent event.
 TURN_EVENT = "TurnEvent"
+SCHEMAS: dict[str, dict[str, Any]] = {
+    # A generated client reads all of it as a text: taken for an event, it would be refused.
+    sse.MEDIA_TYPE: {"type": "string", "description": f"Server-sent events; the `data` of each is a `{TURN_EVENT}`."},
+    ndjson.MEDIA_TYPE: {"$ref": f"#/components/schemas/{TURN_EVENT}"},
+}
 logger = logging.getLogger(__name__)
 
 
@@ -91,7 +96,7 @@ def stream_content(*media_types: str) -> dict[str, Any]:
     example = MessageDelta(id=2, turn_id="turn_8d0b7c5e4f3a4c2d9e1f0a6b5c4d3e2f", text="A 15% tip")
     return {
         each: {
-            "schema": {"$ref": f"#/components/schemas/{TURN_EVENT}"},
+            "schema": SCHEMAS[each],
             "example": ENCODERS[each][0](example).decode(),
         }
         for each in media_types

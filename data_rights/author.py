@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import suppress
 
-from data_rights.export import export_line, with_error_line
+from data_rights.export import with_error_line
+from data_rights.lines import AuthoredLine, AuthorLine, EndLine
 from errors import ThreadNotFound
 from models import AUTHOR_ID, Message, message_seq, utcnow
 from stores.contract import ThreadStore
@@ -28,14 +29,15 @@ async def export_author_lines(store: ThreadStore, author_id: str) -> AsyncGenera
 
 
 async def _lines(store: ThreadStore, author_id: str, threads: Sequence[OwnedRef]) -> AsyncIterator[bytes]:
-    yield export_line("author", author_id=author_id, exported_at=utcnow())
+    yield AuthorLine(author_id=author_id, exported_at=utcnow()).to_json()
     count = 0
     for thread in threads:
         with suppress(ThreadNotFound):
             async for message in _exchanges(store, thread, author_id):
-                yield export_line("message", tenant=thread.owner.tenant, user=thread.owner.user, message=message)
+                owner = thread.owner
+                yield AuthoredLine(tenant=owner.tenant, user=owner.user, message=message).to_json()
                 count += 1
-    yield export_line("end", threads=len(threads), messages=count)
+    yield EndLine(threads=len(threads), messages=count).to_json()
 
 
 async def erase_author(store: ThreadStore, author_id: str, *, pause_seconds: float = PAUSE_SECONDS) -> int:

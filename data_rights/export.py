@@ -5,10 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from pydantic_core import to_json
-
+from data_rights.lines import EndLine, ErrorLine, MessageLine, OwnerLine, ThreadLine, TurnLine, UserStateLine
 from errors import ChatError, InternalError, ThreadNotFound
 from models import Owner, Problem, message_seq, utcnow
 from stores.contract import ThreadStore
@@ -47,22 +45,22 @@ async def with_error_line(lines: AsyncIterator[bytes], request_id: str | None) -
             yield line
     except ChatError as error:
         logger.warning("export stopped half-way", exc_info=True)
-        yield export_line("error", problem=Problem.of(error, request_id))
+        yield ErrorLine(problem=Problem.of(error, request_id)).to_json()
     except Exception:
         logger.exception("export failed half-way")
-        yield export_line("error", problem=Problem.of(InternalError(), request_id))
+        yield ErrorLine(problem=Problem.of(InternalError(), request_id)).to_json()
 
 
 async def _lines(store: ThreadStore, owner: Owner, first: list[str]) -> AsyncIterator[bytes]:
     counts = Counts()
-    yield export_line("owner", tenant=owner.tenant, user=owner.user, exported_at=utcnow())
+    yield OwnerLine(tenant=owner.tenant, user=owner.user, exported_at=utcnow()).to_json()
     state = await store.get_user_state(owner)
     if state.etag is not None:
-        yield export_line("user_state", user_state=state)
+        yield UserStateLine(user_state=state).to_json()
     async for thread_id in _thread_ids(store, owner, first):
         async for line in _thread_lines(store, owner, thread_id, counts):
             yield line
-    yield export_line("end", threads=counts.threads, messages=counts.messages)
+    yield EndLine(threads=counts.threads, messages=counts.messages).to_json()
 
 
 async def _thread_ids(store: ThreadStore, owner: Owner, page: Sequence[str]) -> AsyncIterator[str]:
@@ -75,25 +73,20 @@ async def _thread_ids(store: ThreadStore, owner: Owner, page: Sequence[str]) -> 
 async def _thread_lines(store: ThreadStore, owner: Owner, thread_id: str, counts: Counts) -> AsyncIterator[bytes]:
     """Yield a thread's lines, several messages at a time; nothing more once it has been deleted."""
     try:
-        yield export_line("thread", thread=await store.get_thread(owner, thread_id))
+        yield ThreadLine(thread=await store.get_thread(owner, thread_id)).to_json()
         counts.threads += 1
         after: int | None = None
         while True:
             page = await store.list_messages(owner, thread_id, limit=MESSAGES_AT_ONCE, after=after, before=None, order="asc")
             if page.items:
                 counts.messages += len(page.items)
-                yield b"".join(export_line("message", message=message) for message in page.items)
+                yield b"".join(MessageLine(message=message).to_json() for message in page.items)
             if page.next_cursor is None:
                 break
             after = message_seq(thread_id, page.next_cursor)
         turn_id: str | None = None
         while turns := await store.list_turns(owner, thread_id, limit=TURNS_AT_ONCE, after=turn_id):
-            yield b"".join(export_line("turn", turn=turn) for turn in turns)
+            yield b"".join(TurnLine(turn=turn).to_json() for turn in turns)
             turn_id = turns[-1].id
     except ThreadNotFound:
         logger.info("thread %s was deleted while it was exported", thread_id)
-
-
-def export_line(type: str, **fields: Any) -> bytes:
-    """Return one line of an export."""
-    return to_json({"type": type, **fields}) + b"\n"

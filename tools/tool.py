@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeGuard, TypeVar
 
 from pydantic import Field, JsonValue
 
-from models import Record
+from records import Record
 from tools.settings import ToolSettings
 
 Tool = Callable[..., Any]

@@ -22,7 +22,6 @@ from models import (
     Metadata,
     Owner,
     Problem,
-    Record,
     Thread,
     ThreadStatus,
     Turn,
@@ -30,11 +29,12 @@ from models import (
     message_id,
     utcnow,
 )
+from records import Record
 from stores.cursors import sort_key
 from stores.types import TEAM_KEY, NewMessage, StartedTurn
 
 Document = dict[str, Any]
-THREAD_STATUSES = get_args(ThreadStatus)
+THREAD_STATUSES = get_args(ThreadStatus.__value__)
 # Of the documents' fields, in each as `v`; those of before have none. A release that gives a field another meaning raises it.
 VERSION = 1
 

@@ -12,7 +12,8 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from errors import ErasureNotFound, StoreUnavailable
-from models import ERASURE_ID_PATTERN, Erasure, Owner, Record, new_id, utcnow
+from models import ERASURE_ID_PATTERN, Erasure, Owner, new_id, utcnow
+from records import Record
 from stores.contract import RECEIPT_DAYS
 from stores.cosmos.container import CosmosContainer, PreconditionFailed, gather_pair
 from stores.cosmos.deletion import CosmosDeletion

@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from errors import ThreadNotFound
-from models import Erasure, Message, Owner, Record, Thread
+from models import Erasure, Message, Owner, Thread
+from records import Record
 from stores.cosmos.documents import Document, ThreadDocument, TurnDocument
 
 R = TypeVar("R", bound=Record)

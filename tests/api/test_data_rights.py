@@ -15,6 +15,7 @@ import pytest
 import time_machine
 
 from data_rights import eraser, export
+from data_rights.lines import EXPORT_LINE_ADAPTER
 from data_rights.retention import Retention
 from errors import StoreUnavailable
 from identity.authenticator import LOCAL_OWNER
@@ -68,7 +69,9 @@ async def test_an_export_has_everything_as_the_api_shows_it(api: httpx2.AsyncCli
             turn = (await api.get(f"{path}/turns/{message['turn_id']}")).json()
             assert turn.pop("message") == message
             expected.append({"type": "turn", "turn": turn})
-    first, *lines, last = await exported(api)
+    whole = await exported(api)
+    assert [json.loads(EXPORT_LINE_ADAPTER.validate_python(line).to_json()) for line in whole] == whole
+    first, *lines, last = whole
     assert {key: first[key] for key in ("type", "tenant", "user")} == {"type": "owner", "tenant": "local", "user": "local"}
     assert lines == expected
     assert last == {"type": "end", "threads": 3, "messages": 4}

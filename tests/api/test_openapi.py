@@ -91,3 +91,88 @@ def test_generated_clients_get_short_names_and_every_header(document: dict[str, 
     for operation in operations:
         headers = [parameter["name"] for parameter in operation.get("parameters", ()) if parameter["in"] == "header"]
         assert ("X-User-Id" in headers) == ("security" in operation)
+
+
+def schemas_of(document: dict[str, Any], part: Any) -> dict[str, Any]:
+    """Return the named schemas that a part of the document refers to, and those that they refer to."""
+    found: dict[str, Any] = {}
+    waiting = [part]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            name = str(value.get("$ref", "")).rpartition("/")[2]
+            if name and name not in found:
+                found[name] = document["components"]["schemas"][name]
+                waiting.append(found[name])
+        if isinstance(value, dict | list):
+            waiting += value.values() if isinstance(value, dict) else value
+    return found
+
+
+def test_a_field_of_an_answer_is_always_there_or_never_null(document: dict[str, Any]) -> None:
+    """A generated client takes a default for a promise that the field is there, and ``null`` for something to expect."""
+    answers = schemas_of(document, [operation["responses"] for operation in operations(document)])
+    assert {"Message", "Turn", "ToolCall", "BatchResult", "ToolCompleted", "Problem", "Health"} <= set(answers)
+    optional = {
+        f"{name}.{field}": schema
+        for name, answer in answers.items()
+        for field, schema in answer.get("properties", {}).items()
+        if field not in answer.get("required", ())
+    }
+    assert {"Message.problem", "ToolCall.error", "Turn.message", "BatchResult.message_id"} <= set(optional)
+    assert [
+        name for name, schema in optional.items() if "default" in schema or {"type": "null"} in schema.get("anyOf", ())
+    ] == []
+
+
+def test_a_body_promises_no_default_for_what_is_left_out(document: dict[str, Any]) -> None:
+    bodies = schemas_of(
+        document, [operation["requestBody"] for operation in operations(document) if "requestBody" in operation]
+    )
+    assert {"ThreadCreate", "ThreadUpdate", "Batch"} <= set(bodies)
+    assert [
+        (name, field)
+        for name, body in bodies.items()
+        for field, schema in body.get("properties", {}).items()
+        if "default" in schema
+    ] == []
+
+
+def test_the_kinds_of_a_status_are_one_schema_wherever_they_are(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    for name, field, kinds in (
+        ("Message", "status", "TurnStatus"),
+        ("Turn", "status", "TurnStatus"),
+        ("ThreadUpdate", "status", "ThreadStatus"),
+        ("Feedback", "rating", "Rating"),
+        ("FeedbackUpdate", "rating", "Rating"),
+    ):
+        assert schemas[name]["properties"][field]["$ref"] == f"#/components/schemas/{kinds}"
+        assert schemas[kinds]["enum"]
+
+
+def test_a_client_that_tries_one_problem_after_another_finds_the_most_telling(document: dict[str, Any]) -> None:
+    plain = {"$ref": "#/components/schemas/Problem"}
+    choices = [
+        response["content"]["application/problem+json"]["schema"]["anyOf"]
+        for operation in operations(document)
+        for status, response in operation["responses"].items()
+        if status >= "400" and "anyOf" in response["content"]["application/problem+json"]["schema"]
+    ]
+    assert choices
+    assert all(choice[-1] == plain and plain not in choice[:-1] for choice in choices)
+
+
+def test_an_export_is_a_typed_record_a_line(document: dict[str, Any]) -> None:
+    content = document["paths"]["/api/export"]["get"]["responses"]["200"]["content"]
+    assert content["application/x-ndjson"]["schema"] == {"$ref": "#/components/schemas/ExportLine"}
+    kinds = document["components"]["schemas"]["ExportLine"]["discriminator"]["mapping"]
+    assert set(kinds) == {"owner", "user_state", "thread", "message", "turn", "end", "error"}
+
+
+def test_a_stream_is_a_text_or_a_typed_event_a_line(document: dict[str, Any]) -> None:
+    for operation_id in ("send_message", "follow_turn"):
+        operation = next(each for each in operations(document) if each["operationId"] == operation_id)
+        content = operation["responses"]["200"]["content"]
+        assert content["text/event-stream"]["schema"]["type"] == "string"
+        assert content["application/x-ndjson"]["schema"] == {"$ref": "#/components/schemas/TurnEvent"}

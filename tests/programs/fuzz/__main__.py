@@ -28,13 +28,14 @@ async def fuzz(examples: int, seed: int | None) -> bool:
         async with program(sys.executable, "-m", "tests.programs.fuzz.launcher", port=port, environment=environment):
             for who, headers in (("signed in", ("--header", f"X-API-Key: {key}")), ("a stranger", ())):
                 print(f"fuzzing as {who}", flush=True)
-                if await _run(f"http://127.0.0.1:{port}/api/openapi.json", headers, examples, seed) != 0:
+                if await run(f"http://127.0.0.1:{port}/api/openapi.json", headers, examples, seed) != 0:
                     return False
     return True
 
 
-async def _run(url: str, headers: tuple[str, ...], examples: int, seed: int | None) -> int:
-    command = [str(SCHEMATHESIS), "--no-color", "--config-file", str(HERE / "schemathesis.toml"), "run", url, *headers]
+async def run(url: str, options: tuple[str, ...], examples: int, seed: int | None) -> int:
+    """Run Schemathesis with the options of every run, and these; return its exit code."""
+    command = [str(SCHEMATHESIS), "--no-color", "--config-file", str(HERE / "schemathesis.toml"), "run", url, *options]
     command += ["--checks", "all", "--max-examples", str(examples), "--request-timeout", str(REQUEST_SECONDS)]
     command += ["--suppress-health-check", "all", "--warnings", "off"]
     if seed is not None:
