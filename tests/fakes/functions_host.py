@@ -13,7 +13,6 @@ import contextlib
 import importlib
 import importlib.util
 import json
-import logging
 import re
 import socket
 import sys
@@ -26,7 +25,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import Any, Literal
+from typing import Any
 from unittest import mock
 
 import httpx2
@@ -34,14 +33,12 @@ import pytest
 import uvicorn
 
 import api.app
-from observability.logs import REQUEST_LOGGER
 from services.intervals import Intervals
+from tests.fakes.functions_process import Start, own_logging, search_path, without
 from tests.fakes.functions_protocol import OneOf, answer_of_the_host, event, init, invoke, reload
 
 DEADLINE = 20.0
 BODY_LIMIT = 104_857_600
-# A new worker is told its app at once; one that has waited for an app has its environment replaced.
-Start = Literal["init", "reload"]
 needs_runtime = pytest.mark.skipif(
     importlib.util.find_spec("azure_functions_runtime") is None,
     reason="azure-functions-runtime is the worker of Python 3.13 and later",
@@ -224,37 +221,6 @@ class FunctionsHost(httpx2.AsyncBaseTransport):
         self.invocations.append((function.name, response.result))
 
 
-@contextmanager
-def _own_logging() -> Iterator[None]:
-    """Undo what a function app does to the process's log lines."""
-    root = logging.getLogger()
-    requests = logging.getLogger(REQUEST_LOGGER)
-    level, handlers = root.level, [(handler, handler.formatter) for handler in root.handlers]
-    try:
-        yield
-    finally:
-        root.setLevel(level)
-        requests.setLevel(logging.NOTSET)
-        root.handlers = [handler for handler, _ in handlers]
-        for handler, formatter in handlers:
-            handler.setFormatter(formatter)
-
-
-@contextmanager
-def _without(*packages: str) -> Iterator[None]:
-    """Hide packages that are not deployed (requirements.txt): uvicorn takes what it finds."""
-    there = {name: sys.modules.get(name) for name in packages}
-    sys.modules.update(dict.fromkeys(packages))  # type: ignore[arg-type]  # None: not to be imported
-    try:
-        yield
-    finally:
-        for name, module in there.items():
-            if module is None:
-                del sys.modules[name]
-            else:
-                sys.modules[name] = module
-
-
 @asynccontextmanager
 async def start_host(
     folder: Path,
@@ -270,12 +236,12 @@ async def start_host(
     stem = script.removesuffix(".py")
     sys.modules.pop(stem, None)
     with (
-        _own_logging(),
+        own_logging(),
         _watched_server() as server,
         mock.patch.dict("os.environ", {"PYTHON_SCRIPT_FILE_NAME": script}),
-        mock.patch.object(sys, "path", _search_path(folder, start)),
+        mock.patch.object(sys, "path", search_path(folder, start)),
         mock.patch.object(api.app, "create_app", partial(api.app.create_app, intervals=intervals)),
-        _without("httptools", "uvloop"),
+        without("httptools", "uvloop"),
         contextlib.chdir(Path.cwd()),
     ):
         if start == "init":
@@ -303,9 +269,3 @@ def _indexed(metadata: Any) -> IndexedFunction | TriggeredFunction:
         return TriggeredFunction(metadata.function_id, metadata.name, trigger)
     methods = tuple(trigger["methods"]) if "methods" in trigger else None
     return IndexedFunction(metadata.function_id, metadata.name, trigger["route"], methods, trigger["authLevel"])
-
-
-def _search_path(folder: Path, start: Start) -> list[str]:
-    """Return where modules are looked for: a reload appends the app's folder behind the packages itself."""
-    packages = [path for path in sys.path if path != str(folder)]
-    return [str(folder), *packages] if start == "init" else packages

@@ -10,7 +10,8 @@ import httpx2
 import pytest
 
 from observability import safe_logging
-from tests.fakes.functions_host import FunctionsHost, Start, start_host
+from tests.fakes.functions_host import FunctionsHost, start_host
+from tests.fakes.functions_process import Start
 
 HERE = Path(__file__).parent
 

@@ -174,16 +174,6 @@ async def test_a_replay_is_no_turn(collected: Collected, tmp_path: Path) -> None
     assert "chat.turn.status" not in attributes(again)
 
 
-async def test_a_refused_turn_of_a_session_says_which_thread_that_is(collected: Collected, tmp_path: Path) -> None:
-    async with api_with(tmp_path, Reply(text="Hello"), limit_messages_per_thread=2) as (api, _, _):
-        for status in (200, 409):
-            asked = await api.post("/api/invoke", json={"user_input": "hi", "thread_id": "trip"})
-            assert asked.status_code == status
-    answered, refused = [attributes(turn) for turn in collected.named("chat.turn")]
-    assert (answered["chat.turn.status"], refused["error.type"]) == ("completed", "thread_full")
-    assert answered["chat.thread.id"] == refused["chat.thread.id"]
-
-
 async def test_a_refused_turn_says_why(collected: Collected, tmp_path: Path) -> None:
     async with api_with(tmp_path, Reply(text="Hello"), limit_tokens_per_day=1) as (api, path, _):
         assert (await api.post(path, json={"content": "hi"})).status_code == 200
