@@ -145,7 +145,11 @@ def _model(
     if settings.model_kind == "offline":
         from agent.llm.offline import OfflineChatClient, ping_offline_model
 
-        client = OfflineChatClient(middleware=[middleware], function_invocation_configuration=configuration)
+        client = OfflineChatClient(
+            middleware=[middleware],
+            function_invocation_configuration=configuration,
+            delay_seconds=settings.offline_delay_ms / 1000,
+        )
         return nullcontext(client), lambda *_: None, ping_offline_model
     from agent.llm.openai_client import open_openai_model, ping_openai_model
     from agent.llm.openai_errors import model_error
