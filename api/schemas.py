@@ -98,9 +98,7 @@ ThreadReference = Annotated[
 class MessageCreate(Body):
     """A message of the user."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"content": "What is a 15% tip on $85?"}]}
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [{"content": "What is a 15% tip on $85?"}]})
 
     content: Content
     metadata: SmallMetadata = Field(default_factory=dict)

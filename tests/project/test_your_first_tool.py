@@ -71,7 +71,7 @@ async def test_its_questions_are_answered_as_it_says(project: Path, tmp_path: Pa
     monkeypatch.delenv("ASSISTANT_DIR")
     monkeypatch.setenv("VOUCHER_KEY", "sesame")
     asked = re.findall(r"^call check_voucher .*$", DOC, re.MULTILINE) + re.findall(r"Write `(.*?)`", DOC)
-    async with running(tmp_path, root=project) as (_, banner):
+    async with running(tmp_path, project) as (_, banner):
         assert "vouchers" in banner
         async with httpx2.AsyncClient(base_url=address_in(banner), timeout=30) as client:
             answers = [

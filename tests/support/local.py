@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 @asynccontextmanager
 async def running(
-    data_dir: Path, *, root: Path = ROOT, **environment: str
+    data_dir: Path, root: Path = ROOT, /, **environment: str
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
     """Run local.py of a checkout on a free port; yield the process and its banner."""
     process = await asyncio.create_subprocess_exec(
