@@ -35,10 +35,9 @@ def project(tmp_path: Path) -> Path:
             (folder / path.name).symlink_to(path)
     for name, code in FILES.items():
         (folder / name).write_text(code)
-    [line] = re.findall(r"^```toml assistant/assistant.toml\n(.*)\n```$", DOC, re.MULTILINE)
+    assert re.search(r'^```toml assistant/assistant.toml\ntools = \[.*, "vouchers"\]\n```$', DOC, re.MULTILINE)
     file = folder / "assistant" / "assistant.toml"
-    line = line.replace('"vouchers"', '"vouchers", "shipping"')
-    file.write_text(re.sub(r"^tools = .*$", line, file.read_text(), flags=re.MULTILINE))
+    file.write_text(re.sub(r"^tools = \[", 'tools = ["vouchers", "shipping", ', file.read_text(), flags=re.MULTILINE))
     return folder
 
 
