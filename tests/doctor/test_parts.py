@@ -49,7 +49,7 @@ async def test_an_identity_without_a_role_on_the_model(monkeypatch: pytest.Monke
     monkeypatch.setattr("azure.identity.aio.DefaultAzureCredential", lambda: Chain(Someone()))
     model.replies = [Reply(status=403)]
     problem = await only_problem(Settings(azure_openai_endpoint=model.url, azure_openai_model="gpt"))
-    assert problem.text == "access is denied (403)"
+    assert problem.text == 'access is denied (403); it said "failed"'
     assert f"--role 'Cognitive Services OpenAI User' --assignee-object-id {PRINCIPAL}" in (problem.fix or "")
 
 
@@ -77,7 +77,7 @@ async def test_a_deployment_that_fails(model: FakeModel, with_model: Settings, s
 async def test_an_address_without_the_api(model: FakeModel, with_model: Settings) -> None:
     model.models = Reply(status=404)
     problem = await only_problem(with_model)
-    assert problem.text == f"{model.url}/openai/v1/ has no such API (404)"
+    assert problem.text == f'{model.url}/openai/v1/ has no such API (404); it said "failed"'
     assert model.requests == []
 
 
