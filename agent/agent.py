@@ -19,7 +19,7 @@ from agent.tool_calls import ToolCallMiddleware
 from errors import ContentFiltered, ModelError, ModelUnavailable
 from identity.azure_credential import AzureCredential
 from models import Message
-from observability import spans
+from observability import spans, turn_usage
 from settings import Assistant, Settings
 from tools.tool import Tool, ToolSpec, spec_of
 
@@ -75,6 +75,7 @@ class ChatAgent:
         finally:
             input_tokens, output_tokens = run.usage()
             observer.tokens_used(input_tokens, output_tokens)
+            turn_usage.add_model_calls(run.model_calls, input_tokens, output_tokens)
         if response.finish_reason is None:
             # A stream that was cut off may look like one that has ended.
             raise ModelUnavailable
@@ -145,7 +146,11 @@ def _model(
     if settings.model_kind == "offline":
         from agent.llm.offline import OfflineChatClient, ping_offline_model
 
-        client = OfflineChatClient(middleware=[middleware], function_invocation_configuration=configuration)
+        client = OfflineChatClient(
+            middleware=[middleware],
+            function_invocation_configuration=configuration,
+            delay_seconds=settings.offline_delay_ms / 1000,
+        )
         return nullcontext(client), lambda *_: None, ping_offline_model
     from agent.llm.openai_client import open_openai_model, ping_openai_model
     from agent.llm.openai_errors import model_error

@@ -102,6 +102,11 @@ class Run:
         self._model_calls.append(usage)
         return usage
 
+    @property
+    def model_calls(self) -> int:
+        """How many model calls there were so far."""
+        return len(self._model_calls)
+
     def usage(self) -> tuple[int, int]:
         """Return the tokens that the model calls have read and written so far."""
         return sum(call.input_tokens for call in self._model_calls), sum(call.output_tokens for call in self._model_calls)

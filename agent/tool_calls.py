@@ -17,7 +17,7 @@ from agent.budget import MAX_ERROR
 from agent.run import NO_ROOM, RUN_KEY, Run
 from agent.text import MAX_DEPTH, storable
 from errors import ToolError
-from observability import metrics
+from observability import metrics, turn_usage
 from tools.tool import are_sources
 
 # Of one result; :mod:`agent.budget` has what all together may be.
@@ -71,7 +71,9 @@ class ToolCallMiddleware(FunctionMiddleware):
             labels = {"gen_ai.tool.name": context.function.name, "chat.tool.outcome": outcome}
             metrics.tool_calls.add(1, labels)
             metrics.tool_duration.record(seconds, labels)
-            run.end_call(begun.ended(result, error, duration_ms=round(seconds * 1000)))
+            milliseconds = round(seconds * 1000)
+            turn_usage.add_tool_call(context.function.name, milliseconds)
+            run.end_call(begun.ended(result, error, duration_ms=milliseconds))
         context.result = to_json(result if error is None else {"error": error}).decode()
 
     async def _call(self, context: FunctionInvocationContext, call_next: Callable[[], Awaitable[None]], run: Run) -> JsonValue:

@@ -6,13 +6,13 @@ from typing import Any
 
 THREAD_EXAMPLE = {
     "id": "thread_5f0c1f0d3f4b4c1e8a3b7d2e9c6a1b40",
-    "title": "Trip",
+    "title": "Dinner",
     "status": "active",
     "metadata": {"channel": "web"},
     "created_at": "2026-01-01T10:30:00Z",
     "updated_at": "2026-01-01T10:30:05Z",
     "message_count": 2,
-    "last_message_preview": "It is 14 °C and cloudy in Seattle; a 15% tip on $85 is $12.75.",
+    "last_message_preview": "A 15% tip on $85 is $12.75.",
     "external_id": None,
 }
 MESSAGE_EXAMPLE = {
@@ -69,7 +69,7 @@ EXPORT_EXAMPLE: list[Any] = [
     {"type": "owner", "tenant": "local", "user": "local", "exported_at": "2026-01-01T10:30:10Z"},
     {
         "type": "user_state",
-        "user_state": {"thread_id": None, "preferences": {"units": "metric"}, "last_feedback": None, "values": {}},
+        "user_state": {"thread_id": None, "preferences": {}, "last_feedback": None, "values": {}},
     },
     {"type": "thread", "thread": THREAD_EXAMPLE},
     {"type": "message", "message": MESSAGE_EXAMPLE},

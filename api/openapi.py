@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from fastapi import FastAPI
@@ -60,7 +61,8 @@ def install_openapi(app: FastAPI) -> None:
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            app.openapi_schema = _with_security(_without_null_parameters(_with_problems(make())), app)
+            document = _without_null_parameters(_with_problems(make()))
+            app.openapi_schema = _with_whole_examples(_with_security(document, app), app)
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the document
@@ -95,12 +97,28 @@ def _without_null_parameters(document: dict[str, Any]) -> dict[str, Any]:
 def _with_security(document: dict[str, Any], app: FastAPI) -> dict[str, Any]:
     """Declare how callers sign in, and what every secured route may answer besides its own errors."""
     document["components"]["securitySchemes"] = SCHEMES
+    for route, operation in _operations(document, app):
+        if isinstance(route, SecuredRoute):
+            operation.setdefault("parameters", []).append(USER_ID)
+            operation["security"] = [{name: []} for name in SCHEMES]
+            add_error_responses(operation["responses"], *SECURED_ERRORS)
+    return document
+
+
+def _with_whole_examples(document: dict[str, Any], app: FastAPI) -> dict[str, Any]:
+    """Put the examples of answers back as they are: FastAPI takes what is ``null`` out of them."""
+    for route, operation in _operations(document, app):
+        for status, response in route.responses.items():
+            for media_type, content in response.get("content", {}).items():
+                if "example" in content:
+                    operation["responses"][str(status)]["content"][media_type]["example"] = content["example"]
+    return document
+
+
+def _operations(document: dict[str, Any], app: FastAPI) -> Iterator[tuple[APIRoute, dict[str, Any]]]:
+    """Yield the routes that are described, each with its description."""
     for context in iter_route_contexts(app.routes):
         route = context.original_route
-        if isinstance(route, SecuredRoute) and route.include_in_schema:
+        if isinstance(route, APIRoute) and route.include_in_schema:
             for method in route.methods or ():
-                operation = document["paths"][str(context.path)][method.lower()]
-                operation.setdefault("parameters", []).append(USER_ID)
-                operation["security"] = [{name: []} for name in SCHEMES]
-                add_error_responses(operation["responses"], *SECURED_ERRORS)
-    return document
+                yield route, document["paths"][str(context.path)][method.lower()]

@@ -59,7 +59,7 @@ class ThreadUpdate(Body):
     """Changes to a thread; what is left out stays as it is, a `title` of `null` removes it."""
 
     model_config = ConfigDict(
-        json_schema_extra={"minProperties": 1, "examples": [{"title": "Trip to Seattle"}, {"status": "archived"}]}
+        json_schema_extra={"minProperties": 1, "examples": [{"title": "Dinner on Friday"}, {"status": "archived"}]}
     )
 
     title: Title | None = None
@@ -98,9 +98,7 @@ ThreadReference = Annotated[
 class MessageCreate(Body):
     """A message of the user."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"content": "What is the weather in Seattle and what is a 15% tip on $85?"}]}
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [{"content": "What is a 15% tip on $85?"}]})
 
     content: Content
     metadata: SmallMetadata = Field(default_factory=dict)
@@ -153,7 +151,7 @@ class InvocationAnswer(BaseModel):
 class Batch(Body):
     """Questions; with a `thread_id` they are asked there, one after another."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"questions": ["What is 2 + 2?", "Weather in Oslo?"]}]})
+    model_config = ConfigDict(json_schema_extra={"examples": [{"questions": ["What is 2 + 2?", "How much is 18% of 75?"]}]})
 
     questions: list[Content] = Field(min_length=1, max_length=20)
     thread_id: ThreadReference | None = None

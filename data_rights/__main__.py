@@ -31,7 +31,7 @@ def main() -> int:
     parser.add_argument("what", choices=["export", "erase"])
     whose = parser.add_mutually_exclusive_group(required=True)
     whose.add_argument("--owner", type=_owner, metavar="TENANT/USER")
-    whose.add_argument("--author", metavar="ID", help="what one person wrote in conversations of several people")
+    whose.add_argument("--author", type=_text, metavar="ID", help="what one person wrote in conversations of several people")
     parser.add_argument("--output", type=Path, help="file of an export; default: the standard output")
     given = parser.parse_args()
     try:
@@ -40,7 +40,7 @@ def main() -> int:
         print(f"These settings cannot be used:\n{error}", file=sys.stderr)  # noqa: T201 - a program for people
         return 2
     except (ChatError, OSError) as error:
-        reason = error.title if isinstance(error, ChatError) else f"{error.filename}: {error.strerror}"
+        reason = error.title if isinstance(error, ChatError) else ": ".join(filter(None, (error.filename, error.strerror)))
         print(f"Not done: {reason}", file=sys.stderr)  # noqa: T201
         return 1
 
@@ -65,9 +65,16 @@ async def _run_author(store: ThreadStore, what: str, author: str, output: Path |
     return 0 if await write_lines(await export_author_lines(store, author), output) else 1
 
 
+def _text(text: str) -> str:
+    """Refuse what the shell passes on in no encoding: nobody's name has it, and it can be neither sent nor printed."""
+    if not text.isprintable():
+        raise argparse.ArgumentTypeError("must be printable UTF-8")
+    return text
+
+
 def _owner(text: str) -> Owner:
     """Read an owner as an argument: a tenant has no slash, a user may have one."""
-    tenant, _, user = text.partition("/")
+    tenant, _, user = _text(text).partition("/")
     if not tenant or not user:
         raise argparse.ArgumentTypeError("must be TENANT/USER")
     return Owner(tenant, user)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, suppress
@@ -32,11 +33,16 @@ async def write_lines(lines: AsyncIterator[bytes], output: Path | None) -> bool:
     """Write an export's lines to a file, or to the standard output; return whether it is complete."""
     line = b""
     with ExitStack() as stack:
-        file: BinaryIO = stack.enter_context(output.open("wb")) if output else sys.stdout.buffer
+        file: BinaryIO = stack.enter_context(_open_private(output)) if output else sys.stdout.buffer
         async for line in lines:
             await asyncio.to_thread(file.write, line)
         await asyncio.to_thread(file.flush)
     return line.startswith(END)
+
+
+def _open_private(path: Path) -> BinaryIO:
+    """Open a file to write, which nobody else may read if it is new."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
 
 
 async def erase_owner(store: ThreadStore, owner: Owner, *, poll_seconds: float = POLL_SECONDS) -> Erasure:

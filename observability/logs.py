@@ -1,4 +1,4 @@
-"""How log lines look: JSON objects on Azure, readable text on this machine; the same fields in both.
+"""How log lines look: JSON objects on Azure, sentences on this machine, which leave out no field but the owner's hash.
 
 Beside time, level, logger and message, a line has the fields of :mod:`log_context`, those that its author gave as ``extra``,
 and on Azure the trace that it belongs to. What a line may hold is decided in :mod:`safe_logging`. Collected logs
@@ -8,6 +8,7 @@ and on Azure the trace that it belongs to. What a line may hold is decided in :m
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -20,6 +21,17 @@ from settings import Settings
 
 # Of api.request_log, which this module must not import.
 REQUEST_LOGGER = "api.request_log"
+# Nobody reads 64 hex digits; who looks for an owner collects the lines.
+OWNER_HASH = "owner_hash"
+# How the lines that are all fields are put into words.
+SENTENCES = {
+    "request": "%(method)s %(path)s %(status)s in %(duration_ms)s ms",
+    "turn": (
+        "turn %(turn_status)s in %(duration_ms)s ms, %(model_calls)s model calls, %(input_tokens)s tokens in, "
+        "%(output_tokens)s out, tools: %(tools)s, %(store_requests)s store requests"
+    ),
+}
+FIELD = re.compile(r"%\((\w+)\)s")
 STANDARD_FIELDS = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName", *safe_logging.EXCEPTION_FIELDS}
 
 
@@ -57,15 +69,21 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """A line that starts as usual and ends with its fields; an exception follows on lines of its own."""
+    """A line that people read: a sentence, then whose line it is; an exception follows on lines of its own."""
+
+    default_msec_format = "%s.%03d"
 
     def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
+        super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the base class's name
         """Return the line."""
-        fields = [f" {name}={safe_logging.clean(str(value))}" for name, value in fields_of(record)]
-        return super().formatMessage(record) + "".join(fields)
+        fields = {name: safe_logging.clean(str(value)) for name, value in fields_of(record) if name != OWNER_HASH}
+        template = SENTENCES.get(record.message, "")
+        told = FIELD.findall(template)
+        if told and fields.keys() >= set(told):
+            record.message = template % {name: fields.pop(name) or "none" for name in told}
+        return super().formatMessage(record) + "".join(f" {name}={value}" for name, value in fields.items())
 
 
 def fields_of(record: logging.LogRecord) -> Iterator[tuple[str, Any]]:

@@ -135,6 +135,8 @@ def load_assistant(folder: Path) -> Assistant:
     except tomllib.TOMLDecodeError as error:
         raise AssistantError(f"{file}: {error}") from error
     read = {"folder": folder, "instructions": _read(folder / INSTRUCTIONS), "icons": dict(_icons(folder / "icons"))}
+    if not (folder / LOGO).is_file():
+        raise AssistantError(f"{folder / LOGO}: is not there")
     if own := sorted(read.keys() & fields.keys()):
         _refuse(file, {own[0]: "is not a key of this file"})
     try:

@@ -49,6 +49,7 @@ class Settings(BaseSettings):
     openai_api_key: SecretStr | None = Field(None, description="key of an OpenAI-compatible server")
     openai_base_url: Address | None = Field(None, description="address of an OpenAI-compatible server, such as Ollama's")
     openai_model: str | None = Field(None, description="model on that server")
+    offline_delay_ms: int = Field(0, ge=0, le=60_000, description="the offline model waits so long before each piece of text")
     model_timeout_seconds: float = Field(60, gt=0, le=600, description="deadline of one model call")
 
     cosmos_endpoint: Address | None = Field(None, description="Cosmos DB account; not set: SQLite in `DATA_DIR`")
@@ -123,6 +124,7 @@ class Settings(BaseSettings):
         None, min_length=32, description="hashes owners in telemetry; not set: a random one a process"
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="which lines are logged")
+    dev_mode: bool = Field(False, description="exceptions' texts in logs and problems, on this machine only; set by `make dev`")
 
     host: str = Field("127.0.0.1", min_length=1, description="address that the local server listens on")
     port: int = Field(7071, ge=0, le=65535, description="its port")
@@ -226,8 +228,20 @@ def _check_consistency(settings: Settings) -> None:
         raise ValueError("BOT_TENANT_ID: must be set together with BOT_APP_ID")
     if settings.teams_local and (settings.website_site_name or settings.bot_app_id or not settings.serves_loopback_only):
         raise ValueError("TEAMS_LOCAL: is for this machine only: not on Azure, not with BOT_APP_ID, HOST on loopback")
+    if settings.dev_mode:
+        _check_dev_mode(settings)
     if settings.website_site_name:
         _check_on_azure(settings)
+
+
+def _check_dev_mode(settings: Settings) -> None:
+    """Refuse to show exceptions' texts, which may quote a prompt or a key, to anybody but the developer."""
+    if settings.website_site_name:
+        raise ValueError("DEV_MODE: must not be set on Azure: it shows the texts of exceptions")
+    if settings.auth_configured:
+        raise ValueError("DEV_MODE: must not be set with API_KEYS or ENTRA_TENANT_IDS: it shows the texts of exceptions")
+    if not settings.serves_loopback_only:
+        raise ValueError("DEV_MODE: must not be set unless HOST is a loopback address: it shows the texts of exceptions")
 
 
 def _check_on_azure(settings: Settings) -> None:

@@ -16,7 +16,7 @@ from opentelemetry.trace import SpanKind
 from opentelemetry.util.types import AttributeValue
 
 from errors import ChatError, StoreError
-from observability import metrics, spans
+from observability import metrics, spans, turn_usage
 
 System = Literal["azure.cosmosdb", "sqlite"]
 
@@ -44,6 +44,8 @@ class StoreOperation:
         """Record what the whole operation took."""
         failure = {"error.type": error_type} if error_type else {}
         metrics.store_duration.record(seconds, {**self.attributes, **failure})
+        # SQLite's operations are one request each, and not counted one by one.
+        turn_usage.add_store_requests(self.requests or 1)
         if self.requests:
             metrics.store_charge.record(self.charge, self._names)
 

@@ -147,7 +147,7 @@ class ActivityHandler:
         return [preference for spec in (await self._known_tools()).values() for preference in spec.preferences]
 
     async def _preference(self, command: str) -> tuple[Preference, str] | None:
-        """Return what a command such as ``/units metric`` chooses, if it is one of a tool's."""
+        """Return what a command ``/parameter value`` chooses, if it is one of a tool's."""
         name, _, value = command.removeprefix("/").partition(" ")
         if not command.startswith("/") or not value:
             return None

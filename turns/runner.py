@@ -111,7 +111,8 @@ class TurnRunner:
                     await quotas.end_turn(owner, new.turn_id, tokens=self._tokens)
         except BaseException as error:
             if not self.begun.done():
-                self.begun.set_exception(TurnInterrupted() if isinstance(error, asyncio.CancelledError) else error)
+                is_stopping = isinstance(error, asyncio.CancelledError)
+                self.begun.set_exception(TurnInterrupted("The service is stopping.") if is_stopping else error)
             if not isinstance(error, Exception):
                 raise
 

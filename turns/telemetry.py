@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,10 @@ from errors import TurnInterrupted
 from models import Message, Owner, Problem, TurnStatus
 from observability import log_context, metrics, spans
 from observability.owner_hash import owner_hash
+from observability.turn_usage import count_turn
 from turns.event_log import EventLog
+
+logger = logging.getLogger(__name__)
 
 
 class ObservedTurn:
@@ -23,6 +27,7 @@ class ObservedTurn:
         self._span = span
         self._stream = stream
         self._started = time.perf_counter()
+        self._usage = count_turn()
 
     def find_thread(self, thread_id: str) -> None:
         """Record which thread the turn is of."""
@@ -41,7 +46,8 @@ class ObservedTurn:
         status = _status(outcome)
         failure = {"error.type": outcome.type} if isinstance(outcome, Problem) else {}
         metrics.turns.add(1, {"chat.turn.status": status, **failure})
-        metrics.turn_duration.record(time.perf_counter() - self._started, {"chat.turn.status": status})
+        seconds = time.perf_counter() - self._started
+        metrics.turn_duration.record(seconds, {"chat.turn.status": status})
         self._span.set_attributes({"chat.turn.status": status, "chat.tool_calls": log.tool_calls})
         if isinstance(outcome, Problem):
             spans.fail(self._span, outcome.type)
@@ -51,6 +57,20 @@ class ObservedTurn:
             waited = log.first_text_at - self._started
             metrics.time_to_first_text.record(waited)
             self._span.set_attribute("chat.turn.time_to_first_text", waited)
+        self._write_line(status, seconds, outcome.type if isinstance(outcome, Problem) else None)
+
+    def _write_line(self, status: TurnStatus, seconds: float, error_type: str | None) -> None:
+        usage = self._usage
+        fields: dict[str, str | int | float] = {
+            "turn_status": status,
+            "duration_ms": round(seconds * 1000, 1),
+            "model_calls": usage.model_calls,
+            "input_tokens": usage.input_tokens,
+            "output_tokens": usage.output_tokens,
+            "tools": ", ".join(f"{tool} {milliseconds} ms" for tool, milliseconds in usage.tools),
+            "store_requests": usage.store_requests,
+        }
+        logger.info("turn", extra={**fields, "error_type": error_type} if error_type else fields)
 
 
 @contextmanager

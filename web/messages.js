@@ -75,7 +75,7 @@ export class AnswerView {
       "li",
       { class: "message assistant" },
       h("h2", { class: "visually-hidden" }, "Assistant"),
-      h("span", { class: "avatar" }, icon("logo")),
+      h("img", { class: "avatar", src: "web/logo.svg", alt: "" }),
       h(
         "div",
         { class: "answer" },

@@ -6,10 +6,11 @@ says what it is. Only the user's own message is looked at for calls: nothing in 
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from agent_framework import (
@@ -40,6 +41,18 @@ class OfflineChatClient(FunctionInvocationLayer[Any], ChatMiddlewareLayer[Any], 
 
     OTEL_PROVIDER_NAME = MODEL
 
+    def __init__(
+        self,
+        *,
+        delay_seconds: float = 0,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        **others: Any,
+    ) -> None:
+        """Make it; it waits ``delay_seconds`` before each piece of its text, as a model that thinks would."""
+        super().__init__(**others)
+        self._delay_seconds = delay_seconds
+        self._sleep = sleep
+
     def _inner_get_response(
         self, *, messages: Sequence[Message], stream: bool, options: Mapping[str, Any], **_: Any
     ) -> Awaitable[ChatResponse[Any]] | ResponseStream[ChatResponseUpdate, ChatResponse[Any]]:
@@ -48,8 +61,35 @@ class OfflineChatClient(FunctionInvocationLayer[Any], ChatMiddlewareLayer[Any], 
         if on_call := options.get("on_call"):
             on_call(0).tell(usage["input_token_count"], usage["output_token_count"])
         if stream:
-            return self._build_response_stream(_updates(contents, usage))
-        return _complete(contents, usage)
+            return self._build_response_stream(self._updates(contents, usage))
+        return self._complete(contents, usage)
+
+    async def _complete(self, contents: list[Content], usage: UsageDetails) -> ChatResponse[Any]:
+        async for _ in self._paced(contents):
+            pass
+        return ChatResponse(
+            messages=[Message("assistant", contents)],
+            response_id=f"offline-{uuid.uuid4().hex}",
+            model=MODEL,
+            usage_details=usage,
+            finish_reason=_finish_reason(contents),
+        )
+
+    async def _updates(self, contents: list[Content], usage: UsageDetails) -> AsyncIterator[ChatResponseUpdate]:
+        id = f"offline-{uuid.uuid4().hex}"
+        async for piece in self._paced(contents):
+            yield ChatResponseUpdate(contents=[piece], role="assistant", model=MODEL, response_id=id, message_id=id)
+        told = [Content.from_usage(usage)]
+        end = ChatResponseUpdate(contents=told, role="assistant", model=MODEL, response_id=id, message_id=id)
+        end.finish_reason = _finish_reason(contents)
+        yield end
+
+    async def _paced(self, contents: list[Content]) -> AsyncIterator[Content]:
+        for content in contents:
+            for piece in _pieces(content):
+                if self._delay_seconds and piece.type == "text":
+                    await self._sleep(self._delay_seconds)
+                yield piece
 
 
 async def ping_offline_model(client: OfflineChatClient) -> None:
@@ -115,26 +155,6 @@ def small_talk(text: str, tools: Mapping[str, ToolSpec]) -> str:
         f"I am the offline stand-in for a language model: I work by rules and do not understand language. {able}tell a joke. "
         "“call <tool> {json}” calls any tool. For real answers set OPENAI_API_KEY or AZURE_OPENAI_ENDPOINT (see the README)."
     )
-
-
-async def _complete(contents: list[Content], usage: UsageDetails) -> ChatResponse[Any]:
-    return ChatResponse(
-        messages=[Message("assistant", contents)],
-        response_id=f"offline-{uuid.uuid4().hex}",
-        model=MODEL,
-        usage_details=usage,
-        finish_reason=_finish_reason(contents),
-    )
-
-
-async def _updates(contents: list[Content], usage: UsageDetails) -> AsyncIterator[ChatResponseUpdate]:
-    id = f"offline-{uuid.uuid4().hex}"
-    for content in contents:
-        for piece in _pieces(content):
-            yield ChatResponseUpdate(contents=[piece], role="assistant", model=MODEL, response_id=id, message_id=id)
-    end = ChatResponseUpdate(contents=[Content.from_usage(usage)], role="assistant", model=MODEL, response_id=id, message_id=id)
-    end.finish_reason = _finish_reason(contents)
-    yield end
 
 
 def _pieces(content: Content) -> Iterator[Content]:

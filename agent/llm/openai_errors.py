@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx2
 import openai
+from agent_framework.exceptions import ChatClientException
 
 from agent.llm.server_words import words_of
 from agent.usage import CallUsage
@@ -63,7 +64,8 @@ def model_error(error: BaseException, settings: Settings) -> ModelError | None:
         if settings.model_kind == "azure" and _is_credential_error(cause):
             logger.error("no token for Azure OpenAI: check the identity and its role, or set AZURE_OPENAI_API_KEY")
             return ModelMisconfigured()
-    return None
+    # Whatever the client could not make anything of: JSON that is no answer.
+    return ModelUnavailable() if isinstance(error, ChatClientException) else None
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from itertools import product
 
-from errors import ThreadNotFound
+from errors import ThreadFull, ThreadNotFound
 from models import CONVERSATIONS, Owner, utcnow
 from stores.cosmos.container import CosmosContainer, PreconditionFailed, TooLarge
 from stores.cosmos.documents import Document, ThreadDocument
@@ -109,12 +109,24 @@ class CosmosDeletion:
         return [_owned_ref(row) for row in rows]
 
     async def _mark(self, owner: Owner, thread_id: str) -> ThreadDocument:
-        marked = thread_changes(deleting=True, lease=None)
         try:
-            found = await self._messages.patch(thread_id, thread_id, marked, condition(owner_hash=owner.hash))
+            return await self._write_mark(owner, thread_id, condition(owner_hash=owner.hash))
         except PreconditionFailed as refused:
             raise ThreadNotFound(thread_id) from refused
-        return as_record(ThreadDocument, found)
+
+    async def _write_mark(self, owner: Owner, thread_id: str, holds: str) -> ThreadDocument:
+        """Mark a thread of the owner's. A partition that is full takes no write, but lets documents go: some go before."""
+        marked = thread_changes(deleting=True, lease=None)
+        while True:
+            try:
+                return as_record(ThreadDocument, await self._messages.patch(thread_id, thread_id, marked, holds))
+            except ThreadFull:
+                await self._read(owner, thread_id)
+                rows = await self._messages.query(thread_id, CONTENTS)
+                if not rows:
+                    raise
+                with suppress(PreconditionFailed):
+                    await self._delete_at_once(thread_id, [row["id"] for row in rows])
 
     async def _mark_if_idle(self, owner: Owner, thread_id: str, since: datetime) -> ThreadDocument | None:
         document = await self._read(owner, thread_id)
@@ -123,9 +135,8 @@ class CosmosDeletion:
         unchanged = _idle_condition(document, since)
         if unchanged is None:
             return None
-        marked = thread_changes(deleting=True, lease=None)
         try:
-            return as_record(ThreadDocument, await self._messages.patch(thread_id, thread_id, marked, unchanged))
+            return await self._write_mark(owner, thread_id, unchanged)
         except PreconditionFailed:
             # Somebody was quicker, or it was us, and the answer was lost.
             document = await self._read(owner, thread_id)

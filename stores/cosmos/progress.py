@@ -60,11 +60,19 @@ class CosmosProgress:
 
     async def is_cancel_requested(self, turn: StartedTurn) -> bool:
         """Do what :meth:`ThreadStore.is_cancel_requested` promises."""
-        found = await self._messages.read(turn.thread.id, turn.thread.id)
-        lease = as_record(ThreadDocument, found).lease if found else None
-        if lease is None or lease.turn_id != turn.turn_id:
+        lease = await self._lease(turn)
+        if lease is None:
+            # Before the turn is given up: the replica may lag, and the session's token have been.
+            await self._messages.catch_up(turn.thread.id, turn.thread.id)
+            lease = await self._lease(turn)
+        if lease is None:
             raise LeaseLost
         return lease.cancel_requested
+
+    async def _lease(self, turn: StartedTurn) -> Lease | None:
+        found = await self._messages.read(turn.thread.id, turn.thread.id)
+        lease = as_record(ThreadDocument, found).lease if found else None
+        return lease if lease and lease.turn_id == turn.turn_id else None
 
     async def save_events(self, batches: Sequence[EventBatch]) -> list[Exception | None]:
         """Do what :meth:`ThreadStore.save_events` promises."""

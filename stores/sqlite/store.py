@@ -128,9 +128,20 @@ class SqliteStore(ThreadStore):
     async def begin_turn(
         self, owner: Owner, thread_id: str, new: NewMessage, *, lease_seconds: float, history_limit: int
     ) -> StartedTurn | ReplayedTurn:
-        return await self._database.write(
-            lambda db: turns.begin_turn(db, owner, thread_id, new, lease_seconds, history_limit, self._limits)
-        )
+        is_wanted = True
+
+        def begin(db: sqlite3.Connection) -> StartedTurn | ReplayedTurn:
+            begun = turns.begin_turn(db, owner, thread_id, new, lease_seconds, history_limit, self._limits)
+            if not is_wanted:
+                # Undoes it: nobody would answer the message, and its sender is told that it was not accepted.
+                raise asyncio.CancelledError
+            return begun
+
+        try:
+            return await self._database.write(begin)
+        except asyncio.CancelledError:
+            is_wanted = False
+            raise
 
     @override
     async def find_replay(self, owner: Owner, thread_id: str, new: NewMessage) -> ReplayedTurn | None:

@@ -72,6 +72,14 @@ async def test_a_server_that_is_not_there_is_unavailable() -> None:
             await run(agent)
 
 
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("body", [b"{}", b'{"choices": null}', b'{"choices": [null]}', b'{"error": null}'])
+async def test_json_that_is_no_answer_is_unavailable(body: bytes, stream: bool) -> None:
+    async with FakeModel(Reply(body=b"data: " + body + b"\n\n" if stream else body)) as model, agent_on(model) as agent:
+        with pytest.raises(ModelUnavailable):
+            await run(agent, stream=stream)
+
+
 @pytest.mark.parametrize("body", [b"<html>", b'{"choices": []', b""])
 async def test_an_answer_that_is_no_json_is_unavailable(body: bytes) -> None:
     async with FakeModel(Reply(body=body)) as model, agent_on(model) as agent:

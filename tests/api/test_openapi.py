@@ -1,9 +1,13 @@
 """The OpenAPI document and the health check."""
 
+import json
 from typing import Any
 
 import httpx2
+import jsonschema_rs
 import pytest
+
+from tests.programs.fuzz.document import strict
 
 
 @pytest.fixture
@@ -64,6 +68,38 @@ async def test_bodies_and_answers_have_examples(document: dict[str, Any]) -> Non
         for status, response in operation["responses"].items():
             if status < "300" and "content" in response and "system" not in operation["tags"]:
                 assert all(content["example"] for content in response["content"].values())
+
+
+def examples_of(content: dict[str, Any]) -> list[Any]:
+    """Return the examples of a body, record by record where each line is one."""
+    single = [content["example"]] if "example" in content else []
+    found = [*single, *(example["value"] for example in content.get("examples", {}).values())]
+    return [json.loads(line) for text in found for line in text.splitlines()] if isinstance(found[0], str) else found
+
+
+def test_every_example_is_as_its_schema_says(document: dict[str, Any]) -> None:
+    document = strict(document)
+    contents = [
+        (operation["operationId"], content)
+        for operation in operations(document)
+        for response in operation["responses"].values()
+        for media_type, content in response.get("content", {}).items()
+        if media_type != "text/event-stream" and ("example" in content or "examples" in content)
+    ]
+    bodies = [
+        (operation["operationId"], {"schema": schema, "example": example})
+        for operation in operations(document)
+        if "requestBody" in operation
+        for schema in [operation["requestBody"]["content"]["application/json"]["schema"]]
+        for example in document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]["examples"]
+    ]
+    assert len(contents) > 100
+    assert len(bodies) > 5
+    wrong: list[tuple[str, str]] = []
+    for name, content in contents + bodies:
+        validator = jsonschema_rs.Draft202012Validator({**content["schema"], "components": document["components"]})
+        wrong += [(name, error.message) for each in examples_of(content) for error in validator.iter_errors(each)]
+    assert wrong == []
 
 
 async def test_every_reference_resolves(document: dict[str, Any]) -> None:

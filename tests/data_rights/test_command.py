@@ -52,6 +52,7 @@ async def test_a_groups_data_is_exported_and_erased_by_the_operator(tmp_path: Pa
     file = tmp_path / "export.ndjson"
     code, output, _ = await command(tmp_path, "export", "--owner", f"{ANN.tenant}/{ANN.user}", "--output", str(file))
     assert (code, output, len(file.read_text().splitlines())) == (0, "", 6)
+    assert os.name == "nt" or file.stat().st_mode & 0o777 == 0o600
     code, output, _ = await command(tmp_path, "erase", "--owner", owner)
     receipt = json.loads(output)
     assert (code, receipt["status"], receipt["threads"]) == (0, "completed", 1)
@@ -102,6 +103,9 @@ async def test_an_authors_export_that_fails_on_the_way_ends_with_an_error_and_th
 async def test_what_cannot_be_done_is_said_and_told_by_the_exit_code(tmp_path: Path) -> None:
     code, _, errors = await command(tmp_path, "export", "--owner", "nobody")
     assert (code, "must be TENANT/USER" in errors) == (2, True)
+    for whose in ("--owner=a/\udcff", "--author=\udcff"):
+        code, _, errors = await command(tmp_path, "export", whose)
+        assert (code, "must be printable UTF-8" in errors) == (2, True)
     assert (await command(tmp_path, "forget", "--owner", "a/b"))[0] == 2
     code, _, errors = await command(tmp_path, "export", "--owner", "a/b", API_KEYS="secret")
     assert (code, "API_KEYS" in errors, "secret" in errors) == (2, True, False)

@@ -44,6 +44,8 @@ NOT_ON_AZURE = {
     "bot_certificate_path": "the bot has an identity",
     "bot_client_secret": "the same",
     "teams_local": "for this machine only",
+    "dev_mode": "the same",
+    "offline_delay_ms": "no offline model on Azure",
     "allow_anonymous_local": "the same",
     "data_dir": "no SQLite on Azure",
     "host": "the Functions host listens",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 from collections.abc import Iterator
 from typing import Literal
@@ -75,9 +76,17 @@ def test_a_line_names_its_trace(collected: Collected) -> None:
 
 
 def test_a_line_here_is_readable() -> None:
-    log_context.bind(request_id="req-1")
-    line = logs.TextFormatter().format(a_record("request", extra={"path": "a\nb", "status": 200}))
-    assert line.endswith("WARNING some.library: request request_id=req-1 path=a\\nb status=200")
+    log_context.bind(request_id="req-1", owner_hash="0" * 64)
+    line = logs.TextFormatter().format(a_record("it failed", extra={"path": "a\nb", "status": 200}))
+    assert re.fullmatch(r"[-\d]{10} [:\d]{8}\.\d{3} WARNING some\.library: .*", line)
+    assert line.endswith(": it failed request_id=req-1 path=a\\nb status=200")
+
+
+def test_lines_that_are_all_fields_are_sentences_here() -> None:
+    fields: dict[str, object] = {"method": "GET", "path": "/api/threads", "status": 200, "duration_ms": 1.5, "thread_id": "t"}
+    line = logs.TextFormatter().format(a_record("request", extra=fields))
+    assert line.endswith(" some.library: GET /api/threads 200 in 1.5 ms thread_id=t")
+    assert logs.TextFormatter().format(a_record("request")).endswith(": request")
 
 
 def test_the_worker_keeps_its_handler(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -98,5 +107,5 @@ def test_without_a_handler_lines_go_to_stderr(capsys: pytest.CaptureFixture[str]
     logger.info("hello")
     logging.getLogger("httpx2").info("MARKED")
     told = capsys.readouterr().err
-    assert told.endswith("INFO some.library: hello\n")
+    assert told.endswith("INFO    some.library: hello\n")
     assert "MARKED" not in told

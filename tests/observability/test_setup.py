@@ -73,8 +73,10 @@ async def test_a_collector_gets_spans_metrics_and_logs(tmp_path: Path) -> None:
         metric.name for metric in collector.metrics
     }
     lines = [attributes(record) | {"trace": record.trace_id.hex()} for record in collector.logs]
-    (line,) = [line for line in lines if line.get("request_id") == "req-1"]
+    ours = [line for line in lines if line.get("request_id") == "req-1"]
+    used, line = sorted(ours, key=lambda line: "path" in line)
     assert (line["path"], line["status"], line["trace"]) == ("/api/threads/{thread_id}/messages", 200, TRACE)
+    assert (used["turn_status"], used["model_calls"], used["tools"][:9]) == ("completed", 2, "calculate")
     assert "MARKED" not in f"{collector.spans}{collector.metrics}{collector.logs}"
 
 
@@ -99,8 +101,10 @@ async def test_application_insights_gets_spans_metrics_and_logs(tmp_path: Path) 
     assert request["tags"]["ai.operation.parentId"] == CALLER
     metrics = {point["name"] for each in insights.data("MetricData") for point in each["metrics"]}
     assert {"chat.turns", "chat.turn.duration", "gen_ai.client.token.usage", "db.client.operation.duration"} <= metrics
-    (line,) = [each for each in insights.data("MessageData") if each["properties"].get("request_id") == "req-1"]
-    assert (line["message"], line["properties"]["status"], line["tags"]["ai.operation.id"]) == ("request", "200", TRACE)
+    lines = {each["message"]: each for each in insights.data("MessageData") if each["properties"].get("request_id") == "req-1"}
+    assert {line["tags"]["ai.operation.id"] for line in lines.values()} == {TRACE}
+    assert lines["request"]["properties"]["status"] == "200"
+    assert lines["turn"]["properties"]["turn_status"] == "completed"
     assert "MARKED" not in json.dumps(insights.envelopes)
     # Both get everything.
     assert "chat.turn" in {span.name for span in collector.spans}

@@ -10,6 +10,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from errors import StoreUnavailable, ThreadNotFound
 from observability import spans
+from observability.turn_usage import count_turn
 from stores.contract import ThreadStore
 from tests.support.collected import Collected
 from tests.support.stores import ANN, Backend, CosmosBackend, cosmos_backend, talk
@@ -100,3 +101,12 @@ async def test_a_store_that_does_not_answer(collected: Collected) -> None:
     assert attributes(failed)["error.type"] == "store_unavailable"
     assert collected.count("db.client.operation.duration", error__type="store_unavailable") == 1
     assert failed.events == ()
+
+
+async def test_a_turn_counts_the_requests_of_its_store_and_their_repetitions() -> None:
+    async with cosmos_backend() as cosmos, cosmos.new() as store:
+        cosmos.fake.fail("create", "messages", status=429, headers={"x-ms-retry-after-ms": "1"}, times=2)
+        before, usage = len(cosmos.fake.log), count_turn()
+        thread = await store.create_thread(ANN, title=None, metadata={})
+        await talk(store, thread.id)
+        assert usage.store_requests == len(cosmos.fake.requests(before)) > 4

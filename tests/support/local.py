@@ -14,12 +14,14 @@ ROOT = Path(__file__).parents[2]
 
 
 @asynccontextmanager
-async def running(data_dir: Path, **environment: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
-    """Run local.py on a free port; yield the process and its banner."""
+async def running(
+    data_dir: Path, root: Path = ROOT, /, **environment: str
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+    """Run local.py of a checkout on a free port; yield the process and its banner."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "local.py",
-        cwd=ROOT,
+        cwd=root,
         env={**os.environ, "PORT": "0", "DATA_DIR": str(data_dir), **environment},
         stdout=asyncio.subprocess.PIPE,
     )

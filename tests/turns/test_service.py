@@ -182,3 +182,22 @@ async def test_a_run_that_was_refused_counts_beside_the_one_with_less_history(st
         assert (await events_of(await start(turns, thread)))[-1].type == "message.completed"
     await turns.close(grace_seconds=5)
     assert (await turns._context.quotas.usage(OWNER))[0].tokens_today == 3 * 8
+
+
+async def test_a_message_that_stopping_kept_from_being_stored_is_not_said_to_be_kept(
+    store: SqliteStore, thread: Thread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = asyncio.Event()
+
+    async def hang(*_: object, **__: object) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(store, "begin_turn", hang)
+    turns = turns_of(store, ScriptedAgent(say_hello))
+    starting = asyncio.create_task(start(turns, thread))
+    await begun.wait()
+    await turns.close(grace_seconds=0)
+    with pytest.raises(TurnInterrupted, match="stopping"):
+        await starting
+    assert await messages_of(store, thread) == []

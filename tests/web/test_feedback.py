@@ -258,7 +258,7 @@ async def test_hostile_sources_are_text(open_chat: OpenChat) -> None:
     for summary in await chat.page.locator(".source summary").all():
         await summary.click()
     assert await chat.page.locator(".sources a").count() == 0
-    assert await chat.page.locator("main img:not(.empty-logo)").count() == 0
+    assert await chat.page.locator("main img:not([alt=''])").count() == 0
     assert await chat.page.evaluate("window.hacked") is None
     await expect(chat.page.locator(".mark").first).to_have_attribute("title", IMAGE)
 

@@ -127,4 +127,4 @@ async def test_hostile_results_and_problems_are_text(open_chat: OpenChat) -> Non
         await summary.click()
     await expect(chat.page.locator(".bubble").first).to_have_text(IMAGE)
     await assert_harmless(chat.page)
-    assert await chat.page.locator("main img:not(.empty-logo)").count() == 0
+    assert await chat.page.locator("main img:not([alt=''])").count() == 0

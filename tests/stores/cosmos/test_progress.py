@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from cosmos_store import CosmosStore
-from errors import StoreUnavailable
+from errors import LeaseLost, StoreUnavailable
 from events import MessageDelta
 from models import Thread
 from stores.cosmos.progress import CosmosProgress
@@ -67,3 +67,19 @@ async def test_a_partition_that_does_not_answer_does_not_hold_up_the_events_of_o
     assert saved is None
     held.released.set()
     assert await progress.save_events(batches) == [None, None]
+
+
+async def test_a_lease_is_not_taken_for_lost_on_the_word_of_a_lagging_replica(
+    store: CosmosStore, fake: FakeCosmos, thread: Thread
+) -> None:
+    fake.container("messages").lag()
+    turn = await begin(store, thread.id)
+    # No replica serves the session for so long that its token is given up.
+    fake.fail("read", "messages", status=404, headers={"x-ms-substatus": "1002"}, times=1000)
+    with pytest.raises(StoreUnavailable):
+        await store.is_cancel_requested(turn)
+    fake.heal()
+    assert not await store.is_cancel_requested(turn)
+    await store.delete_thread(ANN, thread.id)
+    with pytest.raises(LeaseLost):
+        await store.is_cancel_requested(turn)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 
 import pytest
 
 from cosmos_store import CosmosStore
-from errors import ThreadFull
+from errors import ThreadFull, ThreadNotFound
+from models import Owner, utcnow
 from tests.fakes.cosmos import FakeCosmos, Fault
 from tests.fakes.cosmos_requests import Logged
 from tests.support.stores import ANN, CosmosBackend, ask, begin, end, messages
@@ -34,6 +36,31 @@ async def test_a_partition_that_becomes_full_in_a_turn(store: CosmosStore, fake:
     fake.fail("batch", "messages", status=403, headers=FULL)
     with pytest.raises(ThreadFull):
         await end(store, turn)
+
+
+@pytest.mark.parametrize("how", ["deleted", "erased", "swept"])
+async def test_a_full_thread_can_be_deleted(store: CosmosStore, backend: CosmosBackend, fake: FakeCosmos, how: str) -> None:
+    """Its partition takes no write any more, but lets documents go."""
+    thread = await store.create_thread(ANN, title=None, metadata={})
+    await backend.seed(thread.id, 60)
+    erasure = await store.begin_erasure(ANN)
+    start = len(fake.log)
+
+    def full(entry: Logged) -> Fault | None:
+        has_room = any(each.kind == "batch" for each in fake.requests(start))
+        return None if has_room else Fault("patch", "messages", status=403, headers=FULL)
+
+    fake.chance = lambda entry: full(entry) if (entry.kind, entry.container) == ("patch", "messages") else None
+    with pytest.raises(ThreadNotFound):
+        await store.delete_thread(Owner("acme", "bob"), thread.id)
+    assert len(await messages(store, thread.id)) == 60
+    if how == "deleted":
+        await store.delete_thread(ANN, thread.id)
+    elif how == "erased":
+        assert await store.erase_threads(ANN, erasure.id, limit=10)
+    else:
+        assert await store.delete_thread(ANN, thread.id, idle_since=utcnow() + timedelta(minutes=1))
+    assert fake.container("messages").everything() == []
 
 
 async def test_a_deletion_halves_what_is_too_large_for_one_transaction(

@@ -18,7 +18,7 @@ from models import Owner
 from stores.sqlite.database import SqliteDatabase
 from stores.sqlite.store import SqliteStore
 from tests.support.calls import watch
-from tests.support.stores import SqliteBackend
+from tests.support.stores import SqliteBackend, ask, begin
 
 OWNER = Owner("acme", "ann")
 ROOT = Path(__file__).parents[3]
@@ -138,6 +138,25 @@ async def test_a_locked_file_is_unavailable_and_does_not_block_the_loop(tmp_path
         other.close()
         await waiting
         await store.create_thread(OWNER, title=None, metadata={})
+
+
+async def test_a_process_that_stops_while_a_turn_begins_leaves_no_lease_behind(tmp_path: Path) -> None:
+    """Audit M3."""
+    async with SqliteStore(tmp_path / "chat.db") as store:
+        thread = await store.create_thread(OWNER, title=None, metadata={})
+        other = sqlite3.connect(tmp_path / "chat.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        beginning = asyncio.create_task(store.begin_turn(OWNER, thread.id, ask(), lease_seconds=30, history_limit=9))
+        await asyncio.sleep(0)
+        while store._database._executor._work_queue.qsize():  # noqa: ASYNC110 - nothing else tells
+            await asyncio.sleep(0)
+        beginning.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await beginning
+        other.execute("ROLLBACK")
+        other.close()
+        assert (await store.get_thread(OWNER, thread.id)).message_count == 0
+        await begin(store, thread.id, owner=OWNER)
 
 
 def reading(path: Path) -> sqlite3.Connection:

@@ -1,0 +1,90 @@
+"""Reading an assistant's folder: what is wrong is told by file and key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from settings import AssistantError, load_assistant
+from tests.support.assistant_folder import FOLDER, HARBOUR
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("assistant.toml", "instructions.md", "logo.svg"):
+        (tmp_path / name).write_bytes((FOLDER / name).read_bytes())
+    return tmp_path
+
+
+def told_of(folder: Path) -> str:
+    with pytest.raises(AssistantError) as refused:
+        load_assistant(folder)
+    return str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        ('name = "Harbour desk"', "", "assistant.toml: name: Field required"),
+        ('name = "Harbour desk"', 'nmae = "Harbour desk"', "assistant.toml: nmae: Extra inputs are not permitted"),
+        (
+            'name = "Harbour desk"',
+            'name = "' + "x" * 31 + '"',
+            "name: String should have at most 30 characters",
+        ),
+        ('name = "Harbour desk"', "name = Harbour", "assistant.toml: Invalid value (at line 1, column 8)"),
+        ('name = "Harbour desk"', 'name = "Harbour desk"\ninstructions = "x"', "assistant.toml: instructions: is not a key"),
+        ('accent = "#12695c"', 'accent = "green"', "assistant.toml: colors.accent: String should match"),
+        (
+            'accent = "#12695c"',
+            'accent = "#ffe000"',
+            "colors.accent: cannot be read on #ffffff: its contrast is 1.3, 4.5 is needed",
+        ),
+        ('accent_dark = "#6fcdb9"', 'accent_dark = "#222222"', "colors.accent_dark: cannot be read on #171b1a"),
+        ('"calculator"', '"../calculator"', "assistant.toml: tools.1: String should match pattern"),
+        ('language = "en"', 'language = "it"', "texts.it: must be there: it is the assistant's language"),
+        ("[texts.de]", "[texts.German]", "assistant.toml: texts.German"),
+        ('placeholder = "Ask the harbour"', "", "assistant.toml: texts.en.placeholder: Field required"),
+        ('icon = "tide"', 'icon = "<x>"', "texts.en.examples.0.icon: String should match pattern"),
+        ("summary =", "# summary =", "assistant.toml: teams.summary: Field required"),
+    ],
+)
+def test_what_is_wrong_is_told_by_its_key(folder: Path, before: str, after: str, told: str) -> None:
+    file = folder / "assistant.toml"
+    text = file.read_text()
+    assert before in text
+    file.write_text(text.replace(before, after, 1))
+    assert told in told_of(folder)
+
+
+@pytest.mark.parametrize("name", ["assistant.toml", "instructions.md", "logo.svg"])
+def test_a_file_that_is_not_there_is_named(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    assert str(folder / name) in told_of(folder)
+
+
+def test_a_file_in_another_encoding_is_named(folder: Path) -> None:
+    (folder / "instructions.md").write_bytes("Übung".encode("latin-1"))
+    assert "instructions.md: cannot be read" in told_of(folder)
+
+
+def test_a_language_says_what_it_leaves_out_in_the_assistants_own() -> None:
+    german = HARBOUR.texts["de"]
+    assert (german.headline, german.placeholder) == ("Was kann der Hafen für dich tun?", "Ask the harbour")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "language"),
+    [
+        (["de-AT"], "de"),
+        (["pt", "fr_CA", "de"], "fr"),
+        (["tlh"], "en"),
+        ([""], "en"),
+        ([], "en"),
+        (["DE"], "de"),
+        (["*"], "en"),
+    ],
+)
+def test_the_first_language_that_it_speaks_is_chosen(wanted: list[str], language: str) -> None:
+    assert HARBOUR.choose_language(wanted) == language

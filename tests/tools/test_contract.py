@@ -1,0 +1,164 @@
+"""What a tool must be, and what is said of one that cannot be used: before anything is served, with file and line."""
+
+from __future__ import annotations
+
+import itertools
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.agent import as_function_tool
+from settings import AssistantError, Settings
+from tests.support.assistant_folder import HARBOUR
+from tests.support.tools import serve_tools
+from tools.context import ToolContext
+from tools.registry import open_tools
+from tools.tool import Tool, spec_of
+
+COUNTER = itertools.count()
+HEAD = """
+    import asyncio
+    import threading
+    from contextlib import asynccontextmanager
+    from typing import Annotated
+    from pydantic import Field, SecretStr
+    from tools.settings import ToolSettings
+    from tools.tool import tool
+
+    class LookSettings(ToolSettings):
+        look_key: SecretStr
+        look_limit: int = 3
+"""
+WITH_SETTINGS = """
+    @tool(title={"en": "Look"}, settings=LookSettings)
+    def look(word: str, settings: LookSettings) -> dict[str, str | bool | int]:
+        "Look a word up."
+        in_thread = threading.current_thread() is not threading.main_thread()
+        return {"word": word, "key": settings.look_key.get_secret_value(), "limit": settings.look_limit, "thread": in_thread}
+"""
+Write = Callable[..., str]
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
+    """Writes a module of tools and returns its name."""
+    package = f"tools_of_test_{next(COUNTER)}"
+    (tmp_path / package).mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def write(code: str, name: str = "words") -> str:
+        (tmp_path / package / f"{name}.py").write_text(textwrap.dedent(HEAD) + textwrap.dedent(code))
+        return f"{package}.{name}"
+
+    return write
+
+
+async def opened(*modules: str) -> list[Tool]:
+    async with open_tools(ToolContext(Settings(), HARBOUR.model_copy(update={"tools": modules}))) as tools:
+        return tools
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ('@tool(title={"en": "Look"})\ndef look(word: str) -> str:\n    return word', "look .*needs a docstring"),
+        ('@tool(title={"en": "Look"})\ndef look(word) -> str:\n    "Look."\n    return word', "look .*word: has no type"),
+        (
+            '@tool(title={"en": "Look"})\ndef look(*words: str) -> str:\n    "Look."\n    return ""',
+            "look .*words: a tool's parameters",
+        ),
+        (
+            '@tool(title={"en": "Look"})\ndef look(word: "Wrod") -> str:\n    "Look."\n    return word',
+            "look .*cannot be read.*Wrod",
+        ),
+        ('@tool(title={})\ndef look(word: str) -> str:\n    "Look."\n    return word', "look .*title is empty"),
+        (
+            '@tool(title={"en": "L"}, timeout_seconds=0)\ndef look(word: str) -> str:\n    "Look."',
+            "timeout_seconds must be more",
+        ),
+        (f'@tool(title={{"en": "L"}})\ndef {"look" * 17}(word: str) -> str:\n    "Look."', "at most 64 letters"),
+        ('@tool(title={"en": "L"}, settings=LookSettings)\ndef look(word: str) -> str:\n    "Look."', "no parameter settings"),
+        ("import nowhere_to_be_found", "words cannot be imported: ModuleNotFoundError: No module named 'nowhere_to_be_found'"),
+        ("def look(:", "words cannot be imported: SyntaxError"),
+        ("raise RuntimeError('no licence')", "words cannot be imported: RuntimeError: no licence"),
+        ("def look(word: str) -> str:\n    return word", r"has no function with @tool\(…\), and no open_tools"),
+    ],
+)
+async def test_what_is_wrong_is_told(write: Write, monkeypatch: pytest.MonkeyPatch, code: str, told: str) -> None:
+    monkeypatch.setenv("LOOK_KEY", "sesame")
+    with pytest.raises(AssistantError, match=told) as refused:
+        await opened(write(code))
+    assert "words" in str(refused.value)
+
+
+async def test_two_tools_of_one_name_are_refused(write: Write) -> None:
+    code = '@tool(title={"en": "Look"})\ndef look(word: str) -> str:\n    "Look."\n    return word'
+    with pytest.raises(AssistantError, match=r"tool .*\.other: there is another tool look"):
+        await opened(write(code), write(code, "other"))
+
+
+@pytest.mark.parametrize(
+    ("environment", "told"),
+    [({}, "LOOK_KEY: Field required"), ({"LOOK_KEY": "sesame", "LOOK_LIMIT": "many"}, "LOOK_LIMIT: Input should be")],
+)
+async def test_a_setting_that_cannot_be_used_is_named_and_not_shown(
+    write: Write, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], told: str
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(AssistantError, match=told) as refused:
+        await opened(write(WITH_SETTINGS))
+    assert "sesame" not in str(refused.value)
+
+
+async def test_a_tools_settings_are_bound_and_hidden_from_the_model(
+    write: Write, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("LOOK_KEY", "sesame")
+    module = write(WITH_SETTINGS)
+    [look] = await opened(module)
+    described = as_function_tool(look)
+    assert (described.name, described.description) == ("look", "Look a word up.")
+    assert list(described.parameters()["properties"]) == ["word"]
+    assert spec_of(look).view.title == {"en": "Look"}
+    async with serve_tools(tmp_path, module) as call:
+        made = await call("look", word="x")
+        assert made["result"] == {"word": "x", "key": "sesame", "limit": 3, "thread": True}
+        # Neither by name nor in another way can the model set them.
+        assert (await call("look", word="x", settings={"look_key": "mine"}))["result"]["key"] == "sesame"
+
+
+async def test_a_tool_may_have_a_deadline_of_its_own(write: Write, tmp_path: Path) -> None:
+    module = write("""
+        @tool(title={"en": "Look"}, timeout_seconds=0.02)
+        async def look(word: str) -> str:
+            "Look a word up."
+            await asyncio.Event().wait()
+    """)
+    async with serve_tools(tmp_path, module) as call:
+        assert (await call("look", word="x"))["error"] == "the tool took longer than 0.02 seconds"
+
+
+async def test_what_a_module_opens_is_closed(write: Write) -> None:
+    module = write("""
+        closed = []
+
+        @asynccontextmanager
+        async def open_tools(context):
+            @tool(title={"en": "Look"})
+            async def look(word: str) -> str:
+                "Look a word up."
+                return context.assistant.name
+
+            yield [look]
+            closed.append(context.settings.model_kind)
+    """)
+    context: Any = ToolContext(Settings(), HARBOUR.model_copy(update={"tools": (module,)}))
+    async with open_tools(context) as [look]:
+        assert await look(word="x") == "Harbour desk"
+    import importlib
+
+    assert importlib.import_module(module).closed == ["offline"]
