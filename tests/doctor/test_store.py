@@ -74,8 +74,8 @@ async def test_a_wrong_partition_key(cosmos: FakeCosmos, settings: Settings) -> 
     problem = await only_problem(settings)
     assert problem.subject == "container messages"
     assert problem.text.startswith("its partition key is ['/id'], not /thread_id")
-    assert "az cosmosdb sql container delete" in (problem.fix or "")
-    assert "--partition-key-path /thread_id --ttl -1" in (problem.fix or "")
+    assert "az cosmosdb sql database create" in (problem.fix or "")
+    assert f"set COSMOS_DATABASE to {DATABASE}_2; what is in this one stays" in (problem.fix or "")
 
 
 async def test_a_wrong_ttl_and_a_wrong_index(cosmos: FakeCosmos, settings: Settings) -> None:
