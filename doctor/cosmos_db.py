@@ -69,9 +69,10 @@ class CosmosDoctor:
     def _property_faults(self, subject: str, definition: ContainerDefinition, properties: Document) -> list[Finding]:
         paths = properties.get("partitionKey", {}).get("paths")
         if paths != [definition.partition_key]:
-            text = f"its partition key is {paths}, not {definition.partition_key}; making it anew deletes what is in it"
-            delete = f"az cosmosdb sql container delete {self._named(definition)}"
-            return [Finding(subject, text, f"{delete} && {self._create(definition)}")]
+            text = f"its partition key is {paths}, not {definition.partition_key}, and no container's can be changed"
+            name = f"{self._database}_2"
+            create = f"az cosmosdb sql database create {self._in_account} --name {quote(name)}"
+            return [Finding(subject, text, f"{create}  # and set COSMOS_DATABASE to {name}; what is in this one stays")]
         update = f"az cosmosdb sql container update {self._named(definition)}"
         problems = []
         if properties.get("defaultTtl") != definition.default_ttl:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from email.utils import parsedate_to_datetime
 from shlex import quote
@@ -20,6 +21,7 @@ from settings.assistant import FILE
 from tools.context import ToolContext
 from tools.registry import open_tools
 
+PLACE = re.compile(r"\(([^()]+\.py):\d+\)")
 MAX_SKEW_SECONDS = 5.0
 # The address is not spelt out: it may hold a password.
 REDIS_COMMAND = 'redis-cli -u "$REDIS_URL" ping'
@@ -32,7 +34,7 @@ async def check_assistant(settings: Settings) -> list[Finding]:
         async with open_tools(ToolContext(settings, assistant)) as tools:
             names = ", ".join(tool.__name__ for tool in tools)
     except AssistantError as error:
-        return [Finding("assistant", str(error), edit_command(settings))]
+        return [Finding("assistant", str(error), edit_command(settings, str(error)))]
     return [Finding("assistant", f"{assistant.name} in {settings.assistant_dir}; tools: {names or 'none'}")]
 
 
@@ -71,9 +73,10 @@ async def check_clock(settings: Settings, *, seconds: float) -> list[Finding]:
     return [Finding("clock", "not compared: no service here that tells the time")]
 
 
-def edit_command(settings: Settings) -> str:
-    """Return what opens the assistant's file."""
-    return f"${{EDITOR:-vi}} {quote(str(settings.assistant_dir / FILE))}"
+def edit_command(settings: Settings, problem: str = "") -> str:
+    """Return what opens the file that a problem names with a line, or else the assistant's."""
+    place = PLACE.search(problem)
+    return f"${{EDITOR:-vi}} {quote(place[1]) if place else quote(str(settings.assistant_dir / FILE))}"
 
 
 def sqlite_command(settings: Settings) -> str:

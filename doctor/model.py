@@ -1,18 +1,42 @@
-"""The model's service: its address and API, the credentials, and the model or deployment itself."""
+"""The model's service: its address and API, the credentials, and the model itself, asked as the app asks it."""
 
 from __future__ import annotations
 
 import time
-from shlex import quote
+from typing import Any, NamedTuple
 
 import httpx2
 import openai
+from openai import AsyncStream
+from openai.types.chat import ChatCompletionChunk
 
 from agent.llm.openai_client import PATH, OpenAIClient, open_openai_client
-from doctor.azure import account_name, account_options
+from agent.llm.openai_errors import model_error, refuses_tools
+from agent.llm.server_words import words_of
 from doctor.findings import Finding
+from doctor.model_context import context_of, read_ollama_context
+from doctor.model_fixes import ModelFixes
+from errors import ContextOverflow
 from identity.azure_credential import AzureCredential
 from settings import Settings, without_credentials
+
+TOOL = "report_health"
+QUESTION = f"Call the tool {TOOL} with the status ok. Say nothing else."
+TOOLS = [
+    {
+        "type": "function",
+        "function": {
+            "name": TOOL,
+            "description": "Report how you are.",
+            "parameters": {"type": "object", "properties": {"status": {"type": "string"}}, "required": ["status"]},
+        },
+    }
+]
+
+
+class _Answer(NamedTuple):
+    called_tool: bool
+    seconds: float
 
 
 class ModelDoctor:
@@ -25,76 +49,87 @@ class ModelDoctor:
         self._is_azure = settings.model_kind == "azure"
 
     async def check(self) -> list[Finding]:
-        """Ask for the list of models, then the model for an answer of a word."""
+        """Ask for the list of models, then the model for a call of a tool."""
         if self._settings.model_kind == "offline":
             return [Finding("model", "offline: answers by rules")]
         async with open_openai_client(self._settings, self._credential) as client:
             address = without_credentials(str(client.base_url))
+            self._fixes = ModelFixes(self._settings, address, self._principal)
             try:
-                await client.get("/models", cast_to=httpx2.Response, options={"max_retries": 0})
+                listed = await client.get("/models", cast_to=httpx2.Response, options={"max_retries": 0})
             except Exception as error:  # noqa: BLE001 - told by its type or status
                 return [self._fault(error, address, model_asked=False)]
             api = " (the v1 API, which has no api-version)" if self._is_azure else ""
-            return [Finding("model", f"{address} answers{api}"), await self._check_answer(client, address)]
+            findings = [Finding("model", f"{address} answers{api}"), await self._check_answer(client, address)]
+            return [*findings, *await self._check_context(client, listed)]
 
     async def _check_answer(self, client: OpenAIClient, address: str) -> Finding:
         name = self._settings.model_name
-        body = {"model": name, "messages": [{"role": "user", "content": "Say OK."}]}
-        started = time.perf_counter()
         try:
-            await client.post(PATH, body=body, cast_to=httpx2.Response, options={"max_retries": 0})
+            answer = await self._ask(client)
         except Exception as error:  # noqa: BLE001 - told by its type or status
             return self._fault(error, address, model_asked=True)
-        return Finding("model", f"{name} answered after {time.perf_counter() - started:.1f} s")
+        if answer.called_tool:
+            return Finding("model", f"{name} called a tool after {answer.seconds:.1f} s")
+        text = f"{name} answered, but did not call the tool that it was asked to: it, or its server, may not support tools"
+        return Finding("model", text, self._fixes.tools())
+
+    async def _ask(self, client: OpenAIClient) -> _Answer:
+        """Send what the app sends with each message, so that a server which refuses any of it does so here."""
+        body: dict[str, Any] = {
+            "model": self._settings.model_name,
+            "messages": [{"role": "system", "content": "You are asked by a test."}, {"role": "user", "content": QUESTION}],
+            "tools": TOOLS,
+            "tool_choice": "auto",
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+        started, called = time.perf_counter(), False
+        stream: AsyncStream[ChatCompletionChunk] = await client.post(
+            PATH,
+            body=body,
+            cast_to=ChatCompletionChunk,
+            stream=True,
+            stream_cls=AsyncStream[ChatCompletionChunk],
+            options={"max_retries": 0},
+        )
+        async for chunk in stream:
+            called = called or any(choice.delta and choice.delta.tool_calls for choice in getattr(chunk, "choices", None) or ())
+        return _Answer(called, time.perf_counter() - started)
+
+    async def _check_context(self, client: OpenAIClient, listed: httpx2.Response) -> list[Finding]:
+        """Compare the context that the server tells of, if it does, with the history that the app shows the model."""
+        if self._is_azure:
+            return []
+        found = context_of(listed, self._settings.model_name) or await read_ollama_context(client, self._settings.model_name)
+        needed = self._settings.history_max_tokens
+        if found is None or found > needed:
+            return []
+        text = f"its context of {found} tokens is too small for HISTORY_MAX_TOKENS ({needed}), the instructions and an answer"
+        return [Finding("model", text, self._fixes.context(found))]
 
     def _fault(self, error: Exception, address: str, *, model_asked: bool) -> Finding:
         status = error.status_code if isinstance(error, openai.APIStatusError) else None
+        text, fix = self._explain(error, status, address, model_asked=model_asked)
+        words = words_of(error) if isinstance(error, openai.APIError) else ""
+        return Finding("model", f'{text}; it said "{words}"' if words else text, fix)
+
+    def _explain(self, error: Exception, status: int | None, address: str, *, model_asked: bool) -> tuple[str, str]:
+        name = f"{'deployment' if self._is_azure else 'model'} {self._settings.model_name}"
+        if model_asked and isinstance(error, openai.APIError):
+            if refuses_tools(error):
+                return f"the {name}, or its server, does not support tools", self._fixes.tools()
+            if isinstance(model_error(error, self._settings), ContextOverflow):
+                return f"the context of the {name} is too small even for a question of a line", self._fixes.context(None)
         if status in (401, 403):
-            return Finding("model", f"access is denied ({status})", self._mend_access())
+            return f"access is denied ({status})", self._fixes.access()
+        if status == 404 and model_asked:
+            return f"there is no {name} (404)", self._fixes.model()
         if status == 404:
-            if model_asked:
-                what = f"{'deployment' if self._is_azure else 'model'} {self._settings.model_name}"
-                return Finding("model", f"there is no {what} (404)", self._mend_model(address))
-            return Finding("model", f"{address} has no such API (404)", self._mend_address(address))
+            return f"{address} has no such API (404)", self._fixes.address()
         if status == 429:
-            return Finding("model", "its quota is used up (429)", self._mend_quota(address))
+            return "its quota is used up (429)", self._fixes.quota()
+        if model_asked and (status in (400, 422, 501) or (status is None and type(error) is openai.APIError)):
+            return f"the {name} refuses what the app sends ({status or 'in its answer'})", self._fixes.model()
         told = f"status {status}" if status else type(error).__name__
-        return Finding(
-            "model", f"{address} cannot be used ({told}): check the address and the network", self._mend_address(address)
-        )
-
-    def _options(self) -> str:
-        return account_options("cognitiveservices account", self._settings.azure_openai_endpoint or "")
-
-    def _mend_access(self) -> str:
-        if not self._is_azure:
-            return "export OPENAI_API_KEY=…  # a key that the service takes"
-        if self._settings.azure_openai_api_key:
-            keys = f"az cognitiveservices account keys list {self._options()} --query key1 --output tsv"
-            return f"{keys}  # and set AZURE_OPENAI_API_KEY to it"
-        name = account_name(self._settings.azure_openai_endpoint or "")
-        scope = f'"$(az cognitiveservices account list --query "[?name==\'{name}\'].id" --output tsv)"'
-        role = f"--role 'Cognitive Services OpenAI User' --assignee-object-id {self._principal}"
-        return f"az role assignment create {role} --scope {scope}"
-
-    def _mend_model(self, address: str) -> str:
-        if self._is_azure:
-            names = f"az cognitiveservices account deployment list {self._options()} --query '[].name' --output tsv"
-            return f"{names}  # and set AZURE_OPENAI_MODEL to one of them"
-        return f"{_curl(address)}  # and set OPENAI_MODEL to one of them"
-
-    def _mend_address(self, address: str) -> str:
-        if self._is_azure:
-            show = f"az cognitiveservices account show {self._options()} --query properties.endpoint --output tsv"
-            return f"{show}  # and set AZURE_OPENAI_ENDPOINT to it"
-        return f"{_curl(address)}  # and correct OPENAI_BASE_URL"
-
-    def _mend_quota(self, address: str) -> str:
-        if self._is_azure:
-            name = quote(self._settings.model_name)
-            return f"az cognitiveservices account deployment show {self._options()} --deployment-name {name} --query sku"
-        return f"{_curl(address)}  # again later, or ask the service for a higher limit"
-
-
-def _curl(address: str) -> str:
-    return f'curl -sS {quote(address + "models")} -H "Authorization: Bearer $OPENAI_API_KEY"'
+        return f"{address} cannot be used ({told}): check the address and the network", self._fixes.address()

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import inspect
 import re
 import typing
+from types import ModuleType
 from typing import Any
 
 from settings import AssistantError
 from tools.settings import ToolSettings
-from tools.tool import Tool, spec_of
+from tools.tool import Tool, is_tool, spec_of
 
 # What model servers take.
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
@@ -22,7 +24,7 @@ def check_tool(tool: Tool) -> None:
 
     :raises AssistantError: saying what is missing, and in which file and line.
     """
-    spec, where = spec_of(tool), f"tool {tool.__name__} ({_place(tool)})"
+    spec, where = spec_of(tool), f"tool {tool.__name__} ({place_of(tool)})"
     if not NAME.fullmatch(tool.__name__):
         raise AssistantError(f"{where}: the name must be at most 64 letters, digits and underscores")
     if not inspect.getdoc(tool):
@@ -50,7 +52,7 @@ def bind_settings(tool: Tool, settings: ToolSettings) -> Tool:
     signature = inspect.signature(tool)
     if SETTINGS not in signature.parameters:
         raise AssistantError(
-            f"tool {tool.__name__} ({_place(tool)}): has settings=… in its decorator, but no parameter settings"
+            f"tool {tool.__name__} ({place_of(tool)}): has settings=… in its decorator, but no parameter settings"
         )
     bound: Any = functools.update_wrapper(functools.partial(tool, settings=settings), tool)
     shown = [parameter for name, parameter in signature.parameters.items() if name != SETTINGS]
@@ -58,6 +60,31 @@ def bind_settings(tool: Tool, settings: ToolSettings) -> Tool:
     return typing.cast("Tool", bound)
 
 
-def _place(tool: Tool) -> str:
+def check_names(module: ModuleType) -> None:
+    """Find a tool that another one of the same name in its file hides: Python keeps the last one only.
+
+    :raises AssistantError: with the file and the line of both.
+    """
+    try:
+        body = ast.parse(inspect.getsource(module)).body
+    except OSError:
+        return
+    lines: dict[str, int] = {}
+    for node in body:
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or not is_tool(vars(module).get(node.name)):
+            continue
+        line = min(part.lineno for part in (node, *node.decorator_list))
+        if node.name in lines:
+            raise same_name(node.name, f"{module.__file__}:{line}", f"{module.__file__}:{lines[node.name]}")
+        lines[node.name] = line
+
+
+def same_name(name: str, place: str, other: str) -> AssistantError:
+    """Return what is said of two tools of one name."""
+    return AssistantError(f"tool {name} ({place}): there is another tool {name} ({other}): give one of them another name")
+
+
+def place_of(tool: Tool) -> str:
+    """Return the file and the line where a tool is defined."""
     code = getattr(inspect.unwrap(tool), "__code__", None)
     return f"{code.co_filename}:{code.co_firstlineno}" if code else tool.__module__

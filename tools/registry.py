@@ -10,7 +10,7 @@ from typing import Any
 
 from settings import AssistantError, SettingsError
 from settings.assistant import FILE
-from tools.checks import bind_settings, check_tool
+from tools.checks import bind_settings, check_names, check_tool, place_of, same_name
 from tools.context import ToolContext
 from tools.settings import ToolSettings
 from tools.tool import Tool, is_tool, spec_of
@@ -27,6 +27,7 @@ async def open_tools(context: ToolContext) -> AsyncIterator[list[Tool]]:
         tools: dict[str, Tool] = {}
         for name in context.assistant.tools:
             module = import_tool_module(name, file)
+            check_names(module)
             try:
                 opened = await _open(module, context, stack)
             except SettingsError as error:
@@ -36,7 +37,7 @@ async def open_tools(context: ToolContext) -> AsyncIterator[list[Tool]]:
             for tool in opened:
                 check_tool(tool)
                 if tool.__name__ in tools:
-                    raise AssistantError(f"tool {name}: there is another tool {tool.__name__}: give one of them another name")
+                    raise same_name(tool.__name__, place_of(tool), place_of(tools[tool.__name__]))
                 tools[tool.__name__] = tool
         yield list(tools.values())
 

@@ -102,6 +102,7 @@ class OpenAIClient(openai.AsyncOpenAI):
 
     def _process_response_data(self, *, data: object, cast_to: type[Any], response: httpx2.Response) -> Any:
         if cast_to is ChatCompletionChunk:
+            raise_if_error(data, response)
             return parse_chunk(data)
         return super()._process_response_data(data=data, cast_to=cast_to, response=response)
 
@@ -163,9 +164,19 @@ def _as_completion(response: httpx2.Response, usage: CallUsage) -> ChatCompletio
     try:
         completion = ChatCompletion.model_validate_json(response.content)
     except ValidationError:
-        completion = ChatCompletion.construct(**storable(response.json()))
+        answer = response.json()
+        raise_if_error(answer, response)
+        completion = ChatCompletion.construct(**storable(answer))
     tell_usage(usage, completion.usage)
     return completion
+
+
+def raise_if_error(answer: Any, response: httpx2.Response) -> None:
+    """Raise what a server has put in place of an answer, or of a piece of one, after it had said that all is well (200)."""
+    if not isinstance(answer, dict) or answer.get("choices"):
+        return
+    if error := answer.get("error") or (answer if answer.get("object") == "error" else None):
+        raise openai.APIError("an error in place of an answer", response.request, body=error)
 
 
 def _base_url(settings: Settings) -> str:

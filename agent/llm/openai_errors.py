@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,6 +12,7 @@ import httpx2
 import openai
 from agent_framework.exceptions import ChatClientException
 
+from agent.llm.server_words import words_of
 from agent.usage import CallUsage
 from errors import (
     ContentFiltered,
@@ -24,7 +26,19 @@ from errors import (
 from settings import Settings
 
 OVERFLOW_CODES = ("context_length_exceeded", "string_above_max_length", "context_window_exceeded", "exceed_context_size_error")
+# What vLLM names as the wrong parameter of a prompt that is too long; its only code is the status.
+OVERFLOW_PARAMETERS = ("input_tokens", "input_text")
 FILTER_CODES = ("content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation")
+# Codes that say no more than the status does.
+BARE_CODES = ("api_error", "BadRequestError", "error", "invalid_request_error", "server_error")
+# Where there is no other code: vLLM, llama.cpp and Ollama in the versions of the last years, and what speaks as they do.
+OVERFLOW_WORDS = re.compile(r"\bcontext (length|size|window)\b|\bmaximum model length\b", re.IGNORECASE)
+# llama.cpp answers 500 where it was started without support for tools, or cannot read their schemas.
+TOOL_WORDS = re.compile(
+    r"--jinja\b|--enable-auto-tool-choice\b|\bnot support(ed|ing)?\b.*\btools?\b|\btools?\b.*\bnot supported\b|"
+    r"\b(unsupported|unknown) param(eter)?:? '?tools?\b",
+    re.IGNORECASE,
+)
 # Where the service does not say how long to wait.
 DEFAULT_RETRY_AFTER_SECONDS = 5.0
 logger = logging.getLogger(__name__)
@@ -33,18 +47,18 @@ logger = logging.getLogger(__name__)
 def model_error(error: BaseException, settings: Settings) -> ModelError | None:
     """Return what a failed run means to the caller, or ``None`` if it was not the model that failed.
 
-    Decided by exception types, status codes and error codes, never by texts.
+    Decided by exception types, status codes and error codes; by the server's words only where it gives no code.
     """
     for cause in _causes(error):
         if isinstance(cause, openai.APIStatusError):
-            return _status_error(cause, settings)
+            return _status_error(cause, cause.status_code, settings)
         if isinstance(cause, httpx2.ConnectTimeout) or isinstance(cause.__cause__, httpx2.ConnectTimeout):
             # Also what the SDK's aiohttp transport makes of a refused or dropped connection.
             return ModelUnavailable()
         if isinstance(cause, (openai.APITimeoutError, httpx2.TimeoutException, TimeoutError)):
             return ModelTimeout()
         if isinstance(cause, openai.APIError):
-            return _coded_error(cause) or ModelUnavailable()
+            return _error_in_answer(cause, settings)
         if isinstance(cause, (openai.OpenAIError, httpx2.HTTPError, ValueError)):
             return ModelUnavailable()
         if settings.model_kind == "azure" and _is_credential_error(cause):
@@ -79,24 +93,51 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 def _coded_error(error: openai.APIError) -> ModelError | None:
     body: Any = error.body if isinstance(error.body, dict) else {}
-    codes = {error.code, error.type, body.get("type"), (body.get("innererror") or {}).get("code")}
+    inner = body.get("innererror")
+    codes = {error.code, error.type, inner.get("code") if isinstance(inner, dict) else None}
     if codes & set(FILTER_CODES):
         return ContentFiltered()
-    if codes & set(OVERFLOW_CODES):
+    if codes & set(OVERFLOW_CODES) or error.param in OVERFLOW_PARAMETERS:
         return ContextOverflow()
     return None
 
 
-def _status_error(error: openai.APIStatusError, settings: Settings) -> ModelError:
+def _error_in_answer(error: openai.APIError, settings: Settings) -> ModelError:
+    """Return what an error means that came in place of an answer, or within one: its code may be a status."""
+    code = error.code or ""
+    if re.fullmatch(r"[45]\d\d", code):
+        return _status_error(error, int(code), settings)
+    return _coded_error(error) or ModelUnavailable()
+
+
+def _status_error(error: openai.APIError, status: int, settings: Settings) -> ModelError:
     if coded := _coded_error(error):
         return coded
-    if error.status_code == 429:
-        return ModelThrottled(retry_after=_retry_after(error.response))
-    if error.status_code in (408, 409) or error.status_code >= 500:
+    if status == 429:
+        waiting = _retry_after(error.response) if isinstance(error, openai.APIStatusError) else DEFAULT_RETRY_AFTER_SECONDS
+        return ModelThrottled(retry_after=waiting)
+    words = words_of(error)
+    if status == 413 or (status != 404 and _has_no_code(error) and OVERFLOW_WORDS.search(words)):
+        logger.warning('the model cannot read that much: status %s, "%s"', status, words)
+        return ContextOverflow()
+    no_tools = refuses_tools(error)
+    if (status in (408, 409) or status >= 500) and status != 501 and not no_tools:
+        logger.warning('the model failed with status %s, code %s: "%s"', status, error.code, words)
         return ModelUnavailable()
-    names = _settings_behind(error.status_code, settings)
-    logger.error("the model refused the request with status %s, code %s: check %s", error.status_code, error.code, names)
+    names = "that the model and its server support tools" if no_tools else _settings_behind(status, settings)
+    logger.error(
+        'the model refused the request with status %s, code %s: check %s; it said "%s"', status, error.code, names, words
+    )
     return ModelMisconfigured()
+
+
+def refuses_tools(error: openai.APIError) -> bool:
+    """Tell whether a server says that it, or its model, cannot call tools."""
+    return error.param in ("tools", "tool_choice") or (_has_no_code(error) and bool(TOOL_WORDS.search(words_of(error))))
+
+
+def _has_no_code(error: openai.APIError) -> bool:
+    return all(code is None or code.isdecimal() or code in BARE_CODES for code in (error.code, error.type))
 
 
 def _settings_behind(status: int, settings: Settings) -> str:

@@ -18,7 +18,7 @@ from doctor.findings import Deadlines, Finding
 from settings import Settings
 from tests.fakes.cosmos import KEY, FakeCosmos
 from tests.fakes.cosmos_identity import FakeIdentity
-from tests.fakes.model import FakeModel, Reply
+from tests.fakes.model import Call, FakeModel, Reply
 
 ROOT = Path(__file__).parents[2]
 DATABASE = "chat_db"
@@ -63,7 +63,7 @@ def settings(cosmos: FakeCosmos) -> Settings:
 
 @pytest.fixture
 async def model() -> AsyncIterator[FakeModel]:
-    async with FakeModel(Reply("OK.")) as fake:
+    async with FakeModel(Reply(calls=(Call("report_health", '{"status": "ok"}'),))) as fake:
         yield fake
 
 
@@ -89,6 +89,3 @@ async def problems(settings: Settings, deadlines: Deadlines = Deadlines()) -> li
 async def only_problem(settings: Settings, deadlines: Deadlines = Deadlines()) -> Finding:  # noqa: B008 - immutable
     (problem,) = await problems(settings, deadlines)
     return problem
-
-
-# Nothing wrong

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import shutil
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from tests.fakes.cosmos import KEY, FakeCosmos
 from tests.fakes.cosmos_identity import self_signed
 from tests.fakes.model import FakeModel, Reply
 from tests.fakes.redis import RedisServer, needs_redis
+from tests.support.assistant_folder import HARBOUR
 
 
 async def test_an_identity_is_named_and_the_role_it_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,7 +52,7 @@ async def test_an_identity_without_a_role_on_the_model(monkeypatch: pytest.Monke
     monkeypatch.setattr("azure.identity.aio.DefaultAzureCredential", lambda: Chain(Someone()))
     model.replies = [Reply(status=403)]
     problem = await only_problem(Settings(azure_openai_endpoint=model.url, azure_openai_model="gpt"))
-    assert problem.text == "access is denied (403)"
+    assert problem.text == 'access is denied (403); it said "failed"'
     assert f"--role 'Cognitive Services OpenAI User' --assignee-object-id {PRINCIPAL}" in (problem.fix or "")
 
 
@@ -77,7 +80,7 @@ async def test_a_deployment_that_fails(model: FakeModel, with_model: Settings, s
 async def test_an_address_without_the_api(model: FakeModel, with_model: Settings) -> None:
     model.models = Reply(status=404)
     problem = await only_problem(with_model)
-    assert problem.text == f"{model.url}/openai/v1/ has no such API (404)"
+    assert problem.text == f'{model.url}/openai/v1/ has no such API (404); it said "failed"'
     assert model.requests == []
 
 
@@ -126,6 +129,22 @@ async def test_an_assistant_that_cannot_be_used(tmp_path: Path) -> None:
     problem = await only_problem(Settings(data_dir=tmp_path, assistant_dir=tmp_path))
     assert problem.text.startswith(f"{tmp_path / 'assistant.toml'}: cannot be read")
     assert problem.fix == f"${{EDITOR:-vi}} {tmp_path / 'assistant.toml'}"
+
+
+async def test_two_tools_of_one_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(HARBOUR.folder, tmp_path / "assistant")
+    file = tmp_path / "assistant" / "assistant.toml"
+    (tmp_path / "two_tools").mkdir()
+    for name in ("first", "second"):
+        code = 'from tools.tool import tool\n\n@tool(title={"en": "Find"})\ndef find(word: str) -> str:\n    "Find."\n'
+        await asyncio.to_thread((tmp_path / "two_tools" / f"{name}.py").write_text, code)
+    text = re.sub(r"(?m)^tools = .*$", 'tools = ["two_tools.first", "two_tools.second"]', file.read_text())
+    await asyncio.to_thread(file.write_text, text)
+    monkeypatch.syspath_prepend(tmp_path)
+    problem = await only_problem(Settings(data_dir=tmp_path, assistant_dir=file.parent))
+    first, second = (tmp_path / "two_tools" / f"{name}.py" for name in ("first", "second"))
+    assert problem.text == (f"tool find ({second}:3): there is another tool find ({first}:3): give one of them another name")
+    assert problem.fix == f"${{EDITOR:-vi}} {second}"
 
 
 async def test_a_file_that_cannot_be_used(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ async def test_services_that_work_are_fine_and_left_as_they_were(
     texts = [f"{finding.subject}: {finding.text}" for finding in findings]
     assert "container messages: partition key /thread_id, TTL and index are as the app needs them" in texts
     assert "container threads: a document was written, read and deleted" in texts
-    assert any(re.fullmatch(r"model: gpt answered after \d+\.\d s", text) for text in texts)
+    assert any(re.fullmatch(r"model: gpt called a tool after \d+\.\d s", text) for text in texts)
     assert any(re.search(rf"clock: \d s (ahead of|behind) {cosmos.endpoint}", text) for text in texts)
     written = [entry for entry in cosmos.log if entry.kind == "create"]
     assert len(written) == 2
@@ -74,8 +74,8 @@ async def test_a_wrong_partition_key(cosmos: FakeCosmos, settings: Settings) -> 
     problem = await only_problem(settings)
     assert problem.subject == "container messages"
     assert problem.text.startswith("its partition key is ['/id'], not /thread_id")
-    assert "az cosmosdb sql container delete" in (problem.fix or "")
-    assert "--partition-key-path /thread_id --ttl -1" in (problem.fix or "")
+    assert "az cosmosdb sql database create" in (problem.fix or "")
+    assert f"set COSMOS_DATABASE to {DATABASE}_2; what is in this one stays" in (problem.fix or "")
 
 
 async def test_a_wrong_ttl_and_a_wrong_index(cosmos: FakeCosmos, settings: Settings) -> None:
@@ -127,6 +127,3 @@ async def test_an_account_that_hangs(cosmos: FakeCosmos, settings: Settings) -> 
     cosmos.fail("account", hold=True, times=99)
     problem = await only_problem(settings, Deadlines(check=1, clock=0.1))
     assert (problem.subject, problem.text) == ("store", "no answer within 1 seconds")
-
-
-# Identity

@@ -1,6 +1,6 @@
 """A model server that speaks the OpenAI chat completions protocol over HTTP, streaming and not, with faults.
 
-:class:`FakeModel` runs in the test's event loop and follows a script of replies.
+:class:`FakeModel` runs in the test's event loop and follows a script of replies. It refuses what :mod:`.model_checks` says.
 
 Written from the protocol's public reference: https://platform.openai.com/docs/api-reference/chat
 """
@@ -12,6 +12,8 @@ import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Self
+
+from tests.fakes.model_checks import refusal_of
 
 Wait = Callable[[], Awaitable[None]]
 USAGE = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
@@ -53,7 +55,7 @@ MODELS = Reply(body=b'{"object": "list", "data": [{"id": "fake", "object": "mode
 class FakeModel:
     """The server. ``replies`` are used up one request at a time, the last one again and again; ``requests`` are the bodies.
 
-    ``models`` is the reply to whoever asks for the list of models.
+    ``models`` is the reply to whoever asks for the list of models, ``loaded`` to whoever asks Ollama for those in memory.
     """
 
     def __init__(self, *replies: Reply) -> None:
@@ -63,6 +65,7 @@ class FakeModel:
         self.paths: list[str] = []
         self.disconnected = asyncio.Event()
         self.models = MODELS
+        self.loaded = Reply(status=404)
         self._server: asyncio.Server
         self._connections: set[asyncio.Task[None]] = set()
 
@@ -107,11 +110,13 @@ class FakeModel:
         self.paths.append(path)
         self.headers.append(headers)
         if method == "GET":
-            await answer(writer, {}, self.models)
+            await answer(writer, {}, self.loaded if path.endswith("/api/ps") else self.models)
             return False
         request = json.loads(await reader.readexactly(int(headers["content-length"])))
         self.requests.append(request)
-        answering = asyncio.create_task(answer(writer, request, self.reply_to(request)))
+        refusal = refusal_of(request)
+        reply = Reply(status=400, error=refusal) if refusal else self.reply_to(request)
+        answering = asyncio.create_task(answer(writer, request, reply))
         leaving = asyncio.create_task(reader.read(1))
         await asyncio.wait((answering, leaving), return_when=asyncio.FIRST_COMPLETED)
         if not answering.done():

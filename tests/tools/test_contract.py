@@ -96,8 +96,22 @@ async def test_what_is_wrong_is_told(write: Write, monkeypatch: pytest.MonkeyPat
 
 async def test_two_tools_of_one_name_are_refused(write: Write) -> None:
     code = '@tool(title={"en": "Look"})\ndef look(word: str) -> str:\n    "Look."\n    return word'
-    with pytest.raises(AssistantError, match=r"tool .*\.other: there is another tool look"):
+    told = r"tool look \(.*other\.py:13\): there is another tool look \(.*words\.py:13\): give one of them another name"
+    with pytest.raises(AssistantError, match=told):
         await opened(write(code), write(code, "other"))
+
+
+async def test_a_tool_that_hides_another_one_in_its_file_is_refused(write: Write) -> None:
+    one = '@tool(title={"en": "Look"})\ndef look(word: str) -> str:\n    "Look."\n    return word\n'
+    with pytest.raises(AssistantError, match=r"tool look \(.*words\.py:17\): there is another tool look \(.*words\.py:13\)"):
+        await opened(write(one + one))
+
+
+async def test_a_helper_of_the_same_name_as_another_one_is_nobodys_business(write: Write) -> None:
+    helper = "def help_it() -> None: ...\n"
+    one = '@tool(title={"en": "Look"})\ndef look(word: str) -> str:\n    "Look."\n    return word\n'
+    [look] = await opened(write(helper + helper + one))
+    assert look(word="x") == "x"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,91 @@
+"""What a model's server says of a failure, as it may stand in a log and on an operator's screen.
+
+A server may quote the key that it refuses, or the conversation that it cannot read: neither is for the log.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import openai
+from pydantic_core import from_json
+
+MAX_LENGTH = 300
+# So many characters in a row, in a message and in what the server says, are a quotation.
+QUOTED_LENGTH = 12
+# A shorter message is found where it stands as it is, unless it is a word like "hi".
+MIN_LENGTH = 4
+MARK = "…"
+SECRETS = re.compile(r"\bsk-\S+|\beyJ[\w-]+\.\S+|(?<=://)[^\s/@]+@|\bBearer\s+\S+|\S*\*{3,}\S*", re.IGNORECASE)
+
+
+def words_of(error: openai.APIError) -> str:
+    """Return what the server said in one line, without credentials and without what users or tools have written; or ``""``."""
+    text = " ".join(_message(error.body).split())
+    for key in _keys(error):
+        text = text.replace(key, MARK)
+    text = SECRETS.sub(MARK, text)[:MAX_LENGTH]
+    for content in _written(error):
+        text = _without_quotations(text, content)
+    return text
+
+
+def _message(body: object) -> str:
+    """Return the sentence in an error's body: each kind of server puts it elsewhere, and some into the error itself."""
+    if isinstance(body, str):
+        # A page of a gateway in between tells nothing in a line.
+        return "" if body.lstrip().startswith("<") else body
+    if isinstance(body, dict):
+        for name in ("message", "detail", "error"):
+            if isinstance(value := body.get(name), str | dict) and value:
+                return _message(value)
+    return ""
+
+
+def _keys(error: openai.APIError) -> Iterator[str]:
+    for name in ("authorization", "api-key"):
+        key = error.request.headers.get(name, "").removeprefix("Bearer ")
+        if len(key) > 3:
+            yield key
+
+
+def _written(error: openai.APIError) -> Iterator[str]:
+    """Yield the texts of the request's conversation, without the assistant's instructions."""
+    try:
+        request: Any = from_json(error.request.content)
+    except ValueError:
+        return
+    messages = request.get("messages") if isinstance(request, dict) else None
+    for message in messages or ():
+        if message.get("role") not in ("system", "developer"):
+            yield from _texts(message)
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield " ".join(value.split())
+    elif isinstance(value, dict):
+        for name, each in value.items():
+            if name not in ("role", "type", "id", "tool_call_id", "name"):
+                yield from _texts(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _texts(each)
+
+
+def _without_quotations(text: str, content: str) -> str:
+    if len(content) < QUOTED_LENGTH:
+        return re.sub(rf"(?<!\w){re.escape(content)}(?!\w)", MARK, text) if len(content) >= MIN_LENGTH else text
+    start = 0
+    while start + QUOTED_LENGTH <= len(text):
+        if text[start : start + QUOTED_LENGTH] not in content:
+            start += 1
+            continue
+        end = start + QUOTED_LENGTH
+        while end < len(text) and text[start : end + 1] in content:
+            end += 1
+        text = text[:start] + MARK + text[end:]
+        start += len(MARK)
+    return text

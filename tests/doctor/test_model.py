@@ -1,0 +1,156 @@
+"""The doctor on a model that answers, but not as the app needs it: it is asked for a call of a tool."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from doctor.__main__ import diagnose
+from settings import Settings
+from tests.doctor.conftest import ROOT, only_problem, problems
+from tests.fakes.model import Call, FakeModel, Reply
+from tests.support.agent import agent_on, run
+
+OLLAMA_TOOLS = {"error": {"message": "registry.ollama.ai/library/gemma:2b does not support tools", "type": "api_error"}}
+LLAMA_CPP_TOOLS = {"error": {"code": 500, "message": "tools param requires --jinja flag", "type": "server_error"}}
+VLLM_TOOLS = {
+    "object": "error",
+    "message": '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set',
+    "type": "BadRequestError",
+    "code": 400,
+}
+CONTEXT = {"error": {"code": 400, "message": "exceeds the available context size", "type": "exceed_context_size_error"}}
+PARAMETER = {
+    "error": {
+        "message": "Unsupported parameter: 'stream_options' is not supported with this model.",
+        "type": "invalid_request_error",
+        "param": "stream_options",
+        "code": "unsupported_parameter",
+    }
+}
+
+
+@pytest.fixture
+def settings(model: FakeModel, tmp_path: Path) -> Settings:
+    return Settings(openai_base_url=f"{model.url}/v1", openai_api_key="secret", openai_model="m", data_dir=tmp_path)
+
+
+def refusing(status: int, body: Any) -> Reply:
+    return Reply(status=status, body=json.dumps(body).encode())
+
+
+def listing(*entries: dict[str, Any], name: str = "data") -> Reply:
+    return Reply(body=json.dumps({name: list(entries)}).encode())
+
+
+async def test_the_doctor_asks_as_the_app_does(model: FakeModel, settings: Settings) -> None:
+    await diagnose(settings)
+    async with FakeModel(Reply("Hello")) as other, agent_on(other) as agent:
+        await run(agent, stream=True)
+        (asked,), (sent,) = model.requests, other.requests
+    assert asked.keys() == sent.keys()
+    for parameter in sent.keys() - {"messages", "tools", "model"}:
+        assert asked[parameter] == sent[parameter]
+    assert [message["role"] for message in asked["messages"]] == [message["role"] for message in sent["messages"]]
+    assert asked["tools"][0].keys() == sent["tools"][0].keys()
+
+
+@pytest.mark.parametrize(("status", "body"), [(400, OLLAMA_TOOLS), (500, LLAMA_CPP_TOOLS), (400, VLLM_TOOLS)])
+async def test_a_server_without_tools(model: FakeModel, settings: Settings, status: int, body: Any) -> None:
+    model.replies = [refusing(status, body)]
+    problem = await only_problem(settings)
+    sentence = body.get("error", body)["message"]
+    assert problem.text == f'the model m, or its server, does not support tools; it said "{sentence}"'
+    assert "set OPENAI_MODEL to one that can call tools" in (problem.fix or "")
+
+
+async def test_a_model_that_passes_over_the_tool(model: FakeModel, settings: Settings) -> None:
+    model.replies = [Reply("I cannot do that.")]
+    problem = await only_problem(settings)
+    assert problem.text.startswith("m answered, but did not call the tool")
+    assert "--enable-auto-tool-choice" in (problem.fix or "")
+
+
+@pytest.mark.parametrize("status", [400, 422])
+async def test_a_model_that_needs_other_settings(model: FakeModel, settings: Settings, status: int) -> None:
+    model.replies = [refusing(status, PARAMETER)]
+    problem = await only_problem(settings)
+    sentence = PARAMETER["error"]["message"]
+    assert problem.text == f'the model m refuses what the app sends ({status}); it said "{sentence}"'
+    assert "set OPENAI_MODEL" in (problem.fix or "")
+
+
+async def test_an_error_in_the_answer(model: FakeModel, settings: Settings) -> None:
+    body = b'data: {"error": {"message": "Extra inputs", "code": 400}}\n\n'
+    model.replies = [Reply(body=body, headers={"content-type": "text/event-stream"})]
+    problem = await only_problem(settings)
+    assert problem.text == 'the model m refuses what the app sends (in its answer); it said "Extra inputs"'
+
+
+async def test_a_context_that_is_too_small_for_a_question(model: FakeModel, settings: Settings) -> None:
+    model.replies = [refusing(400, CONTEXT)]
+    problem = await only_problem(settings)
+    assert problem.text.startswith("the context of the model m is too small even for a question of a line")
+    assert 'it said "exceeds the available context size"' in problem.text
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        [{"id": "other", "max_model_len": 99_000}, {"id": "m", "max_model_len": 4096}],
+        [{"id": "/models/file.gguf", "meta": {"n_ctx": 4096, "n_ctx_train": 131_072}}],
+        [{"id": "m", "context_length": 4096}],
+    ],
+)
+async def test_a_context_that_the_server_tells_of(model: FakeModel, settings: Settings, entries: list[dict[str, Any]]) -> None:
+    model.models = listing(*entries)
+    problem = await only_problem(settings)
+    assert problem.text.startswith("its context of 4096 tokens is too small for HISTORY_MAX_TOKENS (16000)")
+    assert (problem.fix or "").startswith("export HISTORY_MAX_TOKENS=2048  #")
+    assert await problems(settings.model_copy(update={"history_max_tokens": 2048})) == []
+
+
+@pytest.mark.parametrize("loaded", ["m", "m:latest"])
+async def test_a_context_that_ollama_would_cut_to(model: FakeModel, settings: Settings, loaded: str) -> None:
+    model.loaded = listing({"name": "x", "context_length": 64}, {"name": loaded, "context_length": 4096}, name="models")
+    problem = await only_problem(settings)
+    assert problem.text.startswith("its context of 4096 tokens is too small")
+    assert "OLLAMA_CONTEXT_LENGTH" in (problem.fix or "")
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        Reply(body=b"<html>"),
+        Reply(body=b"[]"),
+        listing({"id": "a", "max_model_len": 9}, {"id": "b", "max_model_len": 9}),
+        listing({"id": "m", "meta": None, "max_model_len": "4096"}),
+        listing({"id": "m", "max_model_len": 32_768}),
+    ],
+)
+async def test_a_context_that_is_not_told_or_large_enough_is_no_fault(
+    model: FakeModel, settings: Settings, told: Reply
+) -> None:
+    model.models = told
+    model.loaded = told
+    assert await problems(settings) == []
+
+
+async def test_a_key_in_what_the_server_says_is_left_out(model: FakeModel, settings: Settings) -> None:
+    model.replies = [refusing(401, {"error": {"message": "Incorrect API key: secret. See sk-abc****xyz"}})]
+    problem = await only_problem(settings)
+    assert problem.text == 'access is denied (401); it said "Incorrect API key: …. See …"'
+
+
+def test_the_doctor_advises_nothing_that_throws_work_away() -> None:
+    source = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "doctor").glob("*.py"))
+    assert not re.search(r"git (restore|checkout|reset|clean|stash)|\brm\b|\b(container|database|account) delete\b", source)
+
+
+async def test_the_model_may_call_in_several_pieces(model: FakeModel, settings: Settings) -> None:
+    model.replies = [Reply("One moment.", calls=(Call("report_health", '{"status": "ok"}'),))]
+    assert await problems(settings) == []
