@@ -1,7 +1,7 @@
 # Two commands are all a newcomer needs: `make run` and `make test`. Each sets up what it needs, once.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-long coverage check lint types api-key doctor playground teams-package snapshots bench load soak chaos chaos-short fuzz fuzz-short lock audit clean
+.PHONY: help run dev test test-long coverage check lint types api-key doctor playground teams-package snapshots bench load soak chaos chaos-short fuzz fuzz-short lock audit clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -18,6 +18,9 @@ help: ## list the commands
 
 run: $(VENV)/run-ready ## start the API on this machine (HOST, PORT and DATA_DIR are honoured)
 	@exec $(BIN)/python local.py
+
+dev: $(VENV)/run-ready ## the same for who works on it: started anew on every change, .env read, the texts of exceptions shown
+	@exec $(BIN)/python dev.py
 
 test: $(VENV)/dev-ready $(CHECKOV)/ready ## run all tests
 	@$(PYTEST)
