@@ -1,7 +1,7 @@
 # Two commands are all a newcomer needs: `make run` and `make test`. Each sets up what it needs, once.
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev test test-long coverage check lint types api-key doctor playground teams-package snapshots bench load soak chaos chaos-short fuzz fuzz-short lock audit clean
+.PHONY: help run dev test test-long coverage check lint types api-key doctor playground teams-package snapshots bench bench-short load soak soak-short chaos chaos-short fuzz fuzz-short lock audit clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -65,11 +65,17 @@ snapshots: $(VENV)/dev-ready ## write tests/infra/snapshots anew, after a change
 bench: $(VENV)/dev-ready ## measure a turn's overhead, throughput, memory and cold start
 	@$(BIN)/python -m tests.programs.bench
 
+bench-short: $(VENV)/dev-ready
+	@$(BIN)/python -m tests.programs.bench --short
+
 load: $(VENV)/run-ready $(VENV)/load-ready ## Locust against a server here, or at BASE_URL (LOAD_USERS, LOAD_SECONDS)
 	@$(BIN)/python -m tests.programs.load $(VENV)/load/bin/locust
 
 soak: $(VENV)/dev-ready ## a minute of 32 clients on each store, then 200 streams: no error, no growth of memory
 	@$(BIN)/python -m tests.programs.bench.soak
+
+soak-short: $(VENV)/dev-ready
+	@$(BIN)/python -m tests.programs.bench.soak --short
 
 chaos: $(VENV)/dev-ready ## half an hour of faults on both stores; nothing may be lost (SEED=n repeats a run)
 	@$(BIN)/python -m tests.programs.chaos --seconds 900 $(if $(SEED),--seed $(SEED))
