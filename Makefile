@@ -1,7 +1,7 @@
 # Two commands are all a newcomer needs: `make run` and `make test`. Each sets up what it needs, once.
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev test test-long coverage check lint types api-key doctor playground teams-package snapshots bench bench-short load soak soak-short chaos chaos-short fuzz fuzz-short lock audit clean
+.PHONY: help run dev test test-fast test-long coverage check lint types api-key doctor playground teams-package snapshots bench bench-short load soak soak-short chaos chaos-short fuzz fuzz-short lock audit clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -24,6 +24,9 @@ dev: $(VENV)/run-ready ## the same for who works on it: started anew on every ch
 
 test: $(VENV)/dev-ready $(CHECKOV)/ready ## run all tests
 	@$(PYTEST)
+
+test-fast: $(VENV)/dev-ready ## run the tests of what has changed: seconds, not minutes (ARGS=tests/<package> for others)
+	@$(PYTEST) -q $(if $(ARGS),$(ARGS),$$($(BIN)/python -m scripts.fast_tests))
 
 test-long: $(VENV)/dev-ready $(CHECKOV)/ready ## run all tests, those that try a fault at every position in full
 	@$(PYTEST) --long
