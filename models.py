@@ -17,6 +17,7 @@ from pydantic_core import to_json
 from typing_extensions import TypeAliasType
 
 from errors import ChatError
+from errors.explain import explain
 from records import Record, ResultOrError, is_none
 
 T = TypeVar("T")
@@ -100,13 +101,14 @@ class Problem(Record):
     request_id: str | None = Field(None, exclude_if=is_none)
 
     @classmethod
-    def of(cls, error: ChatError, request_id: str | None = None) -> Self:
-        """Describe an error to a caller."""
+    def of(cls, error: ChatError, request_id: str | None = None, *, cause: BaseException | None = None) -> Self:
+        """Describe an error to a caller; in ``DEV_MODE`` with its ``cause``, which is nobody's business otherwise."""
+        why = explain(cause) if cause else ""
         return cls(
             type=error.type,
             title=error.title,
             status=error.status,
-            detail=error.detail,
+            detail=f"{error.detail} {why}" if why else error.detail,
             retryable=error.retryable,
             retry_after=None if error.retry_after is None else max(1, math.ceil(error.retry_after)),
             request_id=request_id,

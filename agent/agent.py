@@ -126,6 +126,7 @@ async def open_agent(
         timeout_seconds=settings.tool_timeout_seconds,
         timeouts={spec.view.name: spec.timeout_seconds for spec in specs if spec.timeout_seconds is not None},
         max_calls=settings.turn_max_tool_calls,
+        dev_mode=settings.dev_mode,
     )
     opening, translate, ping = _model(settings, middleware, credential)
     async with opening as client:

@@ -17,6 +17,7 @@ from agent.budget import MAX_ERROR
 from agent.run import NO_ROOM, RUN_KEY, Run
 from agent.text import MAX_DEPTH, storable
 from errors import ToolError
+from errors.explain import explain
 from observability import metrics, turn_usage
 from tools.tool import are_sources
 
@@ -32,8 +33,19 @@ class ToolTimeout(ToolError):
 class ToolCallMiddleware(FunctionMiddleware):
     """Runs each tool call within its limits; whatever goes wrong becomes the call's error and never fails the run."""
 
-    def __init__(self, *, timeout_seconds: float, timeouts: Mapping[str, float] = MappingProxyType({}), max_calls: int) -> None:
-        """Make it; ``timeouts`` are those of tools that have one of their own, by name."""
+    def __init__(
+        self,
+        *,
+        timeout_seconds: float,
+        timeouts: Mapping[str, float] = MappingProxyType({}),
+        max_calls: int,
+        dev_mode: bool = False,
+    ) -> None:
+        """Make it; ``timeouts`` are those of tools that have one of their own, by name.
+
+        In ``dev_mode`` a call's error says what failed in the tool.
+        """
+        self._dev_mode = dev_mode
         self._timeout_seconds = timeout_seconds
         self._timeouts = timeouts
         self._max_calls = max_calls
@@ -59,10 +71,10 @@ class ToolCallMiddleware(FunctionMiddleware):
         except ToolTimeout as late:
             error, outcome = str(late), "timeout"
         except ToolError as failure:
-            error = storable(str(failure)[:MAX_ERROR])
-        except Exception:
+            error = self._told(str(failure), failure.__cause__)
+        except Exception as failure:
             logger.exception("tool %s failed", context.function.name)
-            error = "the tool failed"
+            error = self._told("the tool failed", failure)
         except asyncio.CancelledError:
             error = "the tool was stopped"
             raise
@@ -75,6 +87,14 @@ class ToolCallMiddleware(FunctionMiddleware):
             turn_usage.add_tool_call(context.function.name, milliseconds)
             run.end_call(begun.ended(result, error, duration_ms=milliseconds))
         context.result = to_json(result if error is None else {"error": error}).decode()
+
+    def _told(self, error: str, cause: BaseException | None) -> str:
+        """Return a call's error as it is told, in ``dev_mode`` with its cause."""
+        # Arguments that do not fit are named already.
+        if self._dev_mode and cause and not isinstance(cause, ValidationError):
+            error = f"{error}: {explain(cause)}"
+        told: str = storable(error[:MAX_ERROR])
+        return told
 
     async def _call(self, context: FunctionInvocationContext, call_next: Callable[[], Awaitable[None]], run: Run) -> JsonValue:
         check_arguments(context)

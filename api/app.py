@@ -66,7 +66,7 @@ def create_app(
 
     :raises AssistantError: if the assistant's folder cannot be used.
     """
-    safe_logging.install()
+    safe_logging.install(exception_texts=settings.dev_mode)
     assistant = load_assistant(settings.assistant_dir)
     app = FastAPI(
         title=f"{assistant.name} API",
@@ -83,7 +83,7 @@ def create_app(
     for router in ROUTERS:
         app.include_router(router)
     app.state.page = AssistantPage(assistant)
-    install_error_handlers(app)
+    install_error_handlers(app, dev_mode=settings.dev_mode)
     install_openapi(app)
     return app
 
@@ -91,7 +91,7 @@ def create_app(
 def _middleware(settings: Settings) -> list[Middleware]:
     middleware = [
         Middleware(RequestLogMiddleware),
-        Middleware(RequestMiddleware, https_only=settings.website_site_name is not None),
+        Middleware(RequestMiddleware, https_only=settings.website_site_name is not None, dev_mode=settings.dev_mode),
     ]
     if settings.cors_origins:
         middleware.append(

@@ -104,9 +104,10 @@ class _BatchRunner:
             outcome = self._problem(TurnTimeout(self.services.settings.batch_timeout_seconds))
         except ChatError as error:
             outcome = self._problem(error)
-        except Exception:
+        except Exception as error:
             logger.exception("a question of a batch failed unexpectedly")
-            outcome = self._problem(InternalError())
+            cause = error if self.services.settings.dev_mode else None
+            outcome = Problem.of(InternalError(), request_id(self.request), cause=cause)
         if isinstance(outcome, Problem):
             return "", BatchResult(thread_id=thread_id, problem=outcome)
         return outcome.content, BatchResult(

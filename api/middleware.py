@@ -33,11 +33,12 @@ class RequestMiddleware:
     """Gives each response the request's id in ``X-Request-ID`` and security headers, and makes an unexpected error a fixed 500.
 
     The caller's own id is taken if it is at most 128 letters, digits and ``._:-``. An error after the response has begun
-    can only cut the response off.
+    can only cut the response off. In ``dev_mode`` the 500 tells the error.
     """
 
-    def __init__(self, app: ASGIApp, *, https_only: bool) -> None:
+    def __init__(self, app: ASGIApp, *, https_only: bool, dev_mode: bool = False) -> None:
         self._app = app
+        self._dev_mode = dev_mode
         self._headers = {**SECURITY_HEADERS, **(HTTPS_HEADERS if https_only else {})}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -75,11 +76,12 @@ class RequestMiddleware:
             if not started:
                 await error_response(TurnInterrupted("The service is stopping."), request_id)(scope, receive, send_with_id)
             raise
-        except Exception:
+        except Exception as error:
             logger.exception("request failed unexpectedly")
             if started:
                 raise
-            await error_response(InternalError(), request_id)(scope, receive, send_with_id)
+            cause = error if self._dev_mode else None
+            await error_response(InternalError(), request_id, cause=cause)(scope, receive, send_with_id)
 
     async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the app start and stop. What failed is logged by its type: the server would log the exception's text."""

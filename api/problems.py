@@ -55,9 +55,9 @@ def problem_response(problem: Problem, headers: dict[str, str] | None = None) ->
     return Response(problem.model_dump_json(), status_code=problem.status, headers=headers, media_type=MEDIA_TYPE)
 
 
-def error_response(error: ChatError, request_id: str | None) -> Response:
-    """Render an error as a problem."""
-    problem = Problem.of(error, request_id)
+def error_response(error: ChatError, request_id: str | None, *, cause: BaseException | None = None) -> Response:
+    """Render an error as a problem, whose detail tells the ``cause`` if one is given."""
+    problem = Problem.of(error, request_id, cause=cause)
     if isinstance(error, InvalidRequest):
         errors = tuple(FieldError(field=field, message=message) for field, message in error.errors)
         problem = ValidationProblem(**problem.model_dump(), errors=errors)
@@ -66,12 +66,12 @@ def error_response(error: ChatError, request_id: str | None) -> Response:
     return problem_response(problem, _challenge(error))
 
 
-def install_error_handlers(app: FastAPI) -> None:
-    """Make every error of the app and of the framework a problem."""
+def install_error_handlers(app: FastAPI, *, dev_mode: bool) -> None:
+    """Make every error of the app and of the framework a problem; in ``dev_mode`` those of our side tell their cause."""
 
     @app.exception_handler(ChatError)
     async def chat_error(request: Request, error: ChatError) -> Response:
-        return error_response(error, request_id(request))
+        return error_response(error, request_id(request), cause=error if dev_mode and error.status >= 500 else None)
 
     @app.exception_handler(RequestValidationError)
     async def validation_error(request: Request, error: RequestValidationError) -> Response:

@@ -37,7 +37,7 @@ STANDARD_FIELDS = {*vars(logging.makeLogRecord({})), "message", "asctime", "task
 
 def install(settings: Settings) -> None:
     """Set the process's level and the look of its lines; on Azure they go where the worker has its handler."""
-    safe_logging.install()
+    safe_logging.install(exception_texts=settings.dev_mode)
     root = logging.getLogger()
     root.setLevel(settings.log_level)
     # Alerts and the workbook count requests by these lines, whatever else is logged.

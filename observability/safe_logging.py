@@ -33,18 +33,32 @@ class SafeRecord(logging.LogRecord):
         vars(self).update(bound())
         if self.exc_info and self.exc_info[1]:
             error = self.exc_info[1]
-            self.exc_text = describe_exception(error)
+            self.exc_text = self.describe(error)
             self.exc_info = None
             vars(self).update(zip(EXCEPTION_FIELDS, (_name(error), self.exc_text), strict=True))
+
+    @staticmethod
+    def describe(error: BaseException) -> str:
+        """Return what is shown of an exception."""
+        return describe_exception(error)
 
     def getMessage(self) -> str:  # noqa: N802 - the base class's name
         """Return the text as one line."""
         return clean(super().getMessage())
 
 
-def install() -> None:
-    """Make every log record of this process safe."""
-    logging.setLogRecordFactory(SafeRecord)
+class DevRecord(SafeRecord):
+    """A log record that shows its exception as Python does, text and all."""
+
+    @staticmethod
+    def describe(error: BaseException) -> str:
+        """Return an exception's traceback."""
+        return "\n".join(map(clean, "".join(traceback.format_exception(error)).splitlines()))
+
+
+def install(*, exception_texts: bool = False) -> None:
+    """Make every log record of this process safe; with ``exception_texts`` (``DEV_MODE``), but for what exceptions say."""
+    logging.setLogRecordFactory(DevRecord if exception_texts else SafeRecord)
     for name in NOISY_LOGGERS:
         logging.getLogger(name).setLevel(logging.WARNING)
 

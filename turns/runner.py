@@ -236,7 +236,8 @@ class TurnRunner:
         shown = error if isinstance(error, ChatError) else InternalError()
         level = logging.WARNING if isinstance(error, ChatError) else logging.ERROR
         logger.log(level, "turn %s of %s failed: %s", log.id, self._started.thread.id, shown.type, exc_info=error)
-        problem = Problem.of(shown, self._request.request_id)
+        cause = error if self._context.settings.dev_mode else None
+        problem = Problem.of(shown, self._request.request_id, cause=cause)
         is_known = False
         try:
             if isinstance(error, LeaseLost):

@@ -16,20 +16,21 @@ import pytest
 from identity.api_keys import make_key
 from settings import Settings
 from tests.deploy.waiting import NotUp, until_ready
+from tests.support.assistant_folder import FOLDER
 from tests.support.server import serve_api
 
 REQUEST_SECONDS = 150.0
 
 
 @asynccontextmanager
-async def deployment(data_dir: Path) -> AsyncIterator[tuple[httpx2.AsyncClient, dict[str, str]]]:
+async def deployment(data_dir: Path, assistant: Path) -> AsyncIterator[tuple[httpx2.AsyncClient, dict[str, str]]]:
     """Yield a client and the header that it can sign in with."""
     if base_url := os.environ.get("BASE_URL"):
         async with httpx2.AsyncClient(base_url=base_url, timeout=REQUEST_SECONDS) as client:
             yield client, _credentials()
         return
     key, entry = make_key("deploy", "test", ["chat"], None)
-    async with serve_api(Settings(data_dir=data_dir, api_keys=(entry,))) as client:
+    async with serve_api(Settings(data_dir=data_dir, assistant_dir=assistant, api_keys=(entry,))) as client:
         yield client, {"X-API-Key": key}
 
 
@@ -41,15 +42,20 @@ def _credentials() -> dict[str, str]:
     pytest.fail("set CHAT_API_KEY or CHAT_TOKEN together with BASE_URL", pytrace=False)
 
 
-@pytest.fixture
-async def chat(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> AsyncIterator[httpx2.AsyncClient]:
+# Here it runs with a calculator and without; a deployment has what it has.
+@pytest.fixture(
+    params=[FOLDER] if os.environ.get("BASE_URL") else [FOLDER, FOLDER.with_name("bank")], ids=lambda path: path.name
+)
+async def chat(
+    request: pytest.FixtureRequest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> AsyncIterator[httpx2.AsyncClient]:
     """A signed-in client of the deployment, once that is ready."""
 
     def tell(text: str) -> None:
         with capsys.disabled():
             print(text, flush=True)
 
-    async with deployment(tmp_path) as (client, credentials):
+    async with deployment(tmp_path, request.param) as (client, credentials):
         try:
             await until_ready(client, tell)
         except NotUp as error:

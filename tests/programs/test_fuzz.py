@@ -11,6 +11,7 @@ from typing import Any
 import httpx2
 import pytest
 import schemathesis
+from schemathesis import HookContext
 from schemathesis.core.failures import Failure, FailureGroup
 from schemathesis.schemas import APIOperation
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -19,6 +20,7 @@ from api.app import create_app
 from settings import Settings
 from tests.programs.fuzz import __main__ as fuzz
 from tests.programs.fuzz.document import make_strict, strict
+from tests.programs.fuzz.hooks import filter_body
 from tests.support.server import serve, serve_api
 
 QUESTION = {"content": "What is a 15% tip on $85?"}
@@ -99,6 +101,16 @@ async def test_a_wrong_field_of_an_event_is_found(api: httpx2.AsyncClient) -> No
     for found, other in (('"type":"tool.started"', '"type":"tool.called"'), ('"duration_ms"', '"duration"')):
         assert response.text.count(found) >= 1
         assert is_refused(checked, changed(response, response.text.replace(found, other)))
+
+
+def nested(depth: int) -> dict[str, Any]:
+    return {"a": nested(depth - 1)} if depth else {}
+
+
+@pytest.mark.parametrize("metadata", [nested(8), nested(9), {"a": "b" * 4088}, {"a": "b" * 4089}, {}, {"a": [1, [2]]}])
+async def test_only_metadata_that_is_taken_is_sent(api: httpx2.AsyncClient, metadata: dict[str, Any]) -> None:
+    answer = await api.post("/api/threads", json={"metadata": metadata})
+    assert filter_body(HookContext(), {"metadata": metadata}) == (answer.status_code == 201)
 
 
 def without_field(app: ASGIApp, field: str) -> ASGIApp:

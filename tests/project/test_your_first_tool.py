@@ -15,7 +15,8 @@ import pytest
 from tests.support.local import ROOT, address_in, running
 
 DOC = (ROOT / "docs/your-first-tool.md").read_text()
-FILES = dict(re.findall(r"^```python (\S+)\n(.*?)^```$", DOC, re.MULTILINE | re.DOTALL))
+README = (ROOT / "README.md").read_text()
+FILES = dict(re.findall(r"^```python (\S+/\S+)\n(.*?)^```$", README + DOC, re.MULTILINE | re.DOTALL))
 COPIED = ("tools", "tests", "assistant")
 
 
@@ -34,9 +35,9 @@ def project(tmp_path: Path) -> Path:
             (folder / path.name).symlink_to(path)
     for name, code in FILES.items():
         (folder / name).write_text(code)
-    [line] = re.findall(r"^```toml assistant/assistant.toml\n(.*)\n```$", DOC, re.MULTILINE)
+    assert re.search(r'^```toml assistant/assistant.toml\ntools = \[.*, "vouchers"\]\n```$', DOC, re.MULTILINE)
     file = folder / "assistant" / "assistant.toml"
-    file.write_text(re.sub(r"^tools = .*$", line, file.read_text(), flags=re.MULTILINE))
+    file.write_text(re.sub(r"^tools = \[", 'tools = ["vouchers", "shipping", ', file.read_text(), flags=re.MULTILINE))
     return folder
 
 
@@ -55,7 +56,7 @@ async def run(project: Path, *arguments: str) -> tuple[int | None, str]:
 
 
 async def test_its_tests_pass(project: Path) -> None:
-    assert len(FILES) == 4
+    assert len(FILES) == 5
     status, told = await run(project, "pytest", "-q", "-p", "no:cacheprovider", *(name for name in FILES if "test_" in name))
     assert status == 0, told
     assert "10 passed" in told
@@ -71,13 +72,15 @@ async def test_its_questions_are_answered_as_it_says(project: Path, tmp_path: Pa
     monkeypatch.delenv("ASSISTANT_DIR")
     monkeypatch.setenv("VOUCHER_KEY", "sesame")
     asked = re.findall(r"^call check_voucher .*$", DOC, re.MULTILINE) + re.findall(r"Write `(.*?)`", DOC)
+    asked += re.findall(r"`(call shipping_cost .*?)`", README)
     async with running(tmp_path, project) as (_, banner):
         assert "vouchers" in banner
         async with httpx2.AsyncClient(base_url=address_in(banner), timeout=30) as client:
             answers = [
                 (await client.post("/api/invoke", json={"user_input": question})).json()["final_answer"] for question in asked
             ]
-    assert answers == ["V25-99c17a43 is worth 25 €.", "That did not work: this code is not one of ours.", answers[0]]
+    worth = "V25-99c17a43 is worth 25 €."
+    assert answers == [worth, "That did not work: this code is not one of ours.", worth, "shipping_cost: 11.8"]
 
 
 async def test_without_its_secret_it_does_not_start(project: Path) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import sys
 import tempfile
 from pathlib import Path
 
 from identity.api_keys import make_key
-from tests.programs.bench.processes import free_port, program
+from tests.programs.bench.processes import ROOT, free_port, program
 
 HERE = Path(__file__).parent
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
@@ -40,7 +41,8 @@ async def run(url: str, options: tuple[str, ...], examples: int, seed: int | Non
     command += ["--suppress-health-check", "all", "--warnings", "off"]
     if seed is not None:
         command += ["--seed", str(seed)]
-    process = await asyncio.create_subprocess_exec(*command, cwd=tempfile.gettempdir())
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "SCHEMATHESIS_HOOKS": "tests.programs.fuzz.hooks"}
+    process = await asyncio.create_subprocess_exec(*command, cwd=tempfile.gettempdir(), env=environment)
     return await process.wait()
 
 

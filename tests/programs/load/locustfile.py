@@ -16,11 +16,12 @@ from locust import HttpUser, between  # type: ignore[import-not-found]  # in an 
 THREAD = "/api/threads/{thread_id}"
 MESSAGES = f"{THREAD}/messages"
 FIRST_TEXT, COMPLETED = b"event: message.delta", b"event: message.completed"
+# Of no particular assistant: put here what your users ask yours.
 QUESTIONS = (
     "What is a 15% tip on $85?",
-    "What is the tide in Seattle?",
-    "How do I get my deposit back?",
-    "Tide in Oslo, and what is 18% of 75?",
+    "What can you do for me?",
+    "What is 12 * (3 + 4)?",
+    "Tell me a joke, and what is 18% of 75?",
 )
 
 
