@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
+from agent_framework import ChatOptions
 from pydantic import JsonValue
 from pydantic_core import to_json
 
 from agent.budget import ReplyBudget
 from agent.text import CUT_MARK, storable
 from agent.usage import CallUsage
-from models import Citation, ToolCall
+from models import Citation, Message, ToolCall
 from tools.tool import Source
 
 # The name under which the framework hands a run to the middleware.
@@ -42,6 +43,12 @@ class RunObserver(Protocol):
         """The run has ended, however it has: what all its model calls have read and written."""
 
 
+class RunOptions(ChatOptions[None], total=False):
+    """What the framework hands to the model's client with each call, beside its own options."""
+
+    run: Run
+
+
 class BegunCall(NamedTuple):
     """A call as it is told and kept; ``error`` says why it may not run."""
 
@@ -60,20 +67,29 @@ class BegunCall(NamedTuple):
 class Run:
     """One run of the agent: what its observer has been told.
 
-    ``emitted`` counts the characters of the model's text; ``preferences`` are values for parameters of tools, by name, for
-    calls that leave them out.
+    ``history`` are the messages before this one; ``preferences`` are values for parameters of tools, by name, for calls that
+    leave them out. ``model`` is what the model calls itself, ``asked_ids`` are the ids of the calls that it has asked for, and
+    ``rendered_history`` is the history as its service takes it, once it has been made.
     """
 
-    def __init__(self, observer: RunObserver, preferences: Mapping[str, JsonValue] = MappingProxyType({})) -> None:
+    def __init__(
+        self,
+        observer: RunObserver,
+        history: Sequence[Message] = (),
+        preferences: Mapping[str, JsonValue] = MappingProxyType({}),
+    ) -> None:
         self._observer = observer
+        self.history = history
         self.preferences = preferences
+        self.model: str | None = None
+        self.asked_ids: set[str] = set()
+        self.rendered_history: bytes | None = None
         self._ids: set[str] = set()
         self._handled: set[str] = set()
         self._indexes: dict[str, int] = {}
         self._has_text = False
         self._paragraph_ended = False
         self.calls = 0
-        self.emitted = 0
         self._model_calls: list[CallUsage] = []
         self._budget = ReplyBudget()
         self._untold: set[str] = set()
@@ -84,7 +100,6 @@ class Run:
 
         What a reply has no room for is left out, with a mark.
         """
-        self.emitted += len(piece)
         if not piece or self._is_full:
             return
         kept = self._budget.take_text(piece)

@@ -10,7 +10,7 @@ from shlex import quote
 
 import httpx2
 
-from agent.llm.openai_client import OPENAI_URL
+from agent.llm.connection import OPENAI_URL
 from doctor.findings import Finding
 from errors import StoreError
 from identity.azure_credential import AzureCredential

@@ -5,14 +5,15 @@ from __future__ import annotations
 import time
 from typing import Any, NamedTuple
 
-import httpx2
-import openai
-from openai import AsyncStream
-from openai.types.chat import ChatCompletionChunk
+from pydantic_core import to_json
 
-from agent.llm.openai_client import PATH, OpenAIClient, open_openai_client
-from agent.llm.openai_errors import model_error, refuses_tools
+from agent.llm.chat_completions import DONE, PATH, AnswerReader
+from agent.llm.connection import ModelConnection, open_connection
+from agent.llm.server_error import ServerError
+from agent.llm.server_errors import OK, model_error, refuses_tools
 from agent.llm.server_words import words_of
+from agent.llm.sse import event_data
+from agent.usage import CallUsage
 from doctor.findings import Finding
 from doctor.model_context import context_of, read_ollama_context
 from doctor.model_fixes import ModelFixes
@@ -39,6 +40,16 @@ class _Answer(NamedTuple):
     seconds: float
 
 
+class _Nobody:
+    """Listens to an answer that nobody waits for."""
+
+    def text(self, piece: str) -> None:
+        pass
+
+    def end_paragraph(self) -> None:
+        pass
+
+
 class ModelDoctor:
     """Examines the service in the settings; ``principal`` is who the role is missing for, if it is."""
 
@@ -52,18 +63,18 @@ class ModelDoctor:
         """Ask for the list of models, then the model for a call of a tool."""
         if self._settings.model_kind == "offline":
             return [Finding("model", "offline: answers by rules")]
-        async with open_openai_client(self._settings, self._credential) as client:
-            address = without_credentials(str(client.base_url))
+        async with open_connection(self._settings, self._credential, max_retries=0) as client:
+            address = without_credentials(client.url)
             self._fixes = ModelFixes(self._settings, address, self._principal)
             try:
-                listed = await client.get("/models", cast_to=httpx2.Response, options={"max_retries": 0})
+                listed = await client.get("/models")
             except Exception as error:  # noqa: BLE001 - told by its type or status
                 return [self._fault(error, address, model_asked=False)]
             api = " (the v1 API, which has no api-version)" if self._is_azure else ""
             findings = [Finding("model", f"{address} answers{api}"), await self._check_answer(client, address)]
             return [*findings, *await self._check_context(client, listed)]
 
-    async def _check_answer(self, client: OpenAIClient, address: str) -> Finding:
+    async def _check_answer(self, client: ModelConnection, address: str) -> Finding:
         name = self._settings.model_name
         try:
             answer = await self._ask(client)
@@ -74,7 +85,7 @@ class ModelDoctor:
         text = f"{name} answered, but did not call the tool that it was asked to: it, or its server, may not support tools"
         return Finding("model", text, self._fixes.tools())
 
-    async def _ask(self, client: OpenAIClient) -> _Answer:
+    async def _ask(self, client: ModelConnection) -> _Answer:
         """Send what the app sends with each message, so that a server which refuses any of it does so here."""
         body: dict[str, Any] = {
             "model": self._settings.model_name,
@@ -84,20 +95,21 @@ class ModelDoctor:
             "stream": True,
             "stream_options": {"include_usage": True},
         }
-        started, called = time.perf_counter(), False
-        stream: AsyncStream[ChatCompletionChunk] = await client.post(
-            PATH,
-            body=body,
-            cast_to=ChatCompletionChunk,
-            stream=True,
-            stream_cls=AsyncStream[ChatCompletionChunk],
-            options={"max_retries": 0},
-        )
-        async for chunk in stream:
-            called = called or any(choice.delta and choice.delta.tool_calls for choice in getattr(chunk, "choices", None) or ())
-        return _Answer(called, time.perf_counter() - started)
+        content, started = to_json(body), time.perf_counter()
+        usage = CallUsage(len(content))
+        reader = AnswerReader(_Nobody(), usage)
+        try:
+            async with client.stream(PATH, content, usage) as response:
+                async for data in event_data(response.content.iter_any()):
+                    if data == DONE:
+                        break
+                    reader.take(data)
+        except ServerError as error:
+            error.sent, error.secret = content, await client.secret()
+            raise
+        return _Answer(bool(reader.end(is_done=True).calls), time.perf_counter() - started)
 
-    async def _check_context(self, client: OpenAIClient, listed: httpx2.Response) -> list[Finding]:
+    async def _check_context(self, client: ModelConnection, listed: Any) -> list[Finding]:
         """Compare the context that the server tells of, if it does, with the history that the app shows the model."""
         if self._is_azure:
             return []
@@ -109,14 +121,14 @@ class ModelDoctor:
         return [Finding("model", text, self._fixes.context(found))]
 
     def _fault(self, error: Exception, address: str, *, model_asked: bool) -> Finding:
-        status = error.status_code if isinstance(error, openai.APIStatusError) else None
+        status = error.status if isinstance(error, ServerError) and error.status != OK else None
         text, fix = self._explain(error, status, address, model_asked=model_asked)
-        words = words_of(error) if isinstance(error, openai.APIError) else ""
+        words = words_of(error) if isinstance(error, ServerError) else ""
         return Finding("model", f'{text}; it said "{words}"' if words else text, fix)
 
     def _explain(self, error: Exception, status: int | None, address: str, *, model_asked: bool) -> tuple[str, str]:
         name = f"{'deployment' if self._is_azure else 'model'} {self._settings.model_name}"
-        if model_asked and isinstance(error, openai.APIError):
+        if model_asked and isinstance(error, ServerError):
             if refuses_tools(error):
                 return f"the {name}, or its server, does not support tools", self._fixes.tools()
             if isinstance(model_error(error, self._settings), ContextOverflow):
@@ -129,7 +141,7 @@ class ModelDoctor:
             return f"{address} has no such API (404)", self._fixes.address()
         if status == 429:
             return "its quota is used up (429)", self._fixes.quota()
-        if model_asked and (status in (400, 422, 501) or (status is None and type(error) is openai.APIError)):
+        if model_asked and (status in (400, 422, 501) or (status is None and isinstance(error, ServerError))):
             return f"the {name} refuses what the app sends ({status or 'in its answer'})", self._fixes.model()
         told = f"status {status}" if status else type(error).__name__
         return f"{address} cannot be used ({told}): check the address and the network", self._fixes.address()

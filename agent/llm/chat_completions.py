@@ -1,0 +1,254 @@
+"""The wire format of Chat Completions (https://platform.openai.com/docs/api-reference/chat), as servers really speak it.
+
+Beside OpenAI's and Azure's: llama.cpp, Ollama, vLLM and what imitates them leave fields out, send calls whole or in pieces,
+with and without index and id, repeat a name, or answer with an error after they have said that all is well.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from agent_framework import Message as RunMessage
+from pydantic_core import from_json, to_json
+
+from agent.history import as_history
+from agent.llm.server_error import ServerError, error_in
+from agent.text import storable
+from agent.usage import CallUsage
+from errors import ModelUnavailable
+from models import Message
+
+PATH = "/chat/completions"
+DONE = b"[DONE]"
+NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_-]")
+MAX_NAME = 64
+logger = logging.getLogger(__name__)
+
+
+class AnswerObserver(Protocol):
+    """Told of an answer while it comes in."""
+
+    def text(self, piece: str) -> None:
+        """The next piece of text."""
+
+    def end_paragraph(self) -> None:
+        """The model has stopped writing to call a tool."""
+
+
+@dataclass
+class ToolRequest:
+    """A call that the model asks for; ``arguments`` are JSON, as far as the model knows how to write it."""
+
+    id: str
+    name: str
+    arguments: str = ""
+
+
+@dataclass
+class Completion:
+    """What one call of the model has answered."""
+
+    text: str = ""
+    calls: list[ToolRequest] = field(default_factory=list)
+    finish_reason: str | None = None
+    model: str | None = None
+
+
+def render_history(history: Sequence[Message]) -> bytes:
+    """Return stored messages as the items of a request's list."""
+    return _items(_with_valid_names(as_history(history)))
+
+
+def render_messages(messages: Iterable[RunMessage]) -> bytes:
+    """Return what was said in this run as the items of a request's list."""
+    return _items(_with_valid_names([wire for message in messages for wire in _as_wire(message)]))
+
+
+def render_request(items: Sequence[bytes], options: dict[str, Any], tools: Sequence[bytes]) -> bytes:
+    """Return a request: the messages, in parts that are rendered already, the options, and the tools."""
+    body = to_json(options)[:-1] + b',"messages":[' + b",".join(filter(None, items)) + b"]"
+    return body + (b',"tools":[' + b",".join(tools) + b"]}" if tools else b"}")
+
+
+def read_answer(content: bytes, observer: AnswerObserver, usage: CallUsage) -> Completion:
+    """Read an answer that came whole, and tell it.
+
+    :raises ServerError: if it is an error in the place of an answer.
+    :raises ModelUnavailable: if it is none.
+    """
+    usage.receive(len(content))
+    reader = AnswerReader(observer, usage, counted=True)
+    try:
+        reader.take(content)
+    except ServerError:
+        raise
+    except (ValueError, TypeError, AttributeError) as error:
+        logger.warning("the model's answer is not one: %s", type(error).__name__)
+        raise ModelUnavailable from error
+    return reader.end(is_done=True)
+
+
+class AnswerReader:
+    """Puts an answer together from its pieces, and tells each once: an answer as a whole is one piece."""
+
+    def __init__(self, observer: AnswerObserver, usage: CallUsage, *, counted: bool = False) -> None:
+        self._observer = observer
+        self._usage = usage
+        self._counted = counted
+        self._texts: list[str] = []
+        self._calls: list[ToolRequest] = []
+        self._by_index: dict[int, ToolRequest] = {}
+        self._finish_reason: str | None = None
+        self._model: str | None = None
+
+    def take(self, data: bytes) -> None:
+        """Take a piece, as JSON.
+
+        :raises ServerError: if it is an error.
+        :raises ValueError, TypeError, AttributeError: if it is none.
+        """
+        chunk: Any = parse_json(data)
+        if error_in(chunk):
+            raise ServerError(200, chunk, {})
+        if not self._model and isinstance(model := chunk.get("model"), str):
+            self._model = model
+        if told := chunk.get("usage"):
+            _tell_usage(self._usage, told)
+        choices = chunk.get("choices")
+        if not choices:
+            return
+        choice = choices[0]
+        if reason := choice.get("finish_reason"):
+            self._finish_reason = str(reason)
+        delta = choice.get("delta") or choice.get("message")
+        if not delta:
+            return
+        if text := delta.get("content") or delta.get("refusal"):
+            self._take_text(text if isinstance(text, str) else _joined(text))
+        for call in delta.get("tool_calls") or ():
+            self._take_call(call)
+
+    def end(self, *, is_done: bool) -> Completion:
+        """Return the answer. ``is_done`` says that the server has marked its end.
+
+        :raises ModelUnavailable: if it has no end.
+        """
+        if not self._finish_reason:
+            if not is_done or not (self._texts or self._calls):
+                logger.warning("the model's answer was cut off before its end")
+                raise ModelUnavailable
+            self._finish_reason = "tool_calls" if self._calls else "stop"
+        return Completion("".join(self._texts), self._calls, self._finish_reason, self._model)
+
+    def _take_text(self, text: str) -> None:
+        self._count(text)
+        self._texts.append(text)
+        self._observer.text(text)
+
+    def _take_call(self, piece: Any) -> None:
+        function = piece.get("function") or {}
+        name, arguments, id = function.get("name") or "", function.get("arguments"), piece.get("id") or ""
+        if arguments is None:
+            arguments = ""
+        elif not isinstance(arguments, str):
+            arguments = to_json(arguments).decode()
+        call = self._call_of(piece.get("index"), id, name)
+        call.id = call.id or id
+        call.name = call.name or name
+        call.arguments += arguments
+        self._count(arguments)
+
+    def _call_of(self, index: object, id: str, name: str) -> ToolRequest:
+        """Return the call that a piece belongs to: by its index, unless another call uses that again; else the last one."""
+        if isinstance(index, int):
+            known = self._by_index.get(index)
+        else:
+            known = next((call for call in self._calls if id and call.id == id), None)
+        if known and not (name and id and known.id and id != known.id):
+            return known
+        if not known and not name and self._calls:
+            return self._calls[-1]
+        call = ToolRequest(id, "")
+        self._calls.append(call)
+        self._observer.end_paragraph()
+        if isinstance(index, int):
+            self._by_index[index] = call
+        return call
+
+    def _count(self, text: str) -> None:
+        if not self._counted:
+            self._usage.receive(len(text.encode(errors="replace")))
+
+
+def parse_json(data: bytes) -> Any:
+    """Return JSON as the model has written it. Lone surrogates, which the quicker parser refuses, are replaced.
+
+    :raises ValueError: if it is none.
+    """
+    try:
+        return from_json(data)
+    except ValueError:
+        return storable(json.loads(data))
+
+
+def with_ids(calls: Sequence[ToolRequest], used: set[str]) -> Sequence[ToolRequest]:
+    """Give each call an id that no other call of the run has: some servers send none, or the same ones each time."""
+    for call in calls:
+        if not call.id or call.id in used:
+            call.id = f"call_{uuid.uuid4().hex[:24]}"
+        used.add(call.id)
+    return calls
+
+
+def _as_wire(message: RunMessage) -> list[dict[str, Any]]:
+    results = [content for content in message.contents if content.type == "function_result"]
+    if results:
+        return [{"role": "tool", "tool_call_id": each.call_id, "content": _result(each.result)} for each in results]
+    calls = [
+        {"id": each.call_id, "type": "function", "function": {"name": each.name, "arguments": _arguments(each.arguments)}}
+        for each in message.contents
+        if each.type == "function_call"
+    ]
+    if calls:
+        # Always with its content: a server was seen to fail without that key.
+        return [{"role": "assistant", "content": message.text or None, "tool_calls": calls}]
+    return [{"role": str(message.role), "content": message.text}]
+
+
+def _with_valid_names(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return messages whose tool calls have names that the protocol allows: models make others up, and servers refuse them."""
+    for message in messages:
+        for call in message.get("tool_calls") or ():
+            function = call["function"]
+            function["name"] = NOT_IN_NAMES.sub("_", function["name"] or "_")[:MAX_NAME]
+    return messages
+
+
+def _items(messages: list[dict[str, Any]]) -> bytes:
+    return to_json(messages)[1:-1]
+
+
+def _result(result: Any) -> str:
+    return result if isinstance(result, str) else to_json(result).decode()
+
+
+def _arguments(arguments: Any) -> str:
+    return arguments if isinstance(arguments, str) else to_json(arguments or {}).decode()
+
+
+def _joined(parts: Any) -> str:
+    """Return the text of an answer in parts, as Mistral and some proxies send it."""
+    return "".join(part.get("text") or "" for part in parts if isinstance(part, dict))
+
+
+def _tell_usage(usage: CallUsage, told: Any) -> None:
+    """Take the count of an answer, if there is a sound one."""
+    read, written = told.get("prompt_tokens"), told.get("completion_tokens")
+    if isinstance(read, int) and isinstance(written, int) and read > 0:
+        usage.tell(read, max(0, written))

@@ -1,0 +1,190 @@
+"""The model as the Agent Framework sees it: a chat client that speaks the wire itself.
+
+Text has one way from the model to the reader: it is told to the run as it comes in. The framework gets each answer once, when
+it is whole, for its loop over the tools.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from agent_framework import (
+    BaseChatClient,
+    ChatMiddlewareLayer,
+    ChatResponse,
+    ChatResponseUpdate,
+    Content,
+    FunctionInvocationConfiguration,
+    FunctionInvocationLayer,
+    FunctionMiddleware,
+    FunctionTool,
+    Message,
+    ResponseStream,
+    UsageDetails,
+)
+from agent_framework.observability import ChatTelemetryLayer
+from pydantic_core import to_json
+
+from agent.llm.chat_completions import (
+    DONE,
+    PATH,
+    AnswerReader,
+    Completion,
+    read_answer,
+    render_history,
+    render_messages,
+    render_request,
+    with_ids,
+)
+from agent.llm.connection import ModelConnection, open_connection
+from agent.llm.server_error import ServerError
+from agent.llm.server_errors import model_error, was_read
+from agent.llm.sse import event_data
+from agent.run import Run, RunOptions
+from agent.usage import CallUsage
+from errors import ModelUnavailable
+from identity.azure_credential import AzureCredential
+from settings import Settings
+
+
+class ModelClient(
+    FunctionInvocationLayer[RunOptions],
+    ChatMiddlewareLayer[RunOptions],
+    ChatTelemetryLayer[RunOptions],
+    BaseChatClient[RunOptions],
+):
+    """A chat client of the Agent Framework on one connection; any number of runs at once."""
+
+    OTEL_PROVIDER_NAME = "openai"
+
+    def __init__(self, connection: ModelConnection, settings: Settings, **layers: Any) -> None:
+        super().__init__(**layers)
+        self.model = settings.model_name
+        self._connection = connection
+        self._settings = settings
+        self._tools: WeakKeyDictionary[FunctionTool, bytes] = WeakKeyDictionary()
+
+    def _inner_get_response(
+        self, *, messages: Sequence[Message], stream: bool, options: Mapping[str, Any], **_: Any
+    ) -> Awaitable[ChatResponse[Any]] | ResponseStream[ChatResponseUpdate, ChatResponse[Any]]:
+        run: Run = options["run"]
+        if stream:
+            return self._build_response_stream(self._stream(messages, run, options))
+        return self._complete(messages, run, options)
+
+    async def ping(self) -> None:
+        """Ask for the list of models, which costs nothing and needs the address and the credentials to be right.
+
+        :raises ModelError: as the service fails.
+        """
+        try:
+            await self._connection.get("/models")
+        except ServerError as error:
+            raise model_error(error, self._settings) from error
+
+    async def _complete(self, messages: Sequence[Message], run: Run, options: Mapping[str, Any]) -> ChatResponse[Any]:
+        async with self._answer(messages, run, options, {}) as (content, usage):
+            completion = read_answer(await self._connection.post(PATH, content, usage), run, usage)
+        return ChatResponse(
+            messages=[Message("assistant", _contents(completion, run))],
+            model=completion.model,
+            usage_details=_usage(usage),
+            finish_reason=_reason(completion),
+        )
+
+    async def _stream(
+        self, messages: Sequence[Message], run: Run, options: Mapping[str, Any]
+    ) -> AsyncIterator[ChatResponseUpdate]:
+        more = {"stream": True, "stream_options": {"include_usage": True}}
+        async with self._answer(messages, run, options, more) as (content, usage):
+            completion = await self._read_stream(content, run, usage)
+        update = ChatResponseUpdate(
+            contents=[*_contents(completion, run), Content.from_usage(_usage(usage))], role="assistant", model=completion.model
+        )
+        update.finish_reason = _reason(completion)
+        yield update
+
+    async def _read_stream(self, content: bytes, run: Run, usage: CallUsage) -> Completion:
+        reader, is_done = AnswerReader(run, usage), False
+        async with self._connection.stream(PATH, content, usage) as response:
+            try:
+                async for data in event_data(response.content.iter_any()):
+                    if is_done := data == DONE:
+                        break
+                    reader.take(data)
+            except (ValueError, TypeError, AttributeError) as error:
+                raise ModelUnavailable from error
+        return reader.end(is_done=is_done)
+
+    @asynccontextmanager
+    async def _answer(
+        self, messages: Sequence[Message], run: Run, options: Mapping[str, Any], more: dict[str, Any]
+    ) -> AsyncIterator[tuple[bytes, CallUsage]]:
+        """Yield a request and the count of what it uses; errors of the server become ours."""
+        content = self._request(messages, run, options, more)
+        usage = run.call_model(len(content))
+        try:
+            yield content, usage
+        except ServerError as error:
+            error.sent, error.secret = content, await self._connection.secret()
+            meant = model_error(error, self._settings)
+            if not was_read(error, meant):
+                usage.refuse()
+            raise meant from error
+
+    def _request(self, messages: Sequence[Message], run: Run, options: Mapping[str, Any], more: dict[str, Any]) -> bytes:
+        instructions = options.get("instructions")
+        head = to_json({"role": "system", "content": instructions}) if instructions else b""
+        if run.rendered_history is None:
+            run.rendered_history = render_history(run.history)
+        tools: Sequence[FunctionTool] = options.get("tools") or ()
+        chosen: dict[str, Any] = {"tool_choice": _tool_choice(options)} if tools else {}
+        return render_request(
+            [head, run.rendered_history, render_messages(messages)],
+            {"model": self.model, **more, **chosen},
+            [self._describe(tool) for tool in tools],
+        )
+
+    def _describe(self, tool: FunctionTool) -> bytes:
+        described = self._tools.get(tool)
+        if described is None:
+            described = self._tools[tool] = to_json(tool.to_json_schema_spec())
+        return described
+
+
+@asynccontextmanager
+async def open_model_client(
+    settings: Settings,
+    credential: AzureCredential,
+    *,
+    middleware: FunctionMiddleware,
+    configuration: FunctionInvocationConfiguration,
+) -> AsyncIterator[ModelClient]:
+    """Yield the client of the service that the settings name; its connections are closed afterwards."""
+    async with open_connection(settings, credential) as connection:
+        yield ModelClient(connection, settings, middleware=[middleware], function_invocation_configuration=configuration)
+
+
+def _contents(completion: Completion, run: Run) -> list[Content]:
+    run.model = completion.model or run.model
+    calls = with_ids(completion.calls, run.asked_ids)
+    text = [Content.from_text(completion.text)] if completion.text else []
+    return [*text, *(Content.from_function_call(call.id, call.name, arguments=call.arguments) for call in calls)]
+
+
+def _usage(usage: CallUsage) -> UsageDetails:
+    read, written = usage.input_tokens, usage.output_tokens
+    return UsageDetails(input_token_count=read, output_token_count=written, total_token_count=read + written)
+
+
+def _reason(completion: Completion) -> Any:
+    return completion.finish_reason
+
+
+def _tool_choice(options: Mapping[str, Any]) -> str:
+    choice = options.get("tool_choice")
+    mode = choice.get("mode") if isinstance(choice, Mapping) else choice
+    return str(mode or "auto")

@@ -1,0 +1,62 @@
+"""What a model's server answers when it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+
+class ServerError(Exception):
+    """An answer that is an error: by its status, or (with ``status`` 200) one in the place of an answer or in a stream.
+
+    ``body`` is what was answered, parsed if it is JSON; ``sent`` the request, ``secret`` what it was signed in with.
+    """
+
+    def __init__(self, status: int, body: Any, headers: Mapping[str, str], *, sent: bytes = b"", secret: str = "") -> None:
+        super().__init__(f"status {status}")
+        self.status = status
+        self.body = body
+        self.headers = headers
+        self.sent = sent
+        self.secret = secret
+
+    @cached_property
+    def _error(self) -> dict[str, Any]:
+        """The error itself: most servers put it into ``error``."""
+        inner = self.body.get("error") if isinstance(self.body, dict) else None
+        if isinstance(inner, dict):
+            return inner
+        return self.body if isinstance(self.body, dict) else {}
+
+    @property
+    def code(self) -> str | None:
+        """The server's code, if there is one; some put the status there."""
+        return _text(self._error.get("code"))
+
+    @property
+    def type(self) -> str | None:
+        """The kind of error, if it is told."""
+        return _text(self._error.get("type"))
+
+    @property
+    def param(self) -> str | None:
+        """The parameter that is wrong, if it is told."""
+        return _text(self._error.get("param"))
+
+    @property
+    def inner_code(self) -> str | None:
+        """Azure's more exact code, if there is one."""
+        inner = self._error.get("innererror")
+        return _text(inner.get("code")) if isinstance(inner, dict) else None
+
+
+def error_in(answer: Any) -> bool:
+    """Tell whether a server has put an error in the place of an answer, or of a piece of one."""
+    if not isinstance(answer, dict) or answer.get("choices") or answer.get("output"):
+        return False
+    return bool(answer.get("error")) or answer.get("object") == "error"
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)

@@ -1,0 +1,106 @@
+"""The failures of a model's service as our errors."""
+
+from __future__ import annotations
+
+import logging
+import re
+
+from agent.llm.connection import retry_after
+from agent.llm.server_error import ServerError
+from agent.llm.server_words import words_of
+from errors import (
+    ContentFiltered,
+    ContextOverflow,
+    ModelError,
+    ModelMisconfigured,
+    ModelThrottled,
+    ModelUnavailable,
+)
+from settings import Settings
+
+OVERFLOW_CODES = ("context_length_exceeded", "string_above_max_length", "context_window_exceeded", "exceed_context_size_error")
+# What vLLM names as the wrong parameter of a prompt that is too long; its only code is the status.
+OVERFLOW_PARAMETERS = ("input_tokens", "input_text")
+FILTER_CODES = ("content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation")
+# Codes that say no more than the status does.
+BARE_CODES = ("api_error", "BadRequestError", "error", "invalid_request_error", "server_error")
+# Where there is no other code: vLLM, llama.cpp and Ollama in the versions of the last years, and what speaks as they do.
+OVERFLOW_WORDS = re.compile(r"\bcontext (length|size|window)\b|\bmaximum model length\b", re.IGNORECASE)
+# llama.cpp answers 500 where it was started without support for tools, or cannot read their schemas.
+TOOL_WORDS = re.compile(
+    r"--jinja\b|--enable-auto-tool-choice\b|\bnot support(ed|ing)?\b.*\btools?\b|\btools?\b.*\bnot supported\b|"
+    r"\b(unsupported|unknown) param(eter)?:? '?tools?\b",
+    re.IGNORECASE,
+)
+OK = 200
+# Where the service does not say how long to wait.
+DEFAULT_RETRY_AFTER_SECONDS = 5.0
+logger = logging.getLogger(__name__)
+
+
+def model_error(error: ServerError, settings: Settings) -> ModelError:
+    """Return what a server's error means to the caller.
+
+    Decided by status and error codes; by the server's words only where it gives no code.
+    """
+    if error.status != OK:
+        return _status_error(error, error.status, settings)
+    # One that came in place of an answer, or within one: its code may be a status.
+    if re.fullmatch(r"[45]\d\d", error.code or ""):
+        return _status_error(error, int(error.code or ""), settings)
+    if coded := _coded_error(error):
+        return coded
+    logger.warning('the model failed within its answer, code %s: "%s"', error.code, words_of(error))
+    return ModelUnavailable()
+
+
+def was_read(error: ServerError, meant: ModelError) -> bool:
+    """Tell whether the model has read, and so charged for, what was sent: what was filtered, or failed within an answer."""
+    return error.status == OK or isinstance(meant, ContentFiltered)
+
+
+def _coded_error(error: ServerError) -> ModelError | None:
+    codes = {error.code, error.type, error.inner_code}
+    if codes & set(FILTER_CODES):
+        return ContentFiltered()
+    if codes & set(OVERFLOW_CODES) or error.param in OVERFLOW_PARAMETERS:
+        return ContextOverflow()
+    return None
+
+
+def _status_error(error: ServerError, status: int, settings: Settings) -> ModelError:
+    if coded := _coded_error(error):
+        return coded
+    if status == 429:
+        waiting = retry_after(error.headers.get)
+        return ModelThrottled(retry_after=DEFAULT_RETRY_AFTER_SECONDS if waiting is None else waiting)
+    words = words_of(error)
+    if status == 413 or (status != 404 and _has_no_code(error) and OVERFLOW_WORDS.search(words)):
+        logger.warning('the model cannot read that much: status %s, "%s"', status, words)
+        return ContextOverflow()
+    no_tools = refuses_tools(error)
+    if (status in (408, 409) or status >= 500) and status != 501 and not no_tools:
+        logger.warning('the model failed with status %s, code %s: "%s"', status, error.code, words)
+        return ModelUnavailable()
+    names = "that the model and its server support tools" if no_tools else _settings_behind(status, settings)
+    logger.error(
+        'the model refused the request with status %s, code %s: check %s; it said "%s"', status, error.code, names, words
+    )
+    return ModelMisconfigured()
+
+
+def refuses_tools(error: ServerError) -> bool:
+    """Tell whether a server says that it, or its model, cannot call tools."""
+    return error.param in ("tools", "tool_choice") or (_has_no_code(error) and bool(TOOL_WORDS.search(words_of(error))))
+
+
+def _has_no_code(error: ServerError) -> bool:
+    return all(code is None or code.isdecimal() or code in BARE_CODES for code in (error.code, error.type))
+
+
+def _settings_behind(status: int, settings: Settings) -> str:
+    prefix = "AZURE_OPENAI_" if settings.model_kind == "azure" else "OPENAI_"
+    address = "ENDPOINT" if settings.model_kind == "azure" else "BASE_URL"
+    if status in (401, 403):
+        return f"{prefix}API_KEY (or the identity's role)"
+    return f"{prefix}MODEL and {prefix}{address}"
