@@ -12,6 +12,7 @@ import httpx2
 
 from agent.llm.connection import OPENAI_URL
 from doctor.findings import Finding
+from errors import StoreError
 from identity.azure_credential import AzureCredential
 from models import utcnow
 from quotas.backend import open_quota_backend
@@ -40,9 +41,14 @@ async def check_assistant(settings: Settings) -> list[Finding]:
 
 async def check_sqlite(settings: Settings, credential: AzureCredential) -> list[Finding]:
     """Open the file and read from it."""
-    async with open_store(settings, credential) as store:
-        await store.ping()
-    return [Finding("SQLite", f"{settings.data_dir / 'chat.db'} can be used")]
+    file = settings.data_dir / "chat.db"
+    try:
+        async with open_store(settings, credential) as store:
+            await store.ping()
+    except StoreError as error:
+        # SQLite's sentences, and ours of a newer schema, quote nothing of what is stored.
+        return [Finding("SQLite", f"{file} cannot be used: {error.__cause__ or error.title}", sqlite_command(settings))]
+    return [Finding("SQLite", f"{file} can be used")]
 
 
 async def check_redis(settings: Settings, credential: AzureCredential) -> list[Finding]:

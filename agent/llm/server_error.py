@@ -10,7 +10,8 @@ from typing import Any
 class ServerError(Exception):
     """An answer that is an error: by its status, or (with ``status`` 200) one in the place of an answer or in a stream.
 
-    ``body`` is what was answered, parsed if it is JSON, ``message`` its sentence; ``sent`` the request, ``secret`` what it was signed in with.
+    ``body`` is what was answered, parsed if it is JSON, ``message`` its sentence; ``sent`` the request, ``secret`` what it was
+    signed in with.
     """
 
     def __init__(self, status: int, body: Any, headers: Mapping[str, str], *, sent: bytes = b"", secret: str = "") -> None:

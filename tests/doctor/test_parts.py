@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
+import sqlite3
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -150,4 +152,11 @@ async def test_two_tools_of_one_name(tmp_path: Path, monkeypatch: pytest.MonkeyP
 async def test_a_file_that_cannot_be_used(tmp_path: Path) -> None:
     await asyncio.to_thread((tmp_path / "chat.db").write_text, "no database, and longer than a header of one would be")
     problem = await only_problem(Settings(data_dir=tmp_path))
-    assert (problem.subject, problem.text) == ("store", "failed with StoreMisconfigured")
+    assert (problem.subject, problem.text) == ("SQLite", f"{tmp_path / 'chat.db'} cannot be used: file is not a database")
+
+
+async def test_a_file_of_a_newer_version(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "chat.db")) as db:
+        db.execute("PRAGMA user_version = 99")
+    problem = await only_problem(Settings(data_dir=tmp_path))
+    assert "its schema is version 99, newer than this program's" in problem.text
