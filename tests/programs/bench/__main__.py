@@ -1,4 +1,4 @@
-"""`make bench`: overhead, throughput, memory and cold start, against a model without delay.
+"""`make bench`: overhead, throughput, memory, cold start and what a turn costs on Cosmos DB, against a model without delay.
 
 Absolute figures differ from machine to machine. Two yardsticks run beside the API in the same minutes: a bare ASGI forwarder
 (the floor) and a plain server as one would write it by hand (``plain.py``). The ratio to the plain one travels best.
@@ -20,24 +20,21 @@ from models import Message, Owner, message_id, new_id, utcnow
 from stores.sqlite.store import SqliteStore
 from stores.types import NewMessage, ReplayedTurn
 from tests.programs.bench import processes
+from tests.programs.bench.cosmos import bench_cosmos
 from tests.programs.bench.extent import FULL, SHORT, Extent
 from tests.programs.bench.forwarder import request_body
 from tests.programs.bench.guards import bench_guards
 from tests.programs.bench.load import Client, latencies, median_latency, throughput
+from tests.programs.bench.report import CONTENTS, report
 from tests.programs.bench.streaming import bench_streaming
 from tests.programs.bench.telemetry import bench_telemetry
 
-CONTENTS = {0: "Say something", 2: "Tide and a tip, please [2 tools]"}
 TARGETS = {0: (2.5, 400.0), 2: (5.0, 180.0)}
 LOCAL = Owner("local", "local")
 
 
 def body(tools: int) -> bytes:
     return json.dumps({"content": CONTENTS[tools]}).encode()
-
-
-def report(name: str, value: float, unit: str, target: str, note: str = "") -> None:
-    print(f"{name:<52} {value:>9.2f} {unit:<8} {target:<12} {note}", flush=True)
 
 
 async def new_threads(api_url: str, count: int) -> list[str]:
@@ -208,6 +205,7 @@ async def main(extent: Extent) -> None:
             await bench_streaming(model_url, data_dir, report, extent)
             await bench_guards(model_url, data_dir, report, extent)
             await bench_telemetry(model_url, data_dir, report, extent)
+            await bench_cosmos(model_url, data_dir)
             await bench_long_threads(model_url, data_dir, extent)
             await bench_ready(model_url, data_dir, extent)
             await bench_memory(model_url, data_dir, extent)
