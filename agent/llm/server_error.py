@@ -21,6 +21,11 @@ class ServerError(Exception):
         self.sent = sent
         self.secret = secret
 
+    def __str__(self) -> str:
+        # As it was answered: only developers see the texts of exceptions, others what server_words leaves of them.
+        said = self._error.get("message") or self.body
+        return f"status {self.status}: {said}" if said else f"status {self.status}"
+
     @cached_property
     def _error(self) -> dict[str, Any]:
         """The error itself: most servers put it into ``error``."""
