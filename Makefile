@@ -1,7 +1,7 @@
 # Two commands are all a newcomer needs: `make run` and `make test`. Each sets up what it needs, once.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-long coverage check lint types api-key doctor playground teams-package snapshots bench load soak chaos chaos-short fuzz fuzz-short lock audit clean
+.PHONY: help run dev test test-fast test-long coverage check lint types api-key doctor playground teams-package snapshots bench bench-short load soak soak-short chaos chaos-short fuzz fuzz-short lock audit clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -19,8 +19,14 @@ help: ## list the commands
 run: $(VENV)/run-ready ## start the API on this machine (HOST, PORT and DATA_DIR are honoured)
 	@exec $(BIN)/python local.py
 
+dev: $(VENV)/run-ready ## the same for who works on it: started anew on every change, .env read, the texts of exceptions shown
+	@exec $(BIN)/python dev.py
+
 test: $(VENV)/dev-ready $(CHECKOV)/ready ## run all tests
 	@$(PYTEST)
+
+test-fast: $(VENV)/dev-ready ## run the tests of what has changed: seconds, not minutes (ARGS=tests/<package> for others)
+	@$(PYTEST) -q $(if $(ARGS),$(ARGS),$$($(BIN)/python -m scripts.fast_tests))
 
 test-long: $(VENV)/dev-ready $(CHECKOV)/ready ## run all tests, those that try a fault at every position in full
 	@$(PYTEST) --long
@@ -62,11 +68,17 @@ snapshots: $(VENV)/dev-ready ## write tests/infra/snapshots anew, after a change
 bench: $(VENV)/dev-ready ## measure a turn's overhead, throughput, memory and cold start
 	@$(BIN)/python -m tests.programs.bench
 
+bench-short: $(VENV)/dev-ready
+	@$(BIN)/python -m tests.programs.bench --short
+
 load: $(VENV)/run-ready $(VENV)/load-ready ## Locust against a server here, or at BASE_URL (LOAD_USERS, LOAD_SECONDS)
 	@$(BIN)/python -m tests.programs.load $(VENV)/load/bin/locust
 
 soak: $(VENV)/dev-ready ## a minute of 32 clients on each store, then 200 streams: no error, no growth of memory
 	@$(BIN)/python -m tests.programs.bench.soak
+
+soak-short: $(VENV)/dev-ready
+	@$(BIN)/python -m tests.programs.bench.soak --short
 
 chaos: $(VENV)/dev-ready ## half an hour of faults on both stores; nothing may be lost (SEED=n repeats a run)
 	@$(BIN)/python -m tests.programs.chaos --seconds 900 $(if $(SEED),--seed $(SEED))

@@ -17,7 +17,7 @@ from agent.tool_calls import ToolCallMiddleware
 from errors import ContentFiltered
 from identity.azure_credential import AzureCredential
 from models import Message
-from observability import spans
+from observability import spans, turn_usage
 from settings import Assistant, Settings
 from tools.tool import Tool, ToolSpec, spec_of
 
@@ -63,6 +63,7 @@ class ChatAgent:
         finally:
             input_tokens, output_tokens = run.usage()
             observer.tokens_used(input_tokens, output_tokens)
+            turn_usage.add_model_calls(run.model_calls, input_tokens, output_tokens)
         if response.finish_reason == "content_filter":
             raise ContentFiltered
         return RunResult(run.model or self._settings.model_name, input_tokens, output_tokens)

@@ -190,21 +190,21 @@ class Settings(BaseSettings):
         return is_loopback(self.host)
 
 
-def load_settings() -> Settings:
-    """Read the environment.
+def load_settings(env_file: Path | None = None) -> Settings:
+    """Read the environment, and what it does not set from a file.
 
     :raises SettingsError: naming every variable whose value cannot be used.
     """
-    return read_environment(Settings)
+    return read_environment(Settings, env_file)
 
 
-def read_environment(kind: type[S]) -> S:
-    """Read settings of some kind from the environment.
+def read_environment(kind: type[S], env_file: Path | None = None) -> S:
+    """Read settings of some kind from the environment, and what it does not set from a file.
 
     :raises SettingsError: naming every variable whose value cannot be used.
     """
     try:
-        return kind()
+        return kind(_env_file=env_file)
     except ValidationError as error:
         lines = []
         for item in error.errors():

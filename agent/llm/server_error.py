@@ -10,21 +10,18 @@ from typing import Any
 class ServerError(Exception):
     """An answer that is an error: by its status, or (with ``status`` 200) one in the place of an answer or in a stream.
 
-    ``body`` is what was answered, parsed if it is JSON; ``sent`` the request, ``secret`` what it was signed in with.
+    ``body`` is what was answered, parsed if it is JSON, ``message`` its sentence; ``sent`` the request, ``secret`` what it was
+    signed in with.
     """
 
     def __init__(self, status: int, body: Any, headers: Mapping[str, str], *, sent: bytes = b"", secret: str = "") -> None:
-        super().__init__(f"status {status}")
         self.status = status
         self.body = body
+        self.message = _message(body)
+        super().__init__(f"status {status}: {self.message}")
         self.headers = headers
         self.sent = sent
         self.secret = secret
-
-    def __str__(self) -> str:
-        # As it was answered: only developers see the texts of exceptions, others what server_words leaves of them.
-        said = self._error.get("message") or self.body
-        return f"status {self.status}: {said}" if said else f"status {self.status}"
 
     @cached_property
     def _error(self) -> dict[str, Any]:
@@ -61,6 +58,18 @@ def error_in(answer: Any) -> bool:
     if not isinstance(answer, dict) or answer.get("choices") or answer.get("output"):
         return False
     return bool(answer.get("error")) or answer.get("object") == "error"
+
+
+def _message(body: object) -> str:
+    """Return the sentence in an error's body: each kind of server puts it elsewhere, and some into the error itself."""
+    if isinstance(body, str):
+        # A page of a gateway in between tells nothing in a line.
+        return "" if body.lstrip().startswith("<") else body
+    if isinstance(body, dict):
+        for name in ("message", "detail", "error"):
+            if isinstance(value := body.get(name), str | dict) and value:
+                return _message(value)
+    return ""
 
 
 def _text(value: object) -> str | None:

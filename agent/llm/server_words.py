@@ -25,25 +25,13 @@ SECRETS = re.compile(r"\bsk-\S+|\beyJ[\w-]+\.\S+|(?<=://)[^\s/@]+@|\bBearer\s+\S
 
 def words_of(error: ServerError) -> str:
     """Return what the server said in one line, without credentials and without what users or tools have written; or ``""``."""
-    text = " ".join(_message(error.body).split())
+    text = " ".join(error.message.split())
     if len(error.secret) > MIN_SECRET:
         text = text.replace(error.secret, MARK)
     text = SECRETS.sub(MARK, text)[:MAX_LENGTH]
     for content in _written(error):
         text = _without_quotations(text, content)
     return text
-
-
-def _message(body: object) -> str:
-    """Return the sentence in an error's body: each kind of server puts it elsewhere, and some into the error itself."""
-    if isinstance(body, str):
-        # A page of a gateway in between tells nothing in a line.
-        return "" if body.lstrip().startswith("<") else body
-    if isinstance(body, dict):
-        for name in ("message", "detail", "error"):
-            if isinstance(value := body.get(name), str | dict) and value:
-                return _message(value)
-    return ""
 
 
 def _written(error: ServerError) -> Iterator[str]:

@@ -77,7 +77,7 @@ async def test_a_failed_turn_says_what_the_server_said(tmp_path: Path, caplog: p
         assert "Traceback" not in caplog.text
         status, problem = await ask({**given, "dev_mode": True})
         assert (status, problem["type"]) == (500, "model_misconfigured")
-        assert "ServerError: status 400" in problem["detail"]
+        assert "ServerError: status 400: " in problem["detail"]
         assert SENTENCE in problem["detail"]
         assert SENTENCE in caplog.text
         assert "Traceback (most recent call last):" in caplog.text

@@ -6,8 +6,9 @@ import itertools
 import json
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
+from tests.fakes.cosmos_charges import REFUSED, write_charge
 from tests.fakes.cosmos_sql import UnknownSql, index_covers, parse_condition, parse_query
 
 Document = dict[str, Any]
@@ -17,7 +18,6 @@ MAX_OPERATIONS = 100
 MAX_PATCHES = 10
 MAX_BYTES = 2 * 1024 * 1024
 MAX_ID_BYTES = 1023
-CHARGES = {"Create": 6.67, "Replace": 11.05, "Patch": 11.05, "Delete": 6.67, "Read": 1.0}
 
 
 class CosmosError(Exception):
@@ -28,6 +28,14 @@ class CosmosError(Exception):
         self.status = status
         self.message = message
         self.sub_status = sub_status
+
+
+class Outcome(NamedTuple):
+    """What an operation's answer tells: its status, the document that it leaves, and what it cost."""
+
+    status: int
+    document: Document | None = None
+    charge: float = REFUSED
 
 
 class Container:
@@ -100,54 +108,57 @@ class Container:
         except UnknownSql as error:
             raise CosmosError(400, str(error)) from error
 
-    def write(self, partition: str, operation: Document) -> tuple[int, Document | None]:
-        """Apply one operation; return its status and the document that it leaves."""
+    def write(self, partition: str, operation: Document) -> Outcome:
+        """Apply one operation."""
         documents = self._partitions.setdefault(partition, {})
-        status, id, document = self._apply(partition, documents, operation)
-        self._store(partition, {id: document})
-        return status, document
+        id, outcome = self._apply(partition, documents, operation)
+        self._store(partition, {id: outcome.document})
+        return outcome
 
-    def batch(self, partition: str, operations: list[Document]) -> list[tuple[int, Document | None]]:
+    def batch(self, partition: str, operations: list[Document]) -> list[Outcome]:
         """Apply all operations or none. If one fails, its result is its status and those of the others are 424."""
         if len(operations) > MAX_OPERATIONS:
             raise CosmosError(400, f"{len(operations)} operations in a batch")
         documents = dict(self._partitions.get(partition, {}))
         touched: dict[str, Document | None] = {}
-        results: list[tuple[int, Document | None]] = []
+        results: list[Outcome] = []
         for index, operation in enumerate(operations):
             try:
-                status, id, document = self._apply(partition, documents, operation)
+                id, outcome = self._apply(partition, documents, operation)
             except CosmosError as error:
-                failed: list[tuple[int, Document | None]] = [(424, None)] * len(operations)
-                failed[index] = (error.status, None)
+                failed = [Outcome(424)] * len(operations)
+                failed[index] = Outcome(error.status)
                 return failed
-            touched[id] = document
-            _put(documents, id, document)
-            results.append((status, document))
+            touched[id] = outcome.document
+            _put(documents, id, outcome.document)
+            results.append(outcome)
         self._store(partition, touched)
         return results
 
-    def _apply(self, partition: str, documents: Partition, operation: Document) -> tuple[int, str, Document | None]:
+    def _apply(self, partition: str, documents: Partition, operation: Document) -> tuple[str, Outcome]:
         kind, body = operation["operationType"], operation.get("resourceBody")
         id = str(operation.get("id") or (body or {})["id"])
         if kind == "Create":
             _check_id(id)
             if id in documents:
                 raise CosmosError(409, f"document {id} is there already")
-            return 201, id, self._stamped(partition, body)
+            return id, self._written(201, kind, self._stamped(partition, body))
         if id not in documents:
             raise CosmosError(404, f"no document {id}")
         if operation.get("ifMatch") not in (None, documents[id]["_etag"]):
             raise CosmosError(412, "etag")
         if kind == "Read":
-            return 200, id, documents[id]
+            return id, self._written(200, kind, documents[id])
         if kind == "Delete":
-            return 204, id, None
+            return id, Outcome(204, None, self._written(204, kind, documents[id]).charge)
         if kind == "Replace":
-            return 200, id, self._stamped(partition, body)
+            return id, self._written(200, kind, self._stamped(partition, body))
         if kind == "Patch":
-            return 200, id, self._stamped(partition, _patched(documents[id], body))
+            return id, self._written(200, kind, self._stamped(partition, _patched(documents[id], body)))
         raise CosmosError(400, f"operation {kind} is not known to this fake")
+
+    def _written(self, status: int, kind: str, document: Document) -> Outcome:
+        return Outcome(status, document, write_charge(kind, document, self._indexed))
 
     def _stamped(self, partition: str, body: Any) -> Document:
         if body.get(self._path) != partition:

@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 from aiohttp import web
 
-from tests.fakes.cosmos_data import CHARGES, Container, CosmosError, Document
+from tests.fakes.cosmos_charges import query_charge, read_charge
+from tests.fakes.cosmos_data import Container, CosmosError, Document, Outcome
 
 PAGE_BYTES = 4 * 1024 * 1024
 BATCH, QUERY = "x-ms-cosmos-is-batch-request", "x-ms-documentdb-isquery"
@@ -70,18 +71,16 @@ def answer_single(
     container: Container, partition: str, ids: list[str], entry: Logged, headers: dict[str, str]
 ) -> web.StreamResponse:
     if entry.kind == "read":
-        status, document = 200, container.read(partition, ids[0], entry.session_token)
+        found = container.read(partition, ids[0], entry.session_token)
+        outcome = Outcome(200, found, read_charge(found))
     else:
         operation = {"operationType": entry.kind.capitalize(), "resourceBody": entry.body}
-        status, written = container.write(partition, operation | ({"id": ids[0]} if ids else {}))
-        document = written or {}
-    headers |= {
-        "x-ms-request-charge": str(CHARGES[entry.kind.capitalize()]),
-        "x-ms-session-token": session_token(container, entry),
-    }
-    if status == 204:
-        return web.Response(status=204, headers=headers)
-    return web.json_response(document, status=status, headers=headers | {"etag": document["_etag"]})
+        outcome = container.write(partition, operation | ({"id": ids[0]} if ids else {}))
+    headers |= {"x-ms-request-charge": f"{outcome.charge:.2f}", "x-ms-session-token": session_token(container, entry)}
+    if outcome.document is None:
+        return web.Response(status=outcome.status, headers=headers)
+    etag = {"etag": outcome.document["_etag"]}
+    return web.json_response(outcome.document, status=outcome.status, headers=headers | etag)
 
 
 def answer_batch(
@@ -90,13 +89,14 @@ def answer_batch(
     if request.headers.get("x-ms-cosmos-batch-atomic") != "True":
         raise CosmosError(400, "only atomic batches")
     results = container.batch(partition, entry.body)
-    charge = sum(CHARGES[operation["operationType"]] for operation in entry.body)
-    headers |= {"x-ms-request-charge": str(charge), "x-ms-session-token": session_token(container, entry)}
+    charge = sum(each.charge for each in results)
+    headers |= {"x-ms-request-charge": f"{charge:.2f}", "x-ms-session-token": session_token(container, entry)}
     answer = [
-        {"statusCode": status} | ({"eTag": document["_etag"], "resourceBody": document} if document else {})
-        for status, document in results
+        {"statusCode": status, "requestCharge": round(charge, 2)}
+        | ({"eTag": document["_etag"], "resourceBody": document} if document else {})
+        for status, document, charge in results
     ]
-    failed = any(status >= 400 for status, _ in results)
+    failed = any(each.status >= 400 for each in results)
     return web.json_response(answer, status=207 if failed else 200, headers=headers)
 
 
@@ -112,8 +112,7 @@ def answer_query(
     page = _fitting(rows[start : start + count if count > 0 else None])
     if start + len(page) < len(rows):
         headers["x-ms-continuation"] = str(start + len(page))
-    charge = 2.26 + 0.015 * len(page) + len(json.dumps(page)) / 20_000
-    headers |= {"x-ms-request-charge": f"{charge:.2f}", "x-ms-session-token": session_token(container, entry)}
+    headers |= {"x-ms-request-charge": f"{query_charge(page):.2f}", "x-ms-session-token": session_token(container, entry)}
     return web.json_response({"_rid": container.rid, "Documents": page, "_count": len(page)}, headers=headers)
 
 

@@ -14,6 +14,7 @@ import local
 from api.app import create_app
 from observability.logs import REQUEST_LOGGER
 from quotas import quotas
+from services.intervals import Intervals
 from settings import Settings
 from tests.programs.fuzz.document import make_strict
 
@@ -22,11 +23,11 @@ def main() -> int:
     quotas.FAILED_ATTEMPTS_PER_MINUTE = RateLimitItemPerMinute(10**9)
     logging.getLogger(REQUEST_LOGGER).disabled = True
     local.create_app = _create_app  # type: ignore[attr-defined, assignment]  # the program has no other way in
-    return local.main()
+    return local.serve()
 
 
-def _create_app(settings: Settings) -> FastAPI:
-    app = create_app(settings)
+def _create_app(settings: Settings, intervals: Intervals) -> FastAPI:
+    app = create_app(settings, intervals)
     make_strict(app)
     return app
 
