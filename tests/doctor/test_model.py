@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from doctor.__main__ import diagnose
+from doctor.findings import Deadlines
 from settings import Settings
 from tests.doctor.conftest import ROOT, only_problem, problems
 from tests.fakes.model import Call, FakeModel, Reply
@@ -141,6 +143,17 @@ async def test_a_context_that_is_not_told_or_large_enough_is_no_fault(
     model.models = told
     model.loaded = told
     assert await problems(settings) == []
+
+
+async def test_a_model_that_takes_too_long(model: FakeModel, settings: Settings) -> None:
+    async def wait() -> None:
+        await asyncio.Event().wait()
+
+    model.replies = [Reply(wait=wait)]
+    problem = await only_problem(settings, Deadlines(check=0.5, clock=0.1))
+    assert problem.text == "no answer within 0.5 seconds"
+    assert (problem.fix or "").startswith(f"curl -sS {model.url}/v1/models ")
+    assert "loads its model first" in (problem.fix or "")
 
 
 async def test_a_key_in_what_the_server_says_is_left_out(model: FakeModel, settings: Settings) -> None:
