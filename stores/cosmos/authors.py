@@ -21,12 +21,10 @@ MAX_ROWS = 1_000_000
 # With their replies and the thread, less than the hundred operations that a batch may have.
 QUESTIONS_AT_ONCE = 40
 TEXTS = {"content", "tool_calls", "citations", "metadata"}
-MESSAGES = "SELECT c.thread_id FROM c WHERE c.type = 'message' AND c.metadata.author_id = @author"
+# Only a message has a place and an author.
+MESSAGES = "SELECT c.thread_id FROM c WHERE c.seq > 0 AND c.metadata.author_id = @author"
 PENDING = "SELECT c.thread_id FROM c WHERE c.lease.message.metadata.author_id = @author"
-QUESTIONS = (
-    "SELECT TOP @limit * FROM c WHERE c.type = 'message' AND c.metadata.author_id = @author AND c.seq != @answering "
-    "ORDER BY c.seq"
-)
+QUESTIONS = "SELECT TOP @limit * FROM c WHERE c.metadata.author_id = @author AND c.seq != @answering ORDER BY c.seq"
 
 
 class CosmosAuthors:

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from settings import Settings
-from stores.cosmos.documents import CONTAINERS
+from stores.cosmos.definitions import CONTAINERS
 from tests.infra import checks
 from tests.infra.conftest import Resources
 
