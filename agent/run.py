@@ -30,6 +30,9 @@ class RunObserver(Protocol):
     def text(self, piece: str) -> None:
         """The answer's next piece of text."""
 
+    def reasoning(self, piece: str) -> None:
+        """The next piece of what the model thinks before it answers."""
+
     def tool_started(self, call_id: str, tool: str, arguments: dict[str, JsonValue]) -> None:
         """The model asked for a tool."""
 
@@ -94,6 +97,9 @@ class Run:
         self._budget = ReplyBudget()
         self._untold: set[str] = set()
         self._is_full = False
+        self._has_reasoning = False
+        self._reasoning_ended = False
+        self._is_reasoning_full = False
 
     def text(self, piece: str) -> None:
         """Pass on a piece of text; what comes after a tool call begins a new paragraph.
@@ -111,10 +117,24 @@ class Run:
         self._has_text, self._paragraph_ended = True, False
         self._observer.text(piece)
 
+    def reasoning(self, piece: str) -> None:
+        """Pass on a piece of reasoning, as :meth:`text` does; that of another model call begins a new paragraph."""
+        if not piece or self._is_reasoning_full:
+            return
+        kept = self._budget.take_reasoning(piece)
+        if kept != piece:
+            self._is_reasoning_full = True
+            piece = kept + CUT_MARK
+        if self._has_reasoning and self._reasoning_ended:
+            piece = f"\n\n{piece}"
+        self._has_reasoning, self._reasoning_ended = True, False
+        self._observer.reasoning(piece)
+
     def call_model(self, sent: int) -> CallUsage:
         """Take note of a model call whose request has ``sent`` bytes, and return the count of what it uses."""
         usage = CallUsage(sent)
         self._model_calls.append(usage)
+        self._reasoning_ended = True
         return usage
 
     @property

@@ -46,6 +46,9 @@ class _Nobody:
     def text(self, piece: str) -> None:
         pass
 
+    def reasoning(self, piece: str) -> None:
+        pass
+
     def end_paragraph(self) -> None:
         pass
 

@@ -19,6 +19,7 @@ from pydantic_core import from_json, to_json
 
 from agent.history import as_history
 from agent.llm.server_error import ServerError, error_in
+from agent.llm.think_tags import ThinkTags
 from agent.text import storable
 from agent.usage import CallUsage
 from errors import ModelUnavailable
@@ -36,6 +37,9 @@ class AnswerObserver(Protocol):
 
     def text(self, piece: str) -> None:
         """The next piece of text."""
+
+    def reasoning(self, piece: str) -> None:
+        """The next piece of what the model thinks before it answers."""
 
     def end_paragraph(self) -> None:
         """The model has stopped writing to call a tool."""
@@ -101,7 +105,9 @@ class AnswerReader:
         self._observer = observer
         self._usage = usage
         self._counted = counted
+        self._tags = ThinkTags()
         self._texts: list[str] = []
+        self._has_reasoning = False
         self._calls: list[ToolRequest] = []
         self._by_index: dict[int, ToolRequest] = {}
         self._finish_reason: str | None = None
@@ -129,6 +135,9 @@ class AnswerReader:
         delta = choice.get("delta") or choice.get("message")
         if not delta:
             return
+        if reasoning := _reasoning_in(delta):
+            self._count(reasoning)
+            self._tell(reasoning, "")
         if text := delta.get("content") or delta.get("refusal"):
             self._take_text(text if isinstance(text, str) else _joined(text))
         for call in delta.get("tool_calls") or ():
@@ -139,8 +148,9 @@ class AnswerReader:
 
         :raises ModelUnavailable: if it has no end.
         """
+        self._tell(*self._tags.flush())
         if not self._finish_reason:
-            if not is_done or not (self._texts or self._calls):
+            if not is_done or not (self._texts or self._calls or self._has_reasoning):
                 logger.warning("the model's answer was cut off before its end")
                 raise ModelUnavailable
             self._finish_reason = "tool_calls" if self._calls else "stop"
@@ -148,8 +158,15 @@ class AnswerReader:
 
     def _take_text(self, text: str) -> None:
         self._count(text)
-        self._texts.append(text)
-        self._observer.text(text)
+        self._tell(*self._tags.take(text))
+
+    def _tell(self, reasoning: str, text: str) -> None:
+        if reasoning:
+            self._has_reasoning = True
+            self._observer.reasoning(reasoning)
+        if text:
+            self._texts.append(text)
+            self._observer.text(text)
 
     def _take_call(self, piece: Any) -> None:
         function = piece.get("function") or {}
@@ -176,6 +193,7 @@ class AnswerReader:
             return self._calls[-1]
         call = ToolRequest(id, "")
         self._calls.append(call)
+        self._tell(*self._tags.flush())
         self._observer.end_paragraph()
         if isinstance(index, int):
             self._by_index[index] = call
@@ -240,6 +258,14 @@ def _result(result: Any) -> str:
 
 def _arguments(arguments: Any) -> str:
     return arguments if isinstance(arguments, str) else to_json(arguments or {}).decode()
+
+
+def _reasoning_in(delta: Any) -> str:
+    """Return the reasoning that a piece brings beside its text; servers that have both fields send the same in each."""
+    reasoning = delta.get("reasoning_content") or delta.get("reasoning")
+    if isinstance(reasoning, dict):
+        reasoning = reasoning.get("text")
+    return reasoning if isinstance(reasoning, str) else ""
 
 
 def _joined(parts: Any) -> str:
