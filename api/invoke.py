@@ -20,7 +20,7 @@ from api.schemas import Invocation, InvocationAnswer
 from api.streaming import stream_response
 from api.turn_errors import TURN_ERRORS
 from errors import InvalidRequest, StoreUnavailable, ThreadDeleting, ThreadNotFound, TurnInProgress
-from events import MessageDelta, ToolCompleted, ToolStarted, TurnEvent, TurnFailed, TurnStarted
+from events import MessageDelta, ReasoningDelta, ToolCompleted, ToolStarted, TurnEvent, TurnFailed, TurnStarted
 from models import Owner, Problem, new_id
 from services.services import Services
 from stores.types import NewMessage
@@ -113,6 +113,6 @@ def _simple_event(event: TurnEvent) -> bytes:
         return sse.encode_json(name, {"name": event.tool, **fields})
     if isinstance(event, TurnFailed):
         return sse.encode_json("error", event.problem)
-    if isinstance(event, TurnStarted):
+    if isinstance(event, TurnStarted | ReasoningDelta):
         return b""
     return sse.encode_text("end", event.message.content)
