@@ -16,6 +16,7 @@ from api.deps import OwnerDep, ServicesDep, StreamPlaceDep
 from api.examples import INVOCATION_EXAMPLE
 from api.json_route import JsonRoute
 from api.problems import error_responses, http_error_responses, problem_response, request_id
+from api.reasoning import batches_for
 from api.schemas import Invocation, InvocationAnswer
 from api.streaming import stream_response
 from api.turn_errors import TURN_ERRORS
@@ -97,7 +98,8 @@ async def _start(body: Invocation, request: Request, services: Services, owner: 
 
 async def _simple_events(log: EventLog, heartbeat: float) -> AsyncGenerator[bytes]:
     yield sse.encode_json("metadata", {"run_id": log.id, "thread_id": log.thread_id})
-    async for events in log.stream(heartbeat_interval=heartbeat):
+    batches = log.stream(heartbeat_interval=heartbeat)
+    async for events in batches_for(batches, reasoning=False, heartbeat_interval=heartbeat):
         if chunk := b"".join(map(_simple_event, events)) if events else sse.HEARTBEAT:
             yield chunk
     if log.final_id is None:
