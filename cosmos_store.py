@@ -32,8 +32,8 @@ from stores.contract import ThreadStore
 from stores.cosmos.authors import CosmosAuthors
 from stores.cosmos.connection import connect
 from stores.cosmos.container import CosmosContainer, gather_pair
+from stores.cosmos.definitions import MESSAGES, THREADS
 from stores.cosmos.deletion import CosmosDeletion
-from stores.cosmos.documents import MESSAGES, THREADS
 from stores.cosmos.erasure import CosmosErasures
 from stores.cosmos.feedback import CosmosFeedback
 from stores.cosmos.leases import CosmosLeases

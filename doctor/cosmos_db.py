@@ -17,7 +17,8 @@ from doctor.findings import Finding
 from identity.azure_credential import AzureCredential
 from settings import Settings, without_credentials
 from stores.cosmos.connection import new_client
-from stores.cosmos.documents import CONTAINERS, ContainerDefinition, Document
+from stores.cosmos.definitions import CONTAINERS, ContainerDefinition
+from stores.cosmos.documents import Document
 
 DATA_CONTRIBUTOR = "00000000-0000-0000-0000-000000000002"
 DOCUMENT_SECONDS = 60

@@ -10,7 +10,7 @@ from pydantic_core import to_json
 from agent.llm.chat_completions import DONE, PATH, AnswerReader
 from agent.llm.connection import ModelConnection, open_connection
 from agent.llm.server_error import ServerError
-from agent.llm.server_errors import OK, model_error, refuses_tools
+from agent.llm.server_errors import OK, model_error, refuses_streaming, refuses_tools
 from agent.llm.server_words import words_of
 from agent.llm.sse import event_data
 from agent.usage import CallUsage
@@ -95,18 +95,22 @@ class ModelDoctor:
             "messages": [{"role": "system", "content": "You are asked by a test."}, {"role": "user", "content": QUESTION}],
             "tools": TOOLS,
             "tool_choice": "auto",
-            "stream": True,
-            "stream_options": {"include_usage": True},
         }
+        streams = self._settings.model_stream == "on"
+        if streams:
+            body |= {"stream": True, "stream_options": {"include_usage": True}}
         content, started = to_json(body), time.perf_counter()
         usage = CallUsage(len(content))
         reader = AnswerReader(_Nobody(), usage)
         try:
-            async with client.stream(PATH, content, usage) as response:
-                async for data in event_data(response.content.iter_any()):
-                    if data == DONE:
-                        break
-                    reader.take(data)
+            if streams:
+                async with client.stream(PATH, content, usage) as response:
+                    async for data in event_data(response.content.iter_any()):
+                        if data == DONE:
+                            break
+                        reader.take(data)
+            else:
+                reader.take(await client.post(PATH, content, usage))
         except ServerError as error:
             error.sent, error.secret = content, await client.secret()
             raise
@@ -132,6 +136,8 @@ class ModelDoctor:
     def _explain(self, error: Exception, status: int | None, address: str, *, model_asked: bool) -> tuple[str, str]:
         name = f"{'deployment' if self._is_azure else 'model'} {self._settings.model_name}"
         if model_asked and isinstance(error, ServerError):
+            if refuses_streaming(error):
+                return f"the {name}, or its server, cannot stream with tools", "export MODEL_STREAM=off"
             if refuses_tools(error):
                 return f"the {name}, or its server, does not support tools", self._fixes.tools()
             if isinstance(model_error(error, self._settings), ContextOverflow):

@@ -6,6 +6,7 @@ it is whole, for its loop over the tools.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -49,6 +50,8 @@ from errors import ModelUnavailable
 from identity.azure_credential import AzureCredential
 from settings import Settings
 
+logger = logging.getLogger(__name__)
+
 
 class ModelClient(
     FunctionInvocationLayer[RunOptions],
@@ -86,8 +89,7 @@ class ModelClient(
             raise model_error(error, self._settings) from error
 
     async def _complete(self, messages: Sequence[Message], run: Run, options: Mapping[str, Any]) -> ChatResponse[Any]:
-        async with self._answer(messages, run, options, {}) as (content, usage):
-            completion = read_answer(await self._connection.post(PATH, content, usage), run, usage)
+        completion, usage = await self._ask(messages, run, options)
         return ChatResponse(
             messages=[Message("assistant", _contents(completion, run))],
             model=completion.model,
@@ -95,12 +97,20 @@ class ModelClient(
             finish_reason=_reason(completion),
         )
 
+    async def _ask(self, messages: Sequence[Message], run: Run, options: Mapping[str, Any]) -> tuple[Completion, CallUsage]:
+        """Ask for a whole answer."""
+        async with self._answer(messages, run, options, {}) as (content, usage):
+            return read_answer(await self._connection.post(PATH, content, usage), run, usage), usage
+
     async def _stream(
         self, messages: Sequence[Message], run: Run, options: Mapping[str, Any]
     ) -> AsyncIterator[ChatResponseUpdate]:
-        more = {"stream": True, "stream_options": {"include_usage": True}}
-        async with self._answer(messages, run, options, more) as (content, usage):
-            completion = await self._read_stream(content, run, usage)
+        if self._settings.model_stream == "off":
+            completion, usage = await self._ask(messages, run, options)
+        else:
+            more = {"stream": True, "stream_options": {"include_usage": True}}
+            async with self._answer(messages, run, options, more) as (content, usage):
+                completion = await self._read_stream(content, run, usage)
         update = ChatResponseUpdate(
             contents=[*_contents(completion, run), Content.from_usage(_usage(usage))], role="assistant", model=completion.model
         )
@@ -116,6 +126,7 @@ class ModelClient(
                         break
                     reader.take(data)
             except (ValueError, TypeError, AttributeError) as error:
+                logger.warning("the model's answer is not one, or was cut off: %s", type(error).__name__)
                 raise ModelUnavailable from error
         return reader.end(is_done=is_done)
 

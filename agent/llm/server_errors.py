@@ -23,7 +23,7 @@ OVERFLOW_CODES = ("context_length_exceeded", "string_above_max_length", "context
 OVERFLOW_PARAMETERS = ("input_tokens", "input_text")
 FILTER_CODES = ("content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation")
 # Codes that say no more than the status does.
-BARE_CODES = ("api_error", "BadRequestError", "error", "invalid_request_error", "server_error")
+BARE_CODES = ("api_error", "BadRequestError", "error", "internal_server_error", "invalid_request_error", "server_error")
 # Where there is no other code: vLLM, llama.cpp and Ollama in the versions of the last years, and what speaks as they do.
 OVERFLOW_WORDS = re.compile(r"\bcontext (length|size|window)\b|\bmaximum model length\b", re.IGNORECASE)
 # llama.cpp answers 500 where it was started without support for tools, or cannot read their schemas.
@@ -32,6 +32,8 @@ TOOL_WORDS = re.compile(
     r"\b(unsupported|unknown) param(eter)?:? '?tools?\b",
     re.IGNORECASE,
 )
+# llama-cpp-python answers 500 to a stream with tools, whatever the model.
+STREAM_WORDS = re.compile(r"\bstream\w*\b.*\b(not|un)\s?support|\bnot support\w*\b.*\bstream", re.IGNORECASE)
 OK = 200
 # Where the service does not say how long to wait.
 DEFAULT_RETRY_AFTER_SECONDS = 5.0
@@ -78,11 +80,16 @@ def _status_error(error: ServerError, status: int, settings: Settings) -> ModelE
     if status == 413 or (status != 404 and _has_no_code(error) and OVERFLOW_WORDS.search(words)):
         logger.warning('the model cannot read that much: status %s, "%s"', status, words)
         return ContextOverflow()
-    no_tools = refuses_tools(error)
-    if (status in (408, 409) or status >= 500) and status != 501 and not no_tools:
+    no_stream = refuses_streaming(error)
+    no_tools = not no_stream and refuses_tools(error)
+    if (status in (408, 409) or status >= 500) and status != 501 and not (no_tools or no_stream):
         logger.warning('the model failed with status %s, code %s: "%s"', status, error.code, words)
         return ModelUnavailable()
-    names = "that the model and its server support tools" if no_tools else _settings_behind(status, settings)
+    names = _settings_behind(status, settings)
+    if no_stream:
+        names = "MODEL_STREAM: the server cannot stream with tools, off asks it without"
+    elif no_tools:
+        names = "that the model and its server support tools"
     logger.error(
         'the model refused the request with status %s, code %s: check %s; it said "%s"', status, error.code, names, words
     )
@@ -92,6 +99,11 @@ def _status_error(error: ServerError, status: int, settings: Settings) -> ModelE
 def refuses_tools(error: ServerError) -> bool:
     """Tell whether a server says that it, or its model, cannot call tools."""
     return error.param in ("tools", "tool_choice") or (_has_no_code(error) and bool(TOOL_WORDS.search(words_of(error))))
+
+
+def refuses_streaming(error: ServerError) -> bool:
+    """Tell whether a server says that it cannot stream, or not with tools."""
+    return error.param in ("stream", "stream_options") or (_has_no_code(error) and bool(STREAM_WORDS.search(words_of(error))))
 
 
 def _has_no_code(error: ServerError) -> bool:

@@ -11,7 +11,7 @@ MAX_EVENT_BYTES = 8 * 1024 * 1024
 async def event_data(pieces: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
     r"""Yield the data of each event. Lines end in ``\n`` or ``\r\n``; comments and other fields are passed over.
 
-    Several lines of data are one event's, and are joined. What comes after the last line's end is not an event.
+    Several lines of data are one event's, and are joined.
 
     :raises ValueError: if an event does not end.
     """
@@ -29,6 +29,8 @@ async def event_data(pieces: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
                 lines.append(line[6:] if line[5:6] == b" " else line[5:])
         if len(rest) > MAX_EVENT_BYTES:
             raise ValueError("an event without an end")
+    # Some servers leave out the last empty line, or even its end.
+    if rest.startswith(b"data:"):
+        lines.append(rest[5:].strip())
     if lines:
-        # Some servers leave out the last empty line.
         yield b"\n".join(lines)

@@ -23,12 +23,10 @@ QUESTIONS_AT_ONCE = 40
 TEXTS = {"content", "tool_calls", "citations", "metadata"}
 # What a message that has none leaves out.
 NO_TEXT = {"reasoning": None, "feedback": None}
-MESSAGES = "SELECT c.thread_id FROM c WHERE c.type = 'message' AND c.metadata.author_id = @author"
+# Only a message has a place and an author.
+MESSAGES = "SELECT c.thread_id FROM c WHERE c.seq > 0 AND c.metadata.author_id = @author"
 PENDING = "SELECT c.thread_id FROM c WHERE c.lease.message.metadata.author_id = @author"
-QUESTIONS = (
-    "SELECT TOP @limit * FROM c WHERE c.type = 'message' AND c.metadata.author_id = @author AND c.seq != @answering "
-    "ORDER BY c.seq"
-)
+QUESTIONS = "SELECT TOP @limit * FROM c WHERE c.metadata.author_id = @author AND c.seq != @answering ORDER BY c.seq"
 
 
 class CosmosAuthors:

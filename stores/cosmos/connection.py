@@ -16,7 +16,7 @@ from azure.cosmos.exceptions import CosmosHttpResponseError, CosmosResourceExist
 
 from errors import StoreMisconfigured, StoreUnavailable
 from settings import without_credentials
-from stores.cosmos.documents import CONTAINERS, ContainerDefinition
+from stores.cosmos.definitions import CONTAINERS, ContainerDefinition
 from stores.cosmos.retries import REQUEST_SECONDS, TRANSIENT_STATUSES, RetryPolicy, retry_after
 
 if TYPE_CHECKING:

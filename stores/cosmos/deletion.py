@@ -11,6 +11,7 @@ from itertools import product
 from errors import ThreadFull, ThreadNotFound
 from models import CONVERSATIONS, Owner, utcnow
 from stores.cosmos.container import CosmosContainer, PreconditionFailed, TooLarge
+from stores.cosmos.definitions import kind
 from stores.cosmos.documents import Document, ThreadDocument
 from stores.cosmos.operations import Operation, delete, delete_unchanged, patch
 from stores.cosmos.patch import changes, condition, less_than, of_incarnation, thread_changes
@@ -19,19 +20,19 @@ from stores.types import TEAM_KEY, OwnedRef
 
 CONTENTS_BATCH = 50
 # Whatever it is: a newer release may have added kinds of documents.
-CONTENTS = f"SELECT TOP {CONTENTS_BATCH} c.id FROM c WHERE c.type != 'thread'"  # noqa: S608 - our own number
-ALL_EVENTS = "SELECT c.id FROM c WHERE c.type = 'events'"
-EVENTS = f"SELECT TOP {CONTENTS_BATCH} c.id FROM c WHERE c.type = 'events'"  # noqa: S608 - our own number
+CONTENTS = f"SELECT TOP {CONTENTS_BATCH} c.id FROM c WHERE c.id != @thread"  # noqa: S608 - our own number
+ALL_EVENTS = f"SELECT c.id FROM c WHERE {kind('events')}"  # noqa: S608 - our own text
+EVENTS = f"SELECT TOP {CONTENTS_BATCH} c.id FROM c WHERE {kind('events')}"  # noqa: S608 - our own text and number
 # By `_ts`, the time of the last write, which Cosmos DB keeps and indexes itself: a lease that is taken or renewed counts too.
-STOPPED = "SELECT c.id, c.tenant, c.user FROM c WHERE c.type = 'thread' AND c.deleting = true AND c._ts < @moment"
-IDLE = "SELECT c.id, c.tenant, c.user FROM c WHERE c.type = 'thread' AND c._ts < @moment"
-# Ranges, which the index answers: a semicolon comes right after the colon of `bot:`.
+STOPPED = "SELECT c.id, c.tenant, c.user FROM c WHERE c.marked = true AND c._ts < @moment"
+IDLE = "SELECT c.id, c.tenant, c.user FROM c WHERE c._ts < @moment"
+# Only threads have a tenant. Ranges, which the index answers: a semicolon comes right after the colon of `bot:`.
 OWNERS: dict[bool | None, tuple[str, ...]] = {
-    None: ("",),
+    None: (" AND c.tenant >= ''",),
     True: (f" AND c.tenant >= '{CONVERSATIONS}' AND c.tenant < 'bot;'",),
     False: (f" AND c.tenant < '{CONVERSATIONS}'", " AND c.tenant >= 'bot;'"),
 }
-OF_TENANT = "SELECT c.id, c.tenant, c.user FROM c WHERE c.type = 'thread' AND c.tenant = @tenant"
+OF_TENANT = "SELECT c.id, c.tenant, c.user FROM c WHERE c.tenant = @tenant"
 OF_TEAM = f"{OF_TENANT} AND c.metadata.{TEAM_KEY} = @team"
 MAX_TEAM_THREADS = 1_000_000
 STOPPED_AFTER = timedelta(minutes=1)
@@ -116,13 +117,13 @@ class CosmosDeletion:
 
     async def _write_mark(self, owner: Owner, thread_id: str, holds: str) -> ThreadDocument:
         """Mark a thread of the owner's. A partition that is full takes no write, but lets documents go: some go before."""
-        marked = thread_changes(deleting=True, lease=None)
+        marked = thread_changes(deleting=True, marked=True, lease=None)
         while True:
             try:
                 return as_record(ThreadDocument, await self._messages.patch(thread_id, thread_id, marked, holds))
             except ThreadFull:
                 await self._read(owner, thread_id)
-                rows = await self._messages.query(thread_id, CONTENTS)
+                rows = await self._messages.query(thread_id, CONTENTS, thread=thread_id)
                 if not rows:
                     raise
                 with suppress(PreconditionFailed):
@@ -162,7 +163,7 @@ class CosmosDeletion:
                 await self._threads.batch(marked.owner_hash, [delete_unchanged(marked.id, row["_etag"])])
 
     async def _delete_contents(self, marked: ThreadDocument) -> None:
-        while rows := await self._messages.query(marked.id, CONTENTS):
+        while rows := await self._messages.query(marked.id, CONTENTS, thread=marked.id):
             if not await self._delete_some(marked, [row["id"] for row in rows]):
                 return
 

@@ -1,4 +1,4 @@
-"""The documents of the Cosmos DB store: their containers, their fields, and how records become documents and back.
+"""The documents of the Cosmos DB store: their fields, and how records become documents and back.
 
 ``messages`` holds, per thread, one ``thread`` document, one ``message`` document per message, one ``turn`` document per turn
 that has ended, one ``key`` document per Idempotency-Key, and for a while ``events`` documents. ``threads`` holds one row per
@@ -9,7 +9,6 @@ yet: it stands in its thread's lease.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
@@ -17,7 +16,6 @@ from pydantic import ConfigDict
 
 from errors import TurnInterrupted
 from models import (
-    AUTHOR_ID,
     Message,
     Metadata,
     Owner,
@@ -31,57 +29,12 @@ from models import (
 )
 from records import Record
 from stores.cursors import sort_key
-from stores.types import TEAM_KEY, NewMessage, StartedTurn
+from stores.types import NewMessage, StartedTurn
 
 Document = dict[str, Any]
 THREAD_STATUSES = get_args(ThreadStatus.__value__)
 # Of the documents' fields, in each as `v`; those of before have none. A release that gives a field another meaning raises it.
 VERSION = 1
-
-
-@dataclass(frozen=True, slots=True)
-class ContainerDefinition:
-    """A container as it must exist: its id, its partition key's path, and the only paths that are indexed.
-
-    ``default_ttl`` of -1 lets documents that carry a ``ttl`` expire, and no others.
-    """
-
-    id: str
-    partition_key: str
-    indexed: tuple[str, ...]
-    default_ttl: int | None = None
-
-    @property
-    def indexing_policy(self) -> Document:
-        """The policy as Cosmos DB takes it: each further indexed path would make every write cost more."""
-        return {
-            "indexingMode": "consistent",
-            "automatic": True,
-            "includedPaths": [{"path": path} for path in self.indexed],
-            "excludedPaths": [{"path": "/*"}],
-        }
-
-
-# From the owner's hash on, paths that are in thread documents or in messages of conversations only: they cost the other
-# documents nothing.
-MESSAGES = ContainerDefinition(
-    "messages",
-    "/thread_id",
-    (
-        "/thread_id/?",
-        "/type/?",
-        "/seq/?",
-        "/owner_hash/?",
-        "/tenant/?",
-        "/deleting/?",
-        f"/metadata/{AUTHOR_ID}/?",
-        f"/lease/message/metadata/{AUTHOR_ID}/?",
-        f"/metadata/{TEAM_KEY}/?",
-    ),
-    default_ttl=-1,
-)
-THREADS = ContainerDefinition("threads", "/owner_id", ("/owner_id/?", "/sort/?", "/status/?", "/deleting/?"), default_ttl=-1)
-CONTAINERS = (MESSAGES, THREADS)
 
 
 class PendingMessage(Record):
@@ -127,7 +80,10 @@ class Lease(Record):
 
 
 class ThreadDocument(Record):
-    """A thread's document: the truth about the thread. ``rev`` grows with every change that its row must show."""
+    """A thread's document: the truth about the thread. ``rev`` grows with every change that its row must show.
+
+    One that is ``deleting`` is also ``marked``, for queries: only what is there costs its place in the index.
+    """
 
     v: int = 0
     id: str
@@ -221,6 +177,7 @@ class TurnDocument(Record):
 
 _TURN_FIELDS = set(Turn.model_fields) - {"message"}
 _THREAD_FIELDS = set(Thread.model_fields) - {"message_count"}
+_MAY_BE_EMPTY = ("tool_calls", "citations", "metadata")
 
 
 def answering_again(message: Message, lease: Lease) -> Message:
@@ -304,8 +261,9 @@ def key_id(idempotency_key: str) -> str:
 
 
 def message_document(message: Message) -> Document:
-    """Return a message's document."""
-    return {**message.model_dump(mode="json"), "type": "message", "v": VERSION}
+    """Return a message's document, without lists and metadata that are empty."""
+    fields = message.model_dump(mode="json", exclude={name for name in _MAY_BE_EMPTY if not getattr(message, name)})
+    return {**fields, "type": "message", "v": VERSION}
 
 
 def row_document(document: ThreadDocument) -> Document:

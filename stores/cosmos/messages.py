@@ -7,6 +7,7 @@ from typing import TypeVar
 from errors import StoreUnavailable
 from models import Message, Order, Owner
 from stores.cosmos.container import CosmosContainer, gather_pair
+from stores.cosmos.definitions import kind
 from stores.cosmos.documents import ThreadDocument
 from stores.cosmos.reading import as_record
 from stores.cosmos.threads import CosmosThreads
@@ -14,6 +15,7 @@ from stores.types import Page
 
 T = TypeVar("T")
 MAX_ATTEMPTS = 8
+STORED = f"SELECT TOP @limit * FROM c WHERE {kind('msg')}"  # noqa: S608 - our own text
 
 
 class CosmosMessages:
@@ -37,7 +39,7 @@ class CosmosMessages:
         raise StoreUnavailable
 
     async def _stored(self, thread_id: str, limit: int, after: int | None, before: int | None, order: Order) -> list[Message]:
-        sql, parameters = "SELECT TOP @limit * FROM c WHERE c.type = 'message'", {"limit": limit}
+        sql, parameters = STORED, {"limit": limit}
         if after is not None:
             sql, parameters["after"] = f"{sql} AND c.seq > @after", after
         if before is not None:

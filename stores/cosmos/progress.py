@@ -14,6 +14,7 @@ from errors import LeaseLost, StoreUnavailable, ThreadNotFound, TurnEnded, TurnN
 from events import TurnEvent, stored_events
 from models import TURN_ID_PATTERN, Message, Owner, Turn, message_id
 from stores.cosmos.container import CosmosContainer, PreconditionFailed, gather_pair
+from stores.cosmos.definitions import kind
 from stores.cosmos.documents import VERSION, Document, Lease, ThreadDocument, TurnDocument
 from stores.cosmos.operations import create, read
 from stores.cosmos.patch import changes, condition
@@ -22,7 +23,7 @@ from stores.types import EventBatch, StartedTurn, TurnProgress
 
 # By id, which Cosmos DB indexes always: it ends with the number of the document's last event.
 EVENTS = "SELECT c.events FROM c WHERE c.id > @after AND c.id <= @end ORDER BY c.id"
-TURNS = "SELECT TOP @limit * FROM c WHERE c.type = 'turn' AND c.id > @after ORDER BY c.id"
+TURNS = f"SELECT TOP @limit * FROM c WHERE {kind('turn')} AND c.id > @after ORDER BY c.id"  # noqa: S608 - our own text
 MAX_EVENT_ID = 999_999_999
 MAX_ATTEMPTS = 8
 # All of a process's turns wait for the slowest: a partition that is throttled must not hold up the events of the others.

@@ -22,6 +22,7 @@ from errors import (
 )
 from models import Message, Owner, message_id, utcnow
 from stores.cosmos.container import CosmosContainer, PreconditionFailed, gather_pair
+from stores.cosmos.definitions import kind
 from stores.cosmos.documents import (
     Document,
     KeyDocument,
@@ -44,7 +45,7 @@ from stores.types import NewMessage, ReplayedTurn, StartedTurn
 
 MAX_ATTEMPTS = 8
 GIVE_BACK_SECONDS = 5.0
-HISTORY = "SELECT TOP @limit * FROM c WHERE c.type = 'message' ORDER BY c.seq DESC"
+HISTORY = f"SELECT TOP @limit * FROM c WHERE {kind('msg')} ORDER BY c.seq DESC"  # noqa: S608 - our own text
 
 
 @dataclass(frozen=True, slots=True)

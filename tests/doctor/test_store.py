@@ -14,7 +14,7 @@ import pytest
 from doctor.__main__ import diagnose
 from doctor.findings import Deadlines
 from settings import Settings
-from stores.cosmos.documents import CONTAINERS
+from stores.cosmos.definitions import CONTAINERS
 from tests.doctor.conftest import DATABASE, ROOT, only_problem, problems
 from tests.fakes.cosmos import FakeCosmos
 

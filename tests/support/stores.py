@@ -20,7 +20,8 @@ from azure.cosmos.aio import CosmosClient
 from cosmos_store import CosmosStore
 from models import Message, Owner, TurnStatus, message_id, new_id, utcnow
 from stores.contract import ThreadStore
-from stores.cosmos.documents import CONTAINERS, message_document
+from stores.cosmos.definitions import CONTAINERS
+from stores.cosmos.documents import message_document
 from stores.cosmos.operations import create
 from stores.cosmos.retries import RetryPolicy
 from stores.limits import StoreLimits

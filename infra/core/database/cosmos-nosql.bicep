@@ -1,4 +1,4 @@
-// The threads: an account without keys, its database, and the two containers that stores/cosmos/documents.py defines.
+// The threads: an account without keys, its database, and the two containers that stores/cosmos/definitions.py defines.
 
 param name string
 param location string
@@ -98,11 +98,10 @@ resource messages 'Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers
         automatic: true
         includedPaths: [
           { path: '/thread_id/?' }
-          { path: '/type/?' }
           { path: '/seq/?' }
           { path: '/owner_hash/?' }
           { path: '/tenant/?' }
-          { path: '/deleting/?' }
+          { path: '/marked/?' }
           { path: '/metadata/author_id/?' }
           { path: '/lease/message/metadata/author_id/?' }
           { path: '/metadata/team_key/?' }

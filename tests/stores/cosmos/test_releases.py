@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -68,6 +69,26 @@ async def test_documents_of_the_release_before_are_read_and_changed(
             each.pop(name, None)
     await use(store, thread)
     assert [state for _, _, state in await states(store, thread.id)] == ["completed"] * 4
+    assert len((await begin(store, thread.id)).history) == 4
+
+
+async def test_what_the_release_before_wrote_out_in_full_is_read(store: CosmosStore, fake: FakeCosmos, thread: Thread) -> None:
+    read = await messages(store, thread.id)
+    for each in of_type(fake, "message"):
+        each.update({"tool_calls": [], "citations": [], "metadata": {}, "problem": None, "feedback": None} | each)
+    assert await messages(store, thread.id) == read
+
+
+@pytest.mark.parametrize("finder", ["retention", "another call"])
+async def test_a_deletion_that_the_release_before_has_left_half_way_is_completed(
+    store: CosmosStore, fake: FakeCosmos, thread: Thread, finder: str
+) -> None:
+    (document,) = of_type(fake, "thread")
+    document["deleting"] = True
+    if finder == "retention":
+        assert await store.idle_threads(since=utcnow() + timedelta(seconds=2), limit=9) == [(ANN, thread.id)]
+    assert await store.delete_thread(ANN, thread.id)
+    assert fake.container("messages").everything() == []
 
 
 async def test_units_of_the_release_before_do_not_come_back(store: CosmosStore, fake: FakeCosmos, thread: Thread) -> None:

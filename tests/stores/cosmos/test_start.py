@@ -14,7 +14,7 @@ from errors import StoreMisconfigured, StoreUnavailable
 from identity.azure_credential import AzureCredential
 from models import Thread
 from stores.cosmos.connection import connect
-from stores.cosmos.documents import CONTAINERS
+from stores.cosmos.definitions import CONTAINERS
 from tests.fakes.cosmos import KEY, FakeCosmos
 from tests.fakes.cosmos_identity import FakeIdentity, self_signed
 from tests.fakes.cosmos_requests import Kind
