@@ -40,6 +40,7 @@ from stores.cosmos.leases import CosmosLeases
 from stores.cosmos.messages import CosmosMessages
 from stores.cosmos.progress import CosmosProgress
 from stores.cosmos.retries import RetryPolicy
+from stores.cosmos.rows import ROW_SECONDS, CosmosRows
 from stores.cosmos.session_threads import CosmosSessionThreads
 from stores.cosmos.threads import CosmosThreads, check_thread_id
 from stores.cosmos.turns import CosmosTurns, Request
@@ -75,12 +76,15 @@ class CosmosStore(ThreadStore):
         credential: str | AsyncTokenCredential,
         limits: StoreLimits = StoreLimits(),  # noqa: B008 - immutable
         retries: RetryPolicy = RetryPolicy(),  # noqa: B008 - immutable
+        row_seconds: float = ROW_SECONDS,
     ) -> None:
         self._limits = limits
         self._retries = retries
+        self._row_seconds = row_seconds
         self._connection = connect(endpoint, database=database, credential=credential, retries=retries)
         self._resources = AsyncExitStack()
         self._containers: tuple[CosmosContainer, CosmosContainer]
+        self._rows: CosmosRows
         self._threads: CosmosThreads
         self._sessions: CosmosSessionThreads
         self._messages: CosmosMessages
@@ -98,24 +102,25 @@ class CosmosStore(ThreadStore):
         messages = CosmosContainer(opened[MESSAGES.id], self._retries)
         threads = CosmosContainer(opened[THREADS.id], self._retries)
         self._containers = messages, threads
-        self._threads = CosmosThreads(messages, threads, self._limits)
+        self._rows = CosmosRows(threads, self._row_seconds)
+        self._threads = CosmosThreads(messages, threads, self._rows, self._limits)
         self._messages = CosmosMessages(messages, self._threads)
-        leases = CosmosLeases(messages, self._threads.refresh_row_later)
-        self._turns = CosmosTurns(messages, leases, self._threads.refresh_row_later, self._limits)
+        leases = CosmosLeases(messages, self._rows.update_later)
+        self._turns = CosmosTurns(messages, leases, self._rows.update_later, self._limits)
         self._progress = CosmosProgress(messages, leases.end_expired)
         self._feedback = CosmosFeedback(messages)
         self._user_states = CosmosUserStates(threads)
         self._deletion = CosmosDeletion(messages, threads)
-        self._sessions = CosmosSessionThreads(messages, self._threads, self._deletion)
+        self._sessions = CosmosSessionThreads(messages, self._threads, self._rows, self._deletion)
         self._erasures = CosmosErasures(messages, threads, self._deletion)
-        self._authors = CosmosAuthors(messages, self._threads, self._deletion, leases.end_expired)
+        self._authors = CosmosAuthors(messages, self._rows, self._deletion, leases.end_expired)
         return self
 
     @override
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self._threads.aclose()
+        await self._rows.aclose()
         await self._resources.aclose()
 
     @override

@@ -71,8 +71,9 @@ class Run:
     """One run of the agent: what its observer has been told.
 
     ``history`` are the messages before this one; ``preferences`` are values for parameters of tools, by name, for calls that
-    leave them out. ``model`` is what the model calls itself, ``asked_ids`` are the ids of the calls that it has asked for, and
-    ``rendered_history`` is the history as its service takes it, once it has been made.
+    leave them out. ``model`` is what the model calls itself, ``asked_ids`` are the ids of the calls that it has asked for,
+    ``carried`` is what goes back to it before the calls of an answer, by the id of the first, and ``rendered_history`` is the
+    history as its service takes it, once it has been made.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Run:
         self.preferences = preferences
         self.model: str | None = None
         self.asked_ids: set[str] = set()
+        self.carried: dict[str, bytes] = {}
         self.rendered_history: bytes | None = None
         self._ids: set[str] = set()
         self._handled: set[str] = set()

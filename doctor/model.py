@@ -5,14 +5,17 @@ from __future__ import annotations
 import time
 from typing import Any, NamedTuple
 
-from pydantic_core import to_json
+from agent_framework import Message
 
-from agent.llm.chat_completions import DONE, PATH, AnswerReader
+from agent.agent import as_function_tool
+from agent.llm.chat_completions import DONE
+from agent.llm.client import wire_of
 from agent.llm.connection import ModelConnection, open_connection
 from agent.llm.server_error import ServerError
 from agent.llm.server_errors import OK, model_error, refuses_streaming, refuses_tools
 from agent.llm.server_words import words_of
 from agent.llm.sse import event_data
+from agent.llm.wire import ModelRequest
 from agent.usage import CallUsage
 from doctor.findings import Finding
 from doctor.model_context import context_of, read_ollama_context
@@ -23,16 +26,11 @@ from settings import Settings, without_credentials
 
 TOOL = "report_health"
 QUESTION = f"Call the tool {TOOL} with the status ok. Say nothing else."
-TOOLS = [
-    {
-        "type": "function",
-        "function": {
-            "name": TOOL,
-            "description": "Report how you are.",
-            "parameters": {"type": "object", "properties": {"status": {"type": "string"}}, "required": ["status"]},
-        },
-    }
-]
+
+
+def report_health(status: str) -> str:
+    """Report how you are."""
+    return status
 
 
 class _Answer(NamedTuple):
@@ -90,27 +88,32 @@ class ModelDoctor:
 
     async def _ask(self, client: ModelConnection) -> _Answer:
         """Send what the app sends with each message, so that a server which refuses any of it does so here."""
-        body: dict[str, Any] = {
-            "model": self._settings.model_name,
-            "messages": [{"role": "system", "content": "You are asked by a test."}, {"role": "user", "content": QUESTION}],
-            "tools": TOOLS,
-            "tool_choice": "auto",
-        }
+        wire = wire_of(self._settings)
         streams = self._settings.model_stream == "on"
-        if streams:
-            body |= {"stream": True, "stream_options": {"include_usage": True}}
-        content, started = to_json(body), time.perf_counter()
-        usage = CallUsage(len(content))
-        reader = AnswerReader(_Nobody(), usage)
+        content = wire.render_request(
+            ModelRequest(
+                model=self._settings.model_name,
+                instructions="You are asked by a test.",
+                history=b"",
+                messages=[Message("user", [QUESTION])],
+                carried={},
+                tools=[wire.render_tool(as_function_tool(report_health))],
+                tool_choice="auto",
+                stream=streams,
+                options={},
+            )
+        )
+        usage, started = CallUsage(len(content)), time.perf_counter()
+        reader = wire.reader(_Nobody(), usage)
         try:
             if streams:
-                async with client.stream(PATH, content, usage) as response:
+                async with client.stream(wire.path, content, usage) as response:
                     async for data in event_data(response.content.iter_any()):
                         if data == DONE:
                             break
                         reader.take(data)
             else:
-                reader.take(await client.post(PATH, content, usage))
+                reader.take(await client.post(wire.path, content, usage))
         except ServerError as error:
             error.sent, error.secret = content, await client.secret()
             raise

@@ -49,6 +49,7 @@ class Settings(BaseSettings):
     openai_api_key: SecretStr | None = Field(None, description="key of an OpenAI-compatible server")
     openai_base_url: Address | None = Field(None, description="address of an OpenAI-compatible server, such as Ollama's")
     openai_model: str | None = Field(None, description="model on that server")
+    model_api: Literal["chat", "responses"] = Field("chat", description="how the model is asked: Chat Completions or Responses")
     model_stream: Literal["on", "off"] = Field("on", description="off: the model is not asked to stream; text comes at the end")
     offline_delay_ms: int = Field(0, ge=0, le=60_000, description="the offline model waits so long before each piece of text")
     model_timeout_seconds: float = Field(60, gt=0, le=600, description="deadline of one model call")

@@ -64,8 +64,8 @@ class ThreadStore(AbstractAsyncContextManager["ThreadStore"], Protocol):
         """Return the owner's threads, latest activity first, at most ``limit``.
 
         Following the cursors shows every thread that did not change meanwhile exactly once; one that changed has moved to
-        the front and may be missed, never doubled after its change. A thread's row may lag behind its last turn for the
-        moment that a background write takes, and after a crash until somebody looks at the thread.
+        the front and may be missed, never doubled after its change. A thread's row may lag behind its last turn in another
+        process for some seconds, and after a crash until the thread's next turn, or until somebody looks at it.
 
         :raises InvalidCursor: if ``cursor`` is not one that this method returned.
         """

@@ -63,7 +63,8 @@ class StartedTurn:
     """A turn that holds its thread's lease since ``started_at``.
 
     ``message`` is the user's (status ``running``), ``history`` what came before it, oldest first, without it. The answer
-    will get the sequence number ``reply_seq``. ``is_retry`` says that the message was stored by an earlier attempt.
+    will get the sequence number ``reply_seq``. ``is_retry`` says that the message was stored by an earlier attempt,
+    ``events_kept`` whether its events will be stored, which its end tells those who follow it.
     """
 
     owner: Owner
@@ -75,6 +76,7 @@ class StartedTurn:
     started_at: datetime
     is_retry: bool
     idempotency_key: str | None
+    events_kept: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +112,13 @@ class TurnProgress:
     """A turn, and its stored events behind the one that was asked for.
 
     ``final_event_id`` is the number of the event that ended it; ``None`` while it runs and if its process died.
+    ``events_kept`` is ``False`` for a turn that has ended and stored none.
     """
 
     turn: Turn
     events: Sequence[TurnEvent]
     final_event_id: int | None
+    events_kept: bool = True
 
 
 def _sorted(value: JsonValue | Mapping[str, JsonValue]) -> Any:

@@ -27,10 +27,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(eq=False)
 class TrackedTurn:
-    """A log, and up to where it has been stored."""
+    """A log, and up to where it has been stored; one that is not ``kept`` is not stored at all."""
 
     log: EventLog
     thread_created_at: datetime | None = None
+    kept: bool = True
     saved: int = 0
     failures: int = 0
 
@@ -52,8 +53,8 @@ class TrackedTurn:
 
     @property
     def is_stored(self) -> bool:
-        """Whether the turn has ended, and all of its events are stored."""
-        return self.log.ended and self.saved >= (self.log.final_id or self.log.next_id) - 1
+        """Whether the turn has ended, and all of its events are stored that shall be."""
+        return self.log.ended and (not self.kept or self.saved >= (self.log.final_id or self.log.next_id) - 1)
 
 
 class EventWriter:
@@ -70,15 +71,18 @@ class EventWriter:
         self._task: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
 
-    def track(self, log: EventLog, thread_created_at: datetime | None = None) -> None:
-        """Store a turn's events from its first one on, in the thread that was created at that moment and no later one."""
-        self._tracked[log.id] = TrackedTurn(log, thread_created_at)
+    def track(self, log: EventLog, thread_created_at: datetime | None = None, *, kept: bool = True) -> None:
+        """Store a turn's events from its first one on, in the thread that was created at that moment and no later one.
+
+        One that is not ``kept`` has its log here while it runs, and nothing of it is stored.
+        """
+        self._tracked[log.id] = TrackedTurn(log, thread_created_at, kept and self._seconds_to_live > 0)
         if self._task is None or self._task.done():
             # The work of many turns: not part of the trace and the log lines of the one that happened to begin it.
             self._task = asyncio.create_task(self._run(), context=Context())
 
     def log(self, turn_id: str) -> EventLog | None:
-        """Return a turn's log as long as the store does not have all of it."""
+        """Return a turn's log as long as the store does not have all of it that it will have."""
         tracked = self._tracked.get(turn_id)
         return tracked.log if tracked else None
 
@@ -97,10 +101,10 @@ class EventWriter:
 
     async def _save(self) -> None:
         for tracked in [each for each in self._tracked.values() if each.log.ended]:
-            if not self._seconds_to_live or tracked.is_stored or tracked.failures >= MAX_FAILURES:
+            if tracked.is_stored or tracked.failures >= MAX_FAILURES:
                 del self._tracked[tracked.log.id]
         # Up to here, in as many writes as that takes; what comes meanwhile can wait.
-        ends = {each: each.log.next_id for each in self._tracked.values()} if self._seconds_to_live else {}
+        ends = {each: each.log.next_id for each in self._tracked.values() if each.kept}
         while batches := {
             each: batch for each, end in ends.items() if (batch := each.batch(self._seconds_to_live, before=end))
         }:

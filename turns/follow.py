@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import contextmanager
 
-from events import TurnEvent
+from events import TurnEvent, TurnStarted
 from models import Owner
 from stores.contract import ThreadStore
 from stores.types import TurnProgress
@@ -27,15 +27,15 @@ class TurnFollowers:
         """Yield a turn's events after number ``after``, each once and in order, until its end.
 
         ``progress`` is what the owner has just got from the store behind that number. Yields an empty batch whenever nothing
-        has come for ``heartbeat_interval`` seconds. The final event is there even if others could not be stored. Close it when
-        you leave before the end: the last follower of a turn ends the polling.
+        has come for ``heartbeat_interval`` seconds. The final event is there even if others were not stored. Close it when you
+        leave before the end: the last follower of a turn ends the polling.
 
         :raises Exception: whatever is wrong with the store in a way that it does not promise.
         """
         position = after
-        if progress.events:
-            position = progress.events[-1].id
-            yield progress.events
+        if first := progress.events or self._beginning(progress, after):
+            position = first[-1].id
+            yield first
         if is_over(progress, position, self._options):
             final = final_event(progress, position)
         else:
@@ -45,6 +45,11 @@ class TurnFollowers:
                 final = poller.final_event(reader)
         if final:
             yield (final,)
+
+    def _beginning(self, progress: TurnProgress, after: int) -> Sequence[TurnEvent]:
+        """Return the first event of a turn that stores none, or has not yet: every turn begins with the same."""
+        is_known = progress.turn.status == "running" or not progress.events_kept
+        return [TurnStarted(id=1, turn_id=progress.turn.id)] if is_known and not after and self._options.events_kept else ()
 
     async def aclose(self) -> None:
         """Stop polling; whoever still follows reads what has come, and no end."""

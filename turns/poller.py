@@ -136,7 +136,7 @@ def is_over(progress: TurnProgress, position: int, options: PollOptions) -> bool
     """Tell whether nothing but the final event is to come for a reader who has the events up to ``position``."""
     if progress.turn.status == "running":
         return False
-    return not (options.events_kept and _is_lagging(progress, position, options.intervals.event_lag))
+    return not (options.events_kept and progress.events_kept and _is_lagging(progress, position, options.intervals.event_lag))
 
 
 def final_event(progress: TurnProgress, position: int) -> FinalEvent | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
@@ -61,8 +61,8 @@ class TurnContext:
 class TurnRequest:
     """A message that asks for a turn, in a thread by its id or by what else its caller names it.
 
-    With ``stream`` the model is asked to stream, for a reader who wants the text as it comes. ``request_id`` goes into the
-    problem of a turn that fails.
+    With ``stream`` the model is asked to stream, for a reader who wants the text as it comes, and the turn's events are stored
+    for whoever follows it later or elsewhere. ``request_id`` goes into the problem of a turn that fails.
     """
 
     owner: Owner
@@ -167,8 +167,9 @@ class TurnRunner:
 
     async def _run(self, started: StartedTurn, log: EventLog) -> None:
         """Run a turn that has begun to its end."""
+        started = replace(started, events_kept=self._request.stream)
         self._started, self._log, self._reply = started, log, ReplyBuilder(started, log)
-        self._context.event_writer.track(log, started.thread.created_at)
+        self._context.event_writer.track(log, started.thread.created_at, kept=started.events_kept)
         log.emit(TurnStarted(id=log.next_id, turn_id=log.id))
         try:
             await self._answer()

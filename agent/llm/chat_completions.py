@@ -9,17 +9,17 @@ from __future__ import annotations
 import json
 import logging
 import re
-import uuid
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
+from agent_framework import FunctionTool
 from agent_framework import Message as RunMessage
 from pydantic_core import from_json, to_json
 
 from agent.history import as_history
 from agent.llm.server_error import ServerError, error_in
 from agent.llm.think_tags import ThinkTags
+from agent.llm.wire import AnswerObserver, Completion, ModelRequest, ToolRequest
 from agent.text import storable
 from agent.usage import CallUsage
 from errors import ModelUnavailable
@@ -32,74 +32,39 @@ MAX_NAME = 64
 logger = logging.getLogger(__name__)
 
 
-class AnswerObserver(Protocol):
-    """Told of an answer while it comes in."""
+class ChatCompletions:
+    """:class:`~agent.llm.wire.Wire` of Chat Completions."""
 
-    def text(self, piece: str) -> None:
-        """The next piece of text."""
+    path = PATH
 
-    def reasoning(self, piece: str) -> None:
-        """The next piece of what the model thinks before it answers."""
+    def render_history(self, history: Sequence[Message]) -> bytes:
+        """Return stored messages as the items of a request's list."""
+        return _items(_with_valid_names(as_history(history)))
 
-    def end_paragraph(self) -> None:
-        """The model has stopped writing to call a tool."""
+    def render_tool(self, tool: FunctionTool) -> bytes:
+        """Return how a tool is described."""
+        return to_json(tool.to_json_schema_spec())
 
+    def render_request(self, request: ModelRequest) -> bytes:
+        """Return a request's body: the messages in parts, of which the history is rendered already."""
+        body: dict[str, Any] = {"model": request.model, **request.options}
+        if request.stream:
+            body |= {"stream": True, "stream_options": {"include_usage": True}}
+        if request.tools:
+            body["tool_choice"] = request.tool_choice
+        said = run_messages(request.messages)
+        head = [{"role": "system", "content": request.instructions}] if request.instructions else []
+        items = filter(None, (_items(head), request.history, _items(said)))
+        rendered = to_json(body)[:-1] + b',"messages":[' + b",".join(items) + b"]"
+        return rendered + (b',"tools":[' + b",".join(request.tools) + b"]}" if request.tools else b"}")
 
-@dataclass
-class ToolRequest:
-    """A call that the model asks for; ``arguments`` are JSON, as far as the model knows how to write it."""
-
-    id: str
-    name: str
-    arguments: str = ""
-
-
-@dataclass
-class Completion:
-    """What one call of the model has answered."""
-
-    text: str = ""
-    calls: list[ToolRequest] = field(default_factory=list)
-    finish_reason: str | None = None
-    model: str | None = None
-
-
-def render_history(history: Sequence[Message]) -> bytes:
-    """Return stored messages as the items of a request's list."""
-    return _items(_with_valid_names(as_history(history)))
-
-
-def render_messages(messages: Iterable[RunMessage]) -> bytes:
-    """Return what was said in this run as the items of a request's list."""
-    return _items(_with_valid_names([wire for message in messages for wire in _as_wire(message)]))
-
-
-def render_request(items: Sequence[bytes], options: dict[str, Any], tools: Sequence[bytes]) -> bytes:
-    """Return a request: the messages, in parts that are rendered already, the options, and the tools."""
-    body = to_json(options)[:-1] + b',"messages":[' + b",".join(filter(None, items)) + b"]"
-    return body + (b',"tools":[' + b",".join(tools) + b"]}" if tools else b"}")
-
-
-def read_answer(content: bytes, observer: AnswerObserver, usage: CallUsage) -> Completion:
-    """Read an answer that came whole, and tell it.
-
-    :raises ServerError: if it is an error in the place of an answer.
-    :raises ModelUnavailable: if it is none.
-    """
-    usage.receive(len(content))
-    reader = AnswerReader(observer, usage, counted=True)
-    try:
-        reader.take(content)
-    except ServerError:
-        raise
-    except (ValueError, TypeError, AttributeError) as error:
-        logger.warning("the model's answer is not one: %s", type(error).__name__)
-        raise ModelUnavailable from error
-    return reader.end(is_done=True)
+    def reader(self, observer: AnswerObserver, usage: CallUsage, *, counted: bool = False) -> AnswerReader:
+        """Return what reads an answer."""
+        return AnswerReader(observer, usage, counted=counted)
 
 
 class AnswerReader:
-    """Puts an answer together from its pieces, and tells each once: an answer as a whole is one piece."""
+    """:class:`~agent.llm.wire.Reader` of Chat Completions."""
 
     def __init__(self, observer: AnswerObserver, usage: CallUsage, *, counted: bool = False) -> None:
         self._observer = observer
@@ -215,13 +180,9 @@ def parse_json(data: bytes) -> Any:
         return storable(json.loads(data))
 
 
-def with_ids(calls: Sequence[ToolRequest], used: set[str]) -> Sequence[ToolRequest]:
-    """Give each call an id that no other call of the run has: some servers send none, or the same ones each time."""
-    for call in calls:
-        if not call.id or call.id in used:
-            call.id = f"call_{uuid.uuid4().hex[:24]}"
-        used.add(call.id)
-    return calls
+def run_messages(messages: Iterable[RunMessage]) -> list[dict[str, Any]]:
+    """Return what was said in this run as messages of the protocol."""
+    return _with_valid_names([wire for message in messages for wire in _as_wire(message)])
 
 
 def _as_wire(message: RunMessage) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ it is whole, for its loop over the tools.
 from __future__ import annotations
 
 import logging
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -27,23 +28,14 @@ from agent_framework import (
     UsageDetails,
 )
 from agent_framework.observability import ChatTelemetryLayer
-from pydantic_core import to_json
 
-from agent.llm.chat_completions import (
-    DONE,
-    PATH,
-    AnswerReader,
-    Completion,
-    read_answer,
-    render_history,
-    render_messages,
-    render_request,
-    with_ids,
-)
+from agent.llm.chat_completions import DONE, ChatCompletions
 from agent.llm.connection import ModelConnection, open_connection
+from agent.llm.responses import Responses
 from agent.llm.server_error import ServerError
 from agent.llm.server_errors import model_error, was_read
 from agent.llm.sse import event_data
+from agent.llm.wire import Completion, ModelRequest, ToolRequest, Wire
 from agent.run import Run, RunOptions
 from agent.usage import CallUsage
 from errors import ModelUnavailable
@@ -66,6 +58,7 @@ class ModelClient(
     def __init__(self, connection: ModelConnection, settings: Settings, **layers: Any) -> None:
         super().__init__(**layers)
         self.model = settings.model_name
+        self._wire = wire_of(settings)
         self._connection = connection
         self._settings = settings
         self._tools: WeakKeyDictionary[FunctionTool, bytes] = WeakKeyDictionary()
@@ -97,45 +90,45 @@ class ModelClient(
             finish_reason=_reason(completion),
         )
 
-    async def _ask(self, messages: Sequence[Message], run: Run, options: Mapping[str, Any]) -> tuple[Completion, CallUsage]:
-        """Ask for a whole answer."""
-        async with self._answer(messages, run, options, {}) as (content, usage):
-            return read_answer(await self._connection.post(PATH, content, usage), run, usage), usage
-
     async def _stream(
         self, messages: Sequence[Message], run: Run, options: Mapping[str, Any]
     ) -> AsyncIterator[ChatResponseUpdate]:
-        if self._settings.model_stream == "off":
-            completion, usage = await self._ask(messages, run, options)
-        else:
-            more = {"stream": True, "stream_options": {"include_usage": True}}
-            async with self._answer(messages, run, options, more) as (content, usage):
-                completion = await self._read_stream(content, run, usage)
+        ask = self._ask_streaming if self._settings.model_stream == "on" else self._ask
+        completion, usage = await ask(messages, run, options)
         update = ChatResponseUpdate(
             contents=[*_contents(completion, run), Content.from_usage(_usage(usage))], role="assistant", model=completion.model
         )
         update.finish_reason = _reason(completion)
         yield update
 
-    async def _read_stream(self, content: bytes, run: Run, usage: CallUsage) -> Completion:
-        reader, is_done = AnswerReader(run, usage), False
-        async with self._connection.stream(PATH, content, usage) as response:
-            try:
+    async def _ask(self, messages: Sequence[Message], run: Run, options: Mapping[str, Any]) -> tuple[Completion, CallUsage]:
+        """Ask for a whole answer."""
+        async with self._answer(messages, run, options, stream=False) as (content, usage):
+            answer = await self._connection.post(self._wire.path, content, usage)
+            usage.receive(len(answer))
+            reader = self._wire.reader(run, usage, counted=True)
+            reader.take(answer)
+            return reader.end(is_done=True), usage
+
+    async def _ask_streaming(
+        self, messages: Sequence[Message], run: Run, options: Mapping[str, Any]
+    ) -> tuple[Completion, CallUsage]:
+        """Ask for an answer that comes as it is written."""
+        async with self._answer(messages, run, options, stream=True) as (content, usage):
+            reader, is_done = self._wire.reader(run, usage), False
+            async with self._connection.stream(self._wire.path, content, usage) as response:
                 async for data in event_data(response.content.iter_any()):
                     if is_done := data == DONE:
                         break
                     reader.take(data)
-            except (ValueError, TypeError, AttributeError) as error:
-                logger.warning("the model's answer is not one, or was cut off: %s", type(error).__name__)
-                raise ModelUnavailable from error
-        return reader.end(is_done=is_done)
+            return reader.end(is_done=is_done), usage
 
     @asynccontextmanager
     async def _answer(
-        self, messages: Sequence[Message], run: Run, options: Mapping[str, Any], more: dict[str, Any]
+        self, messages: Sequence[Message], run: Run, options: Mapping[str, Any], *, stream: bool
     ) -> AsyncIterator[tuple[bytes, CallUsage]]:
-        """Yield a request and the count of what it uses; errors of the server become ours."""
-        content = self._request(messages, run, options, more)
+        """Yield a request and the count of what it uses; what is wrong with the answer becomes an error of ours."""
+        content = self._wire.render_request(self._request(messages, run, options, stream=stream))
         usage = run.call_model(len(content))
         try:
             yield content, usage
@@ -145,25 +138,35 @@ class ModelClient(
             if not was_read(error, meant):
                 usage.refuse()
             raise meant from error
+        except (ValueError, TypeError, AttributeError) as error:
+            logger.warning("the model's answer is not one, or was cut off: %s", type(error).__name__)
+            raise ModelUnavailable from error
 
-    def _request(self, messages: Sequence[Message], run: Run, options: Mapping[str, Any], more: dict[str, Any]) -> bytes:
-        instructions = options.get("instructions")
-        head = to_json({"role": "system", "content": instructions}) if instructions else b""
+    def _request(self, messages: Sequence[Message], run: Run, options: Mapping[str, Any], *, stream: bool) -> ModelRequest:
         if run.rendered_history is None:
-            run.rendered_history = render_history(run.history)
-        tools: Sequence[FunctionTool] = options.get("tools") or ()
-        chosen: dict[str, Any] = {"tool_choice": _tool_choice(options)} if tools else {}
-        return render_request(
-            [head, run.rendered_history, render_messages(messages)],
-            {"model": self.model, **more, **chosen},
-            [self._describe(tool) for tool in tools],
+            run.rendered_history = self._wire.render_history(run.history)
+        return ModelRequest(
+            model=self.model,
+            instructions=options.get("instructions"),
+            history=run.rendered_history,
+            messages=messages,
+            carried=run.carried,
+            tools=[self._describe(tool) for tool in options.get("tools") or ()],
+            tool_choice=_tool_choice(options),
+            stream=stream,
+            options={},
         )
 
     def _describe(self, tool: FunctionTool) -> bytes:
         described = self._tools.get(tool)
         if described is None:
-            described = self._tools[tool] = to_json(tool.to_json_schema_spec())
+            described = self._tools[tool] = self._wire.render_tool(tool)
         return described
+
+
+def wire_of(settings: Settings) -> Wire:
+    """Return the format in which the model is asked."""
+    return Responses() if settings.model_api == "responses" else ChatCompletions()
 
 
 @asynccontextmanager
@@ -181,9 +184,20 @@ async def open_model_client(
 
 def _contents(completion: Completion, run: Run) -> list[Content]:
     run.model = completion.model or run.model
-    calls = with_ids(completion.calls, run.asked_ids)
+    calls = _with_ids(completion.calls, run.asked_ids)
+    if completion.carried and calls:
+        run.carried[calls[0].id] = completion.carried
     text = [Content.from_text(completion.text)] if completion.text else []
     return [*text, *(Content.from_function_call(call.id, call.name, arguments=call.arguments) for call in calls)]
+
+
+def _with_ids(calls: Sequence[ToolRequest], used: set[str]) -> Sequence[ToolRequest]:
+    """Give each call an id that no other call of the run has: some servers send none, or the same ones each time."""
+    for call in calls:
+        if not call.id or call.id in used:
+            call.id = f"call_{uuid.uuid4().hex[:24]}"
+        used.add(call.id)
+    return calls
 
 
 def _usage(usage: CallUsage) -> UsageDetails:

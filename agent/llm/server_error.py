@@ -55,7 +55,7 @@ class ServerError(Exception):
 
 def error_in(answer: Any) -> bool:
     """Tell whether a server has put an error in the place of an answer, or of a piece of one."""
-    if not isinstance(answer, dict) or answer.get("choices") or answer.get("output"):
+    if not isinstance(answer, dict) or answer.get("choices") or (answer.get("output") and not answer.get("error")):
         return False
     return bool(answer.get("error")) or answer.get("object") == "error"
 

@@ -21,7 +21,16 @@ from settings import Settings
 OVERFLOW_CODES = ("context_length_exceeded", "string_above_max_length", "context_window_exceeded", "exceed_context_size_error")
 # What vLLM names as the wrong parameter of a prompt that is too long; its only code is the status.
 OVERFLOW_PARAMETERS = ("input_tokens", "input_text")
-FILTER_CODES = ("content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation")
+FILTER_CODES = (
+    "content_filter",
+    "content_policy_violation",
+    "ResponsibleAIPolicyViolation",
+    # Of the Responses API, where the words "invalid prompt" stand for what breaks the usage policies.
+    "invalid_prompt",
+    "bio_policy",
+    "misalignment_policy_violation",
+)
+THROTTLE_CODES = ("rate_limit_exceeded",)
 # Codes that say no more than the status does.
 BARE_CODES = ("api_error", "BadRequestError", "error", "internal_server_error", "invalid_request_error", "server_error")
 # Where there is no other code: vLLM, llama.cpp and Ollama in the versions of the last years, and what speaks as they do.
@@ -52,6 +61,8 @@ def model_error(error: ServerError, settings: Settings) -> ModelError:
         return _status_error(error, int(error.code or ""), settings)
     if coded := _coded_error(error):
         return coded
+    if error.code in THROTTLE_CODES:
+        return ModelThrottled(retry_after=DEFAULT_RETRY_AFTER_SECONDS)
     logger.warning('the model failed within its answer, code %s: "%s"', error.code, words_of(error))
     return ModelUnavailable()
 

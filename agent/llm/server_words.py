@@ -40,8 +40,8 @@ def _written(error: ServerError) -> Iterator[str]:
         request: Any = from_json(error.sent)
     except ValueError:
         return
-    messages = request.get("messages") if isinstance(request, dict) else None
-    for message in messages or ():
+    said = (request.get("messages") or request.get("input")) if isinstance(request, dict) else None
+    for message in said or ():
         if message.get("role") not in ("system", "developer"):
             yield from _texts(message)
 

@@ -13,7 +13,7 @@ from stores.cosmos.documents import Lease, ThreadDocument, TurnDocument
 from stores.cosmos.operations import patch
 from stores.cosmos.patch import changes, condition, thread_changes
 from stores.cosmos.reading import as_record, require_owned
-from stores.cosmos.threads import CosmosThreads
+from stores.cosmos.rows import CosmosRows
 from stores.types import ErasedExchanges, OwnedRef
 
 MAX_ATTEMPTS = 8
@@ -35,12 +35,12 @@ class CosmosAuthors:
     def __init__(
         self,
         messages: CosmosContainer,
-        threads: CosmosThreads,
+        rows: CosmosRows,
         deletion: CosmosDeletion,
         end_expired: Callable[[ThreadDocument, Lease], Awaitable[None]],
     ) -> None:
         self._messages = messages
-        self._threads = threads
+        self._rows = rows
         self._deletion = deletion
         self._end_expired = end_expired
 
@@ -61,7 +61,7 @@ class CosmosAuthors:
             questions = await self._questions(thread, author_id)
             if not questions:
                 # Always: an earlier call may have been stopped before it did this.
-                await self._threads.refresh_row(thread)
+                await self._rows.update(thread)
                 return ErasedExchanges(erased, await self._is_answering(thread, author_id))
             # First, because nobody finds them by the author any more once the messages are erased.
             await self._deletion.delete_events(thread.id, running_turn=thread.lease.turn_id if thread.lease else None)

@@ -168,6 +168,7 @@ class TurnDocument(Record):
     started_at: datetime
     ended_at: datetime
     final_event_id: int | None
+    events_kept: bool = True
 
     @property
     def turn(self) -> Turn:
@@ -234,8 +235,9 @@ def turn_document(
         started_at=turn.started_at,
         ended_at=utcnow(),
         final_event_id=final_event_id,
+        events_kept=turn.events_kept,
     )
-    return document.model_dump(mode="json")
+    return document.model_dump(mode="json", exclude={"events_kept"} if turn.events_kept else None)
 
 
 def interrupted_turn_document(thread_id: str, lease: Lease) -> Document:
@@ -252,7 +254,7 @@ def interrupted_turn_document(thread_id: str, lease: Lease) -> Document:
         ended_at=lease.ended_at,
         final_event_id=None,
     )
-    return document.model_dump(mode="json")
+    return document.model_dump(mode="json", exclude={"events_kept"})
 
 
 def key_id(idempotency_key: str) -> str:

@@ -119,8 +119,7 @@ class CosmosProgress:
         if lease is None or lease.started_at <= thread.updated_at:
             ended = await self._messages.read(thread_id, turn_id)
         if ended:
-            turn, final_event_id = await self._ended(as_record(TurnDocument, ended))
-            return TurnProgress(turn, events, final_event_id)
+            return await self._ended(as_record(TurnDocument, ended), events)
         if lease is None:
             raise TurnNotFound(turn_id)
         if lease.seconds_left() <= 0:
@@ -145,7 +144,7 @@ class CosmosProgress:
             return error
         return None
 
-    async def _ended(self, document: TurnDocument) -> tuple[Turn, int | None]:
+    async def _ended(self, document: TurnDocument, events: list[TurnEvent]) -> TurnProgress:
         message = None
         if document.reply_seq:
             found = await self._messages.read(document.thread_id, message_id(document.thread_id, document.reply_seq))
@@ -153,7 +152,8 @@ class CosmosProgress:
                 # They came in one batch: only a deletion takes one of them away.
                 raise ThreadNotFound(document.thread_id)
             message = as_record(Message, found)
-        return document.turn.model_copy(update={"message": message}), document.final_event_id
+        turn = document.turn.model_copy(update={"message": message})
+        return TurnProgress(turn, events, document.final_event_id, document.events_kept)
 
     async def _events(self, thread_id: str, turn_id: str, after: int | None) -> list[TurnEvent]:
         if after is None:

@@ -8,6 +8,7 @@ from stores.cosmos.container import CosmosContainer
 from stores.cosmos.deletion import CosmosDeletion, is_stopped
 from stores.cosmos.documents import ThreadDocument
 from stores.cosmos.reading import as_record
+from stores.cosmos.rows import CosmosRows
 from stores.cosmos.threads import CosmosThreads
 
 MAX_ATTEMPTS = 8
@@ -16,9 +17,10 @@ MAX_ATTEMPTS = 8
 class CosmosSessionThreads:
     """Opens them. A deletion of one that was stopped half-way is completed first: nobody else may come to do it for an hour."""
 
-    def __init__(self, messages: CosmosContainer, threads: CosmosThreads, deletion: CosmosDeletion) -> None:
+    def __init__(self, messages: CosmosContainer, threads: CosmosThreads, rows: CosmosRows, deletion: CosmosDeletion) -> None:
         self._messages = messages
         self._threads = threads
+        self._rows = rows
         self._deletion = deletion
 
     async def open(self, owner: Owner, external_id: str) -> Thread:
@@ -36,7 +38,7 @@ class CosmosSessionThreads:
             elif not (document := as_record(ThreadDocument, found)).deleting:
                 if not document.last_seq:
                     # Whoever made it may have been stopped, or refused, before it was on the list.
-                    await self._threads.add_row(document)
+                    await self._rows.add(document)
                 return document.thread
             elif is_stopped(found):
                 await self._deletion.finish(document)

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import re
 
-from errors import ChatError, ThreadNotFound
+from errors import ThreadNotFound
 from models import THREAD_ID_PATTERN, Metadata, Owner, Thread, ThreadStatus, new_thread, utcnow
 from stores.cosmos.container import CosmosContainer, PreconditionFailed, gather_pair
-from stores.cosmos.documents import ThreadDocument, new_thread_document, row_document
-from stores.cosmos.patch import condition, less_than, of_incarnation, row_changes, thread_changes
+from stores.cosmos.documents import ThreadDocument, new_thread_document
+from stores.cosmos.patch import condition, thread_changes
 from stores.cosmos.reading import as_record, require_owned
+from stores.cosmos.rows import CosmosRows
 from stores.cursors import decode_cursor, encode_cursor
 from stores.limits import StoreLimits
 from stores.types import Page, ThreadChanges
 
 COUNT = "SELECT VALUE COUNT(1) FROM c WHERE c.deleting = false"
 IDS = "SELECT TOP @limit c.id FROM c WHERE c.deleting = false AND c.id > @after ORDER BY c.id"
-logger = logging.getLogger(__name__)
 
 
 def check_thread_id(thread_id: str) -> None:
@@ -31,17 +29,13 @@ def check_thread_id(thread_id: str) -> None:
 
 
 class CosmosThreads:
-    """Reads and writes threads. A row follows its thread and may lag behind it, but never goes back in time."""
+    """Reads and writes threads, with their rows."""
 
-    def __init__(self, messages: CosmosContainer, threads: CosmosContainer, limits: StoreLimits) -> None:
+    def __init__(self, messages: CosmosContainer, threads: CosmosContainer, rows: CosmosRows, limits: StoreLimits) -> None:
         self._limits = limits
         self._messages = messages
         self._threads = threads
-        self._background: set[asyncio.Task[None]] = set()
-
-    async def aclose(self) -> None:
-        """Wait for the rows that are being brought up to date."""
-        await asyncio.gather(*self._background)
+        self._rows = rows
 
     async def create(self, owner: Owner, title: str | None, metadata: Metadata) -> Thread:
         """Do what :meth:`ThreadStore.create_thread` promises."""
@@ -58,11 +52,7 @@ class CosmosThreads:
             self._limits.check_threads(await self._threads.count(owner.hash, COUNT))
         document = new_thread_document(owner, thread)
         await self._messages.create(thread.id, document)
-        await self.add_row(as_record(ThreadDocument, document))
-
-    async def add_row(self, document: ThreadDocument) -> None:
-        """Put a thread on its owner's list, unless it is there."""
-        await self._threads.create(document.owner_hash, row_document(document))
+        await self._rows.add(as_record(ThreadDocument, document))
 
     async def document(self, owner: Owner, thread_id: str) -> ThreadDocument:
         """Return a thread's document.
@@ -77,7 +67,7 @@ class CosmosThreads:
         thread, row = await gather_pair(self.document(owner, thread_id), self._threads.read(owner.hash, thread_id))
         if row and row["rev"] < thread.rev:
             # Its process died before it could bring the row up to date, or could not.
-            self.refresh_row_later(thread)
+            self._rows.update_later(thread)
         return thread.thread
 
     async def list_page(self, owner: Owner, status: ThreadStatus | None, limit: int, cursor: str | None) -> Page[Thread]:
@@ -88,6 +78,7 @@ class CosmosThreads:
             sql, parameters["status"] = f"{sql} AND c.status = @status", status
         if cursor:
             sql, parameters["sort"] = f"{sql} AND c.sort < @sort", decode_cursor(cursor)
+        await self._rows.flush(owner.hash)
         rows = await self._threads.query(owner.hash, f"{sql} ORDER BY c.sort DESC", limit=limit + 1, **parameters)
         page = [as_record(Thread, row) for row in rows[:limit]]
         return Page(page, encode_cursor(rows[limit - 1]["sort"]) if len(rows) > limit else None)
@@ -106,26 +97,5 @@ class CosmosThreads:
             document = as_record(ThreadDocument, await self._messages.patch(thread_id, thread_id, changed, mine))
         except PreconditionFailed as refused:
             raise ThreadNotFound(thread_id) from refused
-        await self.refresh_row(document)
+        await self._rows.update(document)
         return document.thread
-
-    def refresh_row_later(self, document: ThreadDocument) -> None:
-        """Bring the row of a thread up to date in the background."""
-
-        async def refresh() -> None:
-            try:
-                await self.refresh_row(document)
-            except ChatError:
-                logger.exception("list entry update of thread %s failed", document.id)
-
-        task = asyncio.create_task(refresh())
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
-
-    async def refresh_row(self, document: ThreadDocument) -> None:
-        """Bring the row of a thread up to date, unless it is already."""
-        older = of_incarnation(document, deleting=False) + less_than("rev", document.rev)
-        try:
-            await self._threads.patch(document.owner_hash, document.id, row_changes(document), older)
-        except PreconditionFailed:
-            logger.debug("list entry of thread %s is newer already, or gone", document.id)

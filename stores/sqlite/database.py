@@ -106,6 +106,9 @@ MIGRATIONS = (
     """
     ALTER TABLE threads ADD COLUMN external_id TEXT;
     """,
+    """
+    ALTER TABLE turns ADD COLUMN events_kept INTEGER NOT NULL DEFAULT 1;
+    """,
 )
 LOCK_TIMEOUT_SECONDS = 5.0
 LOG_TIMEOUT_SECONDS = 0.2

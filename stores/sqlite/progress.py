@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace
 from typing import Any
 
 from pydantic_core import PydanticSerializationError, from_json
@@ -16,7 +17,7 @@ from stores.types import EventBatch, StartedTurn, TurnProgress
 
 def request_cancel(db: sqlite3.Connection, owner: Owner, thread_id: str, turn_id: str) -> None:
     """Do what :meth:`ThreadStore.request_cancel` promises."""
-    if get_turn(db, thread_row(db, owner, thread_id), turn_id)[0].status != "running":
+    if _without_events(db, thread_row(db, owner, thread_id), turn_id).turn.status != "running":
         raise TurnEnded
     db.execute("UPDATE threads SET lease_cancel_requested = 1 WHERE id = ?", (thread_id,))
 
@@ -33,15 +34,14 @@ def is_cancel_requested(db: sqlite3.Connection, turn: StartedTurn) -> bool:
 def get_progress(db: sqlite3.Connection, owner: Owner, thread_id: str, turn_id: str, after: int | None) -> TurnProgress | None:
     """Do what :meth:`ThreadStore.get_progress` promises; ``None`` if the turn is to be ended first, as it has expired."""
     thread = thread_row(db, owner, thread_id)
-    turn, final_event_id = get_turn(db, thread, turn_id)
-    if turn.status == "interrupted" and thread["lease_turn_id"] == turn_id:
+    progress = _without_events(db, thread, turn_id)
+    if progress.turn.status == "interrupted" and thread["lease_turn_id"] == turn_id:
         return None
-    events = [] if after is None else _events(db, turn, after)
-    return TurnProgress(turn, events, final_event_id)
+    return progress if after is None else replace(progress, events=_events(db, progress.turn, after))
 
 
-def get_turn(db: sqlite3.Connection, thread: Any, turn_id: str) -> tuple[Turn, int | None]:
-    """Return a turn of a thread's row, and the number of its final event.
+def _without_events(db: sqlite3.Connection, thread: Any, turn_id: str) -> TurnProgress:
+    """Return how a turn of a thread's row stands.
 
     :raises TurnNotFound: if there is none.
     """
@@ -55,12 +55,13 @@ def get_turn(db: sqlite3.Connection, thread: Any, turn_id: str) -> tuple[Turn, i
             started_at=moment(thread["lease_started_at"]),
             ended_at=None if running else moment(thread["lease_until"]),
         )
-        return turn, None
+        return TurnProgress(turn, [], None)
     row = db.execute("SELECT * FROM turns WHERE thread_id = ? AND id = ?", (thread["id"], turn_id)).fetchone()
     if row is None:
         raise TurnNotFound(turn_id)
     message = stored_message(db, thread["id"], row["reply_seq"]) if row["reply_seq"] else None
-    return _as_turn(row).model_copy(update={"message": message}), row["final_event_id"]
+    turn = _as_turn(row).model_copy(update={"message": message})
+    return TurnProgress(turn, [], row["final_event_id"], bool(row["events_kept"]))
 
 
 def list_turns(db: sqlite3.Connection, owner: Owner, thread_id: str, limit: int, after: str | None) -> list[Turn]:

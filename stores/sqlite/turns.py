@@ -136,6 +136,7 @@ def commit_turn(
         started_at=turn.started_at.timestamp(),
         ended_at=utcnow().timestamp(),
         final_event_id=final_event_id,
+        events_kept=turn.events_kept,
     )
 
 

@@ -89,6 +89,14 @@ class FakeModel:
         """Return the reply to a request."""
         return self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
 
+    def refusal_of(self, request: dict[str, Any]) -> dict[str, Any] | None:
+        """Return the error that a request is refused with, if it is."""
+        return refusal_of(request)
+
+    async def write_answer(self, writer: asyncio.StreamWriter, request: dict[str, Any], reply: Reply) -> None:
+        """Write a reply as HTTP."""
+        await answer(writer, request, reply)
+
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.create_task(self._serve(reader, writer))
         self._connections.add(task)
@@ -115,9 +123,9 @@ class FakeModel:
             return False
         request = json.loads(await reader.readexactly(int(headers["content-length"])))
         self.requests.append(request)
-        refusal = refusal_of(request)
+        refusal = self.refusal_of(request)
         reply = Reply(status=400, error=refusal) if refusal else self.reply_to(request)
-        answering = asyncio.create_task(answer(writer, request, reply))
+        answering = asyncio.create_task(self.write_answer(writer, request, reply))
         leaving = asyncio.create_task(reader.read(1))
         await asyncio.wait((answering, leaving), return_when=asyncio.FIRST_COMPLETED)
         if not answering.done():

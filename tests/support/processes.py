@@ -125,8 +125,8 @@ async def new_thread(store: ThreadStore) -> Thread:
     return await store.create_thread(ANN, title=None, metadata={})
 
 
-async def start(turns: Turns, thread: Thread, key: str | None = None) -> EventLog:
-    return await turns.start(ANN, thread.id, NewMessage(new_id("turn"), "hi", {}, key), stream=True)
+async def start(turns: Turns, thread: Thread, key: str | None = None, *, stream: bool = True) -> EventLog:
+    return await turns.start(ANN, thread.id, NewMessage(new_id("turn"), "hi", {}, key), stream=stream)
 
 
 async def until(log: EventLog, id: int) -> None:

@@ -24,6 +24,7 @@ from stores.cosmos.definitions import CONTAINERS
 from stores.cosmos.documents import message_document
 from stores.cosmos.operations import create
 from stores.cosmos.retries import RetryPolicy
+from stores.cosmos.rows import ROW_SECONDS
 from stores.limits import StoreLimits
 from stores.sqlite.store import SqliteStore
 from stores.types import NewMessage, StartedTurn
@@ -82,10 +83,12 @@ class CosmosBackend:
         assert self._fake is not None
         return self._fake
 
-    def new(self, limits: StoreLimits = NO_LIMITS, retries: RetryPolicy | None = None) -> CosmosStore:
+    def new(
+        self, limits: StoreLimits = NO_LIMITS, retries: RetryPolicy | None = None, *, row_seconds: float = ROW_SECONDS
+    ) -> CosmosStore:
         endpoint, key, database = self._account
         retries = retries or (QUICK if self._fake else RetryPolicy())
-        return CosmosStore(endpoint, database=database, credential=key, limits=limits, retries=retries)
+        return CosmosStore(endpoint, database=database, credential=key, limits=limits, retries=retries, row_seconds=row_seconds)
 
     async def seed(self, thread_id: str, count: int) -> None:
         endpoint, key, database = self._account

@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from errors import StoreUnavailable
-from events import MessageCompleted
-from tests.support.processes import Steps, follow, new_thread, process, start
+from events import MessageCompleted, TurnStarted
+from models import Message
+from tests.support.processes import ANN, Steps, follow, new_thread, process, start
 from tests.support.turns import FAST
 
 
@@ -65,6 +66,30 @@ async def test_events_that_cannot_be_saved_are_given_up(path: Path) -> None:
                 await store.saves.acquire()
         [final] = await follow(others, thread, log.id)
         assert final == MessageCompleted(id=5, turn_id=log.id, message=message)
+
+
+async def test_a_turn_that_is_answered_as_a_whole_stores_no_events(path: Path) -> None:
+    """Others get its first event at once and its last; in its own process there is all of it while it runs."""
+    steps = Steps()
+    # A follower who waited for events that never come would wait that long.
+    patient = replace(FAST, event_lag=60)
+    async with process(path, steps, patient) as (store, turns), process(path, steps, patient) as (_, others):
+        thread = await new_thread(store)
+        log = await start(turns, thread, stream=False)
+        here = asyncio.create_task(follow(turns, thread, log.id))
+        elsewhere = await others.follow(ANN, thread.id, log.id, after=0, heartbeat_interval=60)
+        assert elsewhere is not None
+        assert await anext(elsewhere) == [TurnStarted(id=1, turn_id=log.id)]
+        steps.step(3)
+        message = await log.wait()
+        assert isinstance(message, Message)
+        assert [event.id for event in await here] == [1, 2, 3, 4, 5]
+        end = MessageCompleted(id=5, turn_id=log.id, message=message)
+        assert [event async for batch in elsewhere for event in batch] == [end]
+        assert await follow(others, thread, log.id) == [TurnStarted(id=1, turn_id=log.id), end]
+        assert await follow(others, thread, log.id, after=3) == [end]
+        assert await follow(others, thread, log.id, after=5) == []
+    assert store.saved == []
 
 
 async def test_keeping_events_can_be_switched_off(path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -232,6 +233,15 @@ async def test_events_stored_again_come_once(store: ThreadStore, thread: Thread)
         await store.save_events([batch(thread, turn_id, ids)])
     assert await event_ids(store, thread, turn_id) == [1, 2, 3, 4, 5, 6]
     assert await event_ids(store, thread, turn_id, 3) == [4, 5, 6]
+
+
+@pytest.mark.parametrize("kept", [True, False])
+async def test_a_turns_end_tells_whether_it_has_stored_its_events(store: ThreadStore, thread: Thread, kept: bool) -> None:
+    started = await begin(store, thread.id)
+    assert (await store.get_progress(ANN, thread.id, started.turn_id, after=0)).events_kept
+    await end(store, replace(started, events_kept=kept))
+    progress = await store.get_progress(ANN, thread.id, started.turn_id, after=0)
+    assert (progress.events_kept, progress.final_event_id) == (kept, 9)
 
 
 @pytest.mark.server_clock

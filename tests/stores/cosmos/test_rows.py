@@ -64,3 +64,49 @@ async def test_whoever_comes_next_mends_a_row_that_was_lost(
         else:
             await store.begin_turn(ANN, thread.id, ask(key="k"), lease_seconds=30, history_limit=40)
     assert row(fake)["message_count"] == 2
+
+
+async def test_a_busy_threads_row_is_written_at_once_then_behind_and_at_the_end(
+    backend: CosmosBackend, fake: FakeCosmos
+) -> None:
+    async with backend.new(row_seconds=1000) as store:
+        thread = await store.create_thread(ANN, title=None, metadata={})
+        first = fake.fail("patch", "threads")
+        start = len(fake.log)
+        await talk(store, thread.id)
+        await first.reached.wait()
+        for _ in range(4):
+            await talk(store, thread.id)
+        assert row(fake)["message_count"] == 2
+    assert row(fake)["message_count"] == 10
+    assert [each.kind for each in fake.requests(start) if each.container == "threads"] == ["patch", "patch"]
+
+
+async def test_a_row_that_waits_is_written_in_time(backend: CosmosBackend, fake: FakeCosmos) -> None:
+    async with backend.new(row_seconds=0.05) as store:
+        thread = await store.create_thread(ANN, title=None, metadata={})
+        second = fake.fail("patch", "threads", skip=1)
+        await talk(store, thread.id)
+        await talk(store, thread.id)
+        await second.reached.wait()
+
+
+async def test_the_list_shows_the_turns_of_its_own_process(backend: CosmosBackend) -> None:
+    async with backend.new(row_seconds=1000) as store:
+        thread = await store.create_thread(ANN, title=None, metadata={})
+        for turns in range(1, 4):
+            await talk(store, thread.id)
+            [listed] = (await store.list_threads(ANN, status=None, limit=9, cursor=None)).items
+            assert listed.message_count == 2 * turns
+
+
+async def test_the_next_turn_mends_the_row_that_a_crash_has_lost(backend: CosmosBackend, fake: FakeCosmos) -> None:
+    async with backend.new(row_seconds=1000) as crashed, backend.new(row_seconds=1000) as store:
+        thread = await crashed.create_thread(ANN, title=None, metadata={})
+        for _ in range(3):
+            await talk(crashed, thread.id)
+        mended = fake.fail("patch", "threads")
+        await talk(store, thread.id)
+        await mended.reached.wait()
+        await store.list_threads(ANN, status=None, limit=9, cursor=None)
+        assert row(fake)["message_count"] == 8
