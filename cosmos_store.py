@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from datetime import datetime
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from azure.core.credentials_async import AsyncTokenCredential
 from typing_extensions import override
@@ -44,6 +44,7 @@ from stores.cosmos.recent import RecentMessages
 from stores.cosmos.retries import RetryPolicy
 from stores.cosmos.rows import ROW_SECONDS, CosmosRows
 from stores.cosmos.session_threads import CosmosSessionThreads
+from stores.cosmos.shared_recent import SharedRecent
 from stores.cosmos.threads import CosmosThreads, check_thread_id
 from stores.cosmos.turns import CosmosTurns, Request
 from stores.cosmos.user_states import CosmosUserStates
@@ -60,6 +61,9 @@ from stores.types import (
     TurnProgress,
 )
 
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
 PING_ID = "ping"
 
 
@@ -67,7 +71,8 @@ class CosmosStore(ThreadStore):
     """:class:`ThreadStore` in a database of a Cosmos DB account.
 
     The ``credential`` is a key, with which the database and the containers are created if they are missing, or an identity,
-    which cannot create them. ``cache_bytes`` is how much memory the latest messages of threads may take here.
+    which cannot create them. ``cache_bytes`` is how much memory the latest messages of threads may take here;
+    they are shared on ``redis``.
     """
 
     def __init__(
@@ -80,11 +85,13 @@ class CosmosStore(ThreadStore):
         retries: RetryPolicy = RetryPolicy(),  # noqa: B008 - immutable
         row_seconds: float = ROW_SECONDS,
         cache_bytes: int = 0,
+        redis: Redis | None = None,
     ) -> None:
         self._limits = limits
         self._retries = retries
         self._row_seconds = row_seconds
         self._recent = RecentMessages(cache_bytes)
+        self._shared = SharedRecent(redis)
         self._connection = connect(endpoint, database=database, credential=credential, retries=retries)
         self._resources = AsyncExitStack()
         self._containers: tuple[CosmosContainer, CosmosContainer]
@@ -110,16 +117,15 @@ class CosmosStore(ThreadStore):
         self._threads = CosmosThreads(messages, threads, self._rows, self._limits)
         self._messages = CosmosMessages(messages, self._threads)
         leases = CosmosLeases(messages, self._rows.update_later)
-        self._turns = CosmosTurns(
-            messages, leases, self._rows.update_later, CosmosHistory(messages, self._recent), self._limits
-        )
+        history = CosmosHistory(messages, self._recent, self._shared)
+        self._turns = CosmosTurns(messages, leases, self._rows.update_later, history, self._limits)
         self._progress = CosmosProgress(messages, leases.end_expired)
-        self._feedback = CosmosFeedback(messages, self._recent)
+        self._feedback = CosmosFeedback(messages, history)
         self._user_states = CosmosUserStates(threads)
-        self._deletion = CosmosDeletion(messages, threads)
+        self._deletion = CosmosDeletion(messages, threads, history)
         self._sessions = CosmosSessionThreads(messages, self._threads, self._rows, self._deletion)
         self._erasures = CosmosErasures(messages, threads, self._deletion)
-        self._authors = CosmosAuthors(messages, self._rows, self._deletion, leases.end_expired)
+        self._authors = CosmosAuthors(messages, self._rows, self._deletion, history, leases.end_expired)
         return self
 
     @override
@@ -127,6 +133,7 @@ class CosmosStore(ThreadStore):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self._rows.aclose()
+        await self._shared.aclose()
         await self._resources.aclose()
 
     @override
@@ -162,7 +169,6 @@ class CosmosStore(ThreadStore):
     @override
     async def delete_thread(self, owner: Owner, thread_id: str, *, idle_since: datetime | None = None) -> bool:
         check_thread_id(thread_id)
-        self._recent.forget(thread_id)
         return await self._deletion.delete(owner, thread_id, idle_since)
 
     @override

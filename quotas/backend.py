@@ -7,11 +7,12 @@ import logging
 import time
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from identity.azure_credential import AzureCredential
+from quotas.redis_client import REDIS_SECONDS, open_redis
 from settings import Settings
 
 if TYPE_CHECKING:
@@ -19,10 +20,7 @@ if TYPE_CHECKING:
     from limits.aio.strategies import SlidingWindowCounterRateLimiter
     from redis.asyncio import Redis
 
-    from quotas.redis_identity import EntraCredentials
-
 R = TypeVar("R")
-REDIS_SECONDS = 1.0
 # After a failure, Redis is left alone for so long: callers must not wait for it one by one.
 COOLDOWN_SECONDS = 1.0
 LOG_SECONDS = 60.0
@@ -225,32 +223,10 @@ async def _nothing(_: Counters) -> None:
 async def open_quota_backend(
     settings: Settings, credential: AzureCredential, *, cooldown_seconds: float = COOLDOWN_SECONDS
 ) -> AsyncIterator[QuotaBackend]:
-    """Open the counters: on Redis if there is an address, else in memory. Redis need not be up.
-
-    On Azure an address with TLS and without a password means the app's identity.
-    """
-    if settings.redis_url is None:
-        yield QuotaBackend(Counters.in_memory())
-        return
-    from redis.asyncio import Redis
-    from redis.asyncio.retry import Retry
-    from redis.backoff import NoBackoff
-
-    url = settings.redis_url.get_secret_value()
-    async with AsyncExitStack() as stack:
-        redis = Redis.from_url(
-            url,
-            credential_provider=_identity(credential) if settings.redis_takes_identity else None,
-            # Once, on a new connection: Redis closes those whose token has expired.
-            retry=Retry(NoBackoff(), 1),
-            socket_connect_timeout=REDIS_SECONDS,
-            socket_timeout=REDIS_SECONDS,
-        )
-        stack.push_async_callback(redis.aclose)
-        yield QuotaBackend(Counters.in_memory(), Counters.on_redis(redis, url), redis, cooldown_seconds=cooldown_seconds)
-
-
-def _identity(credential: AzureCredential) -> EntraCredentials:
-    from quotas.redis_identity import EntraCredentials
-
-    return EntraCredentials(credential)
+    """Open the counters: on Redis if there is an address, else in memory. Redis need not be up."""
+    async with open_redis(settings, credential) as redis:
+        if redis is None or settings.redis_url is None:
+            yield QuotaBackend(Counters.in_memory())
+        else:
+            shared = Counters.on_redis(redis, settings.redis_url.get_secret_value())
+            yield QuotaBackend(Counters.in_memory(), shared, redis, cooldown_seconds=cooldown_seconds)

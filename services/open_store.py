@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from identity.azure_credential import AzureCredential
 from settings import Settings
 from stores.contract import ThreadStore
 from stores.limits import StoreLimits
 
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
 MEGABYTE = 1024 * 1024
 
 
-def open_store(settings: Settings, credential: AzureCredential) -> ThreadStore:
-    """Make the store that the settings ask for: Cosmos DB if ``COSMOS_ENDPOINT`` is set, else SQLite in ``DATA_DIR``."""
+def open_store(settings: Settings, credential: AzureCredential, redis: Redis | None = None) -> ThreadStore:
+    """Make the store that the settings ask for: Cosmos DB if ``COSMOS_ENDPOINT`` is set, else SQLite in ``DATA_DIR``.
+
+    ``redis`` is where the instances share what they remember.
+    """
     limits = StoreLimits(threads=settings.limit_threads, messages=settings.limit_messages_per_thread)
     if settings.cosmos_endpoint:
         from cosmos_store import CosmosStore
@@ -21,6 +29,7 @@ def open_store(settings: Settings, credential: AzureCredential) -> ThreadStore:
             database=settings.cosmos_database,
             credential=settings.cosmos_key.get_secret_value() if settings.cosmos_key else credential,
             limits=limits,
+            redis=redis,
             cache_bytes=settings.history_cache_mb * MEGABYTE,
         )
     from stores.sqlite.store import SqliteStore

@@ -16,6 +16,7 @@ from observability import owner_hash
 from observability.setup import open_telemetry
 from quotas.backend import QuotaBackend, open_quota_backend
 from quotas.quotas import Quotas
+from quotas.redis_client import open_redis
 from services.intervals import Intervals
 from services.lazy import LazyResource
 from services.open_store import open_store
@@ -66,7 +67,9 @@ async def open_services(
         identity = await stack.enter_async_context(open_identity(settings))
         counters = await stack.enter_async_context(open_quota_backend(settings, credential))
         quotas = Quotas(settings, counters)
-        store = await stack.enter_async_context(open_store(settings, credential))
+        # Of its own: whoever waits for messages must not hold up the counters.
+        redis = await stack.enter_async_context(open_redis(settings, credential)) if settings.cosmos_endpoint else None
+        store = await stack.enter_async_context(open_store(settings, credential, redis))
         agent = await stack.enter_async_context(
             aclosing(LazyResource("agent", partial(_load_agent, settings, assistant, credential)))
         )

@@ -96,7 +96,7 @@ class Settings(BaseSettings):
     tenant_limit_requests_per_minute: int = Field(0, ge=0, description="of a tenant; 0: no limit")
     tenant_limit_turns_at_once: int = Field(0, ge=0, description="of a tenant; 0: no limit")
     tenant_limit_tokens_per_day: int = Field(0, ge=0, description="of a tenant (UTC day); 0: no limit")
-    redis_url: RedisAddress | None = Field(None, description="Redis that all instances count on; not set: each for itself")
+    redis_url: RedisAddress | None = Field(None, description="Redis that all instances share; not set: each for itself")
     process_max_turns: int = Field(256, ge=1, description="turns that run in one process; more are refused as busy")
 
     bot_app_id: Guid | None = Field(None, description="Bot Service: the bot's app id; not set: no bot")

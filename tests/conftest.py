@@ -2,11 +2,14 @@
 
 import os
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
+from redis.asyncio import Redis
 
 from stores.contract import ThreadStore
+from tests.fakes.redis import RedisServer, needs_redis
 from tests.support.assistant_folder import FOLDER
 from tests.support.collected import Collected, collecting
 from tests.support.positions import SHORT_STEP, Positions
@@ -41,15 +44,19 @@ def positions(long: bool) -> Positions:
     return Positions(1 if long else SHORT_STEP)
 
 
-@pytest.fixture(params=["sqlite", "cosmos", "cosmos, cached"])
+@pytest.fixture(params=["sqlite", "cosmos", "cosmos, cached", pytest.param("cosmos, shared", marks=needs_redis)])
 async def backend(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Backend]:
     if request.param == "sqlite":
         yield SqliteBackend(tmp_path / "chat.db")
         return
     if request.node.get_closest_marker("server_clock") and "COSMOS_TEST_ENDPOINT" in os.environ:
         pytest.skip("a real account goes by its own clock")
-    async with cosmos_backend() as cosmos:
-        cosmos.cache_bytes = CACHE_BYTES if request.param == "cosmos, cached" else 0
+    async with AsyncExitStack() as stack:
+        cosmos = await stack.enter_async_context(cosmos_backend())
+        cosmos.cache_bytes = 0 if request.param == "cosmos" else CACHE_BYTES
+        if request.param == "cosmos, shared":
+            server = await stack.enter_async_context(RedisServer(tmp_path))
+            cosmos.redis = await stack.enter_async_context(Redis.from_url(server.url))
         yield cosmos
 
 

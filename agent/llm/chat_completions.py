@@ -151,7 +151,8 @@ class AnswerReader:
         if isinstance(index, int):
             known = self._by_index.get(index)
         else:
-            known = next((call for call in self._calls if id and call.id == id), None)
+            # A name again, behind arguments that are whole, is another call, whatever its id.
+            known = next((call for call in self._calls if id and call.id == id and not (name and _is_whole(call))), None)
         if known and not (name and id and known.id and id != known.id):
             return known
         if not known and not name and self._calls:
@@ -211,6 +212,14 @@ def _with_valid_names(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _items(messages: list[dict[str, Any]]) -> bytes:
     return to_json(messages)[1:-1]
+
+
+def _is_whole(call: ToolRequest) -> bool:
+    try:
+        from_json(call.arguments)
+    except ValueError:
+        return False
+    return True
 
 
 def _result(result: Any) -> str:

@@ -10,6 +10,7 @@ from models import AUTHOR_ID, Message, Owner, message_id
 from stores.cosmos.container import CosmosContainer, PreconditionFailed
 from stores.cosmos.deletion import CosmosDeletion
 from stores.cosmos.documents import Lease, ThreadDocument, TurnDocument
+from stores.cosmos.history import CosmosHistory
 from stores.cosmos.operations import patch
 from stores.cosmos.patch import changes, condition, thread_changes
 from stores.cosmos.reading import as_record, require_owned
@@ -37,11 +38,13 @@ class CosmosAuthors:
         messages: CosmosContainer,
         rows: CosmosRows,
         deletion: CosmosDeletion,
+        history: CosmosHistory,
         end_expired: Callable[[ThreadDocument, Lease], Awaitable[None]],
     ) -> None:
         self._messages = messages
         self._rows = rows
         self._deletion = deletion
+        self._history = history
         self._end_expired = end_expired
 
     async def threads(self, author_id: str) -> list[OwnedRef]:
@@ -62,6 +65,7 @@ class CosmosAuthors:
             if not questions:
                 # Always: an earlier call may have been stopped before it did this.
                 await self._rows.update(thread)
+                await self._history.forget(thread.id)
                 return ErasedExchanges(erased, await self._is_answering(thread, author_id))
             # First, because nobody finds them by the author any more once the messages are erased.
             await self._deletion.delete_events(thread.id, running_turn=thread.lease.turn_id if thread.lease else None)

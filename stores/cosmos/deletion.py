@@ -13,6 +13,7 @@ from models import CONVERSATIONS, Owner, utcnow
 from stores.cosmos.container import CosmosContainer, PreconditionFailed, TooLarge
 from stores.cosmos.definitions import kind
 from stores.cosmos.documents import Document, ThreadDocument
+from stores.cosmos.history import CosmosHistory
 from stores.cosmos.operations import Operation, delete, delete_unchanged, patch
 from stores.cosmos.patch import changes, condition, less_than, of_incarnation, thread_changes
 from stores.cosmos.reading import as_record
@@ -47,7 +48,8 @@ class CosmosDeletion:
     each write is tied to the thread as it was marked.
     """
 
-    def __init__(self, messages: CosmosContainer, threads: CosmosContainer) -> None:
+    def __init__(self, messages: CosmosContainer, threads: CosmosContainer, history: CosmosHistory) -> None:
+        self._history = history
         self._messages = messages
         self._threads = threads
 
@@ -163,6 +165,7 @@ class CosmosDeletion:
                 await self._threads.batch(marked.owner_hash, [delete_unchanged(marked.id, row["_etag"])])
 
     async def _delete_contents(self, marked: ThreadDocument) -> None:
+        await self._history.forget(marked.id)
         while rows := await self._messages.query(marked.id, CONTENTS, thread=marked.id):
             if not await self._delete_some(marked, [row["id"] for row in rows]):
                 return

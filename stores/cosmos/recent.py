@@ -50,7 +50,7 @@ class Window:
 class RecentMessages:
     """Windows of the threads that were used last, of ``max_bytes`` in all; with 0 there are none."""
 
-    def __init__(self, max_bytes: int, *, max_seconds: float = MAX_SECONDS, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, max_bytes: int, *, max_seconds: float = MAX_SECONDS, now: Callable[[], float] = time.time) -> None:
         self._max_bytes = max_bytes
         self._max_seconds = max_seconds
         self._now = now
@@ -65,13 +65,16 @@ class RecentMessages:
     def has(self, thread_id: str, limit: int) -> bool:
         """Whether :meth:`take` can be expected to return messages."""
         window, _ = self._windows.get(thread_id, (None, 0))
-        return window is not None and window.limit >= limit and self._now() - window.read_at < self._max_seconds
+        return window is not None and self._is_wide(window, limit)
 
     def take(self, thread: ThreadDocument, limit: int) -> list[Message] | None:
         """Return the latest messages of a thread whose lease has just been taken, if they are known for certain."""
-        known = self.has(thread.id, limit)
         window = self.forget(thread.id)
-        if not known or window is None or not window.is_before(thread) or window.last_seq != thread.last_seq:
+        return self.adopt(thread, window, limit) if window else None
+
+    def adopt(self, thread: ThreadDocument, window: Window, limit: int) -> list[Message] | None:
+        """Keep a window, and return its messages, if it is for certain that of a thread whose lease has just been taken."""
+        if not self._is_wide(window, limit) or not window.is_before(thread) or window.last_seq != thread.last_seq:
             return None
         self._put(thread.id, replace(window, rev=thread.rev))
         return list(window.messages[:limit])
@@ -87,18 +90,27 @@ class RecentMessages:
             )
             self._put(thread.id, window)
 
-    def extend(self, thread: ThreadDocument, messages: Sequence[Message]) -> None:
-        """Add the messages, in order, that a turn's commit has stored, which has left the thread like this."""
+    def extend(self, thread: ThreadDocument, messages: Sequence[Message]) -> Window | None:
+        """Add the messages, in order, that a turn's commit has stored, which has left the thread like this.
+
+        Return the window that it has then, if it is known.
+        """
         window = self.forget(thread.id)
-        if window and window.is_before(thread) and messages[0].seq == window.last_seq + 1:
-            latest = (*reversed(messages), *window.messages)[: window.limit]
-            self._put(thread.id, replace(window, rev=thread.rev, last_seq=thread.last_seq, messages=latest))
+        if window is None or not window.is_before(thread) or messages[0].seq != window.last_seq + 1:
+            return None
+        latest = (*reversed(messages), *window.messages)[: window.limit]
+        window = replace(window, rev=thread.rev, last_seq=thread.last_seq, messages=latest)
+        self._put(thread.id, window)
+        return window
 
     def forget(self, thread_id: str) -> Window | None:
         """Drop a thread's window, and return it."""
         window, size = self._windows.pop(thread_id, (None, 0))
         self._bytes -= size
         return window
+
+    def _is_wide(self, window: Window, limit: int) -> bool:
+        return window.limit >= limit and self._now() - window.read_at < self._max_seconds
 
     def _put(self, thread_id: str, window: Window) -> None:
         size = window.size + MESSAGE_BYTES

@@ -57,6 +57,12 @@ def streamed(*pieces: bytes) -> Reply:
             [{"expression": "1"}, {"expression": "2"}],
         ),
         ([call("calculate", ARGUMENTS), call("calculate", '{"expression": "2"}')], [{"expression": "1"}, {"expression": "2"}]),
+        # Two calls of the same id, without any index.
+        (
+            [call("calculate", ARGUMENTS, id="a"), call("calculate", '{"expression": "2"}', id="a")],
+            [{"expression": "1"}, {"expression": "2"}],
+        ),
+        ([call("calculate", '{"expression"', id="a"), call("calculate", ': "1"}', id="a")], [{"expression": "1"}]),
         # Interleaved by their index.
         (
             [

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from azure.cosmos.aio import CosmosClient
+from redis.asyncio import Redis
 
 from cosmos_store import CosmosStore
 from models import Message, Owner, TurnStatus, message_id, new_id, utcnow
@@ -78,6 +79,7 @@ class CosmosBackend:
         self._fake = fake
         # Of the stores that are opened from then on.
         self.cache_bytes = 0
+        self.redis: Redis | None = None
 
     @property
     def fake(self) -> FakeCosmos:
@@ -98,6 +100,7 @@ class CosmosBackend:
             retries=retries,
             row_seconds=row_seconds,
             cache_bytes=self.cache_bytes,
+            redis=self.redis,
         )
 
     async def seed(self, thread_id: str, count: int) -> None:

@@ -31,7 +31,7 @@ async def test_thoughts_come_first_and_stay_folded_above_the_answer(open_chat: O
         await thoughts.locator("summary").focus()
         await chat.page.keyboard.press("Enter")
         await expect(thoughts.locator(".thoughts-body")).to_have_text("first")
-        gate.step(3)
+        gate.step(2)
         await expect(thoughts.locator(".thoughts-body")).to_have_text("first one\nthen two")
         await expect(answer.locator(".prose")).to_be_empty()
         gate.step(1)
@@ -57,7 +57,7 @@ async def test_a_reload_while_the_model_thinks_shows_all_of_it_once(open_chat: O
     async with FakeModel(Reply(reasoning="one two three", text="Yes.", wait_for_piece=gate)) as model:
         chat = await open_chat(model)
         await chat.send("Is it?")
-        gate.step(3)
+        gate.step(2)
         body = chat.page.locator(".thoughts-body")
         await expect(chat.page.locator(".thoughts summary")).to_have_text("Thinking…")
         await chat.page.reload()

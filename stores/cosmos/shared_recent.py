@@ -1,0 +1,110 @@
+"""The latest messages of threads on Redis, for all instances: as little to be trusted as those of the process.
+
+Redis may be away, empty or late. Then the store is read, as if there were none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import zlib
+from collections.abc import Awaitable, Callable
+from contextvars import Context
+from datetime import datetime
+from typing import TYPE_CHECKING, TypeVar
+
+from models import Message
+from records import Record
+from stores.cosmos.recent import MAX_SECONDS, Window
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+T = TypeVar("T")
+# The lease's write takes about as long: nobody should wait longer for what only spares a query.
+REDIS_SECONDS = 0.25
+# After a failure, Redis is left alone for so long.
+COOLDOWN_SECONDS = 1.0
+LOG_SECONDS = 60.0
+# What a release that knows other fields has written would lack some, or bring some that are not known.
+PREFIX = f"recent:{zlib.crc32(repr(sorted(Message.model_fields)).encode()):08x}:"
+logger = logging.getLogger(__name__)
+
+
+class SharedWindow(Record):
+    """A :class:`~stores.cosmos.recent.Window` as it stands on Redis."""
+
+    owner_hash: str
+    created_at: datetime
+    rev: int
+    last_seq: int
+    limit: int
+    read_at: float
+    messages: tuple[Message, ...]
+
+
+class SharedRecent:
+    """Windows on Redis; without ``redis`` there are none. No method fails because Redis is away."""
+
+    def __init__(
+        self,
+        redis: Redis | None = None,
+        *,
+        timeout_seconds: float = REDIS_SECONDS,
+        cooldown_seconds: float = COOLDOWN_SECONDS,
+    ) -> None:
+        self._redis = redis
+        self._timeout_seconds = timeout_seconds
+        self._cooldown_seconds = cooldown_seconds
+        self._cooldown_until = float("-inf")
+        self._logged_at = float("-inf")
+        self._writes: set[asyncio.Task[None]] = set()
+
+    async def aclose(self) -> None:
+        """Wait for what is being written."""
+        await asyncio.gather(*self._writes)
+
+    async def get(self, thread_id: str) -> Window | None:
+        """Return what is there of a thread, if that is known."""
+        found = await self._try(lambda redis: redis.get(PREFIX + thread_id))
+        if found is None:
+            return None
+        try:
+            shared = SharedWindow.model_validate_json(found)
+        except ValueError:
+            logger.warning("what Redis has of thread %s cannot be read", thread_id)
+            return None
+        return Window(**{name: getattr(shared, name) for name in SharedWindow.model_fields})
+
+    def put_later(self, thread_id: str, window: Window) -> None:
+        """Share a window in the background."""
+        left = int(window.read_at + MAX_SECONDS - time.time())
+        if self._redis is None or left <= 0:
+            return
+        text = SharedWindow.model_validate(window, from_attributes=True).model_dump_json()
+        # Not part of the turn's trace: it has ended.
+        task = asyncio.create_task(self._set(PREFIX + thread_id, text, left), context=Context())
+        self._writes.add(task)
+        task.add_done_callback(self._writes.discard)
+
+    async def forget(self, thread_id: str) -> None:
+        """Remove what is there of a thread; where that fails it expires."""
+        await self._try(lambda redis: redis.delete(PREFIX + thread_id))
+
+    async def _set(self, key: str, text: str, seconds: int) -> None:
+        await self._try(lambda redis: redis.set(key, text, ex=seconds))
+
+    async def _try(self, do: Callable[[Redis], Awaitable[T]]) -> T | None:
+        if self._redis is None or time.monotonic() < self._cooldown_until:
+            return None
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                return await do(self._redis)
+        except Exception:
+            now = time.monotonic()
+            self._cooldown_until = now + self._cooldown_seconds
+            if now - self._logged_at >= LOG_SECONDS:
+                self._logged_at = now
+                logger.warning("Redis cannot be reached: recent messages are read from the store", exc_info=True)
+            return None
