@@ -10,9 +10,9 @@ from agent_framework import Message
 from agent.agent import as_function_tool
 from agent.llm.chat_completions import DONE
 from agent.llm.client import wire_of
-from agent.llm.connection import ModelConnection, open_connection
+from agent.llm.connection import PING_SECONDS, ModelConnection, open_connection, reason_of
 from agent.llm.server_error import ServerError
-from agent.llm.server_errors import OK, model_error, refuses_streaming, refuses_tools
+from agent.llm.server_errors import OK, knows_no_model, model_error, refuses_streaming, refuses_tools
 from agent.llm.server_words import words_of
 from agent.llm.sse import event_data
 from agent.llm.wire import ModelRequest
@@ -136,6 +136,10 @@ class ModelDoctor:
         words = words_of(error) if isinstance(error, ServerError) else ""
         return Finding("model", f'{text}; it said "{words}"' if words else text, fix)
 
+    def _reason(self, error: Exception, *, model_asked: bool) -> str:
+        seconds = self._settings.model_timeout_seconds if model_asked else PING_SECONDS
+        return reason_of(error, seconds) or type(error).__name__
+
     def _explain(self, error: Exception, status: int | None, address: str, *, model_asked: bool) -> tuple[str, str]:
         name = f"{'deployment' if self._is_azure else 'model'} {self._settings.model_name}"
         if model_asked and isinstance(error, ServerError):
@@ -145,6 +149,8 @@ class ModelDoctor:
                 return f"the {name}, or its server, does not support tools", self._fixes.tools()
             if isinstance(model_error(error, self._settings), ContextOverflow):
                 return f"the context of the {name} is too small even for a question of a line", self._fixes.context(None)
+        if isinstance(error, ServerError) and knows_no_model(error):
+            return f"there is no {name} ({status or 'in its answer'})", self._fixes.model()
         if status in (401, 403):
             return f"access is denied ({status})", self._fixes.access()
         if status == 404 and model_asked:
@@ -155,5 +161,5 @@ class ModelDoctor:
             return "its quota is used up (429)", self._fixes.quota()
         if model_asked and (status in (400, 422, 501) or (status is None and isinstance(error, ServerError))):
             return f"the {name} refuses what the app sends ({status or 'in its answer'})", self._fixes.model()
-        told = f"status {status}" if status else type(error).__name__
+        told = f"status {status}" if status else self._reason(error, model_asked=model_asked)
         return f"{address} cannot be used ({told}): check the address and the network", self._fixes.address()

@@ -114,12 +114,12 @@ def read_icon(file: Path, size: int) -> bytes:
     try:
         content = file.read_bytes()
     except OSError as error:
-        raise AssistantError(f"{file}: cannot be read: {error}") from error
+        raise AssistantError(f"{file}: cannot be read: {error}", file=file) from error
     if content[:8] != b"\x89PNG\r\n\x1a\n" or len(content) < 24:
-        raise AssistantError(f"{file}: is no PNG file")
+        raise AssistantError(f"{file}: is no PNG file", file=file)
     width, height = struct.unpack(">II", content[16:24])
     if (width, height) != (size, size):
-        raise AssistantError(f"{file}: has {width} x {height} pixels, Teams wants {size} x {size}")
+        raise AssistantError(f"{file}: has {width} x {height} pixels, Teams wants {size} x {size}", file=file)
     return content
 
 

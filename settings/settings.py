@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
@@ -31,7 +32,11 @@ S = TypeVar("S", bound=BaseSettings)
 
 
 class SettingsError(Exception):
-    """The environment does not make a usable configuration; the text names the variables."""
+    """The environment does not make a usable configuration; the text names the variables, and so does ``variables``."""
+
+    def __init__(self, text: str, *, variables: Iterable[str] = ()) -> None:
+        super().__init__(text)
+        self.variables = tuple(variables)
 
 
 class Settings(BaseSettings):
@@ -209,12 +214,13 @@ def read_environment(kind: type[S], env_file: Path | None = None) -> S:
     try:
         return kind(_env_file=env_file)
     except ValidationError as error:
-        lines = []
+        lines, variables = [], []
         for item in error.errors():
             name = ".".join(str(part) for part in item["loc"]).upper()
             reason = item["msg"].removeprefix("Value error, ")
             lines.append(f"{name}: {reason}" if name else reason)
-        raise SettingsError("\n".join(lines)) from None
+            variables += [str(part).upper() for part in item["loc"][:1]]
+        raise SettingsError("\n".join(lines), variables=dict.fromkeys(variables)) from None
 
 
 def _check_consistency(settings: Settings) -> None:

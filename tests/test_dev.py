@@ -51,7 +51,7 @@ async def test_what_changes_is_there_at_once(tmp_path: Path) -> None:
         async with httpx2.AsyncClient(base_url=address_in(changed), timeout=30) as client:
             assert "<title>Mill desk" in (await client.get("/")).text
         file.write_text(text.replace("calculator", "no_such_tool"))
-        await until_told(process, "tools.no_such_tool cannot be imported: ModuleNotFoundError")
+        await until_told(process, "there is no module tools.no_such_tool")
         await until_told(process, "the next change starts it anew")
         file.write_text(text)
         assert HARBOUR.name in await read_banner(process)

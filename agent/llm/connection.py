@@ -7,7 +7,9 @@ Azure's ``/openai/v1/`` takes a key or an Entra ID token as bearer, like all oth
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
+import os
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -162,6 +164,24 @@ async def open_connection(settings: Settings, credential: AzureCredential, **opt
             timeout_seconds=settings.model_timeout_seconds,
             **options,
         )
+
+
+def reason_of(error: BaseException, seconds: float) -> str | None:
+    """Return in words why no answer came, if that is known; ``seconds`` is how long it was waited for."""
+    import aiohttp
+
+    cause = error.__cause__ or error
+    if isinstance(cause, aiohttp.ConnectionTimeoutError):
+        return f"no answer within {CONNECT_TIMEOUT_SECONDS:g} seconds"
+    if isinstance(cause, TimeoutError | ModelTimeout):
+        return f"no answer within {seconds:g} seconds"
+    if isinstance(cause, aiohttp.ClientConnectorDNSError):
+        return "no such host"
+    if isinstance(cause, aiohttp.ClientConnectorCertificateError):
+        return "its certificate is not trusted"
+    if isinstance(cause, aiohttp.ClientOSError) and cause.errno:
+        return "connection refused" if cause.errno == errno.ECONNREFUSED else os.strerror(cause.errno).lower()
+    return "the connection was closed" if isinstance(cause, aiohttp.ServerDisconnectedError) else None
 
 
 def base_url(settings: Settings) -> str:

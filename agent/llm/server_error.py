@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
+from pydantic_core import from_json
+
 
 class ServerError(Exception):
     """An answer that is an error: by its status, or (with ``status`` 200) one in the place of an answer or in a stream.
@@ -64,12 +66,24 @@ def _message(body: object) -> str:
     """Return the sentence in an error's body: each kind of server puts it elsewhere, and some into the error itself."""
     if isinstance(body, str):
         # A page of a gateway in between tells nothing in a line.
-        return "" if body.lstrip().startswith("<") else body
+        return "" if body.lstrip().startswith("<") else _message_within(body)
+    if isinstance(body, list) and body:
+        return _message(body[0])
     if isinstance(body, dict):
-        for name in ("message", "detail", "error"):
-            if isinstance(value := body.get(name), str | dict) and value:
+        for name in ("message", "msg", "detail", "error", "errors"):
+            if isinstance(value := body.get(name), str | dict | list) and value:
                 return _message(value)
     return ""
+
+
+def _message_within(text: str) -> str:
+    """Return the sentence of an error that a gateway has put as JSON into its own; or the text as it is."""
+    if not text.lstrip().startswith(("{", "[")):
+        return text
+    try:
+        return _message(from_json(text)) or text
+    except ValueError:
+        return text
 
 
 def _text(value: object) -> str | None:

@@ -42,6 +42,9 @@ TOOL_WORDS = re.compile(
     re.IGNORECASE,
 )
 # llama-cpp-python answers 500 to a stream with tools, whatever the model.
+UNKNOWN_MODEL_CODES = ("model_not_found", "DeploymentNotFound")
+# Ollama's and vLLM's.
+UNKNOWN_MODEL_WORDS = re.compile(r"\bmodel\b.*\b(not found|not exist)\b", re.IGNORECASE)
 STREAM_WORDS = re.compile(r"\bstream\w*\b.*\b(not|un)\s?support|\bnot support\w*\b.*\bstream", re.IGNORECASE)
 OK = 200
 # Where the service does not say how long to wait.
@@ -97,6 +100,8 @@ def _status_error(error: ServerError, status: int, settings: Settings) -> ModelE
         logger.warning('the model failed with status %s, code %s: "%s"', status, error.code, words)
         return ModelUnavailable()
     names = _settings_behind(status, settings)
+    if knows_no_model(error):
+        names = "AZURE_OPENAI_MODEL" if settings.model_kind == "azure" else "OPENAI_MODEL"
     if no_stream:
         names = "MODEL_STREAM: the server cannot stream with tools, off asks it without"
     elif no_tools:
@@ -105,6 +110,13 @@ def _status_error(error: ServerError, status: int, settings: Settings) -> ModelE
         'the model refused the request with status %s, code %s: check %s; it said "%s"', status, error.code, names, words
     )
     return ModelMisconfigured()
+
+
+def knows_no_model(error: ServerError) -> bool:
+    """Tell whether a server says that there is no such model."""
+    if {error.code, error.type} & set(UNKNOWN_MODEL_CODES):
+        return True
+    return error.status in (400, 404) and bool(UNKNOWN_MODEL_WORDS.search(words_of(error)))
 
 
 def refuses_tools(error: ServerError) -> bool:
