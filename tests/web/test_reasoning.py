@@ -57,7 +57,7 @@ async def test_a_reload_while_the_model_thinks_shows_all_of_it_once(open_chat: O
     async with FakeModel(Reply(reasoning="one two three", text="Yes.", wait_for_piece=gate)) as model:
         chat = await open_chat(model)
         await chat.send("Is it?")
-        gate.step(2)
+        gate.step(3)
         body = chat.page.locator(".thoughts-body")
         await expect(chat.page.locator(".thoughts summary")).to_have_text("Thinking…")
         await chat.page.reload()
