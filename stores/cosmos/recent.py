@@ -27,7 +27,10 @@ BYTES_PER_JSON_BYTE = 4
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A thread's latest messages, the newest first, at most ``limit`` of them: those of the thread as it was at ``rev``."""
+    """A thread's latest messages, the newest first, at most ``limit`` of them: those of the thread as it was at ``rev``.
+
+    ``size`` is about how many bytes of memory they take.
+    """
 
     owner_hash: str
     created_at: datetime
@@ -36,11 +39,7 @@ class Window:
     limit: int
     read_at: float
     messages: tuple[Message, ...]
-
-    @property
-    def size(self) -> int:
-        """About how many bytes of memory it takes."""
-        return sum(map(_size, self.messages))
+    size: int
 
     def is_before(self, thread: ThreadDocument) -> bool:
         """Whether the thread has seen only one write since, which may have changed all but its earlier messages."""
@@ -54,7 +53,7 @@ class RecentMessages:
         self._max_bytes = max_bytes
         self._max_seconds = max_seconds
         self._now = now
-        self._windows: OrderedDict[str, tuple[Window, int]] = OrderedDict()
+        self._windows: OrderedDict[str, Window] = OrderedDict()
         self._bytes = 0
 
     @property
@@ -64,7 +63,7 @@ class RecentMessages:
 
     def has(self, thread_id: str, limit: int) -> bool:
         """Whether :meth:`take` can be expected to return messages."""
-        window, _ = self._windows.get(thread_id, (None, 0))
+        window = self._windows.get(thread_id)
         return window is not None and self._is_wide(window, limit)
 
     def take(self, thread: ThreadDocument, limit: int) -> list[Message] | None:
@@ -86,7 +85,14 @@ class RecentMessages:
         """
         if read_after or not any(AUTHOR_ID in message.metadata for message in messages):
             window = Window(
-                thread.owner_hash, thread.created_at, thread.rev, thread.last_seq, limit, self._now(), tuple(messages)
+                thread.owner_hash,
+                thread.created_at,
+                thread.rev,
+                thread.last_seq,
+                limit,
+                self._now(),
+                tuple(messages),
+                size_of(messages),
             )
             self._put(thread.id, window)
 
@@ -98,28 +104,35 @@ class RecentMessages:
         window = self.forget(thread.id)
         if window is None or not window.is_before(thread) or messages[0].seq != window.last_seq + 1:
             return None
-        latest = (*reversed(messages), *window.messages)[: window.limit]
-        window = replace(window, rev=thread.rev, last_seq=thread.last_seq, messages=latest)
+        latest = (*reversed(messages), *window.messages)
+        kept, dropped = latest[: window.limit], latest[window.limit :]
+        size = window.size + size_of(messages) - size_of(dropped)
+        window = replace(window, rev=thread.rev, last_seq=thread.last_seq, messages=kept, size=size)
         self._put(thread.id, window)
         return window
 
     def forget(self, thread_id: str) -> Window | None:
         """Drop a thread's window, and return it."""
-        window, size = self._windows.pop(thread_id, (None, 0))
-        self._bytes -= size
+        window = self._windows.pop(thread_id, None)
+        if window:
+            self._bytes -= window.size + MESSAGE_BYTES
         return window
 
     def _is_wide(self, window: Window, limit: int) -> bool:
         return window.limit >= limit and self._now() - window.read_at < self._max_seconds
 
     def _put(self, thread_id: str, window: Window) -> None:
-        size = window.size + MESSAGE_BYTES
-        if size > self._max_bytes:
+        if window.size + MESSAGE_BYTES > self._max_bytes:
             return
-        self._windows[thread_id] = window, size
-        self._bytes += size
+        self._windows[thread_id] = window
+        self._bytes += window.size + MESSAGE_BYTES
         while self._bytes > self._max_bytes:
             self.forget(next(iter(self._windows)))
+
+
+def size_of(messages: Sequence[Message]) -> int:
+    """Return about how many bytes of memory messages take."""
+    return sum(map(_size, messages))
 
 
 def _size(message: Message) -> int:

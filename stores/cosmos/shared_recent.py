@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from models import Message
 from records import Record
-from stores.cosmos.recent import MAX_SECONDS, Window
+from stores.cosmos.recent import MAX_SECONDS, Window, size_of
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -75,7 +75,8 @@ class SharedRecent:
         except ValueError:
             logger.warning("what Redis has of thread %s cannot be read", thread_id)
             return None
-        return Window(**{name: getattr(shared, name) for name in SharedWindow.model_fields})
+        fields = {name: getattr(shared, name) for name in SharedWindow.model_fields}
+        return Window(**fields, size=size_of(shared.messages))
 
     def put_later(self, thread_id: str, window: Window) -> None:
         """Share a window in the background."""

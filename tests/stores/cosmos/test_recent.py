@@ -10,7 +10,7 @@ import pytest
 from cosmos_store import CosmosStore
 from models import Feedback, Message, Owner, Thread, utcnow
 from stores.cosmos.documents import ThreadDocument, new_thread_document
-from stores.cosmos.recent import RecentMessages
+from stores.cosmos.recent import RecentMessages, size_of
 from stores.types import StartedTurn
 from tests.fakes.cosmos import FakeCosmos
 from tests.support.stores import ANN, CosmosBackend, ask, begin, end, messages, some_messages, talk
@@ -192,6 +192,22 @@ def test_memory_is_bounded_and_the_threads_used_last_stay() -> None:
     threads = [kept(recent, f"thread_{number:032x}", text="天" * 5000) for number in range(10)]
     assert [recent.take(each, 41) is not None for each in threads] == [False] * 8 + [True] * 2
     assert recent.take(kept(recent, "thread_huge", text="天" * 50_000), 41) is None
+
+
+def test_what_leaves_a_window_gives_its_memory_back() -> None:
+    recent = RecentMessages(MEGABYTE)
+    thread = kept(recent, "thread_1", text="天" * 3000)
+    for turn in range(200):
+        assert recent.take(thread, 41)
+        seq = thread.last_seq + 1
+        new = some_messages("thread_" + "0" * 32, seq)[-1]
+        thread = thread.model_copy(update={"rev": thread.rev + 1, "last_seq": seq})
+        window = recent.extend(thread, [new])
+        assert window
+        assert window.size == size_of(window.messages)
+        assert len(window.messages) == 41
+        thread = thread.model_copy(update={"rev": thread.rev + 1})
+        assert turn < 40 or window.size < 41 * 3000
 
 
 def test_nothing_is_remembered_for_long() -> None:
