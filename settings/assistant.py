@@ -9,17 +9,21 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from settings.colors import MIN_CONTRAST, contrast
+from settings.icons import unknown_icon
 from settings.settings import SettingsError
 
 FILE = "assistant.toml"
 INSTRUCTIONS = "instructions.md"
 LOGO = "logo.svg"
+# Of an assistant, what is read from other files.
+NOT_IN_FILE = {"folder", "instructions", "icons"}
 # What the page's own accent is seen on, light and dark: --paper in web/page.css.
 PAPER = "#ffffff"
 DARK_PAPER = "#171b1a"
@@ -121,6 +125,14 @@ class Assistant(_Part):
         own = texts[language]
         return {**values, "texts": {name: {**own, **each} if isinstance(each, dict) else each for name, each in texts.items()}}
 
+    @model_validator(mode="after")
+    def _has_its_icons(self) -> Self:
+        for language in dict.fromkeys([self.language, *self.texts]):
+            for number, example in enumerate(self.texts[language].examples):
+                if example.icon and (reason := unknown_icon(example.icon, self.icons)):
+                    raise ValueError(f"texts.{language}.examples.{number}.icon: {reason}")
+        return self
+
     def choose_language(self, wanted: Iterable[str]) -> str:
         """Return the first wanted language (tags such as ``de-AT``) that the assistant speaks, else its own."""
         primary = (tag.replace("_", "-").partition("-")[0].lower() for tag in wanted)
@@ -143,16 +155,41 @@ def load_assistant(folder: Path) -> Assistant:
         fields = tomllib.loads(_read(file))
     except tomllib.TOMLDecodeError as error:
         raise AssistantError(f"{file}: {error}", file=file) from error
-    read = {"folder": folder, "instructions": _read(folder / INSTRUCTIONS), "icons": dict(_icons(folder / "icons"))}
+    read: dict[str, Any] = {
+        "folder": folder,
+        "instructions": _read(folder / INSTRUCTIONS),
+        "icons": dict(_icons(folder / "icons")),
+    }
     if not (folder / LOGO).is_file():
         raise AssistantError(f"{folder / LOGO}: is not there", file=folder / LOGO)
-    if own := sorted(read.keys() & fields.keys()):
+    if own := sorted(NOT_IN_FILE & fields.keys()):
         _refuse(file, {own[0]: "is not a key of this file"})
     try:
         return Assistant(**fields, **read)
     except ValidationError as error:
-        reasons = {".".join(map(str, item["loc"])): item["msg"].removeprefix("Value error, ") for item in error.errors()}
-        _refuse(file, reasons)
+        _refuse(file, dict(_reasons(error, fields)))
+
+
+def _reasons(error: ValidationError, fields: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield each key whose value cannot be used, and why."""
+    for item in error.errors():
+        match location := item["loc"]:
+            case ("texts", str(language), str(key), *_) if key not in ("[key]", *fields["texts"][language]):
+                # It has this from the assistant's own language, and that is told of.
+                if language != fields["language"]:
+                    continue
+        reason = item["msg"].removeprefix("Value error, ")
+        if item["type"] == "extra_forbidden":
+            near = get_close_matches(str(location[-1]), _keys_beside(location), 1)
+            reason = "is not a key of this file" + (f"; did you mean {near[0]}?" if near else "")
+        yield ".".join(map(str, location)), reason
+
+
+def _keys_beside(location: tuple[str | int, ...]) -> Iterable[str]:
+    kinds: dict[str | int, type[_Part]] = {"colors": Colors, "articles": Articles, "teams": Teams, "texts": Texts}
+    if len(location) == 1:
+        return Assistant.model_fields.keys() - NOT_IN_FILE
+    return (Example if "examples" in location else kinds[location[0]]).model_fields
 
 
 def _refuse(file: Path, reasons: Mapping[str, str]) -> NoReturn:

@@ -67,7 +67,7 @@ def _parts(value: str) -> SplitResult:
 def _check_address(value: str) -> str:
     parts = _parts(value)
     if parts.scheme not in ("https", "http") or not parts.hostname:
-        raise ValueError("must be an address that starts with https://")
+        raise ValueError("must start with https:// (or http:// on this machine or its network, such as http://localhost:8080)")
     if parts.scheme == "http" and not is_loopback(parts.hostname) and "." in parts.hostname:
         raise ValueError("must start with https:// (plain http only on this machine or its network)")
     return value

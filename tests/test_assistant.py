@@ -36,7 +36,11 @@ def told_of(folder: Path) -> str:
     ("before", "after", "told"),
     [
         ('name = "Harbour desk"', "", "assistant.toml: name: Field required"),
-        ('name = "Harbour desk"', 'nmae = "Harbour desk"', "assistant.toml: nmae: Extra inputs are not permitted"),
+        (
+            'name = "Harbour desk"',
+            'nmae = "Harbour desk"',
+            "assistant.toml: nmae: is not a key of this file; did you mean name?",
+        ),
         (
             'name = "Harbour desk"',
             'name = "' + "x" * 31 + '"',
@@ -44,6 +48,13 @@ def told_of(folder: Path) -> str:
         ),
         ('name = "Harbour desk"', "name = Harbour", "assistant.toml: Invalid value (at line 1, column 8)"),
         ('name = "Harbour desk"', 'name = "Harbour desk"\ninstructions = "x"', "assistant.toml: instructions: is not a key"),
+        (
+            "accent_dark =",
+            "acent_dark =",
+            "assistant.toml: colors.acent_dark: is not a key of this file; did you mean accent_dark?",
+        ),
+        ("summary =", "summaries =", "assistant.toml: teams.summaries: is not a key of this file; did you mean summary?"),
+        ("icon =", "ikon =", "assistant.toml: texts.en.examples.0.ikon: is not a key of this file; did you mean icon?"),
         ('accent = "#12695c"', 'accent = "green"', "assistant.toml: colors.accent: String should match"),
         (
             'accent = "#12695c"',
@@ -65,6 +76,39 @@ def test_what_is_wrong_is_told_by_its_key(folder: Path, before: str, after: str,
     assert before in text
     file.write_text(text.replace(before, after, 1))
     assert told in told_of(folder)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        ('placeholder = "Ask the harbour"\n', "", ["texts.en.placeholder: Field required"]),
+        (
+            'placeholder = "Ask the harbour"\n',
+            'placeholders = "Ask the harbour"\n',
+            [
+                "texts.en.placeholder: Field required",
+                "texts.en.placeholders: is not a key of this file; did you mean placeholder?",
+            ],
+        ),
+        ('name = "Harbour desk"', 'wholly = "other"', ["name: Field required", "wholly: is not a key of this file"]),
+        ("[texts.de]\n", '[texts.de]\nplaceholder = ""\n', ["texts.de.placeholder: String should have at least 1 character"]),
+    ],
+)
+def test_a_fault_is_told_once(folder: Path, before: str, after: str, told: list[str]) -> None:
+    file = folder / "assistant.toml"
+    text = file.read_text()
+    assert before in text
+    file.write_text(text.replace(before, after, 1))
+    assert told_of(folder).splitlines() == [f"{file}: {line}" for line in told]
+
+
+def test_an_examples_icon_is_one_of_the_pages_or_of_its_own(folder: Path) -> None:
+    told = told_of(folder)
+    assert "assistant.toml: texts.en.examples.0.icon: there is no icons/tide.svg, and none of the page's; there are " in told
+    assert all(name in told for name in ("book", "calculator", "wrench"))
+    (folder / "icons").mkdir()
+    (folder / "icons" / "tide.svg").write_bytes((FOLDER / "icons" / "tide.svg").read_bytes())
+    assert load_assistant(folder).name == HARBOUR.name
 
 
 @pytest.mark.parametrize("name", ["assistant.toml", "instructions.md", "logo.svg"])

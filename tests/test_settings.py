@@ -104,6 +104,15 @@ def test_a_reference_that_the_platform_could_not_resolve_is_named(monkeypatch: p
         load(monkeypatch, {"API_KEYS": "@Microsoft.KeyVault(SecretUri=https://v.vault.azure.net/secrets/k/1)"})
 
 
+@pytest.mark.parametrize("name", ["OPENAI_BASE_URL", "COSMOS_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"])
+def test_an_address_without_a_scheme_is_told_what_is_taken(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    taken = r"must start with https:// \(or http:// on this machine or its network, such as http://localhost:8080\)"
+    with pytest.raises(SettingsError, match=rf"^{name}: {taken}$"):
+        load(monkeypatch, {"OPENAI_MODEL": "m", name: "localhost:8080"})
+    monkeypatch.setenv(name, "http://localhost:8080")
+    load_settings()
+
+
 def test_tenants_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load(monkeypatch, {"ENTRA_TENANT_IDS": f"{TENANT}, {TENANT.upper()}", "ENTRA_AUDIENCE": "api://chat"})
     assert settings.entra_tenant_ids == (TENANT, TENANT)

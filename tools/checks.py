@@ -7,11 +7,13 @@ import functools
 import inspect
 import re
 import typing
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from settings import AssistantError
+from settings.icons import unknown_icon
 from tools.settings import ToolSettings
 from tools.tool import Tool, is_tool, spec_of
 
@@ -22,8 +24,8 @@ SETTINGS = "settings"
 Place = tuple[str, int]
 
 
-def check_tool(tool: Tool) -> None:
-    """Look at a tool as the model will.
+def check_tool(tool: Tool, icons: Iterable[str]) -> None:
+    """Look at a tool as the model will, and the page, where the assistant has these drawings of its own.
 
     :raises AssistantError: saying what is missing, and in which file and line.
     """
@@ -36,6 +38,8 @@ def check_tool(tool: Tool) -> None:
         raise tool_error(tool, "its title is empty: say in a few words what people see, by language")
     if spec.timeout_seconds is not None and spec.timeout_seconds <= 0:
         raise tool_error(tool, "timeout_seconds must be more than 0")
+    if reason := unknown_icon(spec.view.icon, icons):
+        raise tool_error(tool, f"icon: {reason}")
     try:
         types = typing.get_type_hints(tool)
     except Exception as error:

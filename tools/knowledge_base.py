@@ -158,9 +158,17 @@ def search_terms(query: str) -> list[str]:
 def read_articles(folder: Path) -> list[Article]:
     """Read all articles of a folder.
 
-    :raises AssistantError: naming the file that cannot be read, and what its front matter lacks, or if there are none.
+    :raises AssistantError: naming the file that cannot be read, and what its front matter lacks, two files with the same id,
+        or the folder if there are none.
     """
-    articles = [_read_article(path) for path in sorted(folder.glob("*.md"))]
+    articles: list[Article] = []
+    files: dict[str, Path] = {}
+    for path in sorted(folder.glob("*.md")):
+        article = _read_article(path)
+        if other := files.get(article.id):
+            raise AssistantError(f"{path}: the id {article.id} is that of {other}, too: give one of them another id", file=path)
+        files[article.id] = path
+        articles.append(article)
     if not articles:
         raise AssistantError(
             f"{folder}: has no articles: write one, or take knowledge_base out of the assistant's tools", file=folder

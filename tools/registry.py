@@ -38,7 +38,7 @@ async def open_tools(context: ToolContext) -> AsyncIterator[list[Tool]]:
             if not opened:
                 raise nothing_in(module)
             for tool in opened:
-                check_tool(tool)
+                check_tool(tool, context.assistant.icons)
                 if tool.__name__ in tools:
                     raise same_name(tool.__name__, place_of(tool), place_of(tools[tool.__name__]))
                 tools[tool.__name__] = tool

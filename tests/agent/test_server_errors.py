@@ -123,6 +123,16 @@ async def test_the_log_says_that_it_is_the_tools(body: Any, caplog: pytest.LogCa
 
 
 @pytest.mark.parametrize(
+    "body", [{"error": "model 'm' not found, try pulling it first"}, {"error": {"message": "No.", "code": "model_not_found"}}]
+)
+async def test_the_log_says_that_it_is_the_models_name(body: Any, caplog: pytest.LogCaptureFixture) -> None:
+    async with FakeModel(answer(404, body)) as model, agent_on(model) as agent:
+        with caplog.at_level(logging.ERROR), pytest.raises(ModelMisconfigured):
+            await run(agent)
+    assert "check OPENAI_MODEL;" in caplog.text
+
+
+@pytest.mark.parametrize(
     ("body", "error"),
     [
         ({"error": LLAMA_CPP_CONTEXT}, ContextOverflow),

@@ -81,6 +81,10 @@ async def opened(*modules: str) -> list[Tool]:
         ),
         (f'@tool(title={{"en": "L"}})\ndef {"look" * 17}(word: str) -> str:\n    "Look."', "at most 64 letters"),
         ('@tool(title={"en": "L"}, settings=LookSettings)\ndef look(word: str) -> str:\n    "Look."', "no parameter settings"),
+        (
+            '@tool(title={"en": "L"}, icon="stars")\ndef look(word: str) -> str:\n    "Look."',
+            r"look \(.*words\.py:13\): icon: there is no icons/stars\.svg, .*; there are .*\bbook, .*\btide, .*\bwrench",
+        ),
         ("import nowhere_to_be_found", "words cannot be imported: ModuleNotFoundError: No module named 'nowhere_to_be_found'"),
         ("def look(:", "words cannot be imported: SyntaxError"),
         ("raise RuntimeError('no licence')", "words cannot be imported: RuntimeError: no licence"),

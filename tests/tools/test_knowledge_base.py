@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
@@ -86,6 +87,17 @@ def test_an_article_without_its_fields_is_refused_by_name(tmp_path: Path) -> Non
     (tmp_path / "broken.md").write_text("---\nid: broken\ntitle: Broken\n---\n\nText\n")
     with pytest.raises(AssistantError, match=r"broken\.md: the front matter lacks category, url"):
         read_articles(tmp_path)
+
+
+def test_two_articles_of_one_id_are_refused_by_name(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.md").write_text(
+            "---\nid: fees\ntitle: Fees\ncategory: fees\nurl: https://x.example\n---\n\nText\n"
+        )
+    told = rf"{tmp_path / 'two.md'}: the id fees is that of {tmp_path / 'one.md'}, too"
+    with pytest.raises(AssistantError, match=re.escape(told)) as refused:
+        read_articles(tmp_path)
+    assert refused.value.file == tmp_path / "two.md"
 
 
 def test_a_hit_of_a_word_that_is_everywhere_has_a_score_too() -> None:
