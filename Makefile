@@ -56,8 +56,9 @@ api-key: $(VENV)/run-ready ## make an API key: make api-key ARGS="web contoso --
 playground: $(VENV)/dev-ready ## open Microsoft's Agents Playground on the bot of `TEAMS_LOCAL=1 make run`
 	@npx --no-install agentsplayground -e http://127.0.0.1:$${PORT:-7071}/api/messages -c msteams --disable-telemetry
 
+# Make exports what its command line sets, and half a bot is none: the id is an argument here, not the app's setting.
 teams-package: $(VENV)/run-ready ## zip the Teams app: make teams-package BOT_APP_ID=… DOMAIN=name.azurewebsites.net
-	@$(BIN)/python -m scripts.teams_package "$(BOT_APP_ID)" "$(DOMAIN)"
+	@unset BOT_APP_ID BOT_TENANT_ID; $(BIN)/python -m scripts.teams_package "$(BOT_APP_ID)" "$(DOMAIN)"
 
 doctor: $(VENV)/run-ready ## try what the app needs with the settings of the environment; say what is wrong and what mends it
 	@$(BIN)/python -m doctor

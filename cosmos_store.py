@@ -36,9 +36,11 @@ from stores.cosmos.definitions import MESSAGES, THREADS
 from stores.cosmos.deletion import CosmosDeletion
 from stores.cosmos.erasure import CosmosErasures
 from stores.cosmos.feedback import CosmosFeedback
+from stores.cosmos.history import CosmosHistory
 from stores.cosmos.leases import CosmosLeases
 from stores.cosmos.messages import CosmosMessages
 from stores.cosmos.progress import CosmosProgress
+from stores.cosmos.recent import RecentMessages
 from stores.cosmos.retries import RetryPolicy
 from stores.cosmos.rows import ROW_SECONDS, CosmosRows
 from stores.cosmos.session_threads import CosmosSessionThreads
@@ -65,7 +67,7 @@ class CosmosStore(ThreadStore):
     """:class:`ThreadStore` in a database of a Cosmos DB account.
 
     The ``credential`` is a key, with which the database and the containers are created if they are missing, or an identity,
-    which cannot create them.
+    which cannot create them. ``cache_bytes`` is how much memory the latest messages of threads may take here.
     """
 
     def __init__(
@@ -77,10 +79,12 @@ class CosmosStore(ThreadStore):
         limits: StoreLimits = StoreLimits(),  # noqa: B008 - immutable
         retries: RetryPolicy = RetryPolicy(),  # noqa: B008 - immutable
         row_seconds: float = ROW_SECONDS,
+        cache_bytes: int = 0,
     ) -> None:
         self._limits = limits
         self._retries = retries
         self._row_seconds = row_seconds
+        self._recent = RecentMessages(cache_bytes)
         self._connection = connect(endpoint, database=database, credential=credential, retries=retries)
         self._resources = AsyncExitStack()
         self._containers: tuple[CosmosContainer, CosmosContainer]
@@ -106,9 +110,11 @@ class CosmosStore(ThreadStore):
         self._threads = CosmosThreads(messages, threads, self._rows, self._limits)
         self._messages = CosmosMessages(messages, self._threads)
         leases = CosmosLeases(messages, self._rows.update_later)
-        self._turns = CosmosTurns(messages, leases, self._rows.update_later, self._limits)
+        self._turns = CosmosTurns(
+            messages, leases, self._rows.update_later, CosmosHistory(messages, self._recent), self._limits
+        )
         self._progress = CosmosProgress(messages, leases.end_expired)
-        self._feedback = CosmosFeedback(messages)
+        self._feedback = CosmosFeedback(messages, self._recent)
         self._user_states = CosmosUserStates(threads)
         self._deletion = CosmosDeletion(messages, threads)
         self._sessions = CosmosSessionThreads(messages, self._threads, self._rows, self._deletion)
@@ -156,6 +162,7 @@ class CosmosStore(ThreadStore):
     @override
     async def delete_thread(self, owner: Owner, thread_id: str, *, idle_since: datetime | None = None) -> bool:
         check_thread_id(thread_id)
+        self._recent.forget(thread_id)
         return await self._deletion.delete(owner, thread_id, idle_since)
 
     @override

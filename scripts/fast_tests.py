@@ -20,6 +20,7 @@ ELSEWHERE = {
     "events.py": ["tests/turns"],
     "models.py": ["tests/turns"],
     "records.py": ["tests/turns"],
+    "assistant": ["tests/assistant"],
     "docs": ["tests/project"],
     "examples": ["tests/project"],
     "scripts": ["tests/project"],

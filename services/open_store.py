@@ -7,6 +7,8 @@ from settings import Settings
 from stores.contract import ThreadStore
 from stores.limits import StoreLimits
 
+MEGABYTE = 1024 * 1024
+
 
 def open_store(settings: Settings, credential: AzureCredential) -> ThreadStore:
     """Make the store that the settings ask for: Cosmos DB if ``COSMOS_ENDPOINT`` is set, else SQLite in ``DATA_DIR``."""
@@ -19,6 +21,7 @@ def open_store(settings: Settings, credential: AzureCredential) -> ThreadStore:
             database=settings.cosmos_database,
             credential=settings.cosmos_key.get_secret_value() if settings.cosmos_key else credential,
             limits=limits,
+            cache_bytes=settings.history_cache_mb * MEGABYTE,
         )
     from stores.sqlite.store import SqliteStore
 

@@ -60,6 +60,7 @@ class Settings(BaseSettings):
     cosmos_endpoint: Address | None = Field(None, description="Cosmos DB account; not set: SQLite in `DATA_DIR`")
     cosmos_database: str = Field("chat_db", min_length=1, description="Cosmos DB database")
     cosmos_key: SecretStr | None = Field(None, description="its key; not set: managed identity")
+    history_cache_mb: int = Field(16, ge=0, le=4096, description="memory for the latest messages of threads; 0: none kept")
     data_dir: Path = Field(Path(".data"), description="folder of the SQLite file")
     retention_days: int = Field(0, ge=0, le=36_500, description="threads idle for so long are deleted; 0: never")
 

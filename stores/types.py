@@ -62,9 +62,9 @@ class NewMessage:
 class StartedTurn:
     """A turn that holds its thread's lease since ``started_at``.
 
-    ``message`` is the user's (status ``running``), ``history`` what came before it, oldest first, without it. The answer
-    will get the sequence number ``reply_seq``. ``is_retry`` says that the message was stored by an earlier attempt,
-    ``events_kept`` whether its events will be stored, which its end tells those who follow it.
+    ``message`` is the user's (status ``running``), ``history`` what came before it, oldest first, without it; feedback may be
+    missing there. The answer will get the sequence number ``reply_seq``. ``is_retry`` says that the message was stored by an
+    earlier attempt, ``events_kept`` whether its events will be stored, which its end tells those who follow it.
     """
 
     owner: Owner

@@ -14,6 +14,7 @@ from tests.support.stores import Backend, SqliteBackend, cosmos_backend
 
 # Before anything reads the settings: all processes that tests start are about the tests' assistant, too.
 os.environ["ASSISTANT_DIR"] = str(FOLDER)
+CACHE_BYTES = 1_000_000
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -40,7 +41,7 @@ def positions(long: bool) -> Positions:
     return Positions(1 if long else SHORT_STEP)
 
 
-@pytest.fixture(params=["sqlite", "cosmos"])
+@pytest.fixture(params=["sqlite", "cosmos", "cosmos, cached"])
 async def backend(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Backend]:
     if request.param == "sqlite":
         yield SqliteBackend(tmp_path / "chat.db")
@@ -48,6 +49,7 @@ async def backend(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
     if request.node.get_closest_marker("server_clock") and "COSMOS_TEST_ENDPOINT" in os.environ:
         pytest.skip("a real account goes by its own clock")
     async with cosmos_backend() as cosmos:
+        cosmos.cache_bytes = CACHE_BYTES if request.param == "cosmos, cached" else 0
         yield cosmos
 
 

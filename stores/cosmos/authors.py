@@ -112,7 +112,7 @@ class CosmosAuthors:
         lease = {"lease__turn_id": thread.lease.turn_id} if thread.lease else {"lease": None}
         unchanged = condition(owner_hash=thread.owner_hash, deleting=False, last_seq=thread.last_seq, **lease)
         shown = any(message.seq == thread.last_seq for message in messages)
-        end = thread_changes(last_message_preview="") if shown else changes(deleting=False)
+        end = thread_changes(last_message_preview="") if shown else thread_changes()
         erased = [
             patch(message.id, changes(**message.erased().model_dump(mode="json", include=TEXTS) | NO_TEXT))
             for message in messages

@@ -80,7 +80,8 @@ class Lease(Record):
 
 
 class ThreadDocument(Record):
-    """A thread's document: the truth about the thread. ``rev`` grows with every change that its row must show.
+    """A thread's document: the truth about the thread. ``rev`` grows with every change that its row must show,
+    and with every change of its messages but feedback.
 
     One that is ``deleting`` is also ``marked``, for queries: only what is there costs its place in the index.
     """

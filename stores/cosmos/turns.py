@@ -1,7 +1,7 @@
 """Turns in Cosmos DB: the lease on a thread, the message in it, and the commit.
 
-A turn costs three requests, two of them in sequence: one conditional write that takes the lease, beside it the query for the
-history, and one batch that commits. Only when the first write is refused is anything read to find out why.
+A turn costs two requests in sequence: one conditional write that takes the lease, and one batch that commits. Beside the first,
+the history is queried, unless it is known here. Only when the first write is refused is anything read to find out why.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from errors import (
 )
 from models import Message, Owner, message_id, utcnow
 from stores.cosmos.container import CosmosContainer, PreconditionFailed, gather_pair
-from stores.cosmos.definitions import kind
 from stores.cosmos.documents import (
     Document,
     KeyDocument,
@@ -35,6 +34,7 @@ from stores.cosmos.documents import (
     new_key_document,
     turn_document,
 )
+from stores.cosmos.history import CosmosHistory
 from stores.cosmos.leases import CosmosLeases, ended_message
 from stores.cosmos.operations import Operation, create, patch
 from stores.cosmos.patch import changes, condition, lease_is_free, less_than, thread_changes
@@ -45,7 +45,6 @@ from stores.types import NewMessage, ReplayedTurn, StartedTurn
 
 MAX_ATTEMPTS = 8
 GIVE_BACK_SECONDS = 5.0
-HISTORY = f"SELECT TOP @limit * FROM c WHERE {kind('msg')} ORDER BY c.seq DESC"  # noqa: S608 - our own text
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +93,11 @@ class CosmosTurns:
         messages: CosmosContainer,
         leases: CosmosLeases,
         refresh_row: Callable[[ThreadDocument], None],
+        history: CosmosHistory,
         limits: StoreLimits,
     ) -> None:
         self._limits = limits
+        self._history = history
         self._messages = messages
         self._leases = leases
         self._refresh_row = refresh_row
@@ -121,18 +122,16 @@ class CosmosTurns:
         await self._leases.give_back(request.thread_id, request.new.turn_id, request.key_id)
 
     async def _begin(self, request: Request, history_limit: int, taking: Taking) -> StartedTurn | ReplayedTurn:
-        # One more with a key: the message of an earlier attempt may be among the latest, and is not its own history.
-        limit = history_limit + (request.key_id is not None) if history_limit else 0
-        taken, latest = await gather_pair(asyncio.shield(taking), self._latest(request.thread_id, limit))
+        # One more: the message of an earlier attempt may be among the latest, and is not its own history.
+        limit = history_limit + 1 if history_limit else 0
+        taken, beside = await self._history.beside(asyncio.shield(taking), request.owner, request.thread_id, limit)
         if taken is None:
             outcome = await self._take_after_refusal(request)
             if isinstance(outcome, ReplayedTurn):
                 return outcome
-            taken, latest = outcome, []
+            taken, beside = outcome, None
         thread, message = taken
-        if limit and (latest[0].seq if latest else 0) != thread.last_seq:
-            # Read before somebody else's commit, or from a lagging replica; the lease's answer has the newer session.
-            latest = await self._latest(request.thread_id, limit)
+        latest = await self._history.latest(thread, limit, beside)
         history = [earlier for earlier in latest if earlier.seq != message.seq][:history_limit]
         return StartedTurn(
             owner=request.owner,
@@ -171,6 +170,7 @@ class CosmosTurns:
                     continue
             else:
                 thread = as_record(ThreadDocument, results[-1])
+                self._history.extend(thread, [message, reply] if reply else [message])
             self._refresh_row(thread)
             return
         raise StoreUnavailable
@@ -190,10 +190,6 @@ class CosmosTurns:
         if document.lease is None or document.lease.turn_id != turn.turn_id:
             raise LeaseLost from refused
         return None
-
-    async def _latest(self, thread_id: str, limit: int) -> list[Message]:
-        rows = await self._messages.query(thread_id, HISTORY, limit=limit) if limit else []
-        return [as_record(Message, row) for row in rows]
 
     async def _take_after_refusal(self, request: Request) -> AcquiredLease | ReplayedTurn:
         for _ in range(MAX_ATTEMPTS):

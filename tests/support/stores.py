@@ -76,6 +76,8 @@ class CosmosBackend:
     def __init__(self, endpoint: str, key: str, database: str, fake: FakeCosmos | None = None) -> None:
         self._account = (endpoint, key, database)
         self._fake = fake
+        # Of the stores that are opened from then on.
+        self.cache_bytes = 0
 
     @property
     def fake(self) -> FakeCosmos:
@@ -88,7 +90,15 @@ class CosmosBackend:
     ) -> CosmosStore:
         endpoint, key, database = self._account
         retries = retries or (QUICK if self._fake else RetryPolicy())
-        return CosmosStore(endpoint, database=database, credential=key, limits=limits, retries=retries, row_seconds=row_seconds)
+        return CosmosStore(
+            endpoint,
+            database=database,
+            credential=key,
+            limits=limits,
+            retries=retries,
+            row_seconds=row_seconds,
+            cache_bytes=self.cache_bytes,
+        )
 
     async def seed(self, thread_id: str, count: int) -> None:
         endpoint, key, database = self._account
