@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from agent_framework import SKIP_PARSING, Agent, AgentResponse, FunctionTool
 from agent_framework.observability import disable_instrumentation, enable_instrumentation
+from pydantic import JsonValue
 
 from agent.reporter import Reporter
 from agent.run import RUN_KEY, Run, RunObserver, RunOptions
@@ -28,11 +30,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """Which model answered, and the tokens that it read and wrote in all its calls."""
+    """Which model answered, and the tokens that it read and wrote in all its calls; ``details`` of them as it tells."""
 
     model: str
     input_tokens: int
     output_tokens: int
+    details: Mapping[str, int] = MappingProxyType({})
+
+    @property
+    def usage(self) -> dict[str, JsonValue]:
+        """All counts, by their names in a message's metadata."""
+        return {"input_tokens": self.input_tokens, "output_tokens": self.output_tokens, **self.details}
 
 
 class ChatAgent:
@@ -66,7 +74,7 @@ class ChatAgent:
             turn_usage.add_model_calls(run.model_calls, input_tokens, output_tokens)
         if response.finish_reason == "content_filter":
             raise ContentFiltered
-        return RunResult(run.model or self._settings.model_name, input_tokens, output_tokens)
+        return RunResult(run.model or self._settings.model_name, input_tokens, output_tokens, run.usage_details())
 
     async def ping(self) -> None:
         """Find out whether the model's service answers, without letting it write anything.

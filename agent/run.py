@@ -13,7 +13,7 @@ from pydantic_core import to_json
 
 from agent.budget import ReplyBudget
 from agent.text import CUT_MARK, storable
-from agent.usage import CallUsage
+from agent.usage import CallUsage, sum_details
 from models import Citation, Message, ToolCall
 from tools.tool import Source
 
@@ -147,6 +147,10 @@ class Run:
     def usage(self) -> tuple[int, int]:
         """Return the tokens that the model calls have read and written so far."""
         return sum(call.input_tokens for call in self._model_calls), sum(call.output_tokens for call in self._model_calls)
+
+    def usage_details(self) -> dict[str, int]:
+        """Return the details of :meth:`usage` that the model tells, by name."""
+        return sum_details(self._model_calls)
 
     def end_paragraph(self) -> None:
         """Say that the model has stopped writing to call a tool."""

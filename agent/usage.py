@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 BYTES_PER_TOKEN = 4
 
@@ -10,12 +11,14 @@ BYTES_PER_TOKEN = 4
 class CallUsage:
     """The tokens of one model call. Until the model tells them, they are estimated at four bytes a token.
 
-    ``sent`` is the size of the request in bytes.
+    ``sent`` is the size of the request in bytes. ``details`` are parts of these tokens that have a price or a meaning of their
+    own, by their names in a message's metadata, as far as the model tells them.
     """
 
     def __init__(self, sent: int) -> None:
         self.input_tokens = _tokens(sent)
         self.output_tokens = 0
+        self.details: dict[str, int] = {}
         self._received = 0
         self._is_told = False
 
@@ -25,10 +28,19 @@ class CallUsage:
         if not self._is_told:
             self.output_tokens = _tokens(self._received)
 
-    def tell(self, input_tokens: int, output_tokens: int) -> None:
+    def tell(
+        self,
+        input_tokens: int,
+        output_tokens: int,
+        *,
+        cached_input_tokens: int | None = None,
+        reasoning_tokens: int | None = None,
+    ) -> None:
         """Take the model's own count."""
         self._is_told = True
         self.input_tokens, self.output_tokens = input_tokens, output_tokens
+        details = {"cached_input_tokens": cached_input_tokens, "reasoning_tokens": reasoning_tokens}
+        self.details = {name: count for name, count in details.items() if count is not None}
 
     def refuse(self) -> None:
         """Count nothing: the model has not read what was sent."""
@@ -36,6 +48,21 @@ class CallUsage:
 
 
 OnCall = Callable[[int], CallUsage]
+
+
+def sum_details(calls: Iterable[CallUsage]) -> dict[str, int]:
+    """Return the details of several calls; one that none of them tells is left out."""
+    sums: dict[str, int] = {}
+    for call in calls:
+        for name, count in call.details.items():
+            sums[name] = sums.get(name, 0) + count
+    return sums
+
+
+def detail_in(details: Any, name: str) -> int | None:
+    """Return a count of what a server has told in detail, if it is a sound one."""
+    count = details.get(name) if isinstance(details, dict) else None
+    return count if isinstance(count, int) and not isinstance(count, bool) and count >= 0 else None
 
 
 def _tokens(size: int) -> int:

@@ -11,6 +11,7 @@ from agent.agent import as_function_tool
 from agent.llm.chat_completions import DONE
 from agent.llm.client import wire_of
 from agent.llm.connection import PING_SECONDS, ModelConnection, open_connection, reason_of
+from agent.llm.options import model_options, setting_behind
 from agent.llm.server_error import ServerError
 from agent.llm.server_errors import OK, knows_no_model, model_error, refuses_streaming, refuses_tools
 from agent.llm.server_words import words_of
@@ -100,7 +101,7 @@ class ModelDoctor:
                 tools=[wire.render_tool(as_function_tool(report_health))],
                 tool_choice="auto",
                 stream=streams,
-                options={},
+                options=model_options(self._settings),
             )
         )
         usage, started = CallUsage(len(content)), time.perf_counter()
@@ -143,6 +144,8 @@ class ModelDoctor:
     def _explain(self, error: Exception, status: int | None, address: str, *, model_asked: bool) -> tuple[str, str]:
         name = f"{'deployment' if self._is_azure else 'model'} {self._settings.model_name}"
         if model_asked and isinstance(error, ServerError):
+            if setting := setting_behind(error.param):
+                return f"the {name} refuses what {setting} asks for", f"unset {setting}  # or another value"
             if refuses_streaming(error):
                 return f"the {name}, or its server, cannot stream with tools", "export MODEL_STREAM=off"
             if refuses_tools(error):

@@ -56,6 +56,9 @@ class Settings(BaseSettings):
     openai_model: str | None = Field(None, description="model on that server")
     model_api: Literal["chat", "responses"] = Field("chat", description="how the model is asked: Chat Completions or Responses")
     model_stream: Literal["on", "off"] = Field("on", description="off: the model is not asked to stream; text comes at the end")
+    reasoning_effort: Literal["minimal", "low", "medium", "high"] | None = Field(None, description="how much the model thinks")
+    model_temperature: float | None = Field(None, ge=0, le=2, description="how freely it chooses its words")
+    model_max_output_tokens: int | None = Field(None, ge=1, description="of an answer of it, thoughts included")
     offline_delay_ms: int = Field(0, ge=0, le=60_000, description="the offline model waits so long before each piece of text")
     model_timeout_seconds: float = Field(60, gt=0, le=600, description="deadline of one model call")
 

@@ -8,8 +8,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from pydantic import JsonValue
-
 from errors import (
     ChatError,
     ContextOverflow,
@@ -192,8 +190,7 @@ class TurnRunner:
             return
         finally:
             self._lease = None
-        usage: JsonValue = {"input_tokens": result.input_tokens, "output_tokens": result.output_tokens}
-        await self._complete("completed", {"model": result.model, "usage": usage})
+        await self._complete("completed", {"model": result.model, "usage": result.usage})
 
     async def _run_agent(self) -> RunResult:
         settings = self._context.settings

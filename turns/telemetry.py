@@ -16,6 +16,13 @@ from observability.owner_hash import owner_hash
 from observability.turn_usage import count_turn
 from turns.event_log import EventLog
 
+# By their names in a message's metadata; as OpenTelemetry's conventions for generative AI have them.
+USAGE_ATTRIBUTES = {
+    "input_tokens": "gen_ai.usage.input_tokens",
+    "output_tokens": "gen_ai.usage.output_tokens",
+    "cached_input_tokens": "gen_ai.usage.cache_read.input_tokens",
+    "reasoning_tokens": "gen_ai.usage.reasoning.output_tokens",
+}
 logger = logging.getLogger(__name__)
 
 
@@ -91,7 +98,9 @@ def _usage(reply: Message) -> dict[str, int]:
     """Return the tokens of all the turn's model calls; a cancelled turn does not know them."""
     usage = reply.metadata.get("usage")
     counts = usage if isinstance(usage, dict) else {}
-    return {f"gen_ai.usage.{name}": count for name, count in counts.items() if isinstance(count, int)}
+    return {
+        USAGE_ATTRIBUTES[name]: count for name, count in counts.items() if name in USAGE_ATTRIBUTES and isinstance(count, int)
+    }
 
 
 def _status(outcome: Message | Problem) -> TurnStatus:

@@ -21,7 +21,7 @@ from agent.llm.server_error import ServerError, error_in
 from agent.llm.think_tags import ThinkTags
 from agent.llm.wire import AnswerObserver, Completion, ModelRequest, ToolRequest
 from agent.text import storable
-from agent.usage import CallUsage
+from agent.usage import CallUsage, detail_in
 from errors import ModelUnavailable
 from models import Message
 
@@ -247,4 +247,6 @@ def _tell_usage(usage: CallUsage, told: Any) -> None:
     """Take the count of an answer, if there is a sound one."""
     read, written = told.get("prompt_tokens"), told.get("completion_tokens")
     if isinstance(read, int) and isinstance(written, int) and read > 0:
-        usage.tell(read, max(0, written))
+        cached = detail_in(told.get("prompt_tokens_details"), "cached_tokens")
+        reasoning = detail_in(told.get("completion_tokens_details"), "reasoning_tokens")
+        usage.tell(read, max(0, written), cached_input_tokens=cached, reasoning_tokens=reasoning)

@@ -31,6 +31,7 @@ from agent_framework.observability import ChatTelemetryLayer
 
 from agent.llm.chat_completions import DONE, ChatCompletions
 from agent.llm.connection import ModelConnection, open_connection
+from agent.llm.options import model_options
 from agent.llm.responses import Responses
 from agent.llm.server_error import ServerError
 from agent.llm.server_errors import model_error, was_read
@@ -154,7 +155,7 @@ class ModelClient(
             tools=[self._describe(tool) for tool in options.get("tools") or ()],
             tool_choice=_tool_choice(options),
             stream=stream,
-            options={},
+            options=model_options(self._settings),
         )
 
     def _describe(self, tool: FunctionTool) -> bytes:

@@ -17,7 +17,7 @@ from agent.history import as_history
 from agent.llm.chat_completions import parse_json, run_messages
 from agent.llm.server_error import ServerError, error_in
 from agent.llm.wire import AnswerObserver, Completion, ModelRequest, ToolRequest
-from agent.usage import CallUsage
+from agent.usage import CallUsage, detail_in
 from errors import ModelUnavailable
 from models import Message
 
@@ -176,7 +176,9 @@ def tell_usage(usage: CallUsage, told: Mapping[str, Any]) -> None:
     """Take the count of an answer, if there is a sound one."""
     read, written = told.get("input_tokens"), told.get("output_tokens")
     if isinstance(read, int) and isinstance(written, int) and read > 0:
-        usage.tell(read, max(0, written))
+        cached = detail_in(told.get("input_tokens_details"), "cached_tokens")
+        reasoning = detail_in(told.get("output_tokens_details"), "reasoning_tokens")
+        usage.tell(read, max(0, written), cached_input_tokens=cached, reasoning_tokens=reasoning)
 
 
 def _as_items(messages: Iterable[Mapping[str, Any]]) -> Iterable[dict[str, Any]]:

@@ -6,6 +6,7 @@ import logging
 import re
 
 from agent.llm.connection import retry_after
+from agent.llm.options import setting_behind
 from agent.llm.server_error import ServerError
 from agent.llm.server_words import words_of
 from errors import (
@@ -99,7 +100,7 @@ def _status_error(error: ServerError, status: int, settings: Settings) -> ModelE
     if (status in (408, 409) or status >= 500) and status != 501 and not (no_tools or no_stream):
         logger.warning('the model failed with status %s, code %s: "%s"', status, error.code, words)
         return ModelUnavailable()
-    names = _settings_behind(status, settings)
+    names = setting_behind(error.param) or _settings_behind(status, settings)
     if knows_no_model(error):
         names = "AZURE_OPENAI_MODEL" if settings.model_kind == "azure" else "OPENAI_MODEL"
     if no_stream:

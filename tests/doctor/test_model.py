@@ -52,9 +52,10 @@ def listing(*entries: dict[str, Any], name: str = "data") -> Reply:
     return Reply(body=json.dumps({name: list(entries)}).encode())
 
 
-async def test_the_doctor_asks_as_the_app_does(model: FakeModel, settings: Settings) -> None:
-    await diagnose(settings)
-    async with FakeModel(Reply("Hello")) as other, agent_on(other) as agent:
+@pytest.mark.parametrize("chosen", [{}, {"reasoning_effort": "high", "model_temperature": 1, "model_max_output_tokens": 900}])
+async def test_the_doctor_asks_as_the_app_does(model: FakeModel, settings: Settings, chosen: dict[str, Any]) -> None:
+    await diagnose(settings.model_copy(update=chosen))
+    async with FakeModel(Reply("Hello")) as other, agent_on(other, **chosen) as agent:
         await run(agent, stream=True)
         (asked,), (sent,) = model.requests, other.requests
     assert asked.keys() == sent.keys()
@@ -165,6 +166,19 @@ async def test_a_key_in_what_the_server_says_is_left_out(model: FakeModel, setti
 def test_the_doctor_advises_nothing_that_throws_work_away() -> None:
     source = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "doctor").glob("*.py"))
     assert not re.search(r"git (restore|checkout|reset|clean|stash)|\brm\b|\b(container|database|account) delete\b", source)
+
+
+async def test_a_setting_that_the_model_refuses_is_named(model: FakeModel, settings: Settings) -> None:
+    error = {
+        "message": "Unsupported value.",
+        "type": "invalid_request_error",
+        "param": "temperature",
+        "code": "unsupported_value",
+    }
+    model.replies = [Reply(status=400, error=error)]
+    problem = await only_problem(settings.model_copy(update={"model_temperature": 1.5}))
+    assert "refuses what MODEL_TEMPERATURE asks for" in problem.text
+    assert problem.fix == "unset MODEL_TEMPERATURE  # or another value"
 
 
 async def test_the_model_may_call_in_several_pieces(model: FakeModel, settings: Settings) -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-PARAMETERS = {"model", "messages", "tools", "tool_choice", "stream", "stream_options"}
+OPTIONS = ("reasoning_effort", "temperature", "max_completion_tokens")
+PARAMETERS = {"model", "messages", "tools", "tool_choice", "stream", "stream_options", *OPTIONS}
 NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 

@@ -37,8 +37,10 @@ SPAN_ATTRIBUTES = frozenset(
         "chat.turn.id",
         "chat.turn.status",
         "chat.turn.time_to_first_text",
+        "gen_ai.usage.cache_read.input_tokens",
         "gen_ai.usage.input_tokens",
         "gen_ai.usage.output_tokens",
+        "gen_ai.usage.reasoning.output_tokens",
     }
 )
 LOG_FIELDS = frozenset(
