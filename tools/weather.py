@@ -19,6 +19,7 @@ from tools.settings import ToolSettings
 from tools.tool import Detail, Offline, Preference, ResultView, Tool, tool
 from tools.weather_codes import CONDITIONS
 from tools.weather_places import find_questions
+from tools.weather_samples import SAMPLE_CONDITIONS, SAMPLE_PLACES
 
 GEOCODING_URL = "https://geocoding-api.open-meteo.com/v1/search"
 FORECAST_URL = "https://api.open-meteo.com/v1/forecast"
@@ -29,46 +30,6 @@ Location = Annotated[str, Field(description="A city or place, such as Seattle or
 UnitsParameter = Annotated[Units, Field(description="metric: °C and km/h; imperial: °F and mph")]
 logger = logging.getLogger(__name__)
 
-# Where the sample data knows a place: its country, and a temperature in °C that nobody would wonder about.
-SAMPLE_PLACES = {
-    "amsterdam": ("Netherlands", 11),
-    "athens": ("Greece", 20),
-    "barcelona": ("Spain", 18),
-    "beijing": ("China", 13),
-    "berlin": ("Germany", 9),
-    "boston": ("United States", 11),
-    "cairo": ("Egypt", 24),
-    "chicago": ("United States", 10),
-    "copenhagen": ("Denmark", 8),
-    "dublin": ("Ireland", 10),
-    "hamburg": ("Germany", 9),
-    "istanbul": ("Türkiye", 15),
-    "lisbon": ("Portugal", 18),
-    "london": ("United Kingdom", 11),
-    "los angeles": ("United States", 19),
-    "madrid": ("Spain", 16),
-    "mexico city": ("Mexico", 18),
-    "moscow": ("Russia", 4),
-    "mumbai": ("India", 28),
-    "munich": ("Germany", 8),
-    "new york": ("United States", 12),
-    "oslo": ("Norway", 5),
-    "paris": ("France", 13),
-    "prague": ("Czechia", 9),
-    "reykjavik": ("Iceland", 3),
-    "rio de janeiro": ("Brazil", 26),
-    "rome": ("Italy", 17),
-    "san francisco": ("United States", 15),
-    "seattle": ("United States", 12),
-    "singapore": ("Singapore", 30),
-    "stockholm": ("Sweden", 6),
-    "sydney": ("Australia", 21),
-    "tokyo": ("Japan", 17),
-    "toronto": ("Canada", 8),
-    "vienna": ("Austria", 10),
-    "warsaw": ("Poland", 8),
-    "zurich": ("Switzerland", 9),
-}
 PROGRESS = {
     "en": "Looking up the weather in {location}…",
     "de": "Ich schlage das Wetter in {location} nach …",
@@ -119,7 +80,6 @@ UNITS = Preference(
         "fr": "**/units imperial** ou **/units metric** choisit les unités de la météo.",
     },
 )
-SAMPLE_CONDITIONS = (0, 1, 2, 3, 51, 61, 63, 80)
 
 
 class Weather(TypedDict):

@@ -31,39 +31,12 @@ from tests.support.events import SSE, all_events, sse_events
 from tests.support.server import serve_api
 
 pytestmark = needs_runtime
-NAMES = [
-    "batch",
-    "cancel_turn",
-    "create_thread",
-    "delete_feedback",
-    "delete_thread",
-    "erase_data",
-    "export",
-    "follow_turn",
-    "get_docs",
-    "get_docs_file",
-    "get_erasure",
-    "get_health",
-    "get_info",
-    "get_openapi",
-    "get_page_file",
-    "get_ready",
-    "get_sign_in",
-    "get_thread",
-    "get_turn",
-    "get_usage",
-    "get_vendored_file",
-    "invoke",
-    "list_messages",
-    "list_threads",
-    "list_tools",
-    "put_feedback",
-    "receive_activity",
-    "send_message",
-    "stream",
-    "update_thread",
-    "zz_everything_else",
-]
+NAMES = """
+    batch cancel_turn create_thread delete_feedback delete_thread erase_data export follow_turn get_docs
+    get_docs_file get_erasure get_health get_info get_openapi get_page_file get_ready get_sign_in get_thread
+    get_turn get_usage get_vendored_file invoke list_messages list_threads list_tools put_feedback
+    receive_activity send_message stream update_thread zz_everything_else
+""".split()
 ROOT = Path(__file__).parents[2]
 MISSING = f"thread_{'0' * 32}"
 
