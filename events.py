@@ -39,6 +39,13 @@ class MessageDelta(Event):
     text: str
 
 
+class ReasoningDelta(Event):
+    """The next piece of what the model thinks before it answers. Only who asks with `reasoning=true` gets it."""
+
+    type: Literal["reasoning.delta"] = "reasoning.delta"
+    text: str
+
+
 class ToolStarted(Event):
     """The model asked for a tool."""
 
@@ -81,11 +88,20 @@ class TurnCancelled(Event):
 
 
 FinalEvent: TypeAlias = MessageCompleted | TurnFailed | TurnCancelled
-TurnEvent: TypeAlias = TurnStarted | MessageDelta | ToolStarted | ToolCompleted | FinalEvent
+TurnEvent: TypeAlias = TurnStarted | ReasoningDelta | MessageDelta | ToolStarted | ToolCompleted | FinalEvent
 EVENT_ADAPTER: TypeAdapter[TurnEvent] = TypeAdapter(Annotated[TurnEvent, Field(discriminator="type")])
 KNOWN_TYPES = frozenset(
     each.model_fields["type"].default
-    for each in (TurnStarted, MessageDelta, ToolStarted, ToolCompleted, MessageCompleted, TurnFailed, TurnCancelled)
+    for each in (
+        TurnStarted,
+        ReasoningDelta,
+        MessageDelta,
+        ToolStarted,
+        ToolCompleted,
+        MessageCompleted,
+        TurnFailed,
+        TurnCancelled,
+    )
 )
 
 

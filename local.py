@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
+from contextlib import suppress
 
 import uvicorn
 
 from api.app import create_app
 from api.deps import services_of
 from observability import logs
-from services.intervals import GRACE_SECONDS
+from services.intervals import GRACE_SECONDS, Intervals
 from settings import Assistant, Settings, SettingsError, load_assistant, load_settings, without_credentials
+from settings.env_file import read_env_file
 from tools.context import ToolContext
 from tools.registry import open_tools
 
@@ -55,6 +57,7 @@ def banner(settings: Settings, assistant: Assistant, port: int) -> str:
             f"  data     {data}",
             f"  model    {model}",
             f"  tools    {', '.join(assistant.tools)}",
+            *(["  mode     development: the texts of exceptions are shown"] if settings.dev_mode else []),
             f"  chat     {address}",
             f"  API      {address}/api",
             f"  docs     {address}/api/docs",
@@ -72,9 +75,10 @@ async def check_tools(context: ToolContext) -> None:
         pass
 
 
-def main() -> int:
-    """Serve until a signal comes; return the exit code."""
+def serve(sockets: list[socket.socket] | None = None, *, grace_seconds: int = int(GRACE_SECONDS)) -> int:
+    """Serve until a signal comes, on sockets that are open already if there are any; return the exit code."""
     try:
+        read_env_file()
         settings = load_settings()
         assistant = load_assistant(settings.assistant_dir)
         asyncio.run(check_tools(ToolContext(settings, assistant)))
@@ -87,10 +91,10 @@ def main() -> int:
         return 2
     logs.install(settings)
     config = uvicorn.Config(
-        create_app(settings),
+        create_app(settings, Intervals(grace=grace_seconds)),
         host=settings.host,
         port=settings.port,
-        timeout_graceful_shutdown=int(GRACE_SECONDS),
+        timeout_graceful_shutdown=grace_seconds,
         server_header=False,
         proxy_headers=False,
         access_log=False,
@@ -98,9 +102,10 @@ def main() -> int:
         log_level="warning",
     )
     server = Server(config, settings, assistant)
-    server.run()
+    with suppress(KeyboardInterrupt):  # uvicorn raises Ctrl-C again when it has stopped in good order
+        server.run(sockets)
     return 0 if server.started else 3
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(serve())

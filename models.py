@@ -141,6 +141,11 @@ class Message(Record):
     seq: int
     role: Literal["user", "assistant"]
     content: str
+    reasoning: str | None = Field(
+        None,
+        exclude_if=is_none,
+        description="What the model thought before it answered; only for who asks with `reasoning=true`.",
+    )
     timestamp: datetime
     status: TurnStatus
     turn_id: str
@@ -157,8 +162,12 @@ class Message(Record):
 
     def erased(self) -> Message:
         """Return what is left when its text is erased: its place, its state and its times."""
-        nothing: dict[str, Any] = {"content": "", "tool_calls": [], "citations": [], "feedback": None, "metadata": ERASED}
-        return self.model_copy(update=nothing)
+        texts: dict[str, Any] = {"content": "", "reasoning": None, "tool_calls": [], "citations": []}
+        return self.model_copy(update={**texts, "feedback": None, "metadata": ERASED})
+
+    def without_reasoning(self) -> Message:
+        """Return the message as who has not asked for its reasoning sees it."""
+        return self if self.reasoning is None else self.model_copy(update={"reasoning": None})
 
 
 class Turn(Record):

@@ -6,25 +6,24 @@ import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent_framework import SKIP_PARSING, Agent, AgentResponse, FunctionTool
 from agent_framework.observability import disable_instrumentation, enable_instrumentation
 
-from agent.history import as_history
 from agent.reporter import Reporter
-from agent.run import RUN_KEY, Run, RunObserver
+from agent.run import RUN_KEY, Run, RunObserver, RunOptions
 from agent.tool_calls import ToolCallMiddleware
-from errors import ContentFiltered, ModelError, ModelUnavailable
+from errors import ContentFiltered
 from identity.azure_credential import AzureCredential
 from models import Message
 from observability import spans, turn_usage
 from settings import Assistant, Settings
 from tools.tool import Tool, ToolSpec, spec_of
 
-ErrorTranslator = Callable[[BaseException, Settings], ModelError | None]
-Ping = Callable[[Any], Awaitable[None]]
+if TYPE_CHECKING:
+    from agent.llm.client import ModelClient
+    from agent.llm.offline import OfflineChatClient
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +40,9 @@ class ChatAgent:
 
     def __init__(
         self,
-        agent: Agent[Any],
+        agent: Agent[RunOptions],
         tools: Sequence[ToolSpec],
         settings: Settings,
-        translate: ErrorTranslator,
         ping: Callable[[], Awaitable[None]],
     ) -> None:
         self.tools = {spec.view.name: spec for spec in tools}
@@ -52,59 +50,40 @@ class ChatAgent:
         self._agent = agent
         self._ping = ping
         self._settings = settings
-        self._translate = translate
 
     async def run(self, history: Sequence[Message], message: Message, *, observer: RunObserver, stream: bool) -> RunResult:
         """Answer ``message``, which follows ``history``; the observer is told the text and the tool calls.
 
         :raises ModelError: as the model's service fails.
         """
-        run = Run(observer, {name: value for name, value in message.metadata.items() if name in self._preferences})
-        # Options go past the framework, which copies and re-types every message and every piece of text several times.
-        options: Any = {
-            "history": as_history(history),
-            "on_text": run.text if stream else None,
-            "on_call": run.call_model,
-        }
+        preferences = {name: value for name, value in message.metadata.items() if name in self._preferences}
+        run = Run(observer, history, preferences)
         try:
-            response = await (self._stream if stream else self._complete)(message.content, options, run)
-        except Exception as error:
-            if translated := self._translate(error, self._settings):
-                raise translated from error
-            raise
+            response = await (self._stream if stream else self._complete)(message.content, run)
         finally:
             input_tokens, output_tokens = run.usage()
             observer.tokens_used(input_tokens, output_tokens)
             turn_usage.add_model_calls(run.model_calls, input_tokens, output_tokens)
-        if response.finish_reason is None:
-            # A stream that was cut off may look like one that has ended.
-            raise ModelUnavailable
         if response.finish_reason == "content_filter":
             raise ContentFiltered
-        return RunResult(_model_of(response) or self._settings.model_name, input_tokens, output_tokens)
+        return RunResult(run.model or self._settings.model_name, input_tokens, output_tokens)
 
     async def ping(self) -> None:
         """Find out whether the model's service answers, without letting it write anything.
 
         :raises ModelError: as it fails.
         """
-        try:
-            await self._ping()
-        except Exception as error:
-            if translated := self._translate(error, self._settings):
-                raise translated from error
-            raise
+        await self._ping()
 
-    async def _complete(self, content: str, options: Any, run: Run) -> AgentResponse[Any]:
-        response = await self._agent.run(content, options=options, function_invocation_kwargs={RUN_KEY: run})
+    async def _complete(self, content: str, run: Run) -> AgentResponse[Any]:
+        response = await self._agent.run(content, options=RunOptions(run=run), function_invocation_kwargs={RUN_KEY: run})
         reporter = Reporter(run)
         for message in response.messages:
             reporter.report(message.contents)
         return response
 
-    async def _stream(self, content: str, options: Any, run: Run) -> AgentResponse[Any]:
-        reporter = Reporter(run)
-        kwargs = {RUN_KEY: run}
+    async def _stream(self, content: str, run: Run) -> AgentResponse[Any]:
+        reporter, options, kwargs = Reporter(run), RunOptions(run=run), {RUN_KEY: run}
         async with self._agent.run(content, options=options, stream=True, function_invocation_kwargs=kwargs) as stream:
             async for update in stream:
                 reporter.report(update.contents)
@@ -128,46 +107,35 @@ async def open_agent(
         max_calls=settings.turn_max_tool_calls,
         dev_mode=settings.dev_mode,
     )
-    opening, translate, ping = _model(settings, middleware, credential)
-    async with opening as client:
-        agent = Agent(
+    async with _model(settings, middleware, credential) as client:
+        agent: Agent[RunOptions] = Agent(
             client=client,
             name="chat",
             instructions=assistant.instructions,
             tools=[as_function_tool(tool) for tool in tools],
         )
-        yield ChatAgent(agent, specs, settings, translate, partial(ping, client))
+        yield ChatAgent(agent, specs, settings, client.ping)
 
 
 def _model(
     settings: Settings, middleware: ToolCallMiddleware, credential: AzureCredential
-) -> tuple[AbstractAsyncContextManager[Any], ErrorTranslator, Ping]:
+) -> AbstractAsyncContextManager[ModelClient | OfflineChatClient]:
     # The framework makes one more call, without tools, when its iterations are used up.
     configuration: Any = {"max_iterations": settings.turn_max_model_calls - 1}
     if settings.model_kind == "offline":
-        from agent.llm.offline import OfflineChatClient, ping_offline_model
+        from agent.llm.offline import OfflineChatClient
 
         client = OfflineChatClient(
             middleware=[middleware],
             function_invocation_configuration=configuration,
             delay_seconds=settings.offline_delay_ms / 1000,
         )
-        return nullcontext(client), lambda *_: None, ping_offline_model
-    from agent.llm.openai_client import open_openai_model, ping_openai_model
-    from agent.llm.openai_errors import model_error
+        return nullcontext(client)
+    from agent.llm.client import open_model_client
 
-    opening = open_openai_model(settings, credential, middleware=middleware, configuration=configuration)
-    return opening, model_error, ping_openai_model
+    return open_model_client(settings, credential, middleware=middleware, configuration=configuration)
 
 
 def as_function_tool(tool: Tool) -> FunctionTool:
     """Describe a plain function to the model: its name, its docstring and its typed parameters."""
     return FunctionTool(name=tool.__name__, description=inspect.getdoc(tool) or "", func=tool, result_parser=SKIP_PARSING)
-
-
-def _model_of(response: AgentResponse[Any]) -> str | None:
-    raw: Any = response.raw_representation
-    if isinstance(raw, list):
-        raw = raw[-1] if raw else None
-    model = getattr(raw, "model", None)
-    return model if isinstance(model, str) else None

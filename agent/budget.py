@@ -7,7 +7,7 @@ from pydantic_core import to_json
 
 # Of UTF-8, as it is sent. The user's message, at most 128 KB of it, is in the same request.
 MAX_REPLY_BYTES = 1_500_000
-# Tool calls leave this to the text.
+# Tool calls and reasoning leave this to the text.
 TEXT_BYTES = 250_000
 # What a call takes beside its arguments and its result, an error's text included.
 CALL_BYTES = 5000
@@ -15,17 +15,18 @@ MAX_ERROR = 1000
 
 
 class ReplyBudget:
-    """What is left for a reply: its text, its citations, and its tool calls with arguments, results and errors."""
+    """What is left for a reply: text, reasoning, citations, and tool calls with arguments, results and errors."""
 
     def __init__(self) -> None:
         self._left = MAX_REPLY_BYTES
 
     def take_text(self, piece: str) -> str:
         """Take room for a piece of text, and return as much of it as there is room for."""
-        while (size := _text_size(piece)) > self._left:
-            piece = piece[: len(piece) * self._left // size]
-        self._left -= size
-        return piece
+        return self._take_part(piece, self._left)
+
+    def take_reasoning(self, piece: str) -> str:
+        """Take room for a piece of reasoning, as :meth:`take_text` does."""
+        return self._take_part(piece, max(0, self._left - TEXT_BYTES))
 
     def take_call(self, call_id: str, tool: str, arguments: dict[str, JsonValue]) -> bool:
         """Take room for a call without its result; return ``False``, and take nothing, if there is none."""
@@ -34,6 +35,12 @@ class ReplyBudget:
     def take_json(self, text: bytes) -> bool:
         """Take room for a result or a citation, as :meth:`take_call` does."""
         return self._take(len(text))
+
+    def _take_part(self, piece: str, room: int) -> str:
+        while (size := _text_size(piece)) > room:
+            piece = piece[: len(piece) * room // size]
+        self._left -= size
+        return piece
 
     def _take(self, size: int) -> bool:
         if size > self._left - TEXT_BYTES:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
+from agent_framework import ChatOptions
 from pydantic import JsonValue
 from pydantic_core import to_json
 
 from agent.budget import ReplyBudget
 from agent.text import CUT_MARK, storable
 from agent.usage import CallUsage
-from models import Citation, ToolCall
+from models import Citation, Message, ToolCall
 from tools.tool import Source
 
 # The name under which the framework hands a run to the middleware.
@@ -29,6 +30,9 @@ class RunObserver(Protocol):
     def text(self, piece: str) -> None:
         """The answer's next piece of text."""
 
+    def reasoning(self, piece: str) -> None:
+        """The next piece of what the model thinks before it answers."""
+
     def tool_started(self, call_id: str, tool: str, arguments: dict[str, JsonValue]) -> None:
         """The model asked for a tool."""
 
@@ -40,6 +44,12 @@ class RunObserver(Protocol):
 
     def tokens_used(self, input_tokens: int, output_tokens: int) -> None:
         """The run has ended, however it has: what all its model calls have read and written."""
+
+
+class RunOptions(ChatOptions[None], total=False):
+    """What the framework hands to the model's client with each call, beside its own options."""
+
+    run: Run
 
 
 class BegunCall(NamedTuple):
@@ -60,31 +70,44 @@ class BegunCall(NamedTuple):
 class Run:
     """One run of the agent: what its observer has been told.
 
-    ``emitted`` counts the characters of the model's text; ``preferences`` are values for parameters of tools, by name, for
-    calls that leave them out.
+    ``history`` are the messages before this one; ``preferences`` are values for parameters of tools, by name, for calls that
+    leave them out. ``model`` is what the model calls itself, ``asked_ids`` are the ids of the calls that it has asked for,
+    ``carried`` is what goes back to it before the calls of an answer, by the id of the first, and ``rendered_history`` is the
+    history as its service takes it, once it has been made.
     """
 
-    def __init__(self, observer: RunObserver, preferences: Mapping[str, JsonValue] = MappingProxyType({})) -> None:
+    def __init__(
+        self,
+        observer: RunObserver,
+        history: Sequence[Message] = (),
+        preferences: Mapping[str, JsonValue] = MappingProxyType({}),
+    ) -> None:
         self._observer = observer
+        self.history = history
         self.preferences = preferences
+        self.model: str | None = None
+        self.asked_ids: set[str] = set()
+        self.carried: dict[str, bytes] = {}
+        self.rendered_history: bytes | None = None
         self._ids: set[str] = set()
         self._handled: set[str] = set()
         self._indexes: dict[str, int] = {}
         self._has_text = False
         self._paragraph_ended = False
         self.calls = 0
-        self.emitted = 0
         self._model_calls: list[CallUsage] = []
         self._budget = ReplyBudget()
         self._untold: set[str] = set()
         self._is_full = False
+        self._has_reasoning = False
+        self._reasoning_ended = False
+        self._is_reasoning_full = False
 
     def text(self, piece: str) -> None:
         """Pass on a piece of text; what comes after a tool call begins a new paragraph.
 
         What a reply has no room for is left out, with a mark.
         """
-        self.emitted += len(piece)
         if not piece or self._is_full:
             return
         kept = self._budget.take_text(piece)
@@ -96,10 +119,24 @@ class Run:
         self._has_text, self._paragraph_ended = True, False
         self._observer.text(piece)
 
+    def reasoning(self, piece: str) -> None:
+        """Pass on a piece of reasoning, as :meth:`text` does; that of another model call begins a new paragraph."""
+        if not piece or self._is_reasoning_full:
+            return
+        kept = self._budget.take_reasoning(piece)
+        if kept != piece:
+            self._is_reasoning_full = True
+            piece = kept + CUT_MARK
+        if self._has_reasoning and self._reasoning_ended:
+            piece = f"\n\n{piece}"
+        self._has_reasoning, self._reasoning_ended = True, False
+        self._observer.reasoning(piece)
+
     def call_model(self, sent: int) -> CallUsage:
         """Take note of a model call whose request has ``sent`` bytes, and return the count of what it uses."""
         usage = CallUsage(sent)
         self._model_calls.append(usage)
+        self._reasoning_ended = True
         return usage
 
     @property

@@ -30,7 +30,8 @@ async def put_feedback(
     thread_id: ThreadId, message_id: MessageId, body: FeedbackUpdate, services: ServicesDep, owner: OwnerDep
 ) -> Message:
     """Say whether an answer of the assistant was good, and why; it replaces what was said before. Returns the message."""
-    return await give_feedback(services.store, owner, thread_id, message_id, body.rating, body.comment)
+    rated = await give_feedback(services.store, owner, thread_id, message_id, body.rating, body.comment)
+    return rated.without_reasoning()
 
 
 @router.delete("", status_code=204, summary="Take a rating back", responses=ERRORS)

@@ -16,11 +16,12 @@ from api.deps import OwnerDep, ServicesDep, StreamPlaceDep
 from api.examples import INVOCATION_EXAMPLE
 from api.json_route import JsonRoute
 from api.problems import error_responses, http_error_responses, problem_response, request_id
+from api.reasoning import batches_for
 from api.schemas import Invocation, InvocationAnswer
 from api.streaming import stream_response
 from api.turn_errors import TURN_ERRORS
 from errors import InvalidRequest, StoreUnavailable, ThreadDeleting, ThreadNotFound, TurnInProgress
-from events import MessageDelta, ToolCompleted, ToolStarted, TurnEvent, TurnFailed, TurnStarted
+from events import MessageDelta, ReasoningDelta, ToolCompleted, ToolStarted, TurnEvent, TurnFailed, TurnStarted
 from models import Owner, Problem, new_id
 from services.services import Services
 from stores.types import NewMessage
@@ -97,7 +98,8 @@ async def _start(body: Invocation, request: Request, services: Services, owner: 
 
 async def _simple_events(log: EventLog, heartbeat: float) -> AsyncGenerator[bytes]:
     yield sse.encode_json("metadata", {"run_id": log.id, "thread_id": log.thread_id})
-    async for events in log.stream(heartbeat_interval=heartbeat):
+    batches = log.stream(heartbeat_interval=heartbeat)
+    async for events in batches_for(batches, reasoning=False, heartbeat_interval=heartbeat):
         if chunk := b"".join(map(_simple_event, events)) if events else sse.HEARTBEAT:
             yield chunk
     if log.final_id is None:
@@ -113,6 +115,6 @@ def _simple_event(event: TurnEvent) -> bytes:
         return sse.encode_json(name, {"name": event.tool, **fields})
     if isinstance(event, TurnFailed):
         return sse.encode_json("error", event.problem)
-    if isinstance(event, TurnStarted):
+    if isinstance(event, TurnStarted | ReasoningDelta):
         return b""
     return sse.encode_text("end", event.message.content)

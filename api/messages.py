@@ -14,6 +14,7 @@ from api.deps import OwnerDep, ServicesDep, StreamPlaceDep, ThreadId
 from api.examples import MESSAGE_EXAMPLE, TURN_EXAMPLE
 from api.json_route import JsonRoute
 from api.problems import error_responses, http_error_responses, problem_response, request_id
+from api.reasoning import WithReasoning, batches_for, message_for, turn_for
 from api.schemas import MessageCreate, MessageList
 from api.streaming import events_response, stream_content
 from api.turn_errors import TURN_ERRORS
@@ -64,6 +65,7 @@ async def send_message(
     services: ServicesDep,
     owner: OwnerDep,
     place: StreamPlaceDep,
+    reasoning: WithReasoning = False,
     accept: AcceptHeader = None,
     # Several lines of a list are one text to clients; what we do not know of it is left alone (RFC 7240, section 2).
     prefer: Annotated[
@@ -93,13 +95,15 @@ async def send_message(
     log = await services.turns.start(owner, thread_id, new, stream=respond_async or is_stream, request_id=request_id(request))
     replayed = {"Idempotent-Replayed": "true"} if log.replayed else {}
     if respond_async:
-        turn = await services.turns.get(owner, thread_id, log.id)
+        turn = turn_for(await services.turns.get(owner, thread_id, log.id), reasoning=reasoning)
         location = f"/api/threads/{thread_id}/turns/{log.id}"
         headers = {"Location": location, "Preference-Applied": "respond-async", **replayed}
         return Response(turn.model_dump_json(), 202, headers, "application/json")
     if is_stream:
-        return events_response(log.stream(heartbeat_interval=services.intervals.heartbeat), media_type, replayed)
-    return await _as_json(log, replayed)
+        heartbeat = services.intervals.heartbeat
+        batches = batches_for(log.stream(heartbeat_interval=heartbeat), reasoning=reasoning, heartbeat_interval=heartbeat)
+        return events_response(batches, media_type, replayed)
+    return await _as_json(log, replayed, reasoning=reasoning)
 
 
 @router.get(
@@ -118,6 +122,7 @@ async def list_messages(
     after: Annotated[str | None, Query(description="A message's id: only later messages.", json_schema_extra=AN_ID)] = None,
     before: Annotated[str | None, Query(description="A message's id: only earlier ones.", json_schema_extra=AN_ID)] = None,
     order: Annotated[Order, Query(description="`asc`: oldest first; `desc`: newest first.")] = "asc",
+    reasoning: WithReasoning = False,
 ) -> MessageList:
     """List a thread's messages, one page at a time."""
     page = await services.store.list_messages(
@@ -128,15 +133,17 @@ async def list_messages(
         before=_seq(thread_id, before, "query.before"),
         order=order,
     )
-    return MessageList(messages=page.items, next_cursor=page.next_cursor)
+    messages = [message_for(message, reasoning=reasoning) for message in page.items]
+    return MessageList(messages=messages, next_cursor=page.next_cursor)
 
 
-async def _as_json(log: EventLog, headers: dict[str, str]) -> Response:
+async def _as_json(log: EventLog, headers: dict[str, str], *, reasoning: bool) -> Response:
     """Render a turn as its outcome: the assistant's message, or the problem."""
     outcome = await log.wait()
     if isinstance(outcome, Problem):
         return problem_response(outcome)
-    return Response(outcome.model_dump_json(), headers=headers, media_type="application/json")
+    shown = message_for(outcome, reasoning=reasoning)
+    return Response(shown.model_dump_json(), headers=headers, media_type="application/json")
 
 
 def _seq(thread_id: str, message_id: str | None, field: str) -> int | None:

@@ -29,6 +29,7 @@ FILES = frozenset(
         "page.css",
         "page.js",
         "placeholders.js",
+        "reasoning.js",
         "rename.js",
         "scroll.js",
         "sidebar.js",

@@ -24,6 +24,7 @@ NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": Fal
 PROBES = ("/api/health", "/api/ready")
 # What proxies log for a caller who left before there was an answer.
 CLIENT_LEFT = 499
+PAGE_FILES = "/web/"
 PATH_IDS = (("thread_id", THREAD_ID_PATTERN), ("turn_id", TURN_ID_PATTERN))
 logger = logging.getLogger(__name__)
 propagator = TraceContextTextMapPropagator()
@@ -68,6 +69,9 @@ class RequestLogMiddleware:
             milliseconds = round((time.perf_counter() - started) * 1000, 1)
             if status >= 500:
                 level = logging.WARNING
+            elif scope["path"].startswith(PAGE_FILES):
+                # Thirty for one page.
+                level = logging.DEBUG
             fields = {"method": scope["method"], "path": route_of(scope), "status": status, "duration_ms": milliseconds}
             logger.log(level, "request", extra=fields)
         return status

@@ -224,7 +224,7 @@ class Used(BaseModel):
 class PartyUsage(BaseModel):
     """The use of an owner or a tenant: requests in the last minute, turns and streams now, tokens today (UTC)."""
 
-    requests_last_minute: Used
+    requests_last_minute: Used = Field(description="Counted only where there is a limit: without one, `used` is 0.")
     turns_now: Used
     streams_now: Used
     tokens_today: Used

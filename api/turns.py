@@ -12,6 +12,7 @@ from api.content_negotiation import AcceptHeader, negotiate
 from api.deps import OwnerDep, ServicesDep, StreamPlaceDep, ThreadId
 from api.examples import MESSAGE_EXAMPLE, TURN_EXAMPLE
 from api.problems import error_responses
+from api.reasoning import WithReasoning, batches_for, turn_for
 from api.secured_route import SecuredRoute
 from api.streaming import events_response, stream_content
 from errors import InvalidRequest, NotAcceptable, StoreUnavailable, ThreadNotFound, TurnEnded, TurnNotFound
@@ -38,9 +39,11 @@ router = APIRouter(prefix="/api/threads/{thread_id}/turns/{turn_id}", tags=["tur
         **error_responses(ThreadNotFound, TurnNotFound, InvalidRequest, StoreUnavailable),
     },
 )
-async def get_turn(thread_id: ThreadId, turn_id: TurnId, services: ServicesDep, owner: OwnerDep) -> Turn:
+async def get_turn(
+    thread_id: ThreadId, turn_id: TurnId, services: ServicesDep, owner: OwnerDep, reasoning: WithReasoning = False
+) -> Turn:
     """Return how a turn stands: `running`, or how it ended, with the answer or the problem."""
-    return await services.turns.get(owner, thread_id, turn_id)
+    return turn_for(await services.turns.get(owner, thread_id, turn_id), reasoning=reasoning)
 
 
 @router.get(
@@ -64,6 +67,7 @@ async def follow_turn(
         int | None, Header(ge=0, le=MAX_EVENT_ID, description="The last event that was received; goes before `after`.")
     ] = None,
     after: Annotated[int, Query(ge=0, le=MAX_EVENT_ID, description="An event's id: only later events.")] = 0,
+    reasoning: WithReasoning = False,
 ) -> Response:
     """Stream a turn's events behind a given one, live to its end, whichever process runs it.
 
@@ -72,11 +76,12 @@ async def follow_turn(
     media_type = negotiate(accept, FORMATS)
     position = after if last_event_id is None else last_event_id
     await place.take()
-    batches = await services.turns.follow(
-        owner, thread_id, turn_id, after=position, heartbeat_interval=services.intervals.heartbeat
-    )
-    # What ends a browser's EventSource, which would ask again and again.
-    return Response(status_code=204) if batches is None else events_response(batches, media_type)
+    heartbeat = services.intervals.heartbeat
+    batches = await services.turns.follow(owner, thread_id, turn_id, after=position, heartbeat_interval=heartbeat)
+    if batches is None:
+        # What ends a browser's EventSource, which would ask again and again.
+        return Response(status_code=204)
+    return events_response(batches_for(batches, reasoning=reasoning, heartbeat_interval=heartbeat), media_type)
 
 
 @router.post(
@@ -91,4 +96,4 @@ async def follow_turn(
 async def cancel_turn(thread_id: ThreadId, turn_id: TurnId, services: ServicesDep, owner: OwnerDep) -> Turn:
     """Stop a turn within two seconds, whichever process runs it. What it has said so far is kept as a `cancelled` message."""
     await services.turns.cancel(owner, thread_id, turn_id)
-    return await services.turns.get(owner, thread_id, turn_id)
+    return turn_for(await services.turns.get(owner, thread_id, turn_id), reasoning=False)

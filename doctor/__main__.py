@@ -10,6 +10,7 @@ from functools import partial
 from doctor.azure import SIGNED_IN_USER, check_identity
 from doctor.findings import Deadlines, Finding, run_check
 from doctor.machine import REDIS_COMMAND, check_assistant, check_clock, check_redis, check_sqlite, edit_command, sqlite_command
+from doctor.model_fixes import model_command
 from identity.azure_credential import AzureCredential
 from settings import Settings, SettingsError, load_settings, without_credentials
 
@@ -47,7 +48,7 @@ async def _diagnose(settings: Settings, deadlines: Deadlines, credential: AzureC
     first = await run("identity", identity, fix="az login")
     checks = [
         run("store", store, fix=sqlite_command(settings) if settings.cosmos_endpoint is None else "az login"),
-        run("model", model, fix="az login"),
+        run("model", model, fix=model_command(settings)),
         run("assistant", lambda: check_assistant(settings), fix=edit_command(settings)),
         run("clock", lambda: check_clock(settings, seconds=deadlines.clock), fix="timedatectl"),
     ]

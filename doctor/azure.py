@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import jwt
 from azure.core.credentials_async import AsyncSupportsTokenInfo, AsyncTokenProvider
 
-from agent.llm.openai_client import AZURE_SCOPE
+from agent.llm.connection import AZURE_SCOPE
 from doctor.findings import Finding
 from settings import Settings
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from shlex import quote
 
 import httpx2
 
-from agent.llm.openai_client import OPENAI_URL
+from agent.llm.connection import OPENAI_URL
 from doctor.findings import Finding
+from errors import StoreError
 from identity.azure_credential import AzureCredential
 from models import utcnow
 from quotas.backend import open_quota_backend
@@ -21,7 +22,6 @@ from settings.assistant import FILE
 from tools.context import ToolContext
 from tools.registry import open_tools
 
-PLACE = re.compile(r"\(([^()]+\.py):\d+\)")
 MAX_SKEW_SECONDS = 5.0
 # The address is not spelt out: it may hold a password.
 REDIS_COMMAND = 'redis-cli -u "$REDIS_URL" ping'
@@ -34,15 +34,20 @@ async def check_assistant(settings: Settings) -> list[Finding]:
         async with open_tools(ToolContext(settings, assistant)) as tools:
             names = ", ".join(tool.__name__ for tool in tools)
     except AssistantError as error:
-        return [Finding("assistant", str(error), edit_command(settings, str(error)))]
+        return [Finding("assistant", str(error), _fix_of(error, settings))]
     return [Finding("assistant", f"{assistant.name} in {settings.assistant_dir}; tools: {names or 'none'}")]
 
 
 async def check_sqlite(settings: Settings, credential: AzureCredential) -> list[Finding]:
     """Open the file and read from it."""
-    async with open_store(settings, credential) as store:
-        await store.ping()
-    return [Finding("SQLite", f"{settings.data_dir / 'chat.db'} can be used")]
+    file = settings.data_dir / "chat.db"
+    try:
+        async with open_store(settings, credential) as store:
+            await store.ping()
+    except StoreError as error:
+        # SQLite's sentences, and ours of a newer schema, quote nothing of what is stored.
+        return [Finding("SQLite", f"{file} cannot be used: {error.__cause__ or error.title}", sqlite_command(settings))]
+    return [Finding("SQLite", f"{file} can be used")]
 
 
 async def check_redis(settings: Settings, credential: AzureCredential) -> list[Finding]:
@@ -73,10 +78,15 @@ async def check_clock(settings: Settings, *, seconds: float) -> list[Finding]:
     return [Finding("clock", "not compared: no service here that tells the time")]
 
 
-def edit_command(settings: Settings, problem: str = "") -> str:
-    """Return what opens the file that a problem names with a line, or else the assistant's."""
-    place = PLACE.search(problem)
-    return f"${{EDITOR:-vi}} {quote(place[1]) if place else quote(str(settings.assistant_dir / FILE))}"
+def edit_command(settings: Settings, file: Path | None = None) -> str:
+    """Return what opens a file, or else the assistant's."""
+    return f"${{EDITOR:-vi}} {quote(str(file or settings.assistant_dir / FILE))}"
+
+
+def _fix_of(error: AssistantError, settings: Settings) -> str:
+    if error.variables:
+        return "; ".join(f"export {name}=…" for name in error.variables)
+    return edit_command(settings, error.file)
 
 
 def sqlite_command(settings: Settings) -> str:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import time
 from typing import Any, NamedTuple
 
-import httpx2
-import openai
-from openai import AsyncStream
-from openai.types.chat import ChatCompletionChunk
+from agent_framework import Message
 
-from agent.llm.openai_client import PATH, OpenAIClient, open_openai_client
-from agent.llm.openai_errors import model_error, refuses_tools
+from agent.agent import as_function_tool
+from agent.llm.chat_completions import DONE
+from agent.llm.client import wire_of
+from agent.llm.connection import PING_SECONDS, ModelConnection, open_connection, reason_of
+from agent.llm.server_error import ServerError
+from agent.llm.server_errors import OK, knows_no_model, model_error, refuses_streaming, refuses_tools
 from agent.llm.server_words import words_of
+from agent.llm.sse import event_data
+from agent.llm.wire import ModelRequest
+from agent.usage import CallUsage
 from doctor.findings import Finding
 from doctor.model_context import context_of, read_ollama_context
 from doctor.model_fixes import ModelFixes
@@ -22,21 +26,29 @@ from settings import Settings, without_credentials
 
 TOOL = "report_health"
 QUESTION = f"Call the tool {TOOL} with the status ok. Say nothing else."
-TOOLS = [
-    {
-        "type": "function",
-        "function": {
-            "name": TOOL,
-            "description": "Report how you are.",
-            "parameters": {"type": "object", "properties": {"status": {"type": "string"}}, "required": ["status"]},
-        },
-    }
-]
+
+
+def report_health(status: str) -> str:
+    """Report how you are."""
+    return status
 
 
 class _Answer(NamedTuple):
     called_tool: bool
     seconds: float
+
+
+class _Nobody:
+    """Listens to an answer that nobody waits for."""
+
+    def text(self, piece: str) -> None:
+        pass
+
+    def reasoning(self, piece: str) -> None:
+        pass
+
+    def end_paragraph(self) -> None:
+        pass
 
 
 class ModelDoctor:
@@ -52,18 +64,18 @@ class ModelDoctor:
         """Ask for the list of models, then the model for a call of a tool."""
         if self._settings.model_kind == "offline":
             return [Finding("model", "offline: answers by rules")]
-        async with open_openai_client(self._settings, self._credential) as client:
-            address = without_credentials(str(client.base_url))
+        async with open_connection(self._settings, self._credential, max_retries=0) as client:
+            address = without_credentials(client.url)
             self._fixes = ModelFixes(self._settings, address, self._principal)
             try:
-                listed = await client.get("/models", cast_to=httpx2.Response, options={"max_retries": 0})
+                listed = await client.get("/models")
             except Exception as error:  # noqa: BLE001 - told by its type or status
                 return [self._fault(error, address, model_asked=False)]
             api = " (the v1 API, which has no api-version)" if self._is_azure else ""
             findings = [Finding("model", f"{address} answers{api}"), await self._check_answer(client, address)]
             return [*findings, *await self._check_context(client, listed)]
 
-    async def _check_answer(self, client: OpenAIClient, address: str) -> Finding:
+    async def _check_answer(self, client: ModelConnection, address: str) -> Finding:
         name = self._settings.model_name
         try:
             answer = await self._ask(client)
@@ -74,30 +86,40 @@ class ModelDoctor:
         text = f"{name} answered, but did not call the tool that it was asked to: it, or its server, may not support tools"
         return Finding("model", text, self._fixes.tools())
 
-    async def _ask(self, client: OpenAIClient) -> _Answer:
+    async def _ask(self, client: ModelConnection) -> _Answer:
         """Send what the app sends with each message, so that a server which refuses any of it does so here."""
-        body: dict[str, Any] = {
-            "model": self._settings.model_name,
-            "messages": [{"role": "system", "content": "You are asked by a test."}, {"role": "user", "content": QUESTION}],
-            "tools": TOOLS,
-            "tool_choice": "auto",
-            "stream": True,
-            "stream_options": {"include_usage": True},
-        }
-        started, called = time.perf_counter(), False
-        stream: AsyncStream[ChatCompletionChunk] = await client.post(
-            PATH,
-            body=body,
-            cast_to=ChatCompletionChunk,
-            stream=True,
-            stream_cls=AsyncStream[ChatCompletionChunk],
-            options={"max_retries": 0},
+        wire = wire_of(self._settings)
+        streams = self._settings.model_stream == "on"
+        content = wire.render_request(
+            ModelRequest(
+                model=self._settings.model_name,
+                instructions="You are asked by a test.",
+                history=b"",
+                messages=[Message("user", [QUESTION])],
+                carried={},
+                tools=[wire.render_tool(as_function_tool(report_health))],
+                tool_choice="auto",
+                stream=streams,
+                options={},
+            )
         )
-        async for chunk in stream:
-            called = called or any(choice.delta and choice.delta.tool_calls for choice in getattr(chunk, "choices", None) or ())
-        return _Answer(called, time.perf_counter() - started)
+        usage, started = CallUsage(len(content)), time.perf_counter()
+        reader = wire.reader(_Nobody(), usage)
+        try:
+            if streams:
+                async with client.stream(wire.path, content, usage) as response:
+                    async for data in event_data(response.content.iter_any()):
+                        if data == DONE:
+                            break
+                        reader.take(data)
+            else:
+                reader.take(await client.post(wire.path, content, usage))
+        except ServerError as error:
+            error.sent, error.secret = content, await client.secret()
+            raise
+        return _Answer(bool(reader.end(is_done=True).calls), time.perf_counter() - started)
 
-    async def _check_context(self, client: OpenAIClient, listed: httpx2.Response) -> list[Finding]:
+    async def _check_context(self, client: ModelConnection, listed: Any) -> list[Finding]:
         """Compare the context that the server tells of, if it does, with the history that the app shows the model."""
         if self._is_azure:
             return []
@@ -109,18 +131,26 @@ class ModelDoctor:
         return [Finding("model", text, self._fixes.context(found))]
 
     def _fault(self, error: Exception, address: str, *, model_asked: bool) -> Finding:
-        status = error.status_code if isinstance(error, openai.APIStatusError) else None
+        status = error.status if isinstance(error, ServerError) and error.status != OK else None
         text, fix = self._explain(error, status, address, model_asked=model_asked)
-        words = words_of(error) if isinstance(error, openai.APIError) else ""
+        words = words_of(error) if isinstance(error, ServerError) else ""
         return Finding("model", f'{text}; it said "{words}"' if words else text, fix)
+
+    def _reason(self, error: Exception, *, model_asked: bool) -> str:
+        seconds = self._settings.model_timeout_seconds if model_asked else PING_SECONDS
+        return reason_of(error, seconds) or type(error).__name__
 
     def _explain(self, error: Exception, status: int | None, address: str, *, model_asked: bool) -> tuple[str, str]:
         name = f"{'deployment' if self._is_azure else 'model'} {self._settings.model_name}"
-        if model_asked and isinstance(error, openai.APIError):
+        if model_asked and isinstance(error, ServerError):
+            if refuses_streaming(error):
+                return f"the {name}, or its server, cannot stream with tools", "export MODEL_STREAM=off"
             if refuses_tools(error):
                 return f"the {name}, or its server, does not support tools", self._fixes.tools()
             if isinstance(model_error(error, self._settings), ContextOverflow):
                 return f"the context of the {name} is too small even for a question of a line", self._fixes.context(None)
+        if isinstance(error, ServerError) and knows_no_model(error):
+            return f"there is no {name} ({status or 'in its answer'})", self._fixes.model()
         if status in (401, 403):
             return f"access is denied ({status})", self._fixes.access()
         if status == 404 and model_asked:
@@ -129,7 +159,7 @@ class ModelDoctor:
             return f"{address} has no such API (404)", self._fixes.address()
         if status == 429:
             return "its quota is used up (429)", self._fixes.quota()
-        if model_asked and (status in (400, 422, 501) or (status is None and type(error) is openai.APIError)):
+        if model_asked and (status in (400, 422, 501) or (status is None and isinstance(error, ServerError))):
             return f"the {name} refuses what the app sends ({status or 'in its answer'})", self._fixes.model()
-        told = f"status {status}" if status else type(error).__name__
+        told = f"status {status}" if status else self._reason(error, model_asked=model_asked)
         return f"{address} cannot be used ({told}): check the address and the network", self._fixes.address()

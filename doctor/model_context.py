@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import httpx2
-import openai
-
-from agent.llm.openai_client import OpenAIClient
+from agent.llm.connection import ModelConnection
+from agent.llm.server_error import ServerError
+from errors import ModelError
 
 # In the entry of a model or in its "meta": vLLM, llama.cpp, and several services that pass models on.
 FIELDS = ("max_model_len", "n_ctx", "context_length", "context_window")
 
 
-def context_of(listed: httpx2.Response, model: str) -> int | None:
+def context_of(listed: Any, model: str) -> int | None:
     """Return the context of a model in the list of models, or of the only one that is there."""
     entries = _entries(listed, "data")
     for entry in [each for each in entries if each.get("id") == model] or (entries if len(entries) == 1 else []):
@@ -25,12 +24,11 @@ def context_of(listed: httpx2.Response, model: str) -> int | None:
     return None
 
 
-async def read_ollama_context(client: OpenAIClient, model: str) -> int | None:
+async def read_ollama_context(connection: ModelConnection, model: str) -> int | None:
     """Return the context that Ollama has loaded a model with; it cuts longer prompts without a word."""
-    address = str(client.base_url).rstrip("/").removesuffix("/v1") + "/api/ps"
     try:
-        listed = await client.get(address, cast_to=httpx2.Response, options={"max_retries": 0})
-    except openai.APIError:
+        listed = await connection.get("/api/ps", url=connection.url.removesuffix("/v1"))
+    except (ServerError, ModelError):
         return None
     for entry in _entries(listed, "models"):
         if entry.get("name") in (model, f"{model}:latest") and _is_count(entry.get("context_length")):
@@ -38,11 +36,7 @@ async def read_ollama_context(client: OpenAIClient, model: str) -> int | None:
     return None
 
 
-def _entries(response: httpx2.Response, name: str) -> list[dict[str, Any]]:
-    try:
-        body = response.json()
-    except ValueError:
-        return []
+def _entries(body: Any, name: str) -> list[dict[str, Any]]:
     entries = body.get(name) if isinstance(body, dict) else None
     return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from shlex import quote
 
+from agent.llm.connection import OPENAI_URL
 from doctor.azure import account_name, account_options
-from settings import Settings
+from settings import Settings, without_credentials
 
 
 class ModelFixes:
@@ -15,7 +16,7 @@ class ModelFixes:
         self._settings = settings
         self._principal = principal
         self._is_azure = settings.model_kind == "azure"
-        self._list = f'curl -sS {quote(address + "models")} -H "Authorization: Bearer $OPENAI_API_KEY"'
+        self._list = _list_command(address)
         self._options = account_options("cognitiveservices account", settings.azure_openai_endpoint or "")
 
     def access(self) -> str:
@@ -66,3 +67,15 @@ class ModelFixes:
             names = f"az cognitiveservices account deployment list {self._options} --query '[].name' --output tsv"
             return f"{names}  # and set AZURE_OPENAI_MODEL to {which}"
         return f"{self._list}  # and set OPENAI_MODEL to {which}"
+
+
+def model_command(settings: Settings) -> str:
+    """Return what shows whether a service that does not answer in time is there."""
+    if settings.model_kind == "azure":
+        return "az login"
+    address = without_credentials(settings.openai_base_url or OPENAI_URL)
+    return f"{_list_command(address)}  # and again: a server that loads its model first takes longer"
+
+
+def _list_command(address: str) -> str:
+    return f'curl -sS {quote(address.rstrip("/") + "/models")} -H "Authorization: Bearer $OPENAI_API_KEY"'

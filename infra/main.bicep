@@ -140,6 +140,9 @@ var isPrivate = empty(usePrivateNetwork) ? isProd : bool(usePrivateNetwork)
 var isLocked = empty(lockData) ? isProd : bool(lockData)
 var publicNetworkAccess = isPrivate && !keepPublicAccess ? 'Disabled' : 'Enabled'
 var newOpenAi = empty(existingOpenAiName)
+// A model that reasons keeps its thoughts between tool calls over the Responses API only.
+var reasons = newOpenAi && (startsWith(openAiModel, 'gpt-5') || startsWith(openAiModel, 'o'))
+var modelSettings = reasons && empty(extraAppSettings.MODEL_API) ? { MODEL_API: 'responses' } : {}
 // azd allows more characters in an environment's name than Azure does in a budget's.
 var budgetSuffix = replace(replace(replace(environmentName, '.', '-'), '(', '-'), ')', '-')
 var appUser = {
@@ -337,7 +340,7 @@ module api './core/host/function-app.bicep' = {
     withBot: deployBot
     botIdentityId: botIdentity.?outputs.id ?? ''
     botAppId: botIdentity.?outputs.clientId ?? ''
-    extraAppSettings: union(toolAppSettings, extraAppSettings)
+    extraAppSettings: union(toolAppSettings, extraAppSettings, modelSettings)
     // Not before the endpoints are there: its first start must find every name resolved.
     subnetId: network.?outputs.appSubnetId ?? ''
     zoneRedundant: zoneRedundant

@@ -53,7 +53,8 @@ class DevRecord(SafeRecord):
     @staticmethod
     def describe(error: BaseException) -> str:
         """Return an exception's traceback."""
-        return "\n".join(map(clean, "".join(traceback.format_exception(error)).splitlines()))
+        text = "".join(traceback.format_exception(error)).encode(errors="backslashreplace").decode()
+        return "\n".join(map(clean, text.splitlines()))
 
 
 def install(*, exception_texts: bool = False) -> None:

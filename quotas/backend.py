@@ -8,17 +8,16 @@ import time
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
-
-from limits.aio.storage import MemoryStorage, Storage
-from limits.aio.strategies import SlidingWindowCounterRateLimiter
 
 from identity.azure_credential import AzureCredential
 from quotas.redis_client import REDIS_SECONDS, open_redis
 from settings import Settings
 
 if TYPE_CHECKING:
+    from limits.aio.storage import Storage
+    from limits.aio.strategies import SlidingWindowCounterRateLimiter
     from redis.asyncio import Redis
 
 R = TypeVar("R")
@@ -108,28 +107,47 @@ class RedisSlots(ConcurrencyLimiter):
         return count
 
 
-@dataclass(frozen=True, slots=True)
 class Counters:
-    """One place where quotas are counted."""
+    """One place where quotas are counted. What counts requests is imported with the first one that is counted."""
 
-    storage: Storage
-    windows: SlidingWindowCounterRateLimiter
-    slots: ConcurrencyLimiter
+    def __init__(self, open_storage: Callable[[], Storage], slots: ConcurrencyLimiter) -> None:
+        self._open_storage = open_storage
+        self.slots = slots
+
+    @cached_property
+    def storage(self) -> Storage:
+        """Where numbers are kept."""
+        return self._open_storage()
+
+    @cached_property
+    def windows(self) -> SlidingWindowCounterRateLimiter:
+        """What counts the requests of a minute."""
+        from limits.aio.strategies import SlidingWindowCounterRateLimiter
+
+        return SlidingWindowCounterRateLimiter(self.storage)
 
     @classmethod
     def in_memory(cls) -> Counters:
         """Count in this process."""
-        storage = MemoryStorage()
-        return cls(storage, SlidingWindowCounterRateLimiter(storage), MemorySlots())
+        return cls(_memory_storage, MemorySlots())
 
     @classmethod
     def on_redis(cls, redis: Redis, url: str) -> Counters:
         """Count for all instances."""
-        from limits.aio.storage import RedisStorage
 
-        pool: Any = redis.connection_pool
-        storage = RedisStorage(f"async+{url}", implementation="redispy", connection_pool=pool)
-        return cls(storage, SlidingWindowCounterRateLimiter(storage), RedisSlots(redis))
+        def open_storage() -> Storage:
+            from limits.aio.storage import RedisStorage
+
+            pool: Any = redis.connection_pool
+            return RedisStorage(f"async+{url}", implementation="redispy", connection_pool=pool)
+
+        return cls(open_storage, RedisSlots(redis))
+
+
+def _memory_storage() -> Storage:
+    from limits.aio.storage import MemoryStorage
+
+    return MemoryStorage()
 
 
 class QuotaBackend:

@@ -7,9 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
-
-from limits import RateLimitItemPerMinute
+from typing import TYPE_CHECKING, Literal
 
 from errors import RateLimited
 from models import Owner, utcnow
@@ -17,12 +15,15 @@ from observability import metrics
 from quotas.backend import Counters, QuotaBackend
 from settings import Settings
 
+if TYPE_CHECKING:
+    from limits import RateLimitItem
+
 Scope = Literal["owner", "tenant"]
 Place = Literal["turns", "streams"]
 PLACES: tuple[Place, ...] = ("turns", "streams")
 MINUTE = 60
 DAY = 24 * 3600
-FAILED_ATTEMPTS_PER_MINUTE = RateLimitItemPerMinute(20)
+FAILED_ATTEMPTS_PER_MINUTE = 20
 # A turn whose process died gives its place back after the turn's deadline and this.
 SLOT_GRACE_SECONDS = 30.0
 # A stream ends with its turn, which may have died with its process and then ends with its lease; and a slow reader may take
@@ -137,7 +138,7 @@ class Quotas:
     async def forget(self, owner: Owner) -> None:
         """Forget what the owner has used; its tenant's counts stay."""
         quota = next(self._quotas(owner))
-        item = RateLimitItemPerMinute(quota.requests_per_minute or 1)
+        item = _a_minute(quota.requests_per_minute or 1)
 
         async def forget(counters: Counters) -> None:
             await counters.storage.clear(_tokens_key(quota))
@@ -147,7 +148,9 @@ class Quotas:
 
     async def allow_failed_attempt(self, address: str) -> bool:
         """Count a failed sign-in; return ``False`` if its address has had too many."""
-        return await self._local.run(lambda counters: counters.windows.hit(FAILED_ATTEMPTS_PER_MINUTE, "failed", address))
+        return await self._local.run(
+            lambda counters: counters.windows.hit(_a_minute(FAILED_ATTEMPTS_PER_MINUTE), "failed", address)
+        )
 
     def _quotas(self, owner: Owner) -> Iterator[Quota]:
         local = self._settings
@@ -169,7 +172,7 @@ class Quotas:
         )
 
     async def _count_request(self, quota: Quota) -> Window:
-        item = RateLimitItemPerMinute(quota.requests_per_minute)
+        item = _a_minute(quota.requests_per_minute)
 
         async def count(counters: Counters) -> Window:
             allowed = await counters.windows.hit(item, quota.key)
@@ -207,7 +210,7 @@ class Quotas:
         async def read(counters: Counters) -> Usage:
             requests = 0
             if quota.requests_per_minute:
-                item = RateLimitItemPerMinute(quota.requests_per_minute)
+                item = _a_minute(quota.requests_per_minute)
                 requests = item.amount - (await counters.windows.get_window_stats(item, quota.key)).remaining
             turns, streams = [await counters.slots.count(_places_key(place, quota)) for place in PLACES]
             return Usage(quota, requests, turns, streams, await counters.storage.get(_tokens_key(quota)))
@@ -252,3 +255,9 @@ def _tokens_key(quota: Quota) -> str:
 def _until_tomorrow() -> float:
     now = datetime.now(UTC)
     return DAY - (now.hour * 3600 + now.minute * 60 + now.second)
+
+
+def _a_minute(requests: int) -> RateLimitItem:
+    from limits import RateLimitItemPerMinute
+
+    return RateLimitItemPerMinute(requests)

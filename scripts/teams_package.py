@@ -32,8 +32,8 @@ MAX_DESCRIPTION = 128
 
 def main(arguments: list[str]) -> int:
     """Pack the app; return the exit code."""
-    if len(arguments) not in (2, 3) or not GUID.fullmatch(arguments[0]) or not DOMAIN.fullmatch(arguments[1]):
-        print(__doc__, file=sys.stderr)  # noqa: T201 - a program for people
+    if faults := find_faults(arguments):
+        print(*faults, sep="\n", file=sys.stderr)  # noqa: T201 - a program for people
         return 2
     target = Path(arguments[2] if len(arguments) == 3 else "teams-app.zip")
     try:
@@ -46,6 +46,21 @@ def main(arguments: list[str]) -> int:
         return 2
     print(f"{target} is ready to be uploaded to Teams")  # noqa: T201
     return 0
+
+
+def find_faults(arguments: list[str]) -> list[str]:
+    """Return what is wrong with the arguments, a line each, or else nothing."""
+    if len(arguments) not in (2, 3):
+        return [__doc__ or ""]
+    bot_app_id, domain = arguments[:2]
+    faults = []
+    if not GUID.fullmatch(bot_app_id):
+        faults.append(f"BOT_APP_ID: {bot_app_id!r} is no app id, such as 8a1c8b5e-0000-4000-8000-000000000001 (in lower case)")
+    if not DOMAIN.fullmatch(domain):
+        faults.append(
+            f"DOMAIN: {domain!r} is no domain, such as name.azurewebsites.net (without https:// and path, in lower case)"
+        )
+    return faults
 
 
 async def read_preferences(settings: Settings, assistant: Assistant) -> list[Preference]:
@@ -75,14 +90,20 @@ def make_manifest(assistant: Assistant, preferences: Iterable[Preference], *, bo
 
 
 def pack(target: Path, assistant: Assistant, manifest: dict[str, Any]) -> None:
-    """Write the package.
+    """Write the package, whole or not at all.
 
     :raises AssistantError: if an icon is not there, or not of the size that Teams asks for.
     """
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as package:
-        package.writestr("manifest.json", json.dumps(manifest, ensure_ascii=False, indent=2))
-        for name, size in ICONS.items():
-            package.writestr(name, read_icon(assistant.folder / name, size))
+    icons = {name: read_icon(assistant.folder / name, size) for name, size in ICONS.items()}
+    unfinished = target.with_name(f"{target.name}.unfinished")
+    try:
+        with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_DEFLATED) as package:
+            package.writestr("manifest.json", json.dumps(manifest, ensure_ascii=False, indent=2))
+            for name, content in icons.items():
+                package.writestr(name, content)
+        unfinished.replace(target)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def read_icon(file: Path, size: int) -> bytes:
@@ -93,12 +114,12 @@ def read_icon(file: Path, size: int) -> bytes:
     try:
         content = file.read_bytes()
     except OSError as error:
-        raise AssistantError(f"{file}: cannot be read: {error}") from error
+        raise AssistantError(f"{file}: cannot be read: {error}", file=file) from error
     if content[:8] != b"\x89PNG\r\n\x1a\n" or len(content) < 24:
-        raise AssistantError(f"{file}: is no PNG file")
+        raise AssistantError(f"{file}: is no PNG file", file=file)
     width, height = struct.unpack(">II", content[16:24])
     if (width, height) != (size, size):
-        raise AssistantError(f"{file}: has {width} x {height} pixels, Teams wants {size} x {size}")
+        raise AssistantError(f"{file}: has {width} x {height} pixels, Teams wants {size} x {size}", file=file)
     return content
 
 

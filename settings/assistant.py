@@ -26,7 +26,14 @@ DARK_PAPER = "#171b1a"
 
 
 class AssistantError(SettingsError):
-    """The assistant cannot be used as it is; the text names the file and what in it."""
+    """The assistant cannot be used as it is; the text names the file and what in it.
+
+    ``file`` is what has to be corrected, unless that is one of the ``variables``.
+    """
+
+    def __init__(self, text: str, *, file: Path | None = None, variables: Iterable[str] = ()) -> None:
+        super().__init__(text, variables=variables)
+        self.file = file
 
 
 class _Part(BaseModel):
@@ -129,14 +136,16 @@ def load_assistant(folder: Path) -> Assistant:
 
     :raises AssistantError: naming the file, and each key whose value cannot be used.
     """
+    if not folder.is_dir():
+        raise AssistantError(f"ASSISTANT_DIR: there is no folder {folder}", variables=["ASSISTANT_DIR"])
     file = folder / FILE
     try:
         fields = tomllib.loads(_read(file))
     except tomllib.TOMLDecodeError as error:
-        raise AssistantError(f"{file}: {error}") from error
+        raise AssistantError(f"{file}: {error}", file=file) from error
     read = {"folder": folder, "instructions": _read(folder / INSTRUCTIONS), "icons": dict(_icons(folder / "icons"))}
     if not (folder / LOGO).is_file():
-        raise AssistantError(f"{folder / LOGO}: is not there")
+        raise AssistantError(f"{folder / LOGO}: is not there", file=folder / LOGO)
     if own := sorted(read.keys() & fields.keys()):
         _refuse(file, {own[0]: "is not a key of this file"})
     try:
@@ -147,16 +156,15 @@ def load_assistant(folder: Path) -> Assistant:
 
 
 def _refuse(file: Path, reasons: Mapping[str, str]) -> NoReturn:
-    raise AssistantError(
-        "\n".join(f"{file}: {key}: {reason}" if key else f"{file}: {reason}" for key, reason in reasons.items())
-    )
+    lines = (f"{file}: {key}: {reason}" if key else f"{file}: {reason}" for key, reason in reasons.items())
+    raise AssistantError("\n".join(lines), file=file)
 
 
 def _read(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise AssistantError(f"{file}: cannot be read: {error}") from error
+        raise AssistantError(f"{file}: cannot be read: {error}", file=file) from error
 
 
 def _icons(folder: Path) -> Iterator[tuple[str, str]]:

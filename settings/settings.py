@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
@@ -31,7 +32,11 @@ S = TypeVar("S", bound=BaseSettings)
 
 
 class SettingsError(Exception):
-    """The environment does not make a usable configuration; the text names the variables."""
+    """The environment does not make a usable configuration; the text names the variables, and so does ``variables``."""
+
+    def __init__(self, text: str, *, variables: Iterable[str] = ()) -> None:
+        super().__init__(text)
+        self.variables = tuple(variables)
 
 
 class Settings(BaseSettings):
@@ -49,6 +54,8 @@ class Settings(BaseSettings):
     openai_api_key: SecretStr | None = Field(None, description="key of an OpenAI-compatible server")
     openai_base_url: Address | None = Field(None, description="address of an OpenAI-compatible server, such as Ollama's")
     openai_model: str | None = Field(None, description="model on that server")
+    model_api: Literal["chat", "responses"] = Field("chat", description="how the model is asked: Chat Completions or Responses")
+    model_stream: Literal["on", "off"] = Field("on", description="off: the model is not asked to stream; text comes at the end")
     offline_delay_ms: int = Field(0, ge=0, le=60_000, description="the offline model waits so long before each piece of text")
     model_timeout_seconds: float = Field(60, gt=0, le=600, description="deadline of one model call")
 
@@ -191,28 +198,29 @@ class Settings(BaseSettings):
         return is_loopback(self.host)
 
 
-def load_settings() -> Settings:
-    """Read the environment.
+def load_settings(env_file: Path | None = None) -> Settings:
+    """Read the environment, and what it does not set from a file.
 
     :raises SettingsError: naming every variable whose value cannot be used.
     """
-    return read_environment(Settings)
+    return read_environment(Settings, env_file)
 
 
-def read_environment(kind: type[S]) -> S:
-    """Read settings of some kind from the environment.
+def read_environment(kind: type[S], env_file: Path | None = None) -> S:
+    """Read settings of some kind from the environment, and what it does not set from a file.
 
     :raises SettingsError: naming every variable whose value cannot be used.
     """
     try:
-        return kind()
+        return kind(_env_file=env_file)
     except ValidationError as error:
-        lines = []
+        lines, variables = [], []
         for item in error.errors():
             name = ".".join(str(part) for part in item["loc"]).upper()
             reason = item["msg"].removeprefix("Value error, ")
             lines.append(f"{name}: {reason}" if name else reason)
-        raise SettingsError("\n".join(lines)) from None
+            variables += [str(part).upper() for part in item["loc"][:1]]
+        raise SettingsError("\n".join(lines), variables=dict.fromkeys(variables)) from None
 
 
 def _check_consistency(settings: Settings) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,12 +10,20 @@ import pytest
 from settings import AssistantError, load_assistant
 from tests.support.assistant_folder import FOLDER, HARBOUR
 
+ROOT = Path(__file__).parents[1]
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     for name in ("assistant.toml", "instructions.md", "logo.svg"):
         (tmp_path / name).write_bytes((FOLDER / name).read_bytes())
     return tmp_path
+
+
+def test_the_smallest_folder_of_the_documentation_is_whole(folder: Path) -> None:
+    [toml] = re.findall(r"^```toml\n(name = .*?)^```", (ROOT / "docs/your-assistant.md").read_text(), re.MULTILINE | re.DOTALL)
+    (folder / "assistant.toml").write_text(toml)
+    assert load_assistant(folder).tools == ()
 
 
 def told_of(folder: Path) -> str:

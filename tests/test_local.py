@@ -12,7 +12,7 @@ import httpx2
 import pytest
 
 from tests.fakes.model import FakeModel, Reply
-from tests.support.local import ROOT, address_in, running
+from tests.support.local import ROOT, address_in, read_banner, running, started
 
 
 async def test_the_banner_tells_what_runs_and_a_signal_ends_it(tmp_path: Path) -> None:
@@ -27,6 +27,14 @@ async def test_the_banner_tells_what_runs_and_a_signal_ends_it(tmp_path: Path) -
             assert answer.json()["tool_calls"][0]["result"] == 12.75
         process.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(process.wait(), 15) in (0, -signal.SIGTERM)
+
+
+async def test_ctrl_c_ends_it_without_a_word(tmp_path: Path) -> None:
+    async with started("local.py", {"DATA_DIR": str(tmp_path)}, stderr=asyncio.subprocess.PIPE) as process:
+        await read_banner(process)
+        process.send_signal(signal.SIGINT)
+        _, errors = await asyncio.wait_for(process.communicate(), 15)
+    assert (process.returncode, errors) == (0, b"")
 
 
 async def test_a_killed_process_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:

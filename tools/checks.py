@@ -7,6 +7,7 @@ import functools
 import inspect
 import re
 import typing
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -17,6 +18,8 @@ from tools.tool import Tool, is_tool, spec_of
 # What model servers take.
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 SETTINGS = "settings"
+# A file and a line in it; 0 where the line is not known.
+Place = tuple[str, int]
 
 
 def check_tool(tool: Tool) -> None:
@@ -24,24 +27,24 @@ def check_tool(tool: Tool) -> None:
 
     :raises AssistantError: saying what is missing, and in which file and line.
     """
-    spec, where = spec_of(tool), f"tool {tool.__name__} ({place_of(tool)})"
+    spec = spec_of(tool)
     if not NAME.fullmatch(tool.__name__):
-        raise AssistantError(f"{where}: the name must be at most 64 letters, digits and underscores")
+        raise tool_error(tool, "the name must be at most 64 letters, digits and underscores")
     if not inspect.getdoc(tool):
-        raise AssistantError(f"{where}: needs a docstring: it tells the model what the tool does and when to call it")
+        raise tool_error(tool, "needs a docstring: it tells the model what the tool does and when to call it")
     if not spec.view.title:
-        raise AssistantError(f"{where}: its title is empty: say in a few words what people see, by language")
+        raise tool_error(tool, "its title is empty: say in a few words what people see, by language")
     if spec.timeout_seconds is not None and spec.timeout_seconds <= 0:
-        raise AssistantError(f"{where}: timeout_seconds must be more than 0")
+        raise tool_error(tool, "timeout_seconds must be more than 0")
     try:
         types = typing.get_type_hints(tool)
     except Exception as error:
-        raise AssistantError(f"{where}: the type of a parameter cannot be read: {error}") from error
+        raise tool_error(tool, f"the type of a parameter cannot be read: {error}") from error
     for name, parameter in inspect.signature(tool).parameters.items():
         if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-            raise AssistantError(f"{where}: {name}: a tool's parameters have names of their own: no *, ** or /")
+            raise tool_error(tool, f"{name}: a tool's parameters have names of their own: no *, ** or /")
         if name not in types:
-            raise AssistantError(f"{where}: {name}: has no type: write it as {name}: Annotated[…, Field(description=…)]")
+            raise tool_error(tool, f"{name}: has no type: write it as {name}: Annotated[…, Field(description=…)]")
 
 
 def bind_settings(tool: Tool, settings: ToolSettings) -> Tool:
@@ -51,9 +54,7 @@ def bind_settings(tool: Tool, settings: ToolSettings) -> Tool:
     """
     signature = inspect.signature(tool)
     if SETTINGS not in signature.parameters:
-        raise AssistantError(
-            f"tool {tool.__name__} ({place_of(tool)}): has settings=… in its decorator, but no parameter settings"
-        )
+        raise tool_error(tool, "has settings=… in its decorator, but no parameter settings")
     bound: Any = functools.update_wrapper(functools.partial(tool, settings=settings), tool)
     shown = [parameter for name, parameter in signature.parameters.items() if name != SETTINGS]
     bound.__signature__ = signature.replace(parameters=shown)
@@ -75,16 +76,27 @@ def check_names(module: ModuleType) -> None:
             continue
         line = min(part.lineno for part in (node, *node.decorator_list))
         if node.name in lines:
-            raise same_name(node.name, f"{module.__file__}:{line}", f"{module.__file__}:{lines[node.name]}")
+            raise same_name(node.name, (str(module.__file__), line), (str(module.__file__), lines[node.name]))
         lines[node.name] = line
 
 
-def same_name(name: str, place: str, other: str) -> AssistantError:
+def same_name(name: str, place: Place, other: Place) -> AssistantError:
     """Return what is said of two tools of one name."""
-    return AssistantError(f"tool {name} ({place}): there is another tool {name} ({other}): give one of them another name")
+    reason = f"there is another tool {name} ({_shown(other)}): give one of them another name"
+    return AssistantError(f"tool {name} ({_shown(place)}): {reason}", file=Path(place[0]))
 
 
-def place_of(tool: Tool) -> str:
-    """Return the file and the line where a tool is defined."""
+def tool_error(tool: Tool, reason: str) -> AssistantError:
+    """Return what is said of a tool that cannot be used."""
+    place = place_of(tool)
+    return AssistantError(f"tool {tool.__name__} ({_shown(place)}): {reason}", file=Path(place[0]))
+
+
+def place_of(tool: Tool) -> Place:
+    """Return where a tool is defined."""
     code = getattr(inspect.unwrap(tool), "__code__", None)
-    return f"{code.co_filename}:{code.co_firstlineno}" if code else tool.__module__
+    return (code.co_filename, code.co_firstlineno) if code else (tool.__module__, 0)
+
+
+def _shown(place: Place) -> str:
+    return ":".join(str(part) for part in place if part)

@@ -162,7 +162,9 @@ def read_articles(folder: Path) -> list[Article]:
     """
     articles = [_read_article(path) for path in sorted(folder.glob("*.md"))]
     if not articles:
-        raise AssistantError(f"{folder}: has no articles: write one, or take knowledge_base out of the assistant's tools")
+        raise AssistantError(
+            f"{folder}: has no articles: write one, or take knowledge_base out of the assistant's tools", file=folder
+        )
     return articles
 
 
@@ -170,12 +172,12 @@ def _read_article(path: Path) -> Article:
     try:
         written = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise AssistantError(f"{path}: cannot be read: {error}") from error
+        raise AssistantError(f"{path}: cannot be read: {error}", file=path) from error
     head, separator, text = written.removeprefix("---\n").partition("\n---\n")
     fields = {name.strip(): value.strip().strip('"') for name, _, value in (line.partition(":") for line in head.splitlines())}
     missing = {"id", "title", "category", "url"} - set(fields)
     if missing or not separator:
-        raise AssistantError(f"{path}: the front matter lacks {', '.join(sorted(missing)) or 'its end'}")
+        raise AssistantError(f"{path}: the front matter lacks {', '.join(sorted(missing)) or 'its end'}", file=path)
     return Article(fields["id"], fields["title"], fields["category"], fields["url"], _plain(text))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -12,6 +13,7 @@ from settings import AssistantError, SettingsError
 from settings.assistant import FILE
 from tools.checks import bind_settings, check_names, check_tool, place_of, same_name
 from tools.context import ToolContext
+from tools.modules import import_error, nothing_in
 from tools.settings import ToolSettings
 from tools.tool import Tool, is_tool, spec_of
 
@@ -31,9 +33,10 @@ async def open_tools(context: ToolContext) -> AsyncIterator[list[Tool]]:
             try:
                 opened = await _open(module, context, stack)
             except SettingsError as error:
-                raise AssistantError(f"tool {name}: {error}") from error
+                wrong = error.file if isinstance(error, AssistantError) else None
+                raise AssistantError(f"tool {name}: {error}", file=wrong, variables=error.variables) from error
             if not opened:
-                raise AssistantError(f"tool {name}: {module.__name__} has no function with @tool(…), and no open_tools")
+                raise nothing_in(module)
             for tool in opened:
                 check_tool(tool)
                 if tool.__name__ in tools:
@@ -42,8 +45,8 @@ async def open_tools(context: ToolContext) -> AsyncIterator[list[Tool]]:
         yield list(tools.values())
 
 
-def import_tool_module(name: str, file: object = FILE) -> ModuleType:
-    """Import a module of tools.
+def import_tool_module(name: str, file: Path = Path(FILE)) -> ModuleType:
+    """Import a module of tools, which the assistant's file names.
 
     :raises AssistantError: if that fails.
     """
@@ -51,7 +54,7 @@ def import_tool_module(name: str, file: object = FILE) -> ModuleType:
     try:
         return importlib.import_module(path)
     except Exception as error:
-        raise AssistantError(f"{file}: tools: {path} cannot be imported: {type(error).__name__}: {error}") from error
+        raise import_error(error, path, file) from error
 
 
 def settings_of(module: ModuleType) -> list[type[ToolSettings]]:

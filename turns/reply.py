@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import JsonValue
 
 from agent.citations import cited
-from events import MessageDelta, ToolCompleted, ToolStarted
+from events import MessageDelta, ReasoningDelta, ToolCompleted, ToolStarted
 from models import Citation, Message, Metadata, ToolCall, TurnStatus, message_id, utcnow
 from stores.types import StartedTurn
 from turns.event_log import EventLog
@@ -18,6 +18,7 @@ class ReplyBuilder:
         self._started = started
         self._log = log
         self._pieces: list[str] = []
+        self._reasoning: list[str] = []
         self._calls: dict[str, ToolCall | None] = {}
         self._sources: list[Citation] = []
         self.tokens = 0
@@ -25,12 +26,17 @@ class ReplyBuilder:
     @property
     def has_begun(self) -> bool:
         """Whether there is anything of it yet."""
-        return bool(self._pieces or self._calls)
+        return bool(self._pieces or self._reasoning or self._calls)
 
     def text(self, piece: str) -> None:
         """Take the next piece of the reply's text."""
         self._pieces.append(piece)
         self._log.emit(MessageDelta(id=self._log.next_id, turn_id=self._log.id, text=piece))
+
+    def reasoning(self, piece: str) -> None:
+        """Take the next piece of what the model thinks before it answers."""
+        self._reasoning.append(piece)
+        self._log.emit(ReasoningDelta(id=self._log.next_id, turn_id=self._log.id, text=piece))
 
     def tool_started(self, call_id: str, tool: str, arguments: dict[str, JsonValue]) -> None:
         """Take note of a tool call that the model asked for."""
@@ -70,6 +76,7 @@ class ReplyBuilder:
             seq=self._started.reply_seq,
             role="assistant",
             content=content,
+            reasoning="".join(self._reasoning) or None,
             timestamp=utcnow(),
             status=status,
             turn_id=self._started.turn_id,

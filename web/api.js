@@ -74,6 +74,7 @@ function query(parameters) {
   return given.length ? `?${new URLSearchParams(given)}` : "";
 }
 
+const WITH_REASONING = { reasoning: true };
 const thread = (id) => `threads/${encodeURIComponent(id)}`;
 const turn = (threadId, turnId) => `${thread(threadId)}/turns/${encodeURIComponent(turnId)}`;
 const feedback = (threadId, messageId) => `${thread(threadId)}/messages/${encodeURIComponent(messageId)}/feedback`;
@@ -85,14 +86,14 @@ export const createThread = (body) => json("POST", "threads", { body });
 export const getThread = (id) => json("GET", thread(id));
 export const updateThread = (id, body) => json("PATCH", thread(id), { body });
 export const deleteThread = (id, options) => request("DELETE", thread(id), options);
-export const listMessages = (id, parameters) => json("GET", `${thread(id)}/messages${query(parameters)}`);
+export const listMessages = (id, parameters) => json("GET", `${thread(id)}/messages${query({ ...parameters, ...WITH_REASONING })}`);
 export const putFeedback = (threadId, messageId, body) => json("PUT", feedback(threadId, messageId), { body });
 export const deleteFeedback = (threadId, messageId) => request("DELETE", feedback(threadId, messageId));
 export const cancelTurn = (threadId, turnId) => request("POST", `${turn(threadId, turnId)}/cancel`);
 
 /** Open the stream of a new turn: the answer to a message. */
 export function openTurn(threadId, { content, key }, signal) {
-  return request("POST", `${thread(threadId)}/messages`, {
+  return request("POST", `${thread(threadId)}/messages${query(WITH_REASONING)}`, {
     // The key is kept with the message, so that whichever page shows it can send it again.
     body: { content, metadata: { idempotency_key: key } },
     headers: { Accept: "text/event-stream", "Idempotency-Key": key },
@@ -103,5 +104,5 @@ export function openTurn(threadId, { content, key }, signal) {
 /** Open the stream of a turn's events after the one with the id `after`. */
 export function openEvents(threadId, turnId, after, signal) {
   const headers = { Accept: "text/event-stream", "Last-Event-ID": String(after) };
-  return request("GET", `${turn(threadId, turnId)}/events`, { headers, signal });
+  return request("GET", `${turn(threadId, turnId)}/events${query(WITH_REASONING)}`, { headers, signal });
 }

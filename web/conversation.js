@@ -166,6 +166,7 @@ export class Conversation extends EventTarget {
       if (turn.stopping) this.stop();
     }
     if (event.type === "message.delta") answer.append(event.text);
+    else if (event.type === "reasoning.delta") answer.think(event.text);
     else if (event.type === "tool.started") {
       answer.startCall({ id: event.call_id, tool: event.tool, arguments: event.arguments });
     } else if (event.type === "tool.completed") {

@@ -3,6 +3,7 @@
 import { copyButton, h, icon } from "./dom.js";
 import { FeedbackView } from "./feedback.js";
 import { MarkdownView } from "./markdown.js";
+import { ReasoningView } from "./reasoning.js";
 import { SourcesView } from "./sources.js";
 import { ToolCallView } from "./toolcalls.js";
 import { clock, problemText } from "./format.js";
@@ -65,6 +66,7 @@ export class AnswerView {
   #frame = 0;
 
   constructor() {
+    this.reasoning = new ReasoningView();
     this.tools = h("div", { class: "tools" });
     this.markdown = new MarkdownView();
     this.waiting = h("div", { class: "waiting", role: "img", "aria-label": "Thinking" }, h("i"), h("i"), h("i"));
@@ -79,6 +81,7 @@ export class AnswerView {
       h(
         "div",
         { class: "answer" },
+        this.reasoning.element,
         this.tools,
         this.markdown.element,
         this.waiting,
@@ -95,15 +98,23 @@ export class AnswerView {
     return this.markdown.element.innerText;
   }
 
+  /** Add a piece of what the model thinks. */
+  think(text) {
+    this.reasoning.append(text);
+    this.waiting.hidden ||= this.reasoning.element.hasChildNodes();
+  }
+
   /** Add a piece of text; it is shown with the next frame. */
   append(text) {
     this.#text += text;
+    this.reasoning.pause();
     this.waiting.hidden = true;
     this.#frame ||= requestAnimationFrame(() => this.#render());
   }
 
   /** Show a tool call that has begun. */
   startCall(call) {
+    this.reasoning.pause();
     this.#showCall({ ...call, running: true });
   }
 
@@ -116,11 +127,12 @@ export class AnswerView {
   /** Show the whole message as it was stored. */
   finish(message) {
     this.feedback.show(message);
-    const state = JSON.stringify([message.id, message.status, message.content, message.tool_calls]);
+    const state = JSON.stringify([message.id, message.status, message.content, message.reasoning, message.tool_calls]);
     if (state === this.state) return;
     this.state = state;
     this.id = message.id;
     this.#text = message.content;
+    this.reasoning.finish(message.reasoning ?? "");
     for (const call of message.tool_calls ?? []) this.#showCall(call);
     this.#render();
     this.sources.show(message.citations ?? [], this.markdown.element);

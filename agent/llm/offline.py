@@ -26,6 +26,7 @@ from agent_framework import (
 )
 from agent_framework.observability import ChatTelemetryLayer
 
+from agent.run import Run, RunOptions
 from tools.tool import ToolSpec, spec_of
 
 MODEL = "offline"
@@ -36,7 +37,12 @@ CALL = re.compile(r"\s*call\s+(?P<tool>[A-Za-z_]\w*)\s*(?P<arguments>\{.*\})?\s*
 JOKE = "I know one about a lease, but it has expired."
 
 
-class OfflineChatClient(FunctionInvocationLayer[Any], ChatMiddlewareLayer[Any], ChatTelemetryLayer[Any], BaseChatClient[Any]):
+class OfflineChatClient(
+    FunctionInvocationLayer[RunOptions],
+    ChatMiddlewareLayer[RunOptions],
+    ChatTelemetryLayer[RunOptions],
+    BaseChatClient[RunOptions],
+):
     """A chat client of the Agent Framework that works by rules, streaming and not."""
 
     OTEL_PROVIDER_NAME = MODEL
@@ -56,48 +62,53 @@ class OfflineChatClient(FunctionInvocationLayer[Any], ChatMiddlewareLayer[Any], 
     def _inner_get_response(
         self, *, messages: Sequence[Message], stream: bool, options: Mapping[str, Any], **_: Any
     ) -> Awaitable[ChatResponse[Any]] | ResponseStream[ChatResponseUpdate, ChatResponse[Any]]:
-        contents = respond(messages, options)
-        usage = _usage(messages, contents)
-        if on_call := options.get("on_call"):
-            on_call(0).tell(usage["input_token_count"], usage["output_token_count"])
-        if stream:
-            return self._build_response_stream(self._updates(contents, usage))
-        return self._complete(contents, usage)
+        run: Run = options["run"]
+        return (
+            self._build_response_stream(self._stream(messages, run, options))
+            if stream
+            else self._complete(messages, run, options)
+        )
 
-    async def _complete(self, contents: list[Content], usage: UsageDetails) -> ChatResponse[Any]:
-        async for _ in self._paced(contents):
-            pass
+    async def ping(self) -> None:
+        """Do nothing: it is always there."""
+
+    async def _complete(self, messages: Sequence[Message], run: Run, options: Mapping[str, Any]) -> ChatResponse[Any]:
+        contents, usage = self._respond(messages, run, options)
+        pieces = _pieces(contents)
+        for _ in pieces:
+            await self._pause()
+        run.text("".join(pieces))
         return ChatResponse(
             messages=[Message("assistant", contents)],
-            response_id=f"offline-{uuid.uuid4().hex}",
             model=MODEL,
             usage_details=usage,
             finish_reason=_finish_reason(contents),
         )
 
-    async def _updates(self, contents: list[Content], usage: UsageDetails) -> AsyncIterator[ChatResponseUpdate]:
-        id = f"offline-{uuid.uuid4().hex}"
-        async for piece in self._paced(contents):
-            yield ChatResponseUpdate(contents=[piece], role="assistant", model=MODEL, response_id=id, message_id=id)
-        told = [Content.from_usage(usage)]
-        end = ChatResponseUpdate(contents=told, role="assistant", model=MODEL, response_id=id, message_id=id)
-        end.finish_reason = _finish_reason(contents)
-        yield end
+    async def _stream(
+        self, messages: Sequence[Message], run: Run, options: Mapping[str, Any]
+    ) -> AsyncIterator[ChatResponseUpdate]:
+        contents, usage = self._respond(messages, run, options)
+        for piece in _pieces(contents):
+            await self._pause()
+            run.text(piece)
+        update = ChatResponseUpdate(contents=[*contents, Content.from_usage(usage)], role="assistant", model=MODEL)
+        update.finish_reason = _finish_reason(contents)
+        yield update
 
-    async def _paced(self, contents: list[Content]) -> AsyncIterator[Content]:
-        for content in contents:
-            for piece in _pieces(content):
-                if self._delay_seconds and piece.type == "text":
-                    await self._sleep(self._delay_seconds)
-                yield piece
+    def _respond(self, messages: Sequence[Message], run: Run, options: Mapping[str, Any]) -> tuple[list[Content], UsageDetails]:
+        contents = respond(messages, run, options)
+        usage = _usage(messages, contents)
+        run.model = MODEL
+        run.call_model(0).tell(usage["input_token_count"] or 0, usage["output_token_count"] or 0)
+        return contents, usage
+
+    async def _pause(self) -> None:
+        if self._delay_seconds:
+            await self._sleep(self._delay_seconds)
 
 
-async def ping_offline_model(client: OfflineChatClient) -> None:
-    """Let the model answer something."""
-    await client.get_response([Message("user", ["Hello"])])
-
-
-def respond(messages: Sequence[Message], options: Mapping[str, Any]) -> list[Content]:
+def respond(messages: Sequence[Message], run: Run, options: Mapping[str, Any]) -> list[Content]:
     """Return what the model says to a conversation: tool calls, or one text."""
     last_user = max(number for number, message in enumerate(messages) if message.role == "user")
     text = messages[last_user].text
@@ -108,7 +119,7 @@ def respond(messages: Sequence[Message], options: Mapping[str, Any]) -> list[Con
         calls = {content.call_id: content for content in since if content.type == "function_call"}
         return [Content.from_text("\n\n".join(word_result(tools, calls[result.call_id], result) for result in results))]
     if options.get("tool_choice") != "none":
-        wanted = list(plan_calls(text, tools, options.get("history") or []))
+        wanted = list(plan_calls(text, tools, [past.content for past in run.history if past.role == "user"]))
         if wanted:
             return [
                 Content.from_function_call(f"call_{uuid.uuid4().hex[:24]}", name, arguments=arguments)
@@ -117,12 +128,12 @@ def respond(messages: Sequence[Message], options: Mapping[str, Any]) -> list[Con
     return [Content.from_text(small_talk(text, tools))]
 
 
-def plan_calls(text: str, tools: Mapping[str, ToolSpec], history: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
-    """Yield the tool calls that a message asks for, with their arguments as JSON."""
+def plan_calls(text: str, tools: Mapping[str, ToolSpec], earlier: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield the tool calls that a message asks for, after the user's earlier ones, with their arguments as JSON."""
     if (asked := CALL.fullmatch(text)) and asked["tool"] in tools:
         yield asked["tool"], asked["arguments"] or "{}"
         return
-    earlier = [_heard(past["content"]) for past in history if past["role"] == "user"]
+    earlier = [_heard(past) for past in earlier]
     text = _heard(text)
     for name, spec in tools.items():
         for arguments in spec.offline.listen(text, earlier) if spec.offline else ():
@@ -157,13 +168,9 @@ def small_talk(text: str, tools: Mapping[str, ToolSpec]) -> str:
     )
 
 
-def _pieces(content: Content) -> Iterator[Content]:
-    if content.type != "text" or not content.text:
-        yield content
-        return
-    words = re.findall(r"\s*\S+|\s+$", content.text)
-    for start in range(0, len(words), WORDS_PER_PIECE):
-        yield Content.from_text("".join(words[start : start + WORDS_PER_PIECE]))
+def _pieces(contents: Sequence[Content]) -> list[str]:
+    words = [word for content in contents for word in re.findall(r"\s*\S+|\s+$", content.text or "")]
+    return ["".join(words[start : start + WORDS_PER_PIECE]) for start in range(0, len(words), WORDS_PER_PIECE)]
 
 
 def _finish_reason(contents: list[Content]) -> Any:

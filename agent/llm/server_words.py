@@ -9,8 +9,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-import openai
 from pydantic_core import from_json
+
+from agent.llm.server_error import ServerError
 
 MAX_LENGTH = 300
 # So many characters in a row, in a message and in what the server says, are a quotation.
@@ -18,47 +19,29 @@ QUOTED_LENGTH = 12
 # A shorter message is found where it stands as it is, unless it is a word like "hi".
 MIN_LENGTH = 4
 MARK = "…"
+MIN_SECRET = 3
 SECRETS = re.compile(r"\bsk-\S+|\beyJ[\w-]+\.\S+|(?<=://)[^\s/@]+@|\bBearer\s+\S+|\S*\*{3,}\S*", re.IGNORECASE)
 
 
-def words_of(error: openai.APIError) -> str:
+def words_of(error: ServerError) -> str:
     """Return what the server said in one line, without credentials and without what users or tools have written; or ``""``."""
-    text = " ".join(_message(error.body).split())
-    for key in _keys(error):
-        text = text.replace(key, MARK)
+    text = " ".join(error.message.split())
+    if len(error.secret) > MIN_SECRET:
+        text = text.replace(error.secret, MARK)
     text = SECRETS.sub(MARK, text)[:MAX_LENGTH]
     for content in _written(error):
         text = _without_quotations(text, content)
     return text
 
 
-def _message(body: object) -> str:
-    """Return the sentence in an error's body: each kind of server puts it elsewhere, and some into the error itself."""
-    if isinstance(body, str):
-        # A page of a gateway in between tells nothing in a line.
-        return "" if body.lstrip().startswith("<") else body
-    if isinstance(body, dict):
-        for name in ("message", "detail", "error"):
-            if isinstance(value := body.get(name), str | dict) and value:
-                return _message(value)
-    return ""
-
-
-def _keys(error: openai.APIError) -> Iterator[str]:
-    for name in ("authorization", "api-key"):
-        key = error.request.headers.get(name, "").removeprefix("Bearer ")
-        if len(key) > 3:
-            yield key
-
-
-def _written(error: openai.APIError) -> Iterator[str]:
+def _written(error: ServerError) -> Iterator[str]:
     """Yield the texts of the request's conversation, without the assistant's instructions."""
     try:
-        request: Any = from_json(error.request.content)
+        request: Any = from_json(error.sent)
     except ValueError:
         return
-    messages = request.get("messages") if isinstance(request, dict) else None
-    for message in messages or ():
+    said = (request.get("messages") or request.get("input")) if isinstance(request, dict) else None
+    for message in said or ():
         if message.get("role") not in ("system", "developer"):
             yield from _texts(message)
 

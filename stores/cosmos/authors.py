@@ -22,6 +22,8 @@ MAX_ROWS = 1_000_000
 # With their replies and the thread, less than the hundred operations that a batch may have.
 QUESTIONS_AT_ONCE = 40
 TEXTS = {"content", "tool_calls", "citations", "metadata"}
+# What a message that has none leaves out.
+NO_TEXT = {"reasoning": None, "feedback": None}
 # Only a message has a place and an author.
 MESSAGES = "SELECT c.thread_id FROM c WHERE c.seq > 0 AND c.metadata.author_id = @author"
 PENDING = "SELECT c.thread_id FROM c WHERE c.lease.message.metadata.author_id = @author"
@@ -116,7 +118,7 @@ class CosmosAuthors:
         shown = any(message.seq == thread.last_seq for message in messages)
         end = thread_changes(last_message_preview="") if shown else thread_changes()
         erased = [
-            patch(message.id, changes(**message.erased().model_dump(mode="json", include=TEXTS) | {"feedback": None}))
+            patch(message.id, changes(**message.erased().model_dump(mode="json", include=TEXTS) | NO_TEXT))
             for message in messages
         ]
         await self._messages.batch(thread.id, [*erased, patch(thread.id, end, unchanged)])

@@ -115,6 +115,10 @@ LOG_TIMEOUT_SECONDS = 0.2
 TRANSIENT_ERRORS = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_NOMEM", "SQLITE_INTERRUPT")
 
 
+class NewerSchema(sqlite3.NotSupportedError):
+    """The file was brought up to date by a newer release of this program."""
+
+
 class SqliteDatabase:
     """A SQLite file with one connection, used by one thread of its own.
 
@@ -191,7 +195,9 @@ class SqliteDatabase:
             name = getattr(error, "sqlite_errorname", type(error).__name__)
             if name.startswith(TRANSIENT_ERRORS):
                 raise StoreUnavailable from error
-            logger.exception("SQLite file %s cannot be used: %s", self._path, name)
+            # Of a file's own refusals only SQLite's names are logged; this one is ours.
+            reason = str(error) if isinstance(error, NewerSchema) else name
+            logger.exception("SQLite file %s cannot be used: %s", self._path, reason)
             raise StoreMisconfigured from error
 
 
@@ -244,7 +250,7 @@ def _transaction(db: sqlite3.Connection, begin: str, work: Work[R]) -> R:
 def _migrate(db: sqlite3.Connection) -> None:
     version = db.execute("PRAGMA user_version").fetchone()[0]
     if version > len(MIGRATIONS):
-        raise sqlite3.NotSupportedError(f"schema version {version} is newer than this program's {len(MIGRATIONS)}")
+        raise NewerSchema(f"its schema is version {version}, newer than this program's {len(MIGRATIONS)}")
     for script in MIGRATIONS[version:]:
         for statement in script.split(";"):
             db.execute(statement)

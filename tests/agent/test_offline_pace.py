@@ -8,8 +8,11 @@ import httpx2
 import pytest
 from agent_framework import Message
 
+from agent.llm.offline import JOKE as JOKE_TOLD
 from agent.llm.offline import OfflineChatClient
+from agent.run import Run, RunOptions
 from settings import Settings
+from tests.support.agent import Recorder
 from tests.support.events import SSE, Event, sse_events
 from tests.support.server import serve_api
 
@@ -26,15 +29,22 @@ class Clock:
         self.slept.append(seconds)
 
 
+def run_options() -> tuple[RunOptions, Recorder]:
+    recorder = Recorder()
+    return RunOptions(run=Run(recorder)), recorder
+
+
 @pytest.mark.parametrize("stream", [True, False])
 async def test_it_waits_before_each_piece_of_its_text(stream: bool) -> None:
     clock = Clock()
     client = OfflineChatClient(delay_seconds=0.5, sleep=clock.sleep)
+    options, recorder = run_options()
     if stream:
-        pieces = [update.text async for update in client.get_response([JOKE], stream=True) if update.text]
-        assert clock.slept == [0.5] * len(pieces)
+        assert [update async for update in client.get_response([JOKE], stream=True, options=options)]
+        assert len(recorder.events) == len(clock.slept)
     else:
-        await client.get_response([JOKE])
+        await client.get_response([JOKE], options=options)
+    assert recorder.content == JOKE_TOLD
     assert set(clock.slept) == {0.5}
     assert len(clock.slept) > 1
 
@@ -42,7 +52,9 @@ async def test_it_waits_before_each_piece_of_its_text(stream: bool) -> None:
 async def test_it_does_not_wait_unless_it_should() -> None:
     clock = Clock()
     client = OfflineChatClient(sleep=clock.sleep)
-    assert [update.text async for update in client.get_response([JOKE], stream=True)]
+    options, recorder = run_options()
+    assert [update async for update in client.get_response([JOKE], stream=True, options=options)]
+    assert recorder.content == JOKE_TOLD
     assert clock.slept == []
 
 

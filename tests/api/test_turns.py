@@ -71,7 +71,7 @@ async def test_a_json_turns_log_holds_the_text_in_one_piece(tmp_path: Path) -> N
         events = await all_events(api, f"{turn}/events")
         assert [event["type"] for event in events] == ["turn.started", "message.delta", "message.completed"]
         assert events[1]["text"] == "one two three"
-        assert not model.requests[0]["stream"]
+        assert not model.requests[0].get("stream")
 
 
 async def test_a_failed_turn_shows_its_problem(tmp_path: Path) -> None:

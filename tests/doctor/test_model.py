@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from doctor.__main__ import diagnose
+from doctor.findings import Deadlines
 from settings import Settings
 from tests.doctor.conftest import ROOT, only_problem, problems
 from tests.fakes.model import Call, FakeModel, Reply
@@ -26,12 +28,15 @@ VLLM_TOOLS = {
 CONTEXT = {"error": {"code": 400, "message": "exceeds the available context size", "type": "exceed_context_size_error"}}
 PARAMETER = {
     "error": {
-        "message": "Unsupported parameter: 'stream_options' is not supported with this model.",
+        "message": "Unsupported parameter: 'model_options' is not supported with this model.",
         "type": "invalid_request_error",
-        "param": "stream_options",
+        "param": "model_options",
         "code": "unsupported_parameter",
     }
 }
+# What llama-cpp-python's server says, and a server that knows no such parameter.
+NO_STREAM = {"error": {"message": "Automatic streaming tool choice is not supported", "type": "internal_server_error"}}
+NO_USAGE = {"error": {**PARAMETER["error"], "message": "Unknown parameter.", "param": "stream_options"}}
 
 
 @pytest.fixture
@@ -140,6 +145,17 @@ async def test_a_context_that_is_not_told_or_large_enough_is_no_fault(
     assert await problems(settings) == []
 
 
+async def test_a_model_that_takes_too_long(model: FakeModel, settings: Settings) -> None:
+    async def wait() -> None:
+        await asyncio.Event().wait()
+
+    model.replies = [Reply(wait=wait)]
+    problem = await only_problem(settings, Deadlines(check=0.5, clock=0.1))
+    assert problem.text == "no answer within 0.5 seconds"
+    assert (problem.fix or "").startswith(f"curl -sS {model.url}/v1/models ")
+    assert "loads its model first" in (problem.fix or "")
+
+
 async def test_a_key_in_what_the_server_says_is_left_out(model: FakeModel, settings: Settings) -> None:
     model.replies = [refusing(401, {"error": {"message": "Incorrect API key: secret. See sk-abc****xyz"}})]
     problem = await only_problem(settings)
@@ -154,3 +170,18 @@ def test_the_doctor_advises_nothing_that_throws_work_away() -> None:
 async def test_the_model_may_call_in_several_pieces(model: FakeModel, settings: Settings) -> None:
     model.replies = [Reply("One moment.", calls=(Call("report_health", '{"status": "ok"}'),))]
     assert await problems(settings) == []
+
+
+@pytest.mark.parametrize("body", [NO_STREAM, NO_USAGE])
+async def test_a_server_that_cannot_stream_with_tools_is_asked_without(body: Any, tmp_path: Path) -> None:
+    class Server(FakeModel):
+        def reply_to(self, request: dict[str, Any]) -> Reply:
+            return refusing(500, body) if request.get("stream") else super().reply_to(request)
+
+    called = Reply(calls=(Call("report_health", '{"status": "ok"}'),))
+    async with Server(called) as model:
+        given = {"openai_base_url": f"{model.url}/v1", "openai_model": "m", "data_dir": tmp_path}
+        problem = await only_problem(Settings.model_validate(given))
+        assert "cannot stream with tools" in problem.text
+        assert problem.fix == "export MODEL_STREAM=off"
+        assert await problems(Settings.model_validate({**given, "model_stream": "off"})) == []

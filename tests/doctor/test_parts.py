@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import shutil
+import socket
+import sqlite3
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +26,7 @@ from tests.fakes.cosmos_identity import self_signed
 from tests.fakes.model import FakeModel, Reply
 from tests.fakes.redis import RedisServer, needs_redis
 from tests.support.assistant_folder import HARBOUR
+from tests.support.tools import assistant_with
 
 
 async def test_an_identity_is_named_and_the_role_it_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,7 +86,7 @@ async def test_a_deployment_that_fails(model: FakeModel, with_model: Settings, s
 async def test_an_address_without_the_api(model: FakeModel, with_model: Settings) -> None:
     model.models = Reply(status=404)
     problem = await only_problem(with_model)
-    assert problem.text == f'{model.url}/openai/v1/ has no such API (404); it said "failed"'
+    assert problem.text == f'{model.url}/openai/v1 has no such API (404); it said "failed"'
     assert model.requests == []
 
 
@@ -94,12 +100,45 @@ async def test_a_compatible_server_that_fails(model: FakeModel, status: int, fix
     assert fix in ((await only_problem(settings)).fix or "")
 
 
+@pytest.mark.parametrize(
+    ("status", "body", "sentence"),
+    [
+        (404, {"error": "model 'm' not found, try pulling it first"}, "model 'm' not found, try pulling it first"),
+        (404, "model 'm' not found, try pulling it first", "model 'm' not found, try pulling it first"),
+        (404, {"error": {"message": "The model m does not exist", "code": "model_not_found"}}, "The model m does not exist"),
+        (400, {"error": {"message": "Invalid model", "code": "model_not_found"}}, "Invalid model"),
+        (404, {"detail": '{"error": {"message": "The model m does not exist."}}'}, "The model m does not exist."),
+        (404, [{"error": {"code": 404, "message": "model m is not found"}}], "model m is not found"),
+    ],
+)
+@pytest.mark.parametrize("listed", [True, False])
+async def test_a_model_that_the_server_does_not_know(
+    model: FakeModel, tmp_path: Path, status: int, body: Any, sentence: str, listed: bool
+) -> None:
+    refusal = Reply(status=status, body=json.dumps(body).encode())
+    if listed:
+        model.replies = [refusal]
+    else:
+        model.models = refusal
+    problem = await only_problem(Settings(openai_base_url=f"{model.url}/v1", openai_model="m", data_dir=tmp_path))
+    assert problem.text == f'there is no model m ({status}); it said "{sentence}"'
+    assert "set OPENAI_MODEL to" in (problem.fix or "")
+
+
+async def test_a_server_that_is_not_there(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        address = f"http://127.0.0.1:{closed.getsockname()[1]}/v1"
+    problem = await only_problem(Settings(openai_base_url=address, openai_model="m", data_dir=tmp_path))
+    assert problem.text == f"{address} cannot be used (connection refused): check the address and the network"
+    assert "correct OPENAI_BASE_URL" in (problem.fix or "")
+
+
 async def test_the_doctor_tells_no_credentials_of_an_address(model: FakeModel, tmp_path: Path) -> None:
     """Audit L3."""
     address = model.url.replace("http://", "http://ann:KILI@")
     settings = Settings(openai_base_url=f"{address}/v1", openai_model="m", data_dir=tmp_path)
     told = "\n".join(map(str, await diagnose(settings)))
-    assert f"{model.url}/v1/" in told
+    assert f"{model.url}/v1 " in told
     assert "KILI" not in told
 
 
@@ -131,6 +170,45 @@ async def test_an_assistant_that_cannot_be_used(tmp_path: Path) -> None:
     assert problem.fix == f"${{EDITOR:-vi}} {tmp_path / 'assistant.toml'}"
 
 
+async def test_an_assistants_folder_that_is_not_there(tmp_path: Path) -> None:
+    problem = await only_problem(Settings(data_dir=tmp_path, assistant_dir=tmp_path / "nowhere"))
+    assert problem.text == f"ASSISTANT_DIR: there is no folder {tmp_path / 'nowhere'}"
+    assert problem.fix == "export ASSISTANT_DIR=…"
+
+
+async def test_a_tools_variable_that_is_not_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = """from tools.settings import ToolSettings
+from tools.tool import tool
+
+class LedgerSettings(ToolSettings):
+    ledger_token: str
+    ledger_limit: int = 3
+
+@tool(title={"en": "Balance"}, settings=LedgerSettings)
+def balance(account: str, settings: LedgerSettings) -> str:
+    "Tell a balance."
+"""
+    monkeypatch.syspath_prepend(tmp_path)
+    package = tmp_path / "package_of_balance"
+    package.mkdir()
+    await asyncio.to_thread((package / "ledger.py").write_text, code)
+    given = Settings(data_dir=tmp_path, assistant_dir=assistant_with(tmp_path, "package_of_balance.ledger"))
+    problem = await only_problem(given)
+    assert problem.text == "tool package_of_balance.ledger: LEDGER_TOKEN: Field required"
+    assert problem.fix == "export LEDGER_TOKEN=…"
+    monkeypatch.setenv("LEDGER_LIMIT", "many")
+    assert (await only_problem(given)).fix == "export LEDGER_TOKEN=…; export LEDGER_LIMIT=…"
+
+
+async def test_an_article_that_lacks_a_field(tmp_path: Path) -> None:
+    folder = shutil.copytree(HARBOUR.folder, tmp_path / "assistant")
+    article = folder / "articles" / "fees.md"
+    await asyncio.to_thread(article.write_text, "---\nid: fees\ntitle: Fees\n---\n\nText\n")
+    problem = await only_problem(Settings(data_dir=tmp_path, assistant_dir=folder))
+    assert problem.text == f"tool knowledge_base: {article}: the front matter lacks category, url"
+    assert problem.fix == f"${{EDITOR:-vi}} {article}"
+
+
 async def test_two_tools_of_one_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(HARBOUR.folder, tmp_path / "assistant")
     file = tmp_path / "assistant" / "assistant.toml"
@@ -150,4 +228,11 @@ async def test_two_tools_of_one_name(tmp_path: Path, monkeypatch: pytest.MonkeyP
 async def test_a_file_that_cannot_be_used(tmp_path: Path) -> None:
     await asyncio.to_thread((tmp_path / "chat.db").write_text, "no database, and longer than a header of one would be")
     problem = await only_problem(Settings(data_dir=tmp_path))
-    assert (problem.subject, problem.text) == ("store", "failed with StoreMisconfigured")
+    assert (problem.subject, problem.text) == ("SQLite", f"{tmp_path / 'chat.db'} cannot be used: file is not a database")
+
+
+async def test_a_file_of_a_newer_version(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "chat.db")) as db:
+        db.execute("PRAGMA user_version = 99")
+    problem = await only_problem(Settings(data_dir=tmp_path))
+    assert "its schema is version 99, newer than this program's" in problem.text

@@ -80,6 +80,11 @@ class Container:
         """Return all documents of all partitions."""
         return [document for partition in self._partitions.values() for document in partition.values()]
 
+    def load(self, documents: list[Document]) -> None:
+        """Store documents as they are, as a restore of a backup does."""
+        for document in documents:
+            self.write(document[self._path], {"operationType": "Create", "resourceBody": document})
+
     def read(self, partition: str, id: str, token: str | None) -> Document:
         """Return a document as the replica that the session token leads to has it."""
         try:

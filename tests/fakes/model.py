@@ -30,7 +30,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Reply:
-    """One answer of the model, or one failure.
+    """One answer of the model, with what it thought before, or one failure.
 
     ``wait`` is awaited before anything is sent, ``wait_for_piece`` before each piece of a stream. ``drop`` closes the
     connection: before any byte, or (streaming) after that many pieces. ``body`` replaces the whole answer.
@@ -47,6 +47,7 @@ class Reply:
     drop: bool = False
     drop_after_pieces: int | None = None
     body: bytes | None = None
+    reasoning: str = ""
 
 
 MODELS = Reply(body=b'{"object": "list", "data": [{"id": "fake", "object": "model"}]}')
@@ -88,6 +89,14 @@ class FakeModel:
         """Return the reply to a request."""
         return self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
 
+    def refusal_of(self, request: dict[str, Any]) -> dict[str, Any] | None:
+        """Return the error that a request is refused with, if it is."""
+        return refusal_of(request)
+
+    async def write_answer(self, writer: asyncio.StreamWriter, request: dict[str, Any], reply: Reply) -> None:
+        """Write a reply as HTTP."""
+        await answer(writer, request, reply)
+
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.create_task(self._serve(reader, writer))
         self._connections.add(task)
@@ -114,9 +123,9 @@ class FakeModel:
             return False
         request = json.loads(await reader.readexactly(int(headers["content-length"])))
         self.requests.append(request)
-        refusal = refusal_of(request)
+        refusal = self.refusal_of(request)
         reply = Reply(status=400, error=refusal) if refusal else self.reply_to(request)
-        answering = asyncio.create_task(answer(writer, request, reply))
+        answering = asyncio.create_task(self.write_answer(writer, request, reply))
         leaving = asyncio.create_task(reader.read(1))
         await asyncio.wait((answering, leaving), return_when=asyncio.FIRST_COMPLETED)
         if not answering.done():
@@ -174,6 +183,8 @@ def finish_reason(reply: Reply) -> str:
 def completion(request: dict[str, Any], reply: Reply) -> dict[str, Any]:
     """Return a whole answer."""
     message: dict[str, Any] = {"role": "assistant", "content": reply.text or None}
+    if reply.reasoning:
+        message["reasoning_content"] = reply.reasoning
     if reply.calls:
         message["tool_calls"] = [
             {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
@@ -189,12 +200,16 @@ def completion(request: dict[str, Any], reply: Reply) -> dict[str, Any]:
     }
 
 
+def words_of(text: str) -> list[str]:
+    """Return the words of a text, each with the space behind it."""
+    return [f"{word} " for word in text.split(" ")[:-1]] + [text.split(" ")[-1]] if text else []
+
+
 def chunks(request: dict[str, Any], reply: Reply) -> list[dict[str, Any]]:
-    """Return an answer in pieces: words of text, halves of arguments, the end, the usage."""
+    """Return an answer in pieces: words of reasoning and of text, halves of arguments, the end, the usage."""
     deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
-    deltas += [{"content": word} for word in reply.text.split(" ") for word in ([f"{word} "])] if reply.text else []
-    if reply.text:
-        deltas[-1] = {"content": deltas[-1]["content"].removesuffix(" ")}
+    deltas += [{"reasoning_content": word} for word in words_of(reply.reasoning)]
+    deltas += [{"content": word} for word in words_of(reply.text)]
     for index, call in enumerate(reply.calls):
         function = {"name": call.name, "arguments": ""}
         deltas.append({"tool_calls": [{"index": index, "id": call.id, "type": "function", "function": function}]})

@@ -45,6 +45,7 @@ NOT_ON_AZURE = {
     "bot_client_secret": "the same",
     "teams_local": "for this machine only",
     "dev_mode": "the same",
+    "model_stream": "Azure OpenAI can stream",
     "offline_delay_ms": "no offline model on Azure",
     "allow_anonymous_local": "the same",
     "data_dir": "no SQLite on Azure",

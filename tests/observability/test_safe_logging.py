@@ -45,6 +45,16 @@ def test_an_exception_is_its_type_its_code_and_its_place(caplog: pytest.LogCaptu
     assert caplog.text.index("OSError") < caplog.text.index("ValueError")
 
 
+def test_a_developer_sees_the_exception_as_python_shows_it(caplog: pytest.LogCaptureFixture) -> None:
+    safe_logging.install(exception_texts=True)
+    try:
+        raise ValueError("bad\x1b[31m half of \ud83d")
+    except ValueError:
+        logger.exception("it failed")
+    assert "Traceback (most recent call last):\n" in caplog.text
+    assert "\nValueError: bad\\x1b[31m half of \\ud83d\n" in caplog.text
+
+
 async def test_no_content_and_no_secret_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     content, secret, told = "MARKED-CONTENT", "MARKED-SECRET", "MARKED-ANSWER"

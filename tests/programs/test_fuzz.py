@@ -21,6 +21,7 @@ from settings import Settings
 from tests.programs.fuzz import __main__ as fuzz
 from tests.programs.fuzz.document import make_strict, strict
 from tests.programs.fuzz.hooks import filter_body
+from tests.support.events import SSE
 from tests.support.server import serve, serve_api
 
 QUESTION = {"content": "What is a 15% tip on $85?"}
@@ -94,9 +95,11 @@ async def test_a_wrong_field_of_a_problem_is_found(api: httpx2.AsyncClient) -> N
 
 
 async def test_a_wrong_field_of_an_event_is_found(api: httpx2.AsyncClient) -> None:
-    answer = await answered(api)
+    thread = (await api.post("/api/threads", json={})).json()
+    streamed = await api.post(f"/api/threads/{thread['id']}/messages", json=QUESTION, headers=SSE)
+    turn_id = json.loads(streamed.text.partition("data: ")[2].partition("\n")[0])["turn_id"]
     checked = await operation(api, "/api/threads/{thread_id}/turns/{turn_id}/events", "GET")
-    response = await api.get(f"/api/threads/{answer['thread_id']}/turns/{answer['turn_id']}/events")
+    response = await api.get(f"/api/threads/{thread['id']}/turns/{turn_id}/events")
     assert not is_refused(checked, response)
     for found, other in (('"type":"tool.started"', '"type":"tool.called"'), ('"duration_ms"', '"duration"')):
         assert response.text.count(found) >= 1

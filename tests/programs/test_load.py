@@ -150,3 +150,25 @@ def test_the_verdict_is_over_all_requests_and_only_those() -> None:
 
 def test_no_answer_at_all_is_a_failure() -> None:
     assert len(load.judge(load.summarize([]))) == 2
+
+
+LOCUST = """#!{python}
+import json, sys, urllib.request
+given = dict(zip(sys.argv[1:], sys.argv[2:]))
+urllib.request.urlopen(given["--host"] + "/api/info").read()
+entry = {{"name": "GET /api/info", "method": "GET", "response_times": {{"3": 1}}, "num_requests": 1, "num_failures": 0}}
+open(given["--json-file"] + ".json", "w").write(json.dumps([entry]))
+"""
+
+
+async def test_the_table_is_shown_and_not_the_servers_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("BASE_URL", raising=False)
+    locust = tmp_path / "locust"
+    locust.write_text(LOCUST.format(python=sys.executable))
+    locust.chmod(0o755)
+    assert await load.main(str(locust)) == 0
+    told = capfd.readouterr()
+    assert re.search(r"^GET /api/info +1 +0 +3 +3$", told.out, re.MULTILINE)
+    assert told.err == ""

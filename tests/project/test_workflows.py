@@ -94,9 +94,11 @@ def test_the_long_forms_run_every_night_and_by_hand() -> None:
 def test_what_they_run_is_there() -> None:
     makefile = (ROOT / "Makefile").read_text().replace("$(VENV)", ".venv")
     steps = [step["run"] for _, job in jobs() for step in job["steps"] if "run" in step]
-    nightly = yaml.safe_load((GITHUB / "workflows/nightly.yml").read_text())["jobs"]["long"]["strategy"]["matrix"]["target"]
-    assert {*nightly} == {"test-long", "chaos", "fuzz", "soak"}
-    for target in [*nightly, *re.findall(r"\bmake ([a-z.]\S+)", "\n".join(steps))]:
+    ci, nightly = (yaml.safe_load((GITHUB / f"workflows/{name}.yml").read_text())["jobs"] for name in ("ci", "nightly"))
+    short, long = (job["strategy"]["matrix"]["target"] for job in (ci["programs"], nightly["long"]))
+    assert {*long} == {"test-long", "chaos", "fuzz", "soak", "bench"}
+    assert {*short} == {"soak-short", "bench-short"}
+    for target in [*long, *short, *re.findall(r"\bmake ([a-z.]\S+)", "\n".join(steps))]:
         assert re.search(rf"^{re.escape(target)}:", makefile, re.MULTILINE), target
     files = re.findall(r"(?:^| )((?:tests|scripts|\.ci)/[\w./-]+)", "\n".join(steps), re.MULTILINE)
     assert {"tests/stores/contract", "scripts/try-container.sh", ".ci/run"} <= {*files}

@@ -44,6 +44,9 @@ class Recorder:
     def text(self, piece: str) -> None:
         self.events.append(("text", piece))
 
+    def reasoning(self, piece: str) -> None:
+        self.events.append(("reasoning", piece))
+
     def tool_started(self, call_id: str, tool: str, arguments: dict[str, JsonValue]) -> None:
         self.events.append(("started", (call_id, tool, arguments)))
 
@@ -60,6 +63,10 @@ class Recorder:
     @property
     def content(self) -> str:
         return "".join(piece for kind, piece in self.events if kind == "text")
+
+    @property
+    def thoughts(self) -> str:
+        return "".join(piece for kind, piece in self.events if kind == "reasoning")
 
 
 def a_message(content: str, seq: int = 1, role: Any = "user", calls: list[ToolCall] | None = None) -> Message:

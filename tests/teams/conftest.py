@@ -12,7 +12,7 @@ import pytest
 from microsoft_agents.activity import Activity
 from microsoft_agents.hosting.core import TurnContext
 
-from events import MessageDelta, ToolCompleted, ToolStarted, TurnFailed
+from events import MessageDelta, ReasoningDelta, ToolCompleted, ToolStarted, TurnFailed
 from models import Citation, Message, Problem, message_id, new_id, utcnow
 from settings import Settings
 from teams.connector import Adapter, open_adapter
@@ -82,10 +82,16 @@ class Turn:
     log: EventLog = field(default_factory=lambda: EventLog(new_id("thread"), new_id("turn")))
     cancelled: int = 0
     said: str = ""
+    thought: str | None = None
 
     def say(self, seconds: float, text: str) -> Turn:
         self.said += text
         self.clock.at(seconds, lambda: self.log.emit(MessageDelta(id=self.log.next_id, turn_id=self.log.id, text=text)))
+        return self
+
+    def think(self, seconds: float, text: str) -> Turn:
+        self.thought = (self.thought or "") + text
+        self.clock.at(seconds, lambda: self.log.emit(ReasoningDelta(id=self.log.next_id, turn_id=self.log.id, text=text)))
         return self
 
     def call(self, seconds: float, tool: str, arguments: dict[str, Any]) -> Turn:
@@ -107,7 +113,7 @@ class Turn:
         return self
 
     def end(self, seconds: float, *, citations: list[Citation] | None = None) -> Turn:
-        self.clock.at(seconds, lambda: self.log.end(answer(self.said, citations=citations or [])))
+        self.clock.at(seconds, lambda: self.log.end(answer(self.said, reasoning=self.thought, citations=citations or [])))
         return self
 
     def fail(self, seconds: float, type: str = "model_unavailable") -> Turn:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import struct
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from scripts.teams_package import read_icon
+from scripts.teams_package import pack, read_icon
 from settings import AssistantError
 from tests.fakes.activities import APP_ID
 from tests.support.assistant_folder import HARBOUR
@@ -72,9 +73,30 @@ def test_what_users_may_choose_is_offered_as_commands(package: zipfile.ZipFile) 
     assert [command["title"] for command in commands["commands"]] == ["/new", "/help", "/units metric", "/units imperial"]
 
 
-@pytest.mark.parametrize("arguments", [[], ["chat", "x.example"], [APP_ID, "https://x.example"], [APP_ID]])
-def test_wrong_arguments_are_refused(arguments: list[str]) -> None:
+def test_without_an_icon_there_is_no_package(tmp_path: Path) -> None:
+    folder = shutil.copytree(HARBOUR.folder, tmp_path / "assistant")
+    target = tmp_path / "app.zip"
+    (folder / "color.png").unlink()
+    with pytest.raises(AssistantError, match=r"color\.png: cannot be read"):
+        pack(target, HARBOUR.model_copy(update={"folder": folder}), {})
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([], ["Packs the Teams app"]),
+        ([APP_ID], ["Packs the Teams app"]),
+        (["chat", "x.example"], ["BOT_APP_ID: 'chat' is no app id"]),
+        ([APP_ID, "https://x.example"], ["DOMAIN: 'https://x.example' is no domain", "without https://"]),
+        (["", ""], ["BOT_APP_ID: ''", "DOMAIN: ''"]),
+    ],
+)
+def test_wrong_arguments_are_named(arguments: list[str], told: list[str]) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "scripts.teams_package", *arguments], cwd=ROOT, capture_output=True, timeout=60
+        [sys.executable, "-m", "scripts.teams_package", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 2
+    assert all(words in done.stderr for words in told), done.stderr
+    for name in ("BOT_APP_ID", "DOMAIN"):
+        assert (f"{name}: " in done.stderr) == any(f"{name}: " in words for words in told)

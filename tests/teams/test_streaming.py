@@ -85,6 +85,13 @@ async def test_at_most_one_send_in_a_pace_and_the_end_waits_for_no_more_than_tha
     assert turn.connector.texts == [turn.said]
 
 
+async def test_what_the_model_thought_is_not_shown(turn: Turn) -> None:
+    turn.think(0.1, "secret one").think(2, "secret two").say(4, "Yes.").end(5)
+    await turn.show()
+    assert turn.connector.texts == ["Yes."]
+    assert "secret" not in str([each.activity for each in turn.connector.sent])
+
+
 async def test_a_fast_answer_is_one_message(turn: Turn) -> None:
     turn.log.end(answer("12.75"))
     await turn.show()

@@ -94,6 +94,48 @@ async def test_what_is_wrong_is_told(write: Write, monkeypatch: pytest.MonkeyPat
     assert "words" in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("code", "line", "reason"),
+    [
+        ("def look(:", 13, "SyntaxError: invalid syntax"),
+        ("import nowhere_to_be_found", 13, "ModuleNotFoundError: No module named 'nowhere_to_be_found'"),
+        (
+            'x = 1\n@tool(title={"en": "L"}, icon=7)\ndef look() -> str:\n    "Look."',
+            14,
+            "icon: Input should be a valid string",
+        ),
+        (
+            '@tool(label="L")\ndef look() -> str:\n    "Look."',
+            13,
+            "TypeError: tool() got an unexpected keyword argument 'label'",
+        ),
+    ],
+)
+async def test_what_cannot_be_imported_is_told_with_its_place(write: Write, code: str, line: int, reason: str) -> None:
+    module = write(code)
+    with pytest.raises(AssistantError) as refused:
+        await opened(module)
+    assert refused.value.file
+    assert refused.value.file.name == "words.py"
+    assert str(refused.value) == f"{refused.value.file}:{line}: {module} cannot be imported: {reason}"
+
+
+async def test_a_module_that_is_not_there_is_told_with_those_that_are(write: Write) -> None:
+    with pytest.raises(AssistantError) as refused:
+        await opened("calculators")
+    file = HARBOUR.folder / "assistant.toml"
+    assert refused.value.file == file
+    assert str(refused.value) == (
+        f"{file}: tools: there is no module tools.calculators; there are calculator, knowledge_base, weather"
+    )
+    module = write('@tool(title={"en": "L"})\ndef look() -> str:\n    "Look."')
+    write("", "helpers")
+    with pytest.raises(AssistantError, match=rf"no module {module}s; there are {module}$"):
+        await opened(f"{module}s")
+    with pytest.raises(AssistantError, match=r"no module nowhere_at_all\.words$"):
+        await opened("nowhere_at_all.words")
+
+
 async def test_two_tools_of_one_name_are_refused(write: Write) -> None:
     code = '@tool(title={"en": "Look"})\ndef look(word: str) -> str:\n    "Look."\n    return word'
     told = r"tool look \(.*other\.py:13\): there is another tool look \(.*words\.py:13\): give one of them another name"

@@ -10,7 +10,7 @@ import pytest
 
 from agent.run import RunObserver
 from errors import ContextOverflow, ModelThrottled, TurnInProgress, TurnInterrupted
-from events import MessageCompleted, MessageDelta, ToolCompleted, ToolStarted, TurnStarted
+from events import MessageCompleted, MessageDelta, ReasoningDelta, ToolCompleted, ToolStarted, TurnStarted
 from models import Thread, ToolCall
 from stores.sqlite.store import SqliteStore
 from tests.fakes.agent import ScriptedAgent, say_hello
@@ -52,6 +52,32 @@ async def test_a_turn_emits_its_events_and_stores_both_messages(store: SqliteSto
     assert (question.content, question.status, question.turn_id) == ("hi", "completed", turn.id)
     assert (answer.content, answer.tool_calls, answer.turn_id) == ("Hello there", [call], turn.id)
     assert answer.metadata == {"model": "scripted", "usage": {"input_tokens": 3, "output_tokens": 5}}
+    await turns.close(grace_seconds=1)
+
+
+async def test_reasoning_is_an_event_and_stays_with_the_reply(store: SqliteStore, thread: Thread) -> None:
+    async def script(observer: RunObserver) -> None:
+        observer.reasoning("Hm")
+        observer.reasoning(".")
+        await say_hello(observer)
+
+    turns = turns_of(store, ScriptedAgent(script))
+    events = await events_of(turn := await start(turns, thread))
+    _, answer = await messages_of(store, thread)
+    assert events[1:3] == [ReasoningDelta(id=id, turn_id=turn.id, text=text) for id, text in ((2, "Hm"), (3, "."))]
+    assert events[-1] == MessageCompleted(id=6, turn_id=turn.id, message=answer)
+    assert (answer.content, answer.reasoning) == ("Hello there", "Hm.")
+    await turns.close(grace_seconds=1)
+
+
+async def test_a_model_that_has_begun_to_think_is_not_asked_again(store: SqliteStore, thread: Thread) -> None:
+    async def overflow(observer: RunObserver) -> None:
+        observer.reasoning("Hm.")
+        raise ContextOverflow
+
+    turns = turns_of(store, ScriptedAgent(say_hello, overflow, say_hello))
+    ends = [(await events_of(await start(turns, thread)))[-1].type for _ in range(2)]
+    assert ends == ["message.completed", "turn.failed"]
     await turns.close(grace_seconds=1)
 
 

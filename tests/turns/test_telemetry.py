@@ -264,7 +264,7 @@ async def test_a_lost_lease(collected: Collected, tmp_path: Path) -> None:
 
 async def test_events_are_stored_outside_of_any_turns_trace(collected: Collected, tmp_path: Path) -> None:
     async with api_with(tmp_path, Reply(text="Hello")) as (api, path, _):
-        await api.post(path, json={"content": "hi"})
+        await api.post(path, json={"content": "hi"}, headers=SSE)
     turn = collected.span("chat.turn")
     assert len([span for span in collected.named("write chat.db") if parent_of(span) == id_of(turn)]) == 2
     assert all(span.parent for span in collected.named("write chat.db"))

@@ -46,7 +46,7 @@ async def test_an_answer_of_the_platforms_own_is_explained_and_retried(open_chat
                 return await route.fallback()
             return await route.fulfill(status=status, content_type="text/html", body="<h1>Service Unavailable</h1>")
 
-        await chat.page.route("**/messages", refuse)
+        await chat.page.route("**/messages?reasoning=true", refuse)
         await chat.send("Hello?")
         await expect(chat.page.locator(".notice")).to_contain_text("The service cannot answer right now")
         await chat.retry()
@@ -71,7 +71,7 @@ async def test_a_stream_that_breaks_is_taken_up_again(open_chat: OpenChat) -> No
             broken.append(first)
             return await route.fulfill(response=response, body=first + "id: 4\nevent: mess")
 
-        await chat.page.route("**/messages", cut)
+        await chat.page.route("**/messages?reasoning=true", cut)
         await chat.send("Count")
         await expect(chat.page.locator(".assistant:not(.live) .prose")).to_have_text("one two three four five six")
         assert len(broken) == 1
@@ -89,7 +89,7 @@ async def test_an_answer_lost_on_its_way_is_asked_for_again(open_chat: OpenChat)
             lost.append(await (await route.fetch()).text())
             return await route.abort()
 
-        await chat.page.route("**/messages", lose)
+        await chat.page.route("**/messages?reasoning=true", lose)
         await chat.send("Count")
         await expect(chat.page.locator(".assistant:not(.live) .prose")).to_have_text("one two three four five six")
         assert "message.completed" in lost[0]

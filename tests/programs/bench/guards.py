@@ -13,6 +13,7 @@ from identity.api_keys import make_key
 from tests.fakes.entra import AUDIENCE, TENANT, fake_entra
 from tests.fakes.redis import SERVER, RedisServer
 from tests.programs.bench import processes
+from tests.programs.bench.extent import Extent
 from tests.programs.bench.load import Client
 
 LIMITS = {
@@ -20,10 +21,10 @@ LIMITS = {
     for party in ("", "TENANT_")
     for what in ("REQUESTS_PER_MINUTE", "TURNS_AT_ONCE", "TOKENS_PER_DAY")
 }
-MAX_ATTEMPTS = 1500
+ATTEMPTS = 1500
 
 
-async def bench_guards(model_url: str, data_dir: Path, report: Callable[..., None]) -> None:
+async def bench_guards(model_url: str, data_dir: Path, report: Callable[..., None], extent: Extent) -> None:
     """Compare servers that differ in one thing, a request to each in turn, so that all see the same machine."""
     key, entry = make_key("bench", "contoso", ["chat"], None)
     keys = {"API_KEYS": json.dumps([entry.model_dump(mode="json")])}
@@ -45,7 +46,7 @@ async def bench_guards(model_url: str, data_dir: Path, report: Callable[..., Non
             url, _ = await stack.enter_async_context(api)
             clients[name] = (await stack.enter_async_context(Client(url)), headers)
         taken: dict[str, list[float]] = {name: [] for name in kinds}
-        for _ in range(MAX_ATTEMPTS):
+        for _ in range(extent.of(ATTEMPTS)):
             for name, (client, headers) in clients.items():
                 start = time.perf_counter()
                 status, answer = await client.request("GET", "/api/info", headers=headers)

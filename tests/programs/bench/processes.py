@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -29,34 +30,41 @@ def free_port() -> int:
 async def program(
     *command: str, port: int, environment: Mapping[str, str] | None = None, logs: bool = True
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Run a program until it listens on ``port``, and end it afterwards; without ``logs`` what it logs is not shown."""
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        cwd=ROOT,
-        env={**os.environ, **(environment or {})},
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=None if logs else asyncio.subprocess.DEVNULL,
-    )
-    try:
-        await until_listening(port)
-        yield process
-    finally:
-        if process.returncode is None:
-            process.terminate()
-        await process.wait()
+    """Run a program until it listens on ``port``, and end it afterwards.
+
+    Without ``logs`` what it logs is shown only if it cannot start.
+    """
+    with tempfile.TemporaryFile() as file:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            cwd=ROOT,
+            env={**os.environ, **(environment or {})},
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=None if logs else file,
+        )
+        try:
+            if not await until_listening(port, process):
+                file.seek(0)
+                raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}\n{file.read().decode()}")
+            yield process
+        finally:
+            if process.returncode is None:
+                process.terminate()
+            await process.wait()
 
 
-async def until_listening(port: int) -> None:
-    """Return as soon as somebody listens on ``port``."""
+async def until_listening(port: int, process: asyncio.subprocess.Process | None = None) -> bool:
+    """Return as soon as somebody listens on ``port``; ``False`` if the process that should has ended instead."""
     deadline = time.monotonic() + 30
-    while True:
+    while process is None or process.returncode is None:
         try:
             async with Client(f"http://127.0.0.1:{port}"):
-                return
+                return True
         except OSError:
             if time.monotonic() > deadline:
                 raise
             await asyncio.sleep(0.002)
+    return False
 
 
 @asynccontextmanager

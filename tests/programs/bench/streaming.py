@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.programs.bench import processes
+from tests.programs.bench.extent import Extent
 from tests.programs.bench.load import Client
 
 TOKEN = re.compile(rb"t(\d{10,}) ")
@@ -69,13 +70,13 @@ async def threads(api_url: str, count: int) -> list[str]:
     return [f"/api/threads/{thread}/messages" for thread in made]
 
 
-async def bench_streaming(model_url: str, data_dir: Path, report: Report) -> None:
+async def bench_streaming(model_url: str, data_dir: Path, report: Report, extent: Extent) -> None:
     """Measure the API's streams beside the bare forwarder's."""
     async with processes.forwarder(model_url) as floor_url, processes.api(data_dir, model_url) as (api_url, process):
         for clients, target in ((1, 5), (32, 25)):
             paths = await threads(api_url, clients)
             await streams(api_url, paths, rounds=1, tokens=5, milliseconds=1)
-            rounds = 20 if clients == 1 else 4
+            rounds = extent.of(20 if clients == 1 else 4)
             floor = await streams(floor_url, ["/"] * clients, rounds=rounds, tokens=50, milliseconds=10)
             ours = await streams(api_url, paths, rounds=rounds, tokens=50, milliseconds=10)
             note = f"forwarder {statistics.median(floor.first):.2f}; p95 {percentile(ours.first, 95):.1f}"
@@ -84,12 +85,13 @@ async def bench_streaming(model_url: str, data_dir: Path, report: Report) -> Non
             added = statistics.median(ours.ways) - statistics.median(floor.ways)
             note = f"forwarder {statistics.median(floor.ways):.2f}; p95 {percentile(ours.ways, 95):.1f}"
             report(f"a token's way at 10 ms a token, {clients} clients: added", added, "ms", "< 2", note)
-        paths = await threads(api_url, 200)
-        ours = await streams(api_url, paths, rounds=2, tokens=80, milliseconds=50)
-        report("200 streams at 20 tokens/s: broken", ours.broken, "", "0", f"of {len(ours.first)}")
+        count = extent.of(200)
+        paths = await threads(api_url, count)
+        ours = await streams(api_url, paths, rounds=2, tokens=extent.of(80, least=2), milliseconds=50)
+        report(f"{count} streams at 20 tokens/s: broken", ours.broken, "", "0", f"of {len(ours.first)}")
         note = f"first text {statistics.median(ours.first):.0f}, p95 {percentile(ours.first, 95):.0f}"
-        report("200 streams: a token's way, p95", percentile(ours.ways, 95), "ms", "", note)
-        report("200 streams: memory", processes.rss_mb(process), "MB", "< 400", "")
+        report(f"{count} streams: a token's way, p95", percentile(ours.ways, 95), "ms", "", note)
+        report(f"{count} streams: memory", processes.rss_mb(process), "MB", "< 400", "")
 
 
 def percentile(values: list[float], percent: int) -> float:

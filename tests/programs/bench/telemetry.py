@@ -14,11 +14,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.programs.bench import processes
+from tests.programs.bench.extent import FULL, Extent
 from tests.programs.bench.load import Client, latencies
 
 Report = Callable[[str, float, str, str, str], None]
 CONTENTS = {0: "Say something", 2: "Tide and a tip, please [2 tools]"}
-MAX_ATTEMPTS = 60
+ATTEMPTS = 60
 TURNS = 10
 # What the API imports anyway comes first: the rest is there for telemetry alone.
 IMPORTS = """
@@ -30,8 +31,9 @@ print(time.perf_counter() - start)
 """
 
 
-async def bench_telemetry(model_url: str, data_dir: Path, report: Report) -> None:
+async def bench_telemetry(model_url: str, data_dir: Path, report: Report, extent: Extent = FULL) -> None:
     """Measure in short rounds that take turns, so that both see the same machine."""
+    attempts = extent.of(ATTEMPTS, least=2)
     async with (
         processes.collector() as collector_url,
         processes.api(data_dir / "off", model_url) as (off_url, _),
@@ -42,28 +44,28 @@ async def bench_telemetry(model_url: str, data_dir: Path, report: Report) -> Non
         for tools, content in CONTENTS.items():
             taken: dict[Client, list[float]] = {off: [], on: []}
             body = json.dumps({"content": content}).encode()
-            for number in range(MAX_ATTEMPTS):
+            for number in range(attempts):
                 for client in (off, on) if number % 2 else (on, off):
                     thread = (await client.json("POST", "/api/threads", {}))["id"]
                     # The first rounds warm up.
                     values = await latencies(client, f"/api/threads/{thread}/messages", body, TURNS)
-                    taken[client] += values if number >= MAX_ATTEMPTS // 6 else []
+                    taken[client] += values if number >= attempts // 6 else []
             without, within = (statistics.median(taken[client]) for client in (off, on))
             note = f"{without:.2f} without, {within:.2f} with"
             report(f"telemetry, {tools} tools: added to a turn", within - without, "ms", "< 1", note)
-    report("telemetry off: added to the imports", await import_seconds() * 1000, "ms", "< 10", "")
+    report("telemetry off: added to the imports", await import_seconds(extent.of(9)) * 1000, "ms", "< 10", "")
 
 
-async def import_seconds() -> float:
+async def import_seconds(runs: int) -> float:
     """Return the median of what telemetry's modules add to the API's imports."""
-    runs = []
-    for _ in range(9):
+    taken = []
+    for _ in range(runs):
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-c", IMPORTS, cwd=processes.ROOT, stdout=asyncio.subprocess.PIPE
         )
         output, _ = await process.communicate()
-        runs.append(float(output))
-    return statistics.median(runs)
+        taken.append(float(output))
+    return statistics.median(taken)
 
 
 async def main() -> None:

@@ -50,7 +50,7 @@ def main() -> int:
     add_misbehaving_tool()
     import local
 
-    return local.main()
+    return local.serve()
 
 
 if __name__ == "__main__":

@@ -8,25 +8,25 @@ import logging
 import sys
 
 from fastapi import FastAPI
-from limits import RateLimitItemPerMinute
 
 import local
 from api.app import create_app
 from observability.logs import REQUEST_LOGGER
 from quotas import quotas
+from services.intervals import Intervals
 from settings import Settings
 from tests.programs.fuzz.document import make_strict
 
 
 def main() -> int:
-    quotas.FAILED_ATTEMPTS_PER_MINUTE = RateLimitItemPerMinute(10**9)
+    quotas.FAILED_ATTEMPTS_PER_MINUTE = 10**9
     logging.getLogger(REQUEST_LOGGER).disabled = True
     local.create_app = _create_app  # type: ignore[attr-defined, assignment]  # the program has no other way in
-    return local.main()
+    return local.serve()
 
 
-def _create_app(settings: Settings) -> FastAPI:
-    app = create_app(settings)
+def _create_app(settings: Settings, intervals: Intervals) -> FastAPI:
+    app = create_app(settings, intervals)
     make_strict(app)
     return app
 

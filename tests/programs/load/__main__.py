@@ -83,7 +83,8 @@ async def main(locust: str) -> int:
         if base_url is None:
             port = processes.free_port()
             settings = {"PORT": str(port), "DATA_DIR": str(folder)}
-            await stack.enter_async_context(processes.program(sys.executable, "local.py", port=port, environment=settings))
+            server = processes.program(sys.executable, "local.py", port=port, environment=settings, logs=False)
+            await stack.enter_async_context(server)
             base_url = f"http://127.0.0.1:{port}"
         report = folder / "report.json"
         await run_locust(locust, base_url, report)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from errors import ThreadNotFound
-from events import MessageDelta
+from events import MessageDelta, ReasoningDelta
 from models import Owner, new_id
 from stores.contract import ThreadStore
 from stores.types import ErasedExchanges, EventBatch, NewMessage, OwnedRef, StartedTurn
-from tests.support.stores import ANN, Backend, begin, end, messages
+from tests.support.stores import ANN, Backend, answer, begin, end, messages
 
 GROUP = Owner("bot:acme", "c" * 64)
 
@@ -36,6 +36,19 @@ async def test_m13_what_an_author_wrote_is_found_and_erased_in_place(backend: Ba
     assert await store.threads_of_author("ann") == []
     with pytest.raises(ThreadNotFound):
         await store.erase_exchanges(ANN, thread.id, "ann")
+
+
+async def test_reasoning_is_erased_with_its_answer(backend: Backend, store: ThreadStore) -> None:
+    thread = await store.create_thread(GROUP, title=None, metadata={})
+    turn = await say(store, thread.id, "ann", "Hi")
+    events = [ReasoningDelta(id=1, turn_id=turn.turn_id, text="a secret thought")]
+    assert await store.save_events([EventBatch(thread.id, turn.turn_id, events, 3600)]) == [None]
+    reply = answer(turn).model_copy(update={"reasoning": "a secret thought"})
+    await store.commit_turn(turn, message=turn.message, reply=reply, final_event_id=2)
+    assert "secret" in await backend.everything()
+    assert await store.erase_exchanges(GROUP, thread.id, "ann") == ErasedExchanges(2, unfinished=False)
+    assert [each.reasoning for each in await messages(store, thread.id, GROUP)] == [None, None]
+    assert "secret" not in await backend.everything()
 
 
 async def test_m13_a_running_turns_message_is_not_forgotten(store: ThreadStore) -> None:

@@ -10,10 +10,10 @@ import pytest
 import time_machine
 
 from errors import LeaseLost, ThreadNotFound, TurnEnded, TurnInterrupted, TurnNotFound
-from events import MessageDelta, ToolCompleted, ToolStarted, TurnEvent, TurnStarted
+from events import MessageDelta, ReasoningDelta, ToolCompleted, ToolStarted, TurnEvent, TurnStarted
 from models import Owner, Problem, Thread, ToolCall, Turn, new_id, utcnow
 from stores.contract import ThreadStore
-from stores.types import EventBatch, TurnProgress
+from stores.types import EventBatch, ReplayedTurn, TurnProgress
 from tests.support.stores import ANN, Backend, answer, ask, begin, end, messages, talk
 
 BOB = Owner("acme", "bob")
@@ -36,6 +36,26 @@ def piece(turn_id: str, id: int, text: str = "…") -> TurnEvent:
 
 def batch(thread: Thread, turn_id: str, ids: Sequence[int], *, seconds: int = 3600) -> EventBatch:
     return EventBatch(thread.id, turn_id, [piece(turn_id, id) for id in ids], seconds)
+
+
+async def test_reasoning_is_kept_with_the_reply_and_the_events(backend: Backend, store: ThreadStore, thread: Thread) -> None:
+    started = await begin(store, thread.id, ask(key="k"))
+    events: list[TurnEvent] = [ReasoningDelta(id=1, turn_id=started.turn_id, text="Hm. ✓"), piece(started.turn_id, 2)]
+    await store.save_events([EventBatch(thread.id, started.turn_id, events, 3600)])
+    reply = answer(started).model_copy(update={"reasoning": "Hm. ✓"})
+    await store.commit_turn(started, message=started.message, reply=reply, final_event_id=3)
+    async with backend.new() as other:
+        assert (await messages(other, thread.id))[-1] == reply
+        progress = await other.get_progress(ANN, thread.id, started.turn_id, after=0)
+        assert (progress.turn.message, progress.events) == (reply, events)
+        replayed = await other.begin_turn(ANN, thread.id, ask(key="k"), lease_seconds=30, history_limit=9)
+        assert replayed == ReplayedTurn(reply)
+        assert (await begin(other, thread.id)).history[-1] == reply
+
+
+async def test_a_reply_without_reasoning_is_stored_without_it(backend: Backend, store: ThreadStore, thread: Thread) -> None:
+    await talk(store, thread.id)
+    assert "reasoning" not in await backend.everything()
 
 
 async def event_ids(store: ThreadStore, thread: Thread, turn_id: str, after: int = 0) -> list[int]:

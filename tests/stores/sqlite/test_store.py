@@ -95,7 +95,7 @@ async def test_many_stores_may_open_a_new_file_at_once(tmp_path: Path) -> None:
     await asyncio.gather(*(store.__aexit__(None, None, None) for store in stores))
 
 
-async def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
+async def test_a_newer_schema_is_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "chat.db"
     with sqlite3.connect(path) as db:
         db.execute("PRAGMA user_version = 99")
@@ -103,6 +103,7 @@ async def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StoreMisconfigured):
         async with SqliteStore(path):
             pass
+    assert "its schema is version 99, newer than this program's" in caplog.text
 
 
 async def test_what_is_no_database_is_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,0 +1,250 @@
+"""The wire format of Chat Completions (https://platform.openai.com/docs/api-reference/chat), as servers really speak it.
+
+Beside OpenAI's and Azure's: llama.cpp, Ollama, vLLM and what imitates them leave fields out, send calls whole or in pieces,
+with and without index and id, repeat a name, or answer with an error after they have said that all is well.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from agent_framework import FunctionTool
+from agent_framework import Message as RunMessage
+from pydantic_core import from_json, to_json
+
+from agent.history import as_history
+from agent.llm.server_error import ServerError, error_in
+from agent.llm.think_tags import ThinkTags
+from agent.llm.wire import AnswerObserver, Completion, ModelRequest, ToolRequest
+from agent.text import storable
+from agent.usage import CallUsage
+from errors import ModelUnavailable
+from models import Message
+
+PATH = "/chat/completions"
+DONE = b"[DONE]"
+NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_-]")
+MAX_NAME = 64
+logger = logging.getLogger(__name__)
+
+
+class ChatCompletions:
+    """:class:`~agent.llm.wire.Wire` of Chat Completions."""
+
+    path = PATH
+
+    def render_history(self, history: Sequence[Message]) -> bytes:
+        """Return stored messages as the items of a request's list."""
+        return _items(_with_valid_names(as_history(history)))
+
+    def render_tool(self, tool: FunctionTool) -> bytes:
+        """Return how a tool is described."""
+        return to_json(tool.to_json_schema_spec())
+
+    def render_request(self, request: ModelRequest) -> bytes:
+        """Return a request's body: the messages in parts, of which the history is rendered already."""
+        body: dict[str, Any] = {"model": request.model, **request.options}
+        if request.stream:
+            body |= {"stream": True, "stream_options": {"include_usage": True}}
+        if request.tools:
+            body["tool_choice"] = request.tool_choice
+        said = run_messages(request.messages)
+        head = [{"role": "system", "content": request.instructions}] if request.instructions else []
+        items = filter(None, (_items(head), request.history, _items(said)))
+        rendered = to_json(body)[:-1] + b',"messages":[' + b",".join(items) + b"]"
+        return rendered + (b',"tools":[' + b",".join(request.tools) + b"]}" if request.tools else b"}")
+
+    def reader(self, observer: AnswerObserver, usage: CallUsage, *, counted: bool = False) -> AnswerReader:
+        """Return what reads an answer."""
+        return AnswerReader(observer, usage, counted=counted)
+
+
+class AnswerReader:
+    """:class:`~agent.llm.wire.Reader` of Chat Completions."""
+
+    def __init__(self, observer: AnswerObserver, usage: CallUsage, *, counted: bool = False) -> None:
+        self._observer = observer
+        self._usage = usage
+        self._counted = counted
+        self._tags = ThinkTags()
+        self._texts: list[str] = []
+        self._has_reasoning = False
+        self._calls: list[ToolRequest] = []
+        self._by_index: dict[int, ToolRequest] = {}
+        self._finish_reason: str | None = None
+        self._model: str | None = None
+
+    def take(self, data: bytes) -> None:
+        """Take a piece, as JSON.
+
+        :raises ServerError: if it is an error.
+        :raises ValueError, TypeError, AttributeError: if it is none.
+        """
+        chunk: Any = parse_json(data)
+        if error_in(chunk):
+            raise ServerError(200, chunk, {})
+        if not self._model and isinstance(model := chunk.get("model"), str):
+            self._model = model
+        if told := chunk.get("usage"):
+            _tell_usage(self._usage, told)
+        choices = chunk.get("choices")
+        if not choices:
+            return
+        choice = choices[0]
+        if reason := choice.get("finish_reason"):
+            self._finish_reason = str(reason)
+        delta = choice.get("delta") or choice.get("message")
+        if not delta:
+            return
+        if reasoning := _reasoning_in(delta):
+            self._count(reasoning)
+            self._tell(reasoning, "")
+        if text := delta.get("content") or delta.get("refusal"):
+            self._take_text(text if isinstance(text, str) else _joined(text))
+        for call in delta.get("tool_calls") or ():
+            self._take_call(call)
+
+    def end(self, *, is_done: bool) -> Completion:
+        """Return the answer. ``is_done`` says that the server has marked its end.
+
+        :raises ModelUnavailable: if it has no end.
+        """
+        self._tell(*self._tags.flush())
+        if not self._finish_reason:
+            if not is_done or not (self._texts or self._calls or self._has_reasoning):
+                logger.warning("the model's answer was cut off before its end")
+                raise ModelUnavailable
+            self._finish_reason = "tool_calls" if self._calls else "stop"
+        return Completion("".join(self._texts), self._calls, self._finish_reason, self._model)
+
+    def _take_text(self, text: str) -> None:
+        self._count(text)
+        self._tell(*self._tags.take(text))
+
+    def _tell(self, reasoning: str, text: str) -> None:
+        if reasoning:
+            self._has_reasoning = True
+            self._observer.reasoning(reasoning)
+        if text:
+            self._texts.append(text)
+            self._observer.text(text)
+
+    def _take_call(self, piece: Any) -> None:
+        function = piece.get("function") or {}
+        name, arguments, id = function.get("name") or "", function.get("arguments"), piece.get("id") or ""
+        if arguments is None:
+            arguments = ""
+        elif not isinstance(arguments, str):
+            arguments = to_json(arguments).decode()
+        call = self._call_of(piece.get("index"), id, name)
+        call.id = call.id or id
+        call.name = call.name or name
+        call.arguments += arguments
+        self._count(arguments)
+
+    def _call_of(self, index: object, id: str, name: str) -> ToolRequest:
+        """Return the call that a piece belongs to: by its index, unless another call uses that again; else the last one."""
+        if isinstance(index, int):
+            known = self._by_index.get(index)
+        else:
+            # A name again, behind arguments that are whole, is another call, whatever its id.
+            known = next((call for call in self._calls if id and call.id == id and not (name and _is_whole(call))), None)
+        if known and not (name and id and known.id and id != known.id):
+            return known
+        if not known and not name and self._calls:
+            return self._calls[-1]
+        call = ToolRequest(id, "")
+        self._calls.append(call)
+        self._tell(*self._tags.flush())
+        self._observer.end_paragraph()
+        if isinstance(index, int):
+            self._by_index[index] = call
+        return call
+
+    def _count(self, text: str) -> None:
+        if not self._counted:
+            self._usage.receive(len(text.encode(errors="replace")))
+
+
+def parse_json(data: bytes) -> Any:
+    """Return JSON as the model has written it. Lone surrogates, which the quicker parser refuses, are replaced.
+
+    :raises ValueError: if it is none.
+    """
+    try:
+        return from_json(data)
+    except ValueError:
+        return storable(json.loads(data))
+
+
+def run_messages(messages: Iterable[RunMessage]) -> list[dict[str, Any]]:
+    """Return what was said in this run as messages of the protocol."""
+    return _with_valid_names([wire for message in messages for wire in _as_wire(message)])
+
+
+def _as_wire(message: RunMessage) -> list[dict[str, Any]]:
+    results = [content for content in message.contents if content.type == "function_result"]
+    if results:
+        return [{"role": "tool", "tool_call_id": each.call_id, "content": _result(each.result)} for each in results]
+    calls = [
+        {"id": each.call_id, "type": "function", "function": {"name": each.name, "arguments": _arguments(each.arguments)}}
+        for each in message.contents
+        if each.type == "function_call"
+    ]
+    if calls:
+        # Always with its content: a server was seen to fail without that key.
+        return [{"role": "assistant", "content": message.text or None, "tool_calls": calls}]
+    return [{"role": str(message.role), "content": message.text}]
+
+
+def _with_valid_names(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return messages whose tool calls have names that the protocol allows: models make others up, and servers refuse them."""
+    for message in messages:
+        for call in message.get("tool_calls") or ():
+            function = call["function"]
+            function["name"] = NOT_IN_NAMES.sub("_", function["name"] or "_")[:MAX_NAME]
+    return messages
+
+
+def _items(messages: list[dict[str, Any]]) -> bytes:
+    return to_json(messages)[1:-1]
+
+
+def _is_whole(call: ToolRequest) -> bool:
+    try:
+        from_json(call.arguments)
+    except ValueError:
+        return False
+    return True
+
+
+def _result(result: Any) -> str:
+    return result if isinstance(result, str) else to_json(result).decode()
+
+
+def _arguments(arguments: Any) -> str:
+    return arguments if isinstance(arguments, str) else to_json(arguments or {}).decode()
+
+
+def _reasoning_in(delta: Any) -> str:
+    """Return the reasoning that a piece brings beside its text; servers that have both fields send the same in each."""
+    reasoning = delta.get("reasoning_content") or delta.get("reasoning")
+    if isinstance(reasoning, dict):
+        reasoning = reasoning.get("text")
+    return reasoning if isinstance(reasoning, str) else ""
+
+
+def _joined(parts: Any) -> str:
+    """Return the text of an answer in parts, as Mistral and some proxies send it."""
+    return "".join(part.get("text") or "" for part in parts if isinstance(part, dict))
+
+
+def _tell_usage(usage: CallUsage, told: Any) -> None:
+    """Take the count of an answer, if there is a sound one."""
+    read, written = told.get("prompt_tokens"), told.get("completion_tokens")
+    if isinstance(read, int) and isinstance(written, int) and read > 0:
+        usage.tell(read, max(0, written))

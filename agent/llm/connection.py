@@ -1,0 +1,279 @@
+"""The HTTP connection to a model's server: Azure OpenAI, OpenAI or whatever speaks as it does.
+
+One pool for the process. A request that was refused for the moment is repeated, briefly; the whole call has one deadline.
+Azure's ``/openai/v1/`` takes a key or an Entra ID token as bearer, like all others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import os
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+from pydantic_core import from_json
+
+from agent.llm.server_error import ServerError
+from agent.usage import CallUsage
+from errors import ModelError, ModelMisconfigured, ModelTimeout, ModelUnavailable
+from identity.azure_credential import AzureCredential
+from settings import Settings
+
+if TYPE_CHECKING:
+    import aiohttp
+
+OPENAI_URL = "https://api.openai.com/v1"
+AZURE_SCOPE = "https://cognitiveservices.azure.com/.default"
+MAX_RETRIES = 2
+# A longer Retry-After is the caller's to wait: the turn holds the thread's lease meanwhile.
+MAX_RETRY_AFTER_SECONDS = 5.0
+FIRST_BACKOFF_SECONDS = 0.5
+CONNECT_TIMEOUT_SECONDS = 5.0
+PING_SECONDS = 5.0
+RETRIED = frozenset({408, 409, 429})
+# Of what is read of an error: a page of a gateway may be long.
+MAX_ERROR_BYTES = 64 * 1024
+logger = logging.getLogger(__name__)
+Secret = Callable[[], Awaitable[str]]
+Sleep = Callable[[float], Awaitable[object]]
+
+
+class ModelConnection:
+    """Sends requests to one server. Failures of the wire are :class:`~errors.ModelError`, answers that are errors
+    :class:`~agent.llm.server_error.ServerError`.
+    """
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        url: str,
+        secret: Secret,
+        *,
+        timeout_seconds: float,
+        max_retries: int = MAX_RETRIES,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        self.url = url.rstrip("/")
+        self._session = session
+        self.secret = secret
+        self._timeout_seconds = timeout_seconds
+        self._max_retries = max_retries
+        self._proxy = _proxy_of(url)
+        self._sleep = sleep
+
+    async def get(self, path: str, *, url: str | None = None) -> Any:
+        """Return the JSON at a path of the server's API, or below another address of it, asked for once; text if it is none.
+
+        :raises ServerError: if the server refuses.
+        :raises ModelError: if it cannot be reached, or does not answer in time.
+        """
+        address = (url or self.url) + path
+        request = self._request("GET", address, b"", CallUsage(0), retries=0)
+        async with _told_as_ours(), asyncio.timeout(PING_SECONDS), request as response:
+            return _parsed(await response.read())
+
+    async def post(self, path: str, content: bytes, usage: CallUsage) -> bytes:
+        """Send a request and return the whole answer.
+
+        :raises ServerError, ModelError: as :meth:`stream`.
+        """
+        stream = self.stream(path, content, usage)
+        async with _told_as_ours(), asyncio.timeout(self._timeout_seconds), stream as response:
+            return await response.read()
+
+    @asynccontextmanager
+    async def stream(self, path: str, content: bytes, usage: CallUsage) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Send a request and yield its answer, whose body is still to be read.
+
+        ``usage`` counts nothing for a request that was refused before it was read.
+
+        :raises ServerError: if the server refuses.
+        :raises ModelError: if it cannot be reached, or does not begin to answer in time.
+        """
+        async with self._request("POST", self.url + path, content, usage, retries=self._max_retries) as response:
+            yield response
+
+    @asynccontextmanager
+    async def _request(
+        self, method: str, address: str, content: bytes, usage: CallUsage, *, retries: int
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        async with _told_as_ours():
+            async with asyncio.timeout(self._timeout_seconds):
+                response = await self._open(method, address, content, usage, retries)
+            try:
+                yield response
+            except BaseException:
+                # What was not read to its end cannot be used again.
+                response.close()
+                raise
+            finally:
+                response.release()
+
+    async def _open(self, method: str, address: str, content: bytes, usage: CallUsage, retries: int) -> aiohttp.ClientResponse:
+        import aiohttp
+
+        for attempt in range(retries + 1):
+            secret = await self.secret()
+            try:
+                response = await self._send(method, address, content, secret)
+            except aiohttp.ClientConnectionError as error:
+                if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
+                    usage.refuse()
+                if attempt == retries:
+                    raise
+                await self._sleep(_backoff_seconds(attempt))
+                continue
+            if response.status < 400:
+                return response
+            wait = wait_before_retry(response.status, response.headers.get, attempt)
+            if wait is None or attempt == retries:
+                raise await _refusal(response, content, secret)
+            response.close()
+            await self._sleep(wait)
+        raise AssertionError("unreachable")
+
+    async def _send(self, method: str, address: str, content: bytes, secret: str) -> aiohttp.ClientResponse:
+        headers = {"Authorization": f"Bearer {secret}", "Content-Type": "application/json"}
+        return await self._session.request(
+            method, address, data=content or None, headers=headers, proxy=self._proxy, allow_redirects=False
+        )
+
+
+@asynccontextmanager
+async def open_connection(settings: Settings, credential: AzureCredential, **options: Any) -> AsyncIterator[ModelConnection]:
+    """Yield a connection to the service that the settings name, with their key or, on Azure, the process's identity."""
+    import aiohttp
+
+    timeout = aiohttp.ClientTimeout(
+        total=None, sock_connect=CONNECT_TIMEOUT_SECONDS, connect=None, sock_read=settings.model_timeout_seconds
+    )
+    # Turns that run at once are bounded by PROCESS_MAX_TURNS, not by the pool.
+    async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0), timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()
+    ) as session:
+        yield ModelConnection(
+            session,
+            base_url(settings),
+            _secret_of(settings, credential),
+            timeout_seconds=settings.model_timeout_seconds,
+            **options,
+        )
+
+
+def reason_of(error: BaseException, seconds: float) -> str | None:
+    """Return in words why no answer came, if that is known; ``seconds`` is how long it was waited for."""
+    import aiohttp
+
+    cause = error.__cause__ or error
+    if isinstance(cause, aiohttp.ConnectionTimeoutError):
+        return f"no answer within {CONNECT_TIMEOUT_SECONDS:g} seconds"
+    if isinstance(cause, TimeoutError | ModelTimeout):
+        return f"no answer within {seconds:g} seconds"
+    if isinstance(cause, aiohttp.ClientConnectorDNSError):
+        return "no such host"
+    if isinstance(cause, aiohttp.ClientConnectorCertificateError):
+        return "its certificate is not trusted"
+    if isinstance(cause, aiohttp.ClientOSError) and cause.errno:
+        return "connection refused" if cause.errno == errno.ECONNREFUSED else os.strerror(cause.errno).lower()
+    return "the connection was closed" if isinstance(cause, aiohttp.ServerDisconnectedError) else None
+
+
+def base_url(settings: Settings) -> str:
+    """Return the address of the service's API."""
+    if settings.azure_openai_endpoint:
+        return f"{settings.azure_openai_endpoint.rstrip('/')}/openai/v1"
+    return settings.openai_base_url or OPENAI_URL
+
+
+def _proxy_of(url: str) -> str | None:
+    """Return the proxy that the environment names for an address (``HTTPS_PROXY``, ``NO_PROXY``), looked up once."""
+    parts = urlsplit(url)
+    return None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
+
+
+def wait_before_retry(status: int, header: Callable[[str], str | None], attempt: int) -> float | None:
+    """Return after how many seconds a request that was refused may be repeated; ``None`` if it should not be."""
+    said = header("x-should-retry")
+    if said == "false" or (said != "true" and status not in RETRIED and status < 500):
+        return None
+    wait = retry_after(header)
+    if wait is None:
+        return _backoff_seconds(attempt)
+    return wait if wait <= MAX_RETRY_AFTER_SECONDS else None
+
+
+def retry_after(header: Callable[[str], str | None]) -> float | None:
+    """Return how many seconds a server asks to wait, if it says so in a way that can be followed."""
+    for name, divisor in (("retry-after-ms", 1000), ("retry-after", 1)):
+        try:
+            seconds = float(header(name) or "") / divisor
+        except ValueError:
+            continue
+        if 0 <= seconds < 3600:
+            return seconds
+    return None
+
+
+def _backoff_seconds(attempt: int) -> float:
+    return float(FIRST_BACKOFF_SECONDS * 2**attempt * random.uniform(0.75, 1))  # noqa: S311 - no secret
+
+
+async def _refusal(response: aiohttp.ClientResponse, sent: bytes, secret: str) -> ServerError:
+    try:
+        body = await response.content.read(MAX_ERROR_BYTES)
+    finally:
+        response.close()
+    return ServerError(response.status, _parsed(body), response.headers, sent=sent, secret=secret)
+
+
+def _parsed(body: bytes) -> Any:
+    try:
+        return from_json(body)
+    except ValueError:
+        return body.decode(errors="replace")
+
+
+@asynccontextmanager
+async def _told_as_ours() -> AsyncIterator[None]:
+    """Tell failures of the wire as what they mean to the caller."""
+    import aiohttp
+
+    try:
+        yield
+    except ModelError:
+        raise
+    except aiohttp.ConnectionTimeoutError as error:
+        raise ModelUnavailable from error
+    except TimeoutError as error:
+        raise ModelTimeout from error
+    except aiohttp.ClientPayloadError as error:
+        logger.warning("the model's answer broke off: the connection was closed before its end")
+        raise ModelUnavailable from error
+    except (aiohttp.ClientError, OSError) as error:
+        raise ModelUnavailable from error
+
+
+def _secret_of(settings: Settings, credential: AzureCredential) -> Secret:
+    key = settings.azure_openai_api_key if settings.model_kind == "azure" else settings.openai_api_key
+
+    async def known() -> str:
+        return key.get_secret_value() if key else "not-needed"
+
+    async def token() -> str:
+        from azure.core.exceptions import AzureError, ClientAuthenticationError
+
+        try:
+            return (await credential.get_token_info(AZURE_SCOPE)).token
+        except ClientAuthenticationError as error:
+            logger.error("no token for Azure OpenAI: check the identity and its role, or set AZURE_OPENAI_API_KEY")
+            raise ModelMisconfigured from error
+        except AzureError as error:
+            raise ModelUnavailable from error
+
+    return known if key or settings.model_kind == "openai" else token

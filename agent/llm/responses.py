@@ -1,0 +1,191 @@
+"""The wire format of the Responses API (https://platform.openai.com/docs/api-reference/responses), with nothing stored there.
+
+Reasoning models keep what they have thought between the tool calls of a turn: it comes encrypted, as items, and goes back with
+the results. Between turns it is not kept. Their thoughts for people come as summaries.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from agent_framework import FunctionTool
+from pydantic_core import to_json
+
+from agent.history import as_history
+from agent.llm.chat_completions import parse_json, run_messages
+from agent.llm.server_error import ServerError, error_in
+from agent.llm.wire import AnswerObserver, Completion, ModelRequest, ToolRequest
+from agent.usage import CallUsage
+from errors import ModelUnavailable
+from models import Message
+
+PATH = "/responses"
+TEXT_DELTAS = frozenset({"response.output_text.delta", "response.refusal.delta"})
+REASONING_DELTAS = frozenset({"response.reasoning_summary_text.delta", "response.reasoning_text.delta"})
+ENDS = frozenset({"response.completed", "response.incomplete"})
+# Of an answer that is not whole, in the words of Chat Completions.
+REASONS = {"max_output_tokens": "length", "content_filter": "content_filter"}
+logger = logging.getLogger(__name__)
+
+
+class Responses:
+    """:class:`~agent.llm.wire.Wire` of the Responses API."""
+
+    path = PATH
+
+    def render_history(self, history: Sequence[Message]) -> bytes:
+        """Return stored messages as the items of a request's input."""
+        return to_json(list(_as_items(as_history(history))))[1:-1]
+
+    def render_tool(self, tool: FunctionTool) -> bytes:
+        """Return how a tool is described: as for Chat Completions, but flat."""
+        return to_json({"type": "function", "strict": False, **tool.to_json_schema_spec()["function"]})
+
+    def render_request(self, request: ModelRequest) -> bytes:
+        """Return a request's body. Nothing is stored at the service, so its reasoning is asked for with the answer."""
+        body: dict[str, Any] = {
+            "model": request.model,
+            "store": False,
+            "include": ["reasoning.encrypted_content"],
+            "reasoning": {"summary": "auto"},
+            "stream": request.stream,
+            **request.options,
+        }
+        if request.instructions:
+            body["instructions"] = request.instructions
+        if request.tools:
+            body["tool_choice"] = request.tool_choice
+        items = [request.history]
+        for message in run_messages(request.messages):
+            if calls := message.get("tool_calls"):
+                items.append(request.carried.get(calls[0]["id"], b""))
+            items.append(to_json(list(_as_items([message])))[1:-1])
+        rendered = to_json(body)[:-1] + b',"input":[' + b",".join(filter(None, items)) + b"]"
+        return rendered + (b',"tools":[' + b",".join(request.tools) + b"]}" if request.tools else b"}")
+
+    def reader(self, observer: AnswerObserver, usage: CallUsage, *, counted: bool = False) -> ResponseReader:
+        """Return what reads an answer."""
+        return ResponseReader(observer, usage, counted=counted)
+
+
+class ResponseReader:
+    """:class:`~agent.llm.wire.Reader` of the Responses API: of its events, or of an answer as a whole."""
+
+    def __init__(self, observer: AnswerObserver, usage: CallUsage, *, counted: bool) -> None:
+        self._observer = observer
+        self._usage = usage
+        self._counted = counted
+        self._texts: list[str] = []
+        self._calls: list[ToolRequest] = []
+        self._carried: list[bytes] = []
+        self._told: set[str] = set()
+        self._finish_reason: str | None = None
+        self._model: str | None = None
+
+    def take(self, data: bytes) -> None:
+        """Take an event, or a whole answer, as JSON.
+
+        :raises ServerError: if it is an error.
+        :raises ValueError, TypeError, AttributeError: if it is neither.
+        """
+        event: Any = parse_json(data)
+        kind = event.get("type")
+        if kind is None:
+            self._take_answer(event)
+        elif kind in TEXT_DELTAS:
+            self._told.add(str(event.get("item_id")))
+            self._tell_text(event["delta"])
+        elif kind in REASONING_DELTAS:
+            self._told.add(str(event.get("item_id")))
+            self._tell_reasoning(event["delta"])
+        elif kind == "response.reasoning_summary_part.added" and event.get("summary_index"):
+            self._observer.reasoning("\n\n")
+        elif kind == "response.output_item.done":
+            self._take_item(event["item"])
+        elif kind == "response.failed":
+            raise ServerError(200, event["response"], {})
+        elif kind == "error":
+            raise ServerError(200, {"error": event}, {})
+        elif kind in ENDS:
+            self._take_end(event["response"])
+
+    def end(self, *, is_done: bool) -> Completion:  # noqa: ARG002 - this format marks its end itself
+        """Return the answer.
+
+        :raises ModelUnavailable: if it has no end.
+        """
+        if self._finish_reason is None:
+            logger.warning("the model's answer was cut off before its end")
+            raise ModelUnavailable
+        carried = b",".join(self._carried)
+        return Completion("".join(self._texts), self._calls, self._finish_reason, self._model, carried)
+
+    def _take_answer(self, answer: Any) -> None:
+        if error_in(answer):
+            raise ServerError(200, answer, {})
+        for item in answer["output"]:
+            self._take_item(item)
+        self._take_end(answer)
+
+    def _take_end(self, answer: Any) -> None:
+        if answer.get("error"):
+            raise ServerError(200, answer, {})
+        self._model = answer.get("model") or self._model
+        if told := answer.get("usage"):
+            tell_usage(self._usage, told)
+        details = answer.get("incomplete_details") or {}
+        reason = REASONS.get(str(details.get("reason")), "length") if answer.get("status") == "incomplete" else "stop"
+        self._finish_reason = "tool_calls" if self._calls and reason == "stop" else reason
+
+    def _take_item(self, item: Any) -> None:
+        """Take an item that is whole; of its texts, what has not been told in pieces."""
+        kind, is_told = item["type"], str(item.get("id")) in self._told
+        if kind == "message" and not is_told:
+            for part in item.get("content") or ():
+                self._tell_text(part.get("text") or part.get("refusal") or "")
+        elif kind == "reasoning":
+            if not is_told:
+                self._tell_reasoning("\n\n".join(part["text"] for part in item.get("summary") or item.get("content") or ()))
+            if item.get("encrypted_content"):
+                # As it came, but for what only says how it came.
+                self._carried.append(to_json({name: value for name, value in item.items() if name != "status"}))
+        elif kind == "function_call":
+            self._observer.end_paragraph()
+            self._calls.append(ToolRequest(item.get("call_id") or "", item.get("name") or "", item.get("arguments") or ""))
+            self._count(item.get("arguments") or "")
+
+    def _tell_text(self, text: str) -> None:
+        if text:
+            self._count(text)
+            self._texts.append(text)
+            self._observer.text(text)
+
+    def _tell_reasoning(self, text: str) -> None:
+        if text:
+            self._count(text)
+            self._observer.reasoning(text)
+
+    def _count(self, text: str) -> None:
+        if not self._counted:
+            self._usage.receive(len(text.encode(errors="replace")))
+
+
+def tell_usage(usage: CallUsage, told: Mapping[str, Any]) -> None:
+    """Take the count of an answer, if there is a sound one."""
+    read, written = told.get("input_tokens"), told.get("output_tokens")
+    if isinstance(read, int) and isinstance(written, int) and read > 0:
+        usage.tell(read, max(0, written))
+
+
+def _as_items(messages: Iterable[Mapping[str, Any]]) -> Iterable[dict[str, Any]]:
+    """Return messages of Chat Completions as items."""
+    for message in messages:
+        if message["role"] == "tool":
+            yield {"type": "function_call_output", "call_id": message["tool_call_id"], "output": message["content"]}
+            continue
+        if message["content"]:
+            yield {"role": message["role"], "content": message["content"]}
+        for call in message.get("tool_calls") or ():
+            yield {"type": "function_call", "call_id": call["id"], **call["function"]}

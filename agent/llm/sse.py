@@ -1,0 +1,36 @@
+"""Server-sent events as model servers write them (https://html.spec.whatwg.org/multipage/server-sent-events.html)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator
+
+# No event of a model is longer; what is, is no stream of events.
+MAX_EVENT_BYTES = 8 * 1024 * 1024
+
+
+async def event_data(pieces: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+    r"""Yield the data of each event. Lines end in ``\n`` or ``\r\n``; comments and other fields are passed over.
+
+    Several lines of data are one event's, and are joined.
+
+    :raises ValueError: if an event does not end.
+    """
+    rest = b""
+    lines: list[bytes] = []
+    async for piece in pieces:
+        *complete, rest = (rest + piece).split(b"\n")
+        for line in complete:
+            line = line.removesuffix(b"\r")
+            if not line:
+                if lines:
+                    yield b"\n".join(lines) if len(lines) > 1 else lines[0]
+                    lines = []
+            elif line.startswith(b"data:"):
+                lines.append(line[6:] if line[5:6] == b" " else line[5:])
+        if len(rest) > MAX_EVENT_BYTES:
+            raise ValueError("an event without an end")
+    # Some servers leave out the last empty line, or even its end.
+    if rest.startswith(b"data:"):
+        lines.append(rest[5:].strip())
+    if lines:
+        yield b"\n".join(lines)
