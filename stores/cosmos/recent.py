@@ -136,5 +136,6 @@ def size_of(messages: Sequence[Message]) -> int:
 
 
 def _size(message: Message) -> int:
+    texts = sys.getsizeof(message.content) + sys.getsizeof(message.reasoning)
     json = (message.tool_calls, message.citations, message.metadata, message.problem)
-    return sys.getsizeof(message.content) + BYTES_PER_JSON_BYTE * len(to_json(json)) + MESSAGE_BYTES
+    return texts + BYTES_PER_JSON_BYTE * len(to_json(json)) + MESSAGE_BYTES
