@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterable, Iterator
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
-from settings import Settings, SettingsError, load_settings
+from settings import SettingsError, load_settings
 from settings.env_file import ENV_FILE
+from settings.listener import open_listener
 
 ROOT = Path(__file__).parent
 SUFFIXES = {".py", ".toml", ".md", ".html", ".js", ".mjs", ".css", ".svg", ".png", ".json"}
@@ -35,7 +36,7 @@ def serve(listener: socket.socket) -> None:
     import local
 
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    sys.exit(local.serve([listener], grace_seconds=GRACE_SECONDS))
+    sys.exit(local.serve(listener, grace_seconds=GRACE_SECONDS))
 
 
 def versions(folders: Iterable[Path], files: Iterable[Path] = ()) -> Versions:
@@ -79,8 +80,8 @@ def main() -> int:
     os.environ["DEV_MODE"] = "true"
     try:
         settings = load_settings(env_file=ENV_FILE)
-        listener = _listen(settings)
-    except (SettingsError, OSError) as error:
+        listener = open_listener(settings)
+    except SettingsError as error:
         _tell(f"These settings cannot be used:\n{error}")
         return 2
     multiprocessing.allow_connection_pickling()
@@ -97,15 +98,6 @@ def main() -> int:
     with listener:
         Reloader(start, lambda: versions({ROOT, settings.assistant_dir}, [ENV_FILE]), stop).run()
     return 0
-
-
-def _listen(settings: Settings) -> socket.socket:
-    """Open the socket; raise ``OSError``, naming the settings, if that is impossible."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    try:
-        return socket.create_server((settings.host.strip("[]"), settings.port), family=family)
-    except OSError as error:
-        raise OSError(f"HOST, PORT: {settings.host} {settings.port}: {error.strerror}") from error
 
 
 def _files(folder: Path) -> Iterator[Path]:

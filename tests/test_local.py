@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import sys
 from pathlib import Path
 
@@ -19,7 +20,7 @@ async def test_the_banner_tells_what_runs_and_a_signal_ends_it(tmp_path: Path) -
     async with running(tmp_path) as (process, banner):
         assert str(tmp_path / "chat.db") in banner
         assert "offline" in banner
-        assert "calculator" in banner
+        assert "  tools    get_tide, calculate, search_knowledge_base\n" in banner
         async with httpx2.AsyncClient(base_url=address_in(banner), timeout=30) as client:
             assert (await client.get("/api/health")).status_code == 200
             thread = (await client.post("/api/threads", json={})).json()
@@ -90,11 +91,11 @@ async def test_a_failed_start_tells_the_typed_error_and_no_exceptions_text(tmp_p
     assert "Traceback" not in errors.decode()
 
 
-async def errors_of(**environment: str) -> tuple[int | None, str]:
-    """Start ``local.py`` where it cannot; return its exit code, and what it has told of that."""
+async def errors_of(program: str = "local.py", **environment: str) -> tuple[int | None, str]:
+    """Start a program where it cannot; return its exit code, and what it has told of that."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        "local.py",
+        program,
         cwd=ROOT,
         env={**os.environ, **environment},
         stdout=asyncio.subprocess.PIPE,
@@ -102,6 +103,14 @@ async def errors_of(**environment: str) -> tuple[int | None, str]:
     )
     output, _ = await asyncio.wait_for(process.communicate(), 30)
     return process.returncode, output.decode()
+
+
+@pytest.mark.parametrize("program", ["local.py", "dev.py"])
+async def test_a_port_that_is_in_use_is_told_once(tmp_path: Path, program: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        code, told = await errors_of(program, DATA_DIR=str(tmp_path), PORT=str(port))
+    assert (code, told) == (2, f"These settings cannot be used:\nPORT: {port} is in use; set PORT to another\n")
 
 
 @pytest.mark.parametrize(

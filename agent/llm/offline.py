@@ -130,8 +130,11 @@ def respond(messages: Sequence[Message], run: Run, options: Mapping[str, Any]) -
 
 def plan_calls(text: str, tools: Mapping[str, ToolSpec], earlier: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Yield the tool calls that a message asks for, after the user's earlier ones, with their arguments as JSON."""
-    if (asked := CALL.fullmatch(text)) and asked["tool"] in tools:
+    asked = CALL.fullmatch(text)
+    if asked and asked["tool"] in tools:
         yield asked["tool"], asked["arguments"] or "{}"
+        return
+    if asked and asked["arguments"]:
         return
     earlier = [_heard(past) for past in earlier]
     text = _heard(text)
@@ -158,6 +161,8 @@ def word_result(tools: Mapping[str, ToolSpec], call: Content, result: Content) -
 
 def small_talk(text: str, tools: Mapping[str, ToolSpec]) -> str:
     """Answer what asks for no tool."""
+    if (asked := CALL.fullmatch(text)) and asked["tool"] not in tools:
+        return f"There is no tool {asked['tool']}; there are: {', '.join(tools) or 'none'}."
     if re.search(r"\bjoke\b", text, re.I):
         return JOKE
     skills = [spec.offline.skill for spec in tools.values() if spec.offline]

@@ -91,6 +91,13 @@ async def test_it_words_its_answer_from_the_results(agent: ChatAgent, question: 
     assert all(words in content for words in said), content
 
 
+@pytest.mark.parametrize("question", ['call balance {"query": "deposit"}', "call balance"])
+async def test_a_tool_that_is_not_there_is_told_with_those_that_are(agent: ChatAgent, question: str) -> None:
+    recorder = await ask(agent, question)
+    assert recorder.calls == []
+    assert recorder.content == "There is no tool balance; there are: get_tide, calculate, search_knowledge_base."
+
+
 @pytest.mark.parametrize("question", ["tide in Paris and what's 18% tip on €75?", "Tell me a joke", "deposit please"])
 async def test_streamed_it_says_the_same_in_small_pieces(agent: ChatAgent, question: str) -> None:
     whole, streamed = await ask(agent, question), await ask(agent, question, stream=True)
