@@ -15,7 +15,10 @@ from records import Record, ResultOrError
 
 
 class Event(Record):
-    """Something that happened in a turn. ``id`` rises from 1 by 1 within the turn."""
+    """Something that happened in a turn. ``id`` rises from 1 by 1 within the turn.
+
+    Who does not ask for the model's reasoning sees gaps where it is left out.
+    """
 
     id: int
     type: str
