@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import shutil
 import sys
 import zipfile
 from pathlib import Path
@@ -116,10 +117,7 @@ async def test_the_teams_package(tmp_path: Path) -> None:
 
 async def test_texts_are_text_on_the_page(tmp_path: Path) -> None:
     evil = '<img src=x onerror="window.hacked=1">'
-    bank = tmp_path / "bank"
-    bank.mkdir()
-    for name in ("instructions.md", "logo.svg"):
-        (bank / name).write_bytes((BANK / name).read_bytes())
+    bank = await asyncio.to_thread(shutil.copytree, BANK, tmp_path / "bank")
     toml = (BANK / "assistant.toml").read_text().replace("Guten Tag. Worum geht es?", evil.replace('"', '\\"'))
     (bank / "assistant.toml").write_text(toml.replace("Aldertal Berater", "A & <b>B</b>"))
     async with serve_api(Settings(data_dir=tmp_path, assistant_dir=bank)) as api:
