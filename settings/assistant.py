@@ -120,6 +120,9 @@ class Assistant(_Part):
     def _complete_texts(cls, values: Any) -> Any:
         """Say in the assistant's own language what a language does not say."""
         texts, language = values.get("texts"), values.get("language")
+        if not isinstance(language, str):
+            # Which is told by its own name.
+            return values
         if not isinstance(texts, dict) or not isinstance(texts.get(language), dict):
             raise ValueError(f"texts.{language}: must be there: it is the assistant's language")
         own = texts[language]

@@ -64,6 +64,7 @@ def told_of(folder: Path) -> str:
         ('accent_dark = "#6fcdb9"', 'accent_dark = "#222222"', "colors.accent_dark: cannot be read on #171b1a"),
         ('"calculator"', '"../calculator"', "assistant.toml: tools.1: String should match pattern"),
         ('language = "en"', 'language = "it"', "texts.it: must be there: it is the assistant's language"),
+        ('language = "en"', "", "assistant.toml: language: Field required"),
         ("[texts.de]", "[texts.German]", "assistant.toml: texts.German"),
         ('placeholder = "Ask the harbour"', "", "assistant.toml: texts.en.placeholder: Field required"),
         ('icon = "tide"', 'icon = "<x>"', "texts.en.examples.0.icon: String should match pattern"),

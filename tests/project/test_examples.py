@@ -89,7 +89,10 @@ async def test_ctrl_c_stops_the_answer_and_not_the_chat(tmp_path: Path) -> None:
             process.stdin.write(b"hi\nanother\n")
             await process.stdout.readline()
             assert await asyncio.wait_for(process.stdout.readexactly(4), 30) == b"one "
-            process.send_signal(signal.SIGINT)
             process.stdin.close()
-            output = (await process.stdout.read()).decode().split()
-            assert (await process.wait(), output) == (0, ["(stopped)", "again"])
+            reading = asyncio.create_task(process.stdout.read())
+            while not reading.done():
+                # Once is enough, unless Python loses it in a destructor: https://docs.python.org/3/library/signal.html
+                process.send_signal(signal.SIGINT)
+                await asyncio.wait([reading], timeout=10)
+            assert (await process.wait(), (await reading).decode().split()) == (0, ["(stopped)", "again"])
