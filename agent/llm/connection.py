@@ -225,11 +225,14 @@ def _backoff_seconds(attempt: int) -> float:
 
 
 async def _refusal(response: aiohttp.ClientResponse, sent: bytes, secret: str) -> ServerError:
+    body = bytearray()
     try:
-        body = await response.content.read(MAX_ERROR_BYTES)
+        # It comes in as many pieces as the network likes.
+        while len(body) < MAX_ERROR_BYTES and (piece := await response.content.read(MAX_ERROR_BYTES - len(body))):
+            body += piece
     finally:
         response.close()
-    return ServerError(response.status, _parsed(body), response.headers, sent=sent, secret=secret)
+    return ServerError(response.status, _parsed(bytes(body)), response.headers, sent=sent, secret=secret)
 
 
 def _parsed(body: bytes) -> Any:
