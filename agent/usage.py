@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 BYTES_PER_TOKEN = 4
+# No call has more; what a server tells beyond is no count.
+MAX_TOKENS = 10**9
 
 
 class CallUsage:
@@ -62,7 +64,7 @@ def sum_details(calls: Iterable[CallUsage]) -> dict[str, int]:
 def detail_in(details: Any, name: str) -> int | None:
     """Return a count of what a server has told in detail, if it is a sound one."""
     count = details.get(name) if isinstance(details, dict) else None
-    return count if isinstance(count, int) and not isinstance(count, bool) and count >= 0 else None
+    return count if isinstance(count, int) and not isinstance(count, bool) and 0 <= count <= MAX_TOKENS else None
 
 
 def _tokens(size: int) -> int:

@@ -32,6 +32,10 @@ MAX_NAME = 64
 logger = logging.getLogger(__name__)
 
 
+class NestedTooDeeply(ValueError):
+    """JSON that is nested deeper than it can be read."""
+
+
 class ChatCompletions:
     """:class:`~agent.llm.wire.Wire` of Chat Completions."""
 
@@ -82,7 +86,7 @@ class AnswerReader:
         """Take a piece, as JSON.
 
         :raises ServerError: if it is an error.
-        :raises ValueError, TypeError, AttributeError: if it is none.
+        :raises ValueError, TypeError, AttributeError, LookupError: if it is none.
         """
         chunk: Any = parse_json(data)
         if error_in(chunk):
@@ -135,16 +139,12 @@ class AnswerReader:
 
     def _take_call(self, piece: Any) -> None:
         function = piece.get("function") or {}
-        name, arguments, id = function.get("name") or "", function.get("arguments"), piece.get("id") or ""
-        if arguments is None:
-            arguments = ""
-        elif not isinstance(arguments, str):
-            arguments = to_json(arguments).decode()
-        call = self._call_of(piece.get("index"), id, name)
-        call.id = call.id or id
-        call.name = call.name or name
-        call.arguments += arguments
-        self._count(arguments)
+        asked = tool_request(piece.get("id"), function.get("name"), function.get("arguments"))
+        call = self._call_of(piece.get("index"), asked.id, asked.name)
+        call.id = call.id or asked.id
+        call.name = call.name or asked.name
+        call.arguments += asked.arguments
+        self._count(asked.arguments)
 
     def _call_of(self, index: object, id: str, name: str) -> ToolRequest:
         """Return the call that a piece belongs to: by its index, unless another call uses that again; else the last one."""
@@ -173,12 +173,30 @@ class AnswerReader:
 def parse_json(data: bytes) -> Any:
     """Return JSON as the model has written it. Lone surrogates, which the quicker parser refuses, are replaced.
 
-    :raises ValueError: if it is none.
+    :raises ValueError: if it is none; :class:`NestedTooDeeply` if it cannot be told.
     """
     try:
         return from_json(data)
     except ValueError:
+        pass
+    try:
         return storable(json.loads(data))
+    except RecursionError as error:
+        raise NestedTooDeeply from error
+
+
+def tool_request(id: Any, name: Any, arguments: Any) -> ToolRequest:
+    """Return a call as a server asks for it: some send numbers as ids, and arguments as an object.
+
+    :raises TypeError: if the name is none.
+    """
+    if not isinstance(name or "", str):
+        raise TypeError("a tool's name is no text")
+    if arguments is None:
+        arguments = ""
+    elif not isinstance(arguments, str):
+        arguments = to_json(arguments).decode()
+    return ToolRequest("" if id is None else str(id), name or "", arguments)
 
 
 def run_messages(messages: Iterable[RunMessage]) -> list[dict[str, Any]]:
@@ -245,8 +263,8 @@ def _joined(parts: Any) -> str:
 
 def _tell_usage(usage: CallUsage, told: Any) -> None:
     """Take the count of an answer, if there is a sound one."""
-    read, written = told.get("prompt_tokens"), told.get("completion_tokens")
-    if isinstance(read, int) and isinstance(written, int) and read > 0:
+    read, written = detail_in(told, "prompt_tokens"), detail_in(told, "completion_tokens")
+    if read and written is not None:
         cached = detail_in(told.get("prompt_tokens_details"), "cached_tokens")
         reasoning = detail_in(told.get("completion_tokens_details"), "reasoning_tokens")
-        usage.tell(read, max(0, written), cached_input_tokens=cached, reasoning_tokens=reasoning)
+        usage.tell(read, written, cached_input_tokens=cached, reasoning_tokens=reasoning)

@@ -29,7 +29,7 @@ from agent_framework import (
 )
 from agent_framework.observability import ChatTelemetryLayer
 
-from agent.llm.chat_completions import DONE, ChatCompletions
+from agent.llm.chat_completions import DONE, ChatCompletions, NestedTooDeeply, parse_json
 from agent.llm.connection import ModelConnection, open_connection
 from agent.llm.options import model_options
 from agent.llm.responses import Responses
@@ -43,6 +43,8 @@ from errors import ModelUnavailable
 from identity.azure_credential import AzureCredential
 from settings import Settings
 
+# In the place of arguments: the call is refused, as they are no object.
+TOO_DEEP = '"nested too deeply"'
 logger = logging.getLogger(__name__)
 
 
@@ -139,7 +141,7 @@ class ModelClient(
             if not was_read(error, meant):
                 usage.refuse()
             raise meant from error
-        except (ValueError, TypeError, AttributeError) as error:
+        except (ValueError, TypeError, AttributeError, LookupError) as error:
             logger.warning("the model's answer is not one, or was cut off: %s", type(error).__name__)
             raise ModelUnavailable from error
 
@@ -189,7 +191,18 @@ def _contents(completion: Completion, run: Run) -> list[Content]:
     if completion.carried and calls:
         run.carried[calls[0].id] = completion.carried
     text = [Content.from_text(completion.text)] if completion.text else []
-    return [*text, *(Content.from_function_call(call.id, call.name, arguments=call.arguments) for call in calls)]
+    return [*text, *(Content.from_function_call(call.id, call.name, arguments=_arguments(call)) for call in calls)]
+
+
+def _arguments(call: ToolRequest) -> str:
+    """Return a call's arguments; the framework fails where they are nested deeper than it can read."""
+    try:
+        parse_json(call.arguments.encode(errors="replace"))
+    except NestedTooDeeply:
+        return TOO_DEEP
+    except ValueError:
+        pass
+    return call.arguments
 
 
 def _with_ids(calls: Sequence[ToolRequest], used: set[str]) -> Sequence[ToolRequest]:

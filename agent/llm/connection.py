@@ -10,7 +10,6 @@ import asyncio
 import errno
 import logging
 import os
-import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from urllib.request import getproxies, proxy_bypass
 
 from pydantic_core import from_json
 
+from agent.llm.retries import backoff_seconds, wait_before_retry
 from agent.llm.server_error import ServerError
 from agent.usage import CallUsage
 from errors import ModelError, ModelMisconfigured, ModelTimeout, ModelUnavailable
@@ -31,12 +31,8 @@ if TYPE_CHECKING:
 OPENAI_URL = "https://api.openai.com/v1"
 AZURE_SCOPE = "https://cognitiveservices.azure.com/.default"
 MAX_RETRIES = 2
-# A longer Retry-After is the caller's to wait: the turn holds the thread's lease meanwhile.
-MAX_RETRY_AFTER_SECONDS = 5.0
-FIRST_BACKOFF_SECONDS = 0.5
 CONNECT_TIMEOUT_SECONDS = 5.0
 PING_SECONDS = 5.0
-RETRIED = frozenset({408, 409, 429})
 # Of what is read of an error: a page of a gateway may be long.
 MAX_ERROR_BYTES = 64 * 1024
 logger = logging.getLogger(__name__)
@@ -127,7 +123,7 @@ class ModelConnection:
                     usage.refuse()
                 if attempt == retries:
                     raise
-                await self._sleep(_backoff_seconds(attempt))
+                await self._sleep(backoff_seconds(attempt))
                 continue
             if response.status < 400:
                 return response
@@ -197,39 +193,15 @@ def _proxy_of(url: str) -> str | None:
     return None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
 
 
-def wait_before_retry(status: int, header: Callable[[str], str | None], attempt: int) -> float | None:
-    """Return after how many seconds a request that was refused may be repeated; ``None`` if it should not be."""
-    said = header("x-should-retry")
-    if said == "false" or (said != "true" and status not in RETRIED and status < 500):
-        return None
-    wait = retry_after(header)
-    if wait is None:
-        return _backoff_seconds(attempt)
-    return wait if wait <= MAX_RETRY_AFTER_SECONDS else None
-
-
-def retry_after(header: Callable[[str], str | None]) -> float | None:
-    """Return how many seconds a server asks to wait, if it says so in a way that can be followed."""
-    for name, divisor in (("retry-after-ms", 1000), ("retry-after", 1)):
-        try:
-            seconds = float(header(name) or "") / divisor
-        except ValueError:
-            continue
-        if 0 <= seconds < 3600:
-            return seconds
-    return None
-
-
-def _backoff_seconds(attempt: int) -> float:
-    return float(FIRST_BACKOFF_SECONDS * 2**attempt * random.uniform(0.75, 1))  # noqa: S311 - no secret
-
-
 async def _refusal(response: aiohttp.ClientResponse, sent: bytes, secret: str) -> ServerError:
+    body = bytearray()
     try:
-        body = await response.content.read(MAX_ERROR_BYTES)
+        # It comes in as many pieces as the network likes.
+        while len(body) < MAX_ERROR_BYTES and (piece := await response.content.read(MAX_ERROR_BYTES - len(body))):
+            body += piece
     finally:
         response.close()
-    return ServerError(response.status, _parsed(body), response.headers, sent=sent, secret=secret)
+    return ServerError(response.status, _parsed(bytes(body)), response.headers, sent=sent, secret=secret)
 
 
 def _parsed(body: bytes) -> Any:

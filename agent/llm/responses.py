@@ -14,7 +14,7 @@ from agent_framework import FunctionTool
 from pydantic_core import to_json
 
 from agent.history import as_history
-from agent.llm.chat_completions import parse_json, run_messages
+from agent.llm.chat_completions import parse_json, run_messages, tool_request
 from agent.llm.server_error import ServerError, error_in
 from agent.llm.wire import AnswerObserver, Completion, ModelRequest, ToolRequest
 from agent.usage import CallUsage, detail_in
@@ -88,7 +88,7 @@ class ResponseReader:
         """Take an event, or a whole answer, as JSON.
 
         :raises ServerError: if it is an error.
-        :raises ValueError, TypeError, AttributeError: if it is neither.
+        :raises ValueError, TypeError, AttributeError, LookupError: if it is neither.
         """
         event: Any = parse_json(data)
         kind = event.get("type")
@@ -132,7 +132,8 @@ class ResponseReader:
     def _take_end(self, answer: Any) -> None:
         if answer.get("error"):
             raise ServerError(200, answer, {})
-        self._model = answer.get("model") or self._model
+        if isinstance(model := answer.get("model"), str):
+            self._model = model
         if told := answer.get("usage"):
             tell_usage(self._usage, told)
         details = answer.get("incomplete_details") or {}
@@ -153,8 +154,9 @@ class ResponseReader:
                 self._carried.append(to_json({name: value for name, value in item.items() if name != "status"}))
         elif kind == "function_call":
             self._observer.end_paragraph()
-            self._calls.append(ToolRequest(item.get("call_id") or "", item.get("name") or "", item.get("arguments") or ""))
-            self._count(item.get("arguments") or "")
+            call = tool_request(item.get("call_id"), item.get("name"), item.get("arguments"))
+            self._calls.append(call)
+            self._count(call.arguments)
 
     def _tell_text(self, text: str) -> None:
         if text:
@@ -172,13 +174,13 @@ class ResponseReader:
             self._usage.receive(len(text.encode(errors="replace")))
 
 
-def tell_usage(usage: CallUsage, told: Mapping[str, Any]) -> None:
+def tell_usage(usage: CallUsage, told: Any) -> None:
     """Take the count of an answer, if there is a sound one."""
-    read, written = told.get("input_tokens"), told.get("output_tokens")
-    if isinstance(read, int) and isinstance(written, int) and read > 0:
+    read, written = detail_in(told, "input_tokens"), detail_in(told, "output_tokens")
+    if read and written is not None:
         cached = detail_in(told.get("input_tokens_details"), "cached_tokens")
         reasoning = detail_in(told.get("output_tokens_details"), "reasoning_tokens")
-        usage.tell(read, max(0, written), cached_input_tokens=cached, reasoning_tokens=reasoning)
+        usage.tell(read, written, cached_input_tokens=cached, reasoning_tokens=reasoning)
 
 
 def _as_items(messages: Iterable[Mapping[str, Any]]) -> Iterable[dict[str, Any]]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import re
 
-from agent.llm.connection import retry_after
 from agent.llm.options import setting_behind
+from agent.llm.retries import retry_after
 from agent.llm.server_error import ServerError
 from agent.llm.server_words import words_of
 from errors import (

@@ -14,6 +14,8 @@ from pydantic_core import from_json
 from agent.llm.server_error import ServerError
 
 MAX_LENGTH = 300
+# Of what is searched for credentials: a search of words without an end takes the square of their length.
+SEARCHED_LENGTH = 2000
 # So many characters in a row, in a message and in what the server says, are a quotation.
 QUOTED_LENGTH = 12
 # A shorter message is found where it stands as it is, unless it is a word like "hi".
@@ -28,7 +30,7 @@ def words_of(error: ServerError) -> str:
     text = " ".join(error.message.split())
     if len(error.secret) > MIN_SECRET:
         text = text.replace(error.secret, MARK)
-    text = SECRETS.sub(MARK, text)[:MAX_LENGTH]
+    text = SECRETS.sub(MARK, text[:SEARCHED_LENGTH])[:MAX_LENGTH]
     for content in _written(error):
         text = _without_quotations(text, content)
     return text

@@ -75,7 +75,7 @@ class Reader(Protocol):
         """Take a piece, as JSON.
 
         :raises ServerError: if it is an error.
-        :raises ValueError, TypeError, AttributeError: if it is none.
+        :raises ValueError, TypeError, AttributeError, LookupError: if it is none.
         """
 
     def end(self, *, is_done: bool) -> Completion:
