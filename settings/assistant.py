@@ -16,7 +16,7 @@ from typing import Annotated, Any, NoReturn, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from settings.colors import MIN_CONTRAST, contrast
-from settings.icons import unknown_icon
+from settings.icons import fault_of_drawing, unknown_icon
 from settings.settings import SettingsError
 
 FILE = "assistant.toml"
@@ -162,6 +162,7 @@ def load_assistant(folder: Path) -> Assistant:
     }
     if not (folder / LOGO).is_file():
         raise AssistantError(f"{folder / LOGO}: is not there", file=folder / LOGO)
+    _read_drawing(folder / LOGO)
     if own := sorted(NOT_IN_FILE & fields.keys()):
         _refuse(file, {own[0]: "is not a key of this file"})
     try:
@@ -206,4 +207,11 @@ def _read(file: Path) -> str:
 
 def _icons(folder: Path) -> Iterator[tuple[str, str]]:
     for file in sorted(folder.glob("*.svg")):
-        yield file.stem, _read(file)
+        yield file.stem, _read_drawing(file)
+
+
+def _read_drawing(file: Path) -> str:
+    svg = _read(file)
+    if reason := fault_of_drawing(svg):
+        raise AssistantError(f"{file}: {reason}", file=file)
+    return svg

@@ -122,6 +122,17 @@ def test_a_file_in_another_encoding_is_named(folder: Path) -> None:
     assert "instructions.md: cannot be read" in told_of(folder)
 
 
+@pytest.mark.parametrize("name", ["logo.svg", "icons/tide.svg"])
+@pytest.mark.parametrize("content", ["", "<svg><path></svg>", "\x89PNG", "<html><body/></html>"])
+def test_a_drawing_that_is_no_svg_is_named(folder: Path, name: str, content: str) -> None:
+    """The page would be shown to nobody, as its document could not be made."""
+    (folder / "icons").mkdir()
+    (folder / "icons" / "tide.svg").write_bytes((FOLDER / "icons" / "tide.svg").read_bytes())
+    load_assistant(folder)
+    (folder / name).write_text(content)
+    assert f"{folder / name}: is no SVG: " in told_of(folder)
+
+
 def test_a_language_says_what_it_leaves_out_in_the_assistants_own() -> None:
     german = HARBOUR.texts["de"]
     assert (german.headline, german.placeholder) == ("Was kann der Hafen für dich tun?", "Ask the harbour")
