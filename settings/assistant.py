@@ -120,6 +120,8 @@ class Assistant(_Part):
     def _complete_texts(cls, values: Any) -> Any:
         """Say in the assistant's own language what a language does not say."""
         texts, language = values.get("texts"), values.get("language")
+        if not isinstance(language, str):
+            raise ValueError('language: must be there, a text such as "en"')
         if not isinstance(texts, dict) or not isinstance(texts.get(language), dict):
             raise ValueError(f"texts.{language}: must be there: it is the assistant's language")
         own = texts[language]
@@ -148,7 +150,11 @@ def load_assistant(folder: Path) -> Assistant:
 
     :raises AssistantError: naming the file, and each key whose value cannot be used.
     """
-    if not folder.is_dir():
+    try:
+        is_there = folder.is_dir()
+    except OSError as error:
+        raise AssistantError(f"ASSISTANT_DIR: cannot be read: {error}", variables=["ASSISTANT_DIR"]) from error
+    if not is_there:
         raise AssistantError(f"ASSISTANT_DIR: there is no folder {folder}", variables=["ASSISTANT_DIR"])
     file = folder / FILE
     try:
@@ -175,7 +181,7 @@ def _reasons(error: ValidationError, fields: Mapping[str, Any]) -> Iterator[tupl
     """Yield each key whose value cannot be used, and why."""
     for item in error.errors():
         match location := item["loc"]:
-            case ("texts", str(language), str(key), *_) if key not in ("[key]", *fields["texts"][language]):
+            case ("texts", str(language), str(key), *_) if key != "[key]" and key not in fields["texts"][language]:
                 # It has this from the assistant's own language, and that is told of.
                 if language != fields["language"]:
                     continue
