@@ -16,7 +16,7 @@ from typing import Annotated, Any, NoReturn, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from settings.colors import MIN_CONTRAST, contrast
-from settings.icons import unknown_icon
+from settings.icons import fault_of_drawing, unknown_icon
 from settings.settings import SettingsError
 
 FILE = "assistant.toml"
@@ -121,8 +121,7 @@ class Assistant(_Part):
         """Say in the assistant's own language what a language does not say."""
         texts, language = values.get("texts"), values.get("language")
         if not isinstance(language, str):
-            # Which is told by its own name.
-            return values
+            raise ValueError('language: must be there, a text such as "en"')
         if not isinstance(texts, dict) or not isinstance(texts.get(language), dict):
             raise ValueError(f"texts.{language}: must be there: it is the assistant's language")
         own = texts[language]
@@ -151,7 +150,11 @@ def load_assistant(folder: Path) -> Assistant:
 
     :raises AssistantError: naming the file, and each key whose value cannot be used.
     """
-    if not folder.is_dir():
+    try:
+        is_there = folder.is_dir()
+    except OSError as error:
+        raise AssistantError(f"ASSISTANT_DIR: cannot be read: {error}", variables=["ASSISTANT_DIR"]) from error
+    if not is_there:
         raise AssistantError(f"ASSISTANT_DIR: there is no folder {folder}", variables=["ASSISTANT_DIR"])
     file = folder / FILE
     try:
@@ -165,6 +168,7 @@ def load_assistant(folder: Path) -> Assistant:
     }
     if not (folder / LOGO).is_file():
         raise AssistantError(f"{folder / LOGO}: is not there", file=folder / LOGO)
+    _read_drawing(folder / LOGO)
     if own := sorted(NOT_IN_FILE & fields.keys()):
         _refuse(file, {own[0]: "is not a key of this file"})
     try:
@@ -177,7 +181,7 @@ def _reasons(error: ValidationError, fields: Mapping[str, Any]) -> Iterator[tupl
     """Yield each key whose value cannot be used, and why."""
     for item in error.errors():
         match location := item["loc"]:
-            case ("texts", str(language), str(key), *_) if key not in ("[key]", *fields["texts"][language]):
+            case ("texts", str(language), str(key), *_) if key != "[key]" and key not in fields["texts"][language]:
                 # It has this from the assistant's own language, and that is told of.
                 if language != fields["language"]:
                     continue
@@ -209,4 +213,11 @@ def _read(file: Path) -> str:
 
 def _icons(folder: Path) -> Iterator[tuple[str, str]]:
     for file in sorted(folder.glob("*.svg")):
-        yield file.stem, _read(file)
+        yield file.stem, _read_drawing(file)
+
+
+def _read_drawing(file: Path) -> str:
+    svg = _read(file)
+    if reason := fault_of_drawing(svg):
+        raise AssistantError(f"{file}: {reason}", file=file)
+    return svg

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
+from xml.etree import ElementTree
 
 PAGE = Path(__file__).parents[1] / "web" / "index.html"
 SYMBOL = re.compile(r'<symbol id="icon-([a-z0-9-]+)"')
@@ -23,3 +24,12 @@ def unknown_icon(name: str, own: Iterable[str]) -> str | None:
     if name in known:
         return None
     return f"there is no icons/{name}.svg, and none of the page's; there are {', '.join(sorted(known))}"
+
+
+def fault_of_drawing(svg: str) -> str | None:
+    """Return why a file's content cannot be drawn; ``None`` if it is SVG."""
+    try:
+        root = ElementTree.fromstring(svg)  # noqa: S314 - the operator's own file
+    except ElementTree.ParseError as error:
+        return f"is no SVG: {error}"
+    return None if root.tag.rpartition("}")[2] == "svg" else f"is no SVG: it begins with <{root.tag}>"

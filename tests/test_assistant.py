@@ -64,8 +64,10 @@ def told_of(folder: Path) -> str:
         ('accent_dark = "#6fcdb9"', 'accent_dark = "#222222"', "colors.accent_dark: cannot be read on #171b1a"),
         ('"calculator"', '"../calculator"', "assistant.toml: tools.1: String should match pattern"),
         ('language = "en"', 'language = "it"', "texts.it: must be there: it is the assistant's language"),
-        ('language = "en"', "", "assistant.toml: language: Field required"),
+        ('language = "en"', 'language = ["en"]', "assistant.toml: language: must be there, a text"),
+        ('language = "en"', "", "assistant.toml: language: must be there, a text"),
         ("[texts.de]", "[texts.German]", "assistant.toml: texts.German"),
+        ("[texts.en]", "[texts]\nDE = 5\n[texts.en]", "assistant.toml: texts.DE.[key]: String should match pattern"),
         ('placeholder = "Ask the harbour"', "", "assistant.toml: texts.en.placeholder: Field required"),
         ('icon = "tide"', 'icon = "<x>"', "texts.en.examples.0.icon: String should match pattern"),
         ("summary =", "# summary =", "assistant.toml: teams.summary: Field required"),
@@ -118,9 +120,24 @@ def test_a_file_that_is_not_there_is_named(folder: Path, name: str) -> None:
     assert str(folder / name) in told_of(folder)
 
 
+def test_a_folder_that_cannot_be_looked_for_is_told(tmp_path: Path) -> None:
+    assert "ASSISTANT_DIR: cannot be read: " in told_of(tmp_path / ("x" * 5000))
+
+
 def test_a_file_in_another_encoding_is_named(folder: Path) -> None:
     (folder / "instructions.md").write_bytes("Übung".encode("latin-1"))
     assert "instructions.md: cannot be read" in told_of(folder)
+
+
+@pytest.mark.parametrize("name", ["logo.svg", "icons/tide.svg"])
+@pytest.mark.parametrize("content", ["", "<svg><path></svg>", "\x89PNG", "<html><body/></html>"])
+def test_a_drawing_that_is_no_svg_is_named(folder: Path, name: str, content: str) -> None:
+    """The page would be shown to nobody, as its document could not be made."""
+    (folder / "icons").mkdir()
+    (folder / "icons" / "tide.svg").write_bytes((FOLDER / "icons" / "tide.svg").read_bytes())
+    load_assistant(folder)
+    (folder / name).write_text(content)
+    assert f"{folder / name}: is no SVG: " in told_of(folder)
 
 
 def test_a_language_says_what_it_leaves_out_in_the_assistants_own() -> None:

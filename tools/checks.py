@@ -5,12 +5,15 @@ from __future__ import annotations
 import ast
 import functools
 import inspect
+import json
 import re
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from pydantic import PydanticUserError, create_model
 
 from settings import AssistantError
 from settings.icons import unknown_icon
@@ -34,6 +37,8 @@ def check_tool(tool: Tool, icons: Iterable[str]) -> None:
         raise tool_error(tool, "the name must be at most 64 letters, digits and underscores")
     if not inspect.getdoc(tool):
         raise tool_error(tool, "needs a docstring: it tells the model what the tool does and when to call it")
+    if inspect.isgeneratorfunction(tool) or inspect.isasyncgenfunction(tool):
+        raise tool_error(tool, "has a yield: a tool returns its result, all at once")
     if not spec.view.title:
         raise tool_error(tool, "its title is empty: say in a few words what people see, by language")
     if spec.timeout_seconds is not None and spec.timeout_seconds <= 0:
@@ -41,7 +46,7 @@ def check_tool(tool: Tool, icons: Iterable[str]) -> None:
     if reason := unknown_icon(spec.view.icon, icons):
         raise tool_error(tool, f"icon: {reason}")
     try:
-        types = typing.get_type_hints(tool)
+        types = typing.get_type_hints(tool, include_extras=True)
     except Exception as error:
         raise tool_error(tool, f"the type of a parameter cannot be read: {error}") from error
     for name, parameter in inspect.signature(tool).parameters.items():
@@ -49,6 +54,22 @@ def check_tool(tool: Tool, icons: Iterable[str]) -> None:
             raise tool_error(tool, f"{name}: a tool's parameters have names of their own: no *, ** or /")
         if name not in types:
             raise tool_error(tool, f"{name}: has no type: write it as {name}: Annotated[…, Field(description=…)]")
+    _check_parameters(tool, types)
+
+
+def _check_parameters(tool: Tool, types: Mapping[str, Any]) -> None:
+    """Describe a tool's parameters as the model is told of them, once: no turn could be answered beside one that cannot be."""
+    for name, parameter in inspect.signature(tool).parameters.items():
+        default = ... if parameter.default is parameter.empty else parameter.default
+        fields: dict[str, Any] = {name: (types[name], default)}
+        try:
+            model = create_model(tool.__name__, **fields)
+            json.dumps(model.model_json_schema(), allow_nan=False)
+        except (PydanticUserError, TypeError, ValueError) as error:
+            reason = str(error).partition("\n")[0]
+            raise tool_error(tool, f"{name}: cannot be described to the model as JSON: {reason}") from error
+        if name not in model.model_fields:
+            raise tool_error(tool, f"{name}: the model is not told of names that begin with an underscore")
 
 
 def bind_settings(tool: Tool, settings: ToolSettings) -> Tool:

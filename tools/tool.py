@@ -6,6 +6,7 @@ It stands in the tool's own file, in the decorator :func:`tool`; the page, the b
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeGuard, TypeVar
@@ -17,6 +18,8 @@ from tools.settings import ToolSettings
 
 Tool = Callable[..., Any]
 F = TypeVar("F", bound=Callable[..., Any])
+# In a template, as in web/tools.js; all other braces are text.
+FIELD = re.compile(r"\{(\w+)\}", re.ASCII)
 # By language.
 Texts = dict[str, str]
 
@@ -150,22 +153,13 @@ def text_in(texts: Texts, language: str) -> str | None:
     return texts.get(language) or texts.get("en") or next(iter(texts.values()), None)
 
 
-class _Missing(KeyError):
-    """A template names a field that is not there."""
-
-
-class _Fields(dict[str, str]):
-    def __missing__(self, key: str) -> str:
-        raise _Missing(key)
-
-
 def fill(template: str, arguments: Mapping[str, Any], result: Any = None) -> str | None:
     """Fill a template, see :class:`ResultView`; ``None`` if a field is missing."""
     fields = {**arguments, **(result if isinstance(result, Mapping) else {"result": result})}
     shown = {name: _shown(value) for name, value in fields.items() if value is not None}
     try:
-        return template.format_map(_Fields(shown))
-    except _Missing:
+        return FIELD.sub(lambda field: shown[field[1]], template)
+    except KeyError:
         return None
 
 

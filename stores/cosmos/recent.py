@@ -124,6 +124,8 @@ class RecentMessages:
     def _put(self, thread_id: str, window: Window) -> None:
         if window.size + MESSAGE_BYTES > self._max_bytes:
             return
+        # Another begin may have kept one while this one was reading.
+        self.forget(thread_id)
         self._windows[thread_id] = window
         self._bytes += window.size + MESSAGE_BYTES
         while self._bytes > self._max_bytes:

@@ -85,6 +85,17 @@ async def opened(*modules: str) -> list[Tool]:
             '@tool(title={"en": "L"}, icon="stars")\ndef look(word: str) -> str:\n    "Look."',
             r"look \(.*words\.py:13\): icon: there is no icons/stars\.svg, .*; there are .*\bbook, .*\btide, .*\bwrench",
         ),
+        ('@tool(title={"en": "L"})\ndef look(word: str):\n    "Look."\n    yield word', r"words\.py:13\): has a yield"),
+        ('@tool(title={"en": "L"})\nasync def look(word: str):\n    "Look."\n    yield word', "has a yield"),
+        *(
+            (f'@tool(title={{"en": "L"}})\ndef look(x: int, {parameter}) -> str:\n    "Look."', rf"words\.py:13\): {told}")
+            for parameter, told in (
+                ("lock: threading.Barrier", "lock: cannot be described to the model as JSON: Unable to generate"),
+                ("kind: type", "kind: cannot be described to the model as JSON: Cannot generate a JsonSchema"),
+                ("most: float = float('inf')", "most: cannot be described to the model as JSON: Out of range"),
+                ("_word: str", "_word: the model is not told of names"),
+            )
+        ),
         ("import nowhere_to_be_found", "words cannot be imported: ModuleNotFoundError: No module named 'nowhere_to_be_found'"),
         ("def look(:", "words cannot be imported: SyntaxError"),
         ("raise RuntimeError('no licence')", "words cannot be imported: RuntimeError: no licence"),

@@ -13,7 +13,7 @@ from settings import Settings
 from teams.cards import card_of
 from tests.support.parcels import open_parcels, track_parcel
 from tests.support.server import serve_api
-from tools.tool import spec_of
+from tools.tool import fill, spec_of
 
 RESULT = {"number": "P7", "place": "Oslo (long)", "days": 2.0, "carrier": None}
 
@@ -61,3 +61,20 @@ def test_a_plain_function_is_shown_by_its_name() -> None:
     view = spec_of(look_up).view
     assert (view.title, view.icon, view.result) == ({"en": "look_up"}, "wrench", None)
     assert card_of(view, {"word": "x"}, "x", "en") is None
+
+
+@pytest.mark.parametrize(
+    ("template", "filled"),
+    [
+        ("{number} in {place}", "P7 in Oslo (long)"),
+        ("{days} d", "2 d"),
+        ("{carrier}", None),
+        ("{weight}", None),
+        ("{", "{"),
+        ("100 } {}", "100 } {}"),
+        ("{number.__class__} {number[0]} {days:.1f} {number!r}", "{number.__class__} {number[0]} {days:.1f} {number!r}"),
+    ],
+)
+def test_braces_around_anything_but_a_field_are_text(template: str, filled: str | None) -> None:
+    """As on the page: else a channel could not render the turn."""
+    assert fill(template, {"number": "P7"}, RESULT) == filled

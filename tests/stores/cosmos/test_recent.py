@@ -194,6 +194,15 @@ def test_memory_is_bounded_and_the_threads_used_last_stay() -> None:
     assert recent.take(kept(recent, "thread_huge", text="天" * 50_000), 41) is None
 
 
+def test_a_thread_that_two_turns_have_read_takes_its_memory_once() -> None:
+    """The lease of the first may have expired while it was reading."""
+    recent = RecentMessages(MEGABYTE)
+    other = kept(recent, "thread_other")
+    for _ in range(50):
+        kept(recent, "thread_1", text="天" * 3000)
+    assert recent.take(other, 41)
+
+
 def test_what_leaves_a_window_gives_its_memory_back() -> None:
     recent = RecentMessages(MEGABYTE)
     thread = kept(recent, "thread_1", text="天" * 3000)
