@@ -121,11 +121,15 @@ class ModelConnection:
             except aiohttp.ClientConnectionError as error:
                 if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
                     usage.refuse()
+                else:
+                    usage.send()
                 if attempt == retries:
                     raise
                 await self._sleep(backoff_seconds(attempt))
                 continue
-            if response.status < 400:
+            usage.send()
+            # A redirect is refused: whoever is named there is not to be shown the key and the conversation.
+            if response.status < 300:
                 return response
             wait = wait_before_retry(response.status, response.headers.get, attempt)
             if wait is None or attempt == retries:

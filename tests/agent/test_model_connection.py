@@ -8,7 +8,11 @@ from typing import Any
 
 import pytest
 
-from errors import ContentFiltered
+from agent.llm.connection import open_connection
+from agent.usage import CallUsage
+from errors import ContentFiltered, ModelMisconfigured
+from identity.azure_credential import AzureCredential
+from settings import Settings
 from tests.fakes.model import FakeModel, Reply, head_of
 from tests.support.agent import agent_on, run
 
@@ -31,3 +35,33 @@ async def test_an_error_that_comes_in_pieces_is_read_as_a_whole(stream: bool) ->
     async with InPieces(reply) as model, agent_on(model) as agent:
         with pytest.raises(ContentFiltered):
             await run(agent, stream=stream)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("status", [301, 307, 308])
+async def test_a_redirect_is_a_wrong_address(status: int, stream: bool) -> None:
+    moved = Reply(status=status, headers={"location": "/elsewhere"})
+    async with FakeModel(moved) as model, agent_on(model) as agent:
+        with pytest.raises(ModelMisconfigured):
+            await run(agent, stream=stream)
+        model.models = moved
+        with pytest.raises(ModelMisconfigured):
+            await agent.ping()
+        assert len(model.requests) == 1
+
+
+async def test_what_a_server_takes_after_one_that_was_not_there_is_counted() -> None:
+    """Between the attempts the server starts."""
+    model = FakeModel(Reply(text="Hi"))
+    async with model:
+        url = model.url
+    port = int(url.rpartition(":")[2])
+
+    async def start(_: float) -> None:
+        model._server = await asyncio.start_server(model._accept, "127.0.0.1", port)
+
+    usage = CallUsage(400)
+    async with open_connection(Settings(openai_base_url=url, openai_model="m"), AzureCredential(), sleep=start) as connection:
+        await connection.post("/chat/completions", b'{"model": "m", "messages": [{"role": "user", "content": "hi"}]}', usage)
+    model._server.close()
+    assert usage.input_tokens == 100
