@@ -10,10 +10,11 @@ import asyncio
 import errno
 import logging
 import os
+from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 from urllib.request import getproxies, proxy_bypass
 
 from pydantic_core import from_json
@@ -56,6 +57,7 @@ class ModelConnection:
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self.url = url.rstrip("/")
+        self._login = _login_in(url)
         self._session = session
         self.secret = secret
         self._timeout_seconds = timeout_seconds
@@ -139,7 +141,10 @@ class ModelConnection:
         raise AssertionError("unreachable")
 
     async def _send(self, method: str, address: str, content: bytes, secret: str) -> aiohttp.ClientResponse:
-        headers = {"Authorization": f"Bearer {secret}", "Content-Type": "application/json"}
+        headers = {"Authorization": self._login or f"Bearer {secret}", "Content-Type": "application/json"}
+        parts = urlsplit(address)
+        # The session takes either a header or what the address says.
+        address = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
         return await self._session.request(
             method, address, data=content or None, headers=headers, proxy=self._proxy, allow_redirects=False
         )
@@ -191,10 +196,20 @@ def base_url(settings: Settings) -> str:
     return settings.openai_base_url or OPENAI_URL
 
 
+def _login_in(url: str) -> str | None:
+    """Return the header for a name and a password in an address, as a server behind a gateway of one's own asks for."""
+    parts = urlsplit(url)
+    if parts.username is None:
+        return None
+    login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    return f"Basic {b64encode(login.encode()).decode()}"
+
+
 def _proxy_of(url: str) -> str | None:
     """Return the proxy that the environment names for an address (``HTTPS_PROXY``, ``NO_PROXY``), looked up once."""
     parts = urlsplit(url)
-    return None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
+    proxy = None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
+    return f"http://{proxy}" if proxy and "://" not in proxy else proxy
 
 
 async def _refusal(response: aiohttp.ClientResponse, sent: bytes, secret: str) -> ServerError:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+from base64 import b64encode
 from typing import Any
 
 import pytest
 
+from agent.agent import open_agent
 from agent.llm.connection import open_connection
 from agent.usage import CallUsage
 from errors import ContentFiltered, ModelMisconfigured
 from identity.azure_credential import AzureCredential
 from settings import Settings
 from tests.fakes.model import FakeModel, Reply, head_of
-from tests.support.agent import agent_on, run
+from tests.support.agent import agent_on, calculate, run
+from tests.support.assistant_folder import HARBOUR
 
 
 class InPieces(FakeModel):
@@ -65,3 +68,26 @@ async def test_what_a_server_takes_after_one_that_was_not_there_is_counted() -> 
         await connection.post("/chat/completions", b'{"model": "m", "messages": [{"role": "user", "content": "hi"}]}', usage)
     model._server.close()
     assert usage.input_tokens == 100
+
+
+async def test_a_name_and_a_password_in_the_address_sign_in() -> None:
+    async with FakeModel(Reply(text="Hi")) as model:
+        settings = Settings(openai_base_url=model.url.replace("://", "://ann:s%40fe@"), openai_model="m")
+        async with open_agent(settings, HARBOUR, (calculate,), AzureCredential()) as agent:
+            await agent.ping()
+            recorder, _ = await run(agent)
+        login = "Basic " + b64encode(b"ann:s@fe").decode()
+        assert [each["authorization"] for each in model.headers] == [login, login]
+        assert recorder.content == "Hi"
+
+
+async def test_a_proxy_may_be_named_without_its_scheme(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with FakeModel(Reply(text="Hi")) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url.removeprefix("http://"))
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        settings = Settings(openai_base_url="http://models/v1", openai_model="m")
+        async with open_agent(settings, HARBOUR, (calculate,), AzureCredential()) as agent:
+            recorder, _ = await run(agent)
+        assert recorder.content == "Hi"
+        assert proxy.paths == ["http://models/v1/chat/completions"]
