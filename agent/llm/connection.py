@@ -21,6 +21,7 @@ from pydantic_core import from_json
 
 from agent.llm.retries import backoff_seconds, wait_before_retry
 from agent.llm.server_error import ServerError
+from agent.llm.sse import MAX_EVENT_BYTES
 from agent.usage import CallUsage
 from errors import ModelError, ModelMisconfigured, ModelTimeout, ModelUnavailable
 from identity.azure_credential import AzureCredential
@@ -36,6 +37,9 @@ CONNECT_TIMEOUT_SECONDS = 5.0
 PING_SECONDS = 5.0
 # Of what is read of an error: a page of a gateway may be long.
 MAX_ERROR_BYTES = 64 * 1024
+# Packed, a few of them may become any number.
+MAX_ANSWER_BYTES = MAX_EVENT_BYTES
+PIECE_BYTES = 64 * 1024
 logger = logging.getLogger(__name__)
 Secret = Callable[[], Awaitable[str]]
 Sleep = Callable[[float], Awaitable[object]]
@@ -74,7 +78,7 @@ class ModelConnection:
         address = (url or self.url) + path
         request = self._request("GET", address, b"", CallUsage(0), retries=0)
         async with _told_as_ours(), asyncio.timeout(PING_SECONDS), request as response:
-            return _parsed(await response.read())
+            return _parsed(await _read(response, MAX_ANSWER_BYTES))
 
     async def post(self, path: str, content: bytes, usage: CallUsage) -> bytes:
         """Send a request and return the whole answer.
@@ -83,7 +87,11 @@ class ModelConnection:
         """
         stream = self.stream(path, content, usage)
         async with _told_as_ours(), asyncio.timeout(self._timeout_seconds), stream as response:
-            return await response.read()
+            answer = await _read(response, MAX_ANSWER_BYTES + 1)
+            if len(answer) > MAX_ANSWER_BYTES:
+                logger.warning("the model's answer has more than %d bytes", MAX_ANSWER_BYTES)
+                raise ModelUnavailable
+            return answer
 
     @asynccontextmanager
     async def stream(self, path: str, content: bytes, usage: CallUsage) -> AsyncIterator[aiohttp.ClientResponse]:
@@ -184,6 +192,10 @@ def reason_of(error: BaseException, seconds: float) -> str | None:
         return "no such host"
     if isinstance(cause, aiohttp.ClientConnectorCertificateError):
         return "its certificate is not trusted"
+    if isinstance(cause, aiohttp.ClientProxyConnectionError | aiohttp.ClientHttpProxyError):
+        return "the proxy does not let it through"
+    if isinstance(cause, aiohttp.ClientConnectorSSLError):
+        return "no TLS can be spoken with it"
     if isinstance(cause, aiohttp.ClientOSError) and cause.errno:
         return "connection refused" if cause.errno == errno.ECONNREFUSED else os.strerror(cause.errno).lower()
     return "the connection was closed" if isinstance(cause, aiohttp.ServerDisconnectedError) else None
@@ -213,14 +225,19 @@ def _proxy_of(url: str) -> str | None:
 
 
 async def _refusal(response: aiohttp.ClientResponse, sent: bytes, secret: str) -> ServerError:
-    body = bytearray()
     try:
-        # It comes in as many pieces as the network likes.
-        while len(body) < MAX_ERROR_BYTES and (piece := await response.content.read(MAX_ERROR_BYTES - len(body))):
-            body += piece
+        body = await _read(response, MAX_ERROR_BYTES)
     finally:
         response.close()
-    return ServerError(response.status, _parsed(bytes(body)), response.headers, sent=sent, secret=secret)
+    return ServerError(response.status, _parsed(body), response.headers, sent=sent, secret=secret)
+
+
+async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    """Return an answer's body, or as much of it as ``limit`` says; it comes in as many pieces as the network likes."""
+    body = bytearray()
+    while len(body) < limit and (piece := await response.content.read(min(PIECE_BYTES, limit - len(body)))):
+        body += piece
+    return bytes(body)
 
 
 def _parsed(body: bytes) -> Any:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
+import tracemalloc
 from base64 import b64encode
 from typing import Any
 
@@ -12,7 +14,7 @@ import pytest
 from agent.agent import open_agent
 from agent.llm.connection import open_connection
 from agent.usage import CallUsage
-from errors import ContentFiltered, ModelMisconfigured
+from errors import ContentFiltered, ModelMisconfigured, ModelUnavailable
 from identity.azure_credential import AzureCredential
 from settings import Settings
 from tests.fakes.model import FakeModel, Reply, head_of
@@ -91,3 +93,16 @@ async def test_a_proxy_may_be_named_without_its_scheme(monkeypatch: pytest.Monke
             recorder, _ = await run(agent)
         assert recorder.content == "Hi"
         assert proxy.paths == ["http://models/v1/chat/completions"]
+
+
+async def test_an_answer_that_is_packed_small_is_not_read_without_end() -> None:
+    packed = gzip.compress(b" " * 50_000_000)
+    async with FakeModel(Reply(body=packed, headers={"content-encoding": "gzip"})) as model, agent_on(model) as agent:
+        tracemalloc.start()
+        try:
+            with pytest.raises(ModelUnavailable):
+                await run(agent)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert peak < 40_000_000, peak
