@@ -145,6 +145,7 @@ class ModelConnection:
             if wait is None or attempt == retries:
                 raise await _refusal(response, content, secret)
             response.close()
+            usage.refuse()
             await self._sleep(wait)
         raise AssertionError("unreachable")
 

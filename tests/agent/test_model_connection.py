@@ -21,6 +21,8 @@ from tests.fakes.model import FakeModel, Reply, head_of
 from tests.support.agent import agent_on, calculate, run
 from tests.support.assistant_folder import HARBOUR
 
+QUESTION = b'{"model": "m", "messages": [{"role": "user", "content": "hi"}]}'
+
 
 class InPieces(FakeModel):
     """A server whose answers arrive in two pieces, the second one well after the first."""
@@ -67,7 +69,7 @@ async def test_what_a_server_takes_after_one_that_was_not_there_is_counted() -> 
 
     usage = CallUsage(400)
     async with open_connection(Settings(openai_base_url=url, openai_model="m"), AzureCredential(), sleep=start) as connection:
-        await connection.post("/chat/completions", b'{"model": "m", "messages": [{"role": "user", "content": "hi"}]}', usage)
+        await connection.post("/chat/completions", QUESTION, usage)
     model._server.close()
     assert usage.input_tokens == 100
 
@@ -106,3 +108,16 @@ async def test_an_answer_that_is_packed_small_is_not_read_without_end() -> None:
         finally:
             tracemalloc.stop()
     assert peak < 40_000_000, peak
+
+
+async def test_what_was_refused_is_not_counted_where_the_turn_ends_before_it_is_sent_again() -> None:
+    async def end(_: float) -> None:
+        raise asyncio.CancelledError
+
+    usage = CallUsage(400)
+    async with FakeModel(Reply(status=503)) as model:
+        settings = Settings(openai_base_url=model.url, openai_model="m")
+        async with open_connection(settings, AzureCredential(), sleep=end) as connection:
+            with pytest.raises(asyncio.CancelledError):
+                await connection.post("/chat/completions", QUESTION, usage)
+    assert usage.input_tokens == 0
