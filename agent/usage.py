@@ -18,6 +18,7 @@ class CallUsage:
     """
 
     def __init__(self, sent: int) -> None:
+        self._sent = sent
         self.input_tokens = _tokens(sent)
         self.output_tokens = 0
         self.details: dict[str, int] = {}
@@ -43,6 +44,10 @@ class CallUsage:
         self.input_tokens, self.output_tokens = input_tokens, output_tokens
         details = {"cached_input_tokens": cached_input_tokens, "reasoning_tokens": reasoning_tokens}
         self.details = {name: count for name, count in details.items() if count is not None}
+
+    def send(self) -> None:
+        """Count what is sent, also where an attempt before was refused."""
+        self.input_tokens, self.output_tokens, self._is_told = _tokens(self._sent), 0, False
 
     def refuse(self) -> None:
         """Count nothing: the model has not read what was sent."""

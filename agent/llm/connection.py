@@ -10,16 +10,18 @@ import asyncio
 import errno
 import logging
 import os
+from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 from urllib.request import getproxies, proxy_bypass
 
 from pydantic_core import from_json
 
 from agent.llm.retries import backoff_seconds, wait_before_retry
 from agent.llm.server_error import ServerError
+from agent.llm.sse import MAX_EVENT_BYTES
 from agent.usage import CallUsage
 from errors import ModelError, ModelMisconfigured, ModelTimeout, ModelUnavailable
 from identity.azure_credential import AzureCredential
@@ -35,6 +37,9 @@ CONNECT_TIMEOUT_SECONDS = 5.0
 PING_SECONDS = 5.0
 # Of what is read of an error: a page of a gateway may be long.
 MAX_ERROR_BYTES = 64 * 1024
+# Packed, a few of them may become any number.
+MAX_ANSWER_BYTES = MAX_EVENT_BYTES
+PIECE_BYTES = 64 * 1024
 logger = logging.getLogger(__name__)
 Secret = Callable[[], Awaitable[str]]
 Sleep = Callable[[float], Awaitable[object]]
@@ -56,6 +61,7 @@ class ModelConnection:
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self.url = url.rstrip("/")
+        self._login = _login_in(url)
         self._session = session
         self.secret = secret
         self._timeout_seconds = timeout_seconds
@@ -72,7 +78,7 @@ class ModelConnection:
         address = (url or self.url) + path
         request = self._request("GET", address, b"", CallUsage(0), retries=0)
         async with _told_as_ours(), asyncio.timeout(PING_SECONDS), request as response:
-            return _parsed(await response.read())
+            return _parsed(await _read(response, MAX_ANSWER_BYTES))
 
     async def post(self, path: str, content: bytes, usage: CallUsage) -> bytes:
         """Send a request and return the whole answer.
@@ -81,7 +87,11 @@ class ModelConnection:
         """
         stream = self.stream(path, content, usage)
         async with _told_as_ours(), asyncio.timeout(self._timeout_seconds), stream as response:
-            return await response.read()
+            answer = await _read(response, MAX_ANSWER_BYTES + 1)
+            if len(answer) > MAX_ANSWER_BYTES:
+                logger.warning("the model's answer has more than %d bytes", MAX_ANSWER_BYTES)
+                raise ModelUnavailable
+            return answer
 
     @asynccontextmanager
     async def stream(self, path: str, content: bytes, usage: CallUsage) -> AsyncIterator[aiohttp.ClientResponse]:
@@ -121,21 +131,29 @@ class ModelConnection:
             except aiohttp.ClientConnectionError as error:
                 if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
                     usage.refuse()
+                else:
+                    usage.send()
                 if attempt == retries:
                     raise
                 await self._sleep(backoff_seconds(attempt))
                 continue
-            if response.status < 400:
+            usage.send()
+            # A redirect is refused: whoever is named there is not to be shown the key and the conversation.
+            if response.status < 300:
                 return response
             wait = wait_before_retry(response.status, response.headers.get, attempt)
             if wait is None or attempt == retries:
                 raise await _refusal(response, content, secret)
             response.close()
+            usage.refuse()
             await self._sleep(wait)
         raise AssertionError("unreachable")
 
     async def _send(self, method: str, address: str, content: bytes, secret: str) -> aiohttp.ClientResponse:
-        headers = {"Authorization": f"Bearer {secret}", "Content-Type": "application/json"}
+        headers = {"Authorization": self._login or f"Bearer {secret}", "Content-Type": "application/json"}
+        parts = urlsplit(address)
+        # The session takes either a header or what the address says.
+        address = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
         return await self._session.request(
             method, address, data=content or None, headers=headers, proxy=self._proxy, allow_redirects=False
         )
@@ -175,6 +193,10 @@ def reason_of(error: BaseException, seconds: float) -> str | None:
         return "no such host"
     if isinstance(cause, aiohttp.ClientConnectorCertificateError):
         return "its certificate is not trusted"
+    if isinstance(cause, aiohttp.ClientProxyConnectionError | aiohttp.ClientHttpProxyError):
+        return "the proxy does not let it through"
+    if isinstance(cause, aiohttp.ClientConnectorSSLError):
+        return "no TLS can be spoken with it"
     if isinstance(cause, aiohttp.ClientOSError) and cause.errno:
         return "connection refused" if cause.errno == errno.ECONNREFUSED else os.strerror(cause.errno).lower()
     return "the connection was closed" if isinstance(cause, aiohttp.ServerDisconnectedError) else None
@@ -187,21 +209,36 @@ def base_url(settings: Settings) -> str:
     return settings.openai_base_url or OPENAI_URL
 
 
+def _login_in(url: str) -> str | None:
+    """Return the header for a name and a password in an address, as a server behind a gateway of one's own asks for."""
+    parts = urlsplit(url)
+    if parts.username is None:
+        return None
+    login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    return f"Basic {b64encode(login.encode()).decode()}"
+
+
 def _proxy_of(url: str) -> str | None:
     """Return the proxy that the environment names for an address (``HTTPS_PROXY``, ``NO_PROXY``), looked up once."""
     parts = urlsplit(url)
-    return None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
+    proxy = None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
+    return f"http://{proxy}" if proxy and "://" not in proxy else proxy
 
 
 async def _refusal(response: aiohttp.ClientResponse, sent: bytes, secret: str) -> ServerError:
-    body = bytearray()
     try:
-        # It comes in as many pieces as the network likes.
-        while len(body) < MAX_ERROR_BYTES and (piece := await response.content.read(MAX_ERROR_BYTES - len(body))):
-            body += piece
+        body = await _read(response, MAX_ERROR_BYTES)
     finally:
         response.close()
-    return ServerError(response.status, _parsed(bytes(body)), response.headers, sent=sent, secret=secret)
+    return ServerError(response.status, _parsed(body), response.headers, sent=sent, secret=secret)
+
+
+async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    """Return an answer's body, or as much of it as ``limit`` says; it comes in as many pieces as the network likes."""
+    body = bytearray()
+    while len(body) < limit and (piece := await response.content.read(min(PIECE_BYTES, limit - len(body)))):
+        body += piece
+    return bytes(body)
 
 
 def _parsed(body: bytes) -> Any:

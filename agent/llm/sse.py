@@ -6,31 +6,35 @@ from collections.abc import AsyncIterable, AsyncIterator
 
 # No event of a model is longer; what is, is no stream of events.
 MAX_EVENT_BYTES = 8 * 1024 * 1024
+BOM = b"\xef\xbb\xbf"
 
 
 async def event_data(pieces: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
     r"""Yield the data of each event. Lines end in ``\n`` or ``\r\n``; comments and other fields are passed over.
 
-    Several lines of data are one event's, and are joined.
+    Several lines of data are one event's, and are joined, without the white space around each, which means nothing in JSON.
+    An event without data is none.
 
     :raises ValueError: if an event does not end.
     """
-    rest = b""
+    rest, is_begun = b"", False
     lines: list[bytes] = []
     async for piece in pieces:
         *complete, rest = (rest + piece).split(b"\n")
+        if complete and not is_begun:
+            complete[0], is_begun = complete[0].removeprefix(BOM), True
         for line in complete:
             line = line.removesuffix(b"\r")
             if not line:
                 if lines:
                     yield b"\n".join(lines) if len(lines) > 1 else lines[0]
                     lines = []
-            elif line.startswith(b"data:"):
-                lines.append(line[6:] if line[5:6] == b" " else line[5:])
+            elif line.startswith(b"data:") and (data := line[5:].strip()):
+                lines.append(data)
         if len(rest) > MAX_EVENT_BYTES:
             raise ValueError("an event without an end")
     # Some servers leave out the last empty line, or even its end.
-    if rest.startswith(b"data:"):
-        lines.append(rest[5:].strip())
+    if rest.startswith(b"data:") and (data := rest[5:].strip()):
+        lines.append(data)
     if lines:
         yield b"\n".join(lines)

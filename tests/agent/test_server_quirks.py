@@ -105,6 +105,10 @@ async def test_calls_are_put_together(pieces: list[bytes], asked: list[dict[str,
         chunk({"content": [{"type": "text", "text": "Hi "}, {"type": "text", "text": "there"}]}, "stop") + DONE,
         chunk({"content": None, "refusal": "Hi there"}, "stop") + DONE,
         chunk({"content": "Hi there"}, "stop").replace(b'"model": "m", ', b"") + DONE,
+        # A sign of life, a mark of the encoding, and white space.
+        b"data:\n\ndata: \n\n" + chunk({"content": "Hi there"}, "stop") + b"data:",
+        b"\xef\xbb\xbf" + chunk({"content": "Hi there"}, "stop") + DONE,
+        chunk({"content": "Hi there"}, "stop") + b"data:  [DONE] \n\n",
     ],
 )
 async def test_streams_of_all_kinds_are_read(body: bytes) -> None:

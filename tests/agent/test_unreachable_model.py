@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import ssl
 from typing import Any
 
 import aiohttp
@@ -23,6 +24,12 @@ KEY: Any = None
             "connection refused",
         ),
         (aiohttp.ClientConnectorError(KEY, OSError(errno.EHOSTUNREACH, "x")), "no route to host"),
+        (aiohttp.ClientConnectorSSLError(KEY, ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER]")), "no TLS can be spoken with it"),
+        (
+            aiohttp.ClientProxyConnectionError(KEY, OSError(errno.ECONNREFUSED, "x")),
+            "the proxy does not let it through",
+        ),
+        (aiohttp.ClientHttpProxyError(KEY, (), status=407), "the proxy does not let it through"),
         (aiohttp.ConnectionTimeoutError(), "no answer within 5 seconds"),
         (aiohttp.ServerDisconnectedError(), "the connection was closed"),
         (ValueError("sesame"), None),
