@@ -17,7 +17,7 @@ ENV_FILE = Path(".env")
 def read_env_file(file: Path = ENV_FILE) -> None:
     """In ``DEV_MODE``, set the variables of the file that the environment does not set, not even to nothing.
 
-    :raises SettingsError: if it is no text.
+    :raises SettingsError: if it is no text, or has what cannot be a variable.
     """
     if not _is_dev_mode() or not file.exists():
         return
@@ -26,7 +26,11 @@ def read_env_file(file: Path = ENV_FILE) -> None:
     except UnicodeDecodeError:
         raise SettingsError(f"{file}: is no text in UTF-8") from None
     for name, value in given.items():
-        os.environ.setdefault(name, value or "")
+        try:
+            os.environ.setdefault(name, value or "")
+        except ValueError as error:
+            # A line in quotes is all of it a name, its value too.
+            raise SettingsError(f"{file}: {name.partition('=')[0]}: {error}") from None
 
 
 def _is_dev_mode() -> bool:

@@ -212,10 +212,12 @@ def load_settings(env_file: Path | None = None) -> Settings:
 def read_environment(kind: type[S], env_file: Path | None = None) -> S:
     """Read settings of some kind from the environment, and what it does not set from a file.
 
-    :raises SettingsError: naming every variable whose value cannot be used.
+    :raises SettingsError: naming every variable whose value cannot be used, or the file if it is no text.
     """
     try:
         return kind(_env_file=env_file)
+    except UnicodeDecodeError:
+        raise SettingsError(f"{env_file}: is no text in UTF-8") from None
     except ValidationError as error:
         lines, variables = [], []
         for item in error.errors():

@@ -17,7 +17,7 @@ import httpx2
 import pytest
 
 from dev import Reloader, Versions, versions
-from settings import SettingsError
+from settings import SettingsError, load_settings
 from settings.assistant import FILE
 from settings.env_file import read_env_file
 from tests.support.assistant_folder import FOLDER, HARBOUR
@@ -169,5 +169,15 @@ def test_without_dev_mode_the_file_is_not_read(env_file: Path, monkeypatch: pyte
 def test_a_file_that_is_no_text_is_named(env_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DEV_MODE", "true")
     env_file.write_bytes(b"A_SECRET=\xff\n")
-    with pytest.raises(SettingsError, match=r"\.env: is no text"):
+    for read in (read_env_file, load_settings):
+        with pytest.raises(SettingsError, match=r"\.env: is no text"):
+            read(env_file)
+
+
+@pytest.mark.parametrize("line", ["A_SECRET=a\0b", "'A_SECRET=sesame'"])
+def test_what_cannot_be_a_variable_is_named_and_not_shown(env_file: Path, monkeypatch: pytest.MonkeyPatch, line: str) -> None:
+    monkeypatch.setenv("DEV_MODE", "true")
+    env_file.write_text(line)
+    with pytest.raises(SettingsError, match=r"\.env: A_SECRET: ") as refused:
         read_env_file(env_file)
+    assert "sesame" not in str(refused.value)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable
 
 from errors import ChatError
 from stores.cosmos.container import CosmosContainer, PreconditionFailed
@@ -41,8 +41,7 @@ class CosmosRows:
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
-        await self._write_waiting(list(self._waiting))
-        await asyncio.gather(*self._writes)
+        await self._settle(lambda _: True)
 
     async def add(self, document: ThreadDocument) -> None:
         """Put a thread on its owner's list, unless it is there."""
@@ -70,18 +69,22 @@ class CosmosRows:
 
     async def flush(self, owner_hash: str) -> None:
         """Write what waits of an owner's rows, and wait for what is being written."""
-        await self._write_waiting(id for id, waiting in self._waiting.items() if waiting.owner_hash == owner_hash)
-        await asyncio.gather(*(task for task, owner in self._writes.items() if owner == owner_hash))
+        await self._settle(lambda owner: owner == owner_hash)
 
-    async def _write_waiting(self, ids: Iterable[str]) -> None:
-        documents = [self._waiting[id] for id in ids]
-        for document in documents:
+    async def _settle(self, is_asked_for: Callable[[str], bool]) -> None:
+        for document in [each for each in self._waiting.values() if is_asked_for(each.owner_hash)]:
             del self._waiting[document.id]
-        await asyncio.gather(*map(self._try_to_update, documents))
+            self._write(document)
+        # Not gathered: whoever stops waiting must not stop what is written for all.
+        if writes := [task for task, owner in self._writes.items() if is_asked_for(owner)]:
+            await asyncio.wait(writes)
 
     def _start(self, document: ThreadDocument) -> None:
         loop = asyncio.get_running_loop()
         self._timers[document.id] = loop.call_later(self._seconds, self._start_waiting, document.id)
+        self._write(document)
+
+    def _write(self, document: ThreadDocument) -> None:
         task = asyncio.create_task(self._try_to_update(document))
         self._writes[task] = document.owner_hash
         task.add_done_callback(self._writes.pop)

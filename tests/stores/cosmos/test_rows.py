@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from typing import Any
 
@@ -98,6 +99,23 @@ async def test_the_list_shows_the_turns_of_its_own_process(backend: CosmosBacken
             await talk(store, thread.id)
             [listed] = (await store.list_threads(ANN, status=None, limit=9, cursor=None)).items
             assert listed.message_count == 2 * turns
+
+
+@pytest.mark.parametrize("turns", [1, 2])
+async def test_who_stops_waiting_for_the_list_stops_no_row(backend: CosmosBackend, fake: FakeCosmos, turns: int) -> None:
+    """Neither one that is being written nor one that waits; others may wait for it, too."""
+    async with backend.new(row_seconds=1000) as store:
+        thread = await store.create_thread(ANN, title=None, metadata={})
+        held = fake.fail("patch", "threads", hold=True, skip=turns - 1)
+        for _ in range(turns):
+            await talk(store, thread.id)
+        leaving, staying = [asyncio.create_task(store.list_threads(ANN, status=None, limit=9, cursor=None)) for _ in range(2)]
+        await held.reached.wait()
+        leaving.cancel()
+        await asyncio.wait([leaving])
+        held.released.set()
+        [listed] = (await staying).items
+        assert listed.message_count == 2 * turns
 
 
 async def test_the_next_turn_mends_the_row_that_a_crash_has_lost(backend: CosmosBackend, fake: FakeCosmos) -> None:
