@@ -76,7 +76,10 @@ class CosmosFaults:
             await asyncio.sleep(chance.uniform(0.2, 3))
             # The log is for tests of single requests: here it would only grow.
             self._fake.log.clear()
-            container = chance.choice(self._containers())
+            if not (containers := self._containers()):
+                # The servers have not made any yet.
+                continue
+            container = chance.choice(containers)
             self._plan.inject("store: replica lag")
             container.lag()
             await asyncio.sleep(chance.uniform(0.05, 1.5))
