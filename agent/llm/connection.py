@@ -272,7 +272,8 @@ def _secret_of(settings: Settings, credential: AzureCredential) -> Secret:
     key = settings.azure_openai_api_key if settings.model_kind == "azure" else settings.openai_api_key
 
     async def known() -> str:
-        return key.get_secret_value() if key else "not-needed"
+        # As it is read from a file, or a vault that was given one, it ends in a line end, which no header may have.
+        return key.get_secret_value().strip() if key else "not-needed"
 
     async def token() -> str:
         from azure.core.exceptions import AzureError, ClientAuthenticationError

@@ -121,3 +121,10 @@ async def test_what_was_refused_is_not_counted_where_the_turn_ends_before_it_is_
             with pytest.raises(asyncio.CancelledError):
                 await connection.post("/chat/completions", QUESTION, usage)
     assert usage.input_tokens == 0
+
+
+async def test_a_key_with_the_line_end_of_its_file_is_the_key() -> None:
+    async with FakeModel(Reply(text="Hi")) as model, agent_on(model, openai_api_key="sesame\n") as agent:
+        await agent.ping()
+        await run(agent)
+        assert [each["authorization"] for each in model.headers] == ["Bearer sesame"] * 2
