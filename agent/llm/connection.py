@@ -125,19 +125,21 @@ class ModelConnection:
         import aiohttp
 
         for attempt in range(retries + 1):
+            usage.refuse()
             secret = await self.secret()
+            usage.send()
             try:
                 response = await self._send(method, address, content, secret)
+            except aiohttp.ClientHttpProxyError:
+                usage.refuse()
+                raise
             except aiohttp.ClientConnectionError as error:
                 if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
                     usage.refuse()
-                else:
-                    usage.send()
                 if attempt == retries:
                     raise
                 await self._sleep(backoff_seconds(attempt))
                 continue
-            usage.send()
             # A redirect is refused: whoever is named there is not to be shown the key and the conversation.
             if response.status < 300:
                 return response
