@@ -125,19 +125,21 @@ class ModelConnection:
         import aiohttp
 
         for attempt in range(retries + 1):
+            usage.refuse()
             secret = await self.secret()
+            usage.send()
             try:
                 response = await self._send(method, address, content, secret)
+            except aiohttp.ClientHttpProxyError:
+                usage.refuse()
+                raise
             except aiohttp.ClientConnectionError as error:
                 if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
                     usage.refuse()
-                else:
-                    usage.send()
                 if attempt == retries:
                     raise
                 await self._sleep(backoff_seconds(attempt))
                 continue
-            usage.send()
             # A redirect is refused: whoever is named there is not to be shown the key and the conversation.
             if response.status < 300:
                 return response
@@ -272,7 +274,8 @@ def _secret_of(settings: Settings, credential: AzureCredential) -> Secret:
     key = settings.azure_openai_api_key if settings.model_kind == "azure" else settings.openai_api_key
 
     async def known() -> str:
-        return key.get_secret_value() if key else "not-needed"
+        # As it is read from a file, or a vault that was given one, it ends in a line end, which no header may have.
+        return key.get_secret_value().strip() if key else "not-needed"
 
     async def token() -> str:
         from azure.core.exceptions import AzureError, ClientAuthenticationError

@@ -80,7 +80,8 @@ class ResponseReader:
         self._texts: list[str] = []
         self._calls: list[ToolRequest] = []
         self._carried: list[bytes] = []
-        self._told: set[str] = set()
+        self._told: set[tuple[str, object]] = set()
+        self._taken: set[tuple[object, ...]] = set()
         self._finish_reason: str | None = None
         self._model: str | None = None
 
@@ -95,20 +96,23 @@ class ResponseReader:
         if kind is None:
             self._take_answer(event)
         elif kind in TEXT_DELTAS:
-            self._told.add(str(event.get("item_id")))
+            self._told |= _marks("message", event.get("item_id"), event.get("output_index"))
             self._tell_text(event["delta"])
         elif kind in REASONING_DELTAS:
-            self._told.add(str(event.get("item_id")))
+            self._told |= _marks("reasoning", event.get("item_id"), event.get("output_index"))
             self._tell_reasoning(event["delta"])
         elif kind == "response.reasoning_summary_part.added" and event.get("summary_index"):
             self._observer.reasoning("\n\n")
         elif kind == "response.output_item.done":
-            self._take_item(event["item"])
+            self._take_item(event["item"], event.get("output_index"))
         elif kind == "response.failed":
             raise ServerError(200, event["response"], {})
         elif kind == "error":
             raise ServerError(200, {"error": event}, {})
         elif kind in ENDS:
+            if not self._taken:
+                # Some servers say only at the end what they have not told in pieces.
+                self._take_items(event["response"])
             self._take_end(event["response"])
 
     def end(self, *, is_done: bool) -> Completion:  # noqa: ARG002 - this format marks its end itself
@@ -125,9 +129,14 @@ class ResponseReader:
     def _take_answer(self, answer: Any) -> None:
         if error_in(answer):
             raise ServerError(200, answer, {})
-        for item in answer["output"]:
-            self._take_item(item)
+        if answer["output"] is None:
+            raise TypeError("an answer without its output")
+        self._take_items(answer)
         self._take_end(answer)
+
+    def _take_items(self, answer: Any) -> None:
+        for index, item in enumerate(answer.get("output") or ()):
+            self._take_item(item, index)
 
     def _take_end(self, answer: Any) -> None:
         if answer.get("error"):
@@ -140,9 +149,15 @@ class ResponseReader:
         reason = REASONS.get(str(details.get("reason")), "length") if answer.get("status") == "incomplete" else "stop"
         self._finish_reason = "tool_calls" if self._calls and reason == "stop" else reason
 
-    def _take_item(self, item: Any) -> None:
-        """Take an item that is whole; of its texts, what has not been told in pieces."""
-        kind, is_told = item["type"], str(item.get("id")) in self._told
+    def _take_item(self, item: Any, index: object) -> None:
+        """Take an item that is whole, once; of its texts, what has not been told in pieces."""
+        kind, id = item["type"], item.get("id")
+        taken = (id, index, item.get("call_id"))
+        if taken in self._taken and any(each is not None for each in taken):
+            return
+        self._taken.add(taken)
+        # Some servers name an item otherwise in each event, or not at all.
+        is_told = not self._told.isdisjoint({*_marks(kind, id, index), (kind, None)})
         if kind == "message" and not is_told:
             for part in item.get("content") or ():
                 self._tell_text(part.get("text") or part.get("refusal") or "")
@@ -172,6 +187,11 @@ class ResponseReader:
     def _count(self, text: str) -> None:
         if not self._counted:
             self._usage.receive(len(text.encode(errors="replace")))
+
+
+def _marks(kind: str, id: object, index: object) -> set[tuple[str, object]]:
+    """Return under what an item is known: its id and its place, or only what it is."""
+    return {(kind, each) for each in (id, index) if each is not None} or {(kind, None)}
 
 
 def tell_usage(usage: CallUsage, told: Any) -> None:

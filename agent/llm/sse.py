@@ -13,13 +13,19 @@ async def event_data(pieces: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
     r"""Yield the data of each event. Lines end in ``\n`` or ``\r\n``; comments and other fields are passed over.
 
     Several lines of data are one event's, and are joined, without the white space around each, which means nothing in JSON.
-    An event without data is none.
+    An event without data is none. A server that does not stream answers with one object: it is yielded as it is.
 
     :raises ValueError: if an event does not end.
     """
     rest, is_begun = b"", False
     lines: list[bytes] = []
+    is_object: bool | None = None
     async for piece in pieces:
+        if is_object is None and (begin := piece.lstrip()):
+            is_object = begin.startswith(b"{")
+        if is_object:
+            rest = _bounded(rest + piece)
+            continue
         *complete, rest = (rest + piece).split(b"\n")
         if complete and not is_begun:
             complete[0], is_begun = complete[0].removeprefix(BOM), True
@@ -31,10 +37,17 @@ async def event_data(pieces: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
                     lines = []
             elif line.startswith(b"data:") and (data := line[5:].strip()):
                 lines.append(data)
-        if len(rest) > MAX_EVENT_BYTES:
-            raise ValueError("an event without an end")
+        _bounded(rest)
+    if is_object:
+        lines.append(rest)
     # Some servers leave out the last empty line, or even its end.
     if rest.startswith(b"data:") and (data := rest[5:].strip()):
         lines.append(data)
     if lines:
         yield b"\n".join(lines)
+
+
+def _bounded(data: bytes) -> bytes:
+    if len(data) > MAX_EVENT_BYTES:
+        raise ValueError("an event without an end")
+    return data

@@ -121,3 +121,28 @@ async def test_what_was_refused_is_not_counted_where_the_turn_ends_before_it_is_
             with pytest.raises(asyncio.CancelledError):
                 await connection.post("/chat/completions", QUESTION, usage)
     assert usage.input_tokens == 0
+
+
+async def test_a_key_with_the_line_end_of_its_file_is_the_key() -> None:
+    async with FakeModel(Reply(text="Hi")) as model, agent_on(model, openai_api_key="sesame\n") as agent:
+        await agent.ping()
+        await run(agent)
+        assert [each["authorization"] for each in model.headers] == ["Bearer sesame"] * 2
+
+
+async def test_what_a_proxy_holds_back_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Proxy(FakeModel):
+        async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(head_of(407, {"content-length": "0"}))
+            return False
+
+    usage = CallUsage(400)
+    async with Proxy() as proxy:
+        monkeypatch.setenv("https_proxy", proxy.url)
+        monkeypatch.setenv("no_proxy", "")
+        settings = Settings(openai_base_url="https://models.example/v1", openai_model="m")
+        async with open_connection(settings, AzureCredential()) as connection:
+            with pytest.raises(ModelUnavailable):
+                await connection.post("/chat/completions", QUESTION, usage)
+    assert usage.input_tokens == 0

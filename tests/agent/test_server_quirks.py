@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from errors import ModelMisconfigured, ModelThrottled, ModelUnavailable
+from errors import ContentFiltered, ModelMisconfigured, ModelThrottled, ModelUnavailable
 from tests.fakes.model import Call, FakeModel, Reply
 from tests.support.agent import agent_on, run
 
@@ -195,3 +195,18 @@ async def test_a_name_that_the_model_made_up_goes_back_as_one_that_servers_take(
         sent = [message for message in model.requests[1]["messages"] if message.get("tool_calls")]
         assert sent[0]["tool_calls"][0]["function"]["name"] == "multi_tool_use_parallel"
         assert sent[0]["content"] is None
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+async def test_a_server_that_does_not_stream_is_read_all_the_same(indent: int | None) -> None:
+    whole = {"choices": [{"message": {"content": "Hi there"}, "finish_reason": "stop"}]}
+    async with FakeModel(Reply(body=json.dumps(whole, indent=indent).encode())) as model, agent_on(model) as agent:
+        recorder, _ = await run(agent, stream=True)
+    assert recorder.content == "Hi there"
+
+
+async def test_an_error_in_the_place_of_a_stream_is_typed() -> None:
+    error = {"error": {"message": "no", "code": "content_filter"}}
+    async with FakeModel(Reply(body=json.dumps(error).encode())) as model, agent_on(model) as agent:
+        with pytest.raises(ContentFiltered):
+            await run(agent, stream=True)
