@@ -72,6 +72,17 @@ def _check_parameters(tool: Tool, types: Mapping[str, Any]) -> None:
             raise tool_error(tool, f"{name}: the model is not told of names that begin with an underscore")
 
 
+def check_function(tool: object, module: ModuleType) -> None:
+    """Refuse what a module opens as a tool and is no function: it has no name, or is called otherwise.
+
+    :raises AssistantError: naming the module. What it is bound to is not shown: it may be a secret.
+    """
+    if not inspect.isroutine(tool):
+        file = module.__file__ or module.__name__
+        reason = f"open_tools yields a {type(tool).__name__}, but a tool is a function or a method"
+        raise AssistantError(f"{file}: {module.__name__}: {reason}", file=Path(file))
+
+
 def bind_settings(tool: Tool, settings: ToolSettings) -> Tool:
     """Fill in a tool's parameter ``settings``, and hide it from who looks at the tool's signature.
 
