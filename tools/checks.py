@@ -45,6 +45,11 @@ def check_tool(tool: Tool, icons: Iterable[str]) -> None:
         raise tool_error(tool, "timeout_seconds must be more than 0")
     if reason := unknown_icon(spec.view.icon, icons):
         raise tool_error(tool, f"icon: {reason}")
+    for pattern in spec.view.result.icons if spec.view.result else ():
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise tool_error(tool, f"icons: {pattern!r} is no regular expression: {error}") from error
     try:
         types = typing.get_type_hints(tool, include_extras=True)
     except Exception as error:

@@ -26,7 +26,7 @@ HEAD = """
     from typing import Annotated
     from pydantic import Field, SecretStr
     from tools.settings import ToolSettings
-    from tools.tool import tool
+    from tools.tool import ResultView, tool
 
     class LookSettings(ToolSettings):
         look_key: SecretStr
@@ -95,6 +95,11 @@ async def opened(*modules: str) -> list[Tool]:
                 ("most: float = float('inf')", "most: cannot be described to the model as JSON: Out of range"),
                 ("_word: str", "_word: the model is not told of names"),
             )
+        ),
+        (
+            '@tool(title={"en": "L"}, result=ResultView(kind="figure", icons={"rain(": "book"}))\n'
+            'def look(x: int):\n    "Look."',
+            r"words\.py:13\): icons: 'rain\(' is no regular expression: missing \), unterminated subpattern",
         ),
         ("import nowhere_to_be_found", "words cannot be imported: ModuleNotFoundError: No module named 'nowhere_to_be_found'"),
         ("def look(:", "words cannot be imported: SyntaxError"),
