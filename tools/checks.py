@@ -45,6 +45,11 @@ def check_tool(tool: Tool, icons: Iterable[str]) -> None:
         raise tool_error(tool, "timeout_seconds must be more than 0")
     if reason := unknown_icon(spec.view.icon, icons):
         raise tool_error(tool, f"icon: {reason}")
+    for pattern in spec.view.result.icons if spec.view.result else ():
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise tool_error(tool, f"icons: {pattern!r} is no regular expression: {error}") from error
     try:
         types = typing.get_type_hints(tool, include_extras=True)
     except Exception as error:
@@ -70,6 +75,17 @@ def _check_parameters(tool: Tool, types: Mapping[str, Any]) -> None:
             raise tool_error(tool, f"{name}: cannot be described to the model as JSON: {reason}") from error
         if name not in model.model_fields:
             raise tool_error(tool, f"{name}: the model is not told of names that begin with an underscore")
+
+
+def check_function(tool: object, module: ModuleType) -> None:
+    """Refuse what a module opens as a tool and is no function: it has no name, or is called otherwise.
+
+    :raises AssistantError: naming the module. What it is bound to is not shown: it may be a secret.
+    """
+    if not inspect.isroutine(tool):
+        file = module.__file__ or module.__name__
+        reason = f"open_tools yields a {type(tool).__name__}, but a tool is a function or a method"
+        raise AssistantError(f"{file}: {module.__name__}: {reason}", file=Path(file))
 
 
 def bind_settings(tool: Tool, settings: ToolSettings) -> Tool:

@@ -11,7 +11,7 @@ from typing import Any
 
 from settings import AssistantError, SettingsError
 from settings.assistant import FILE
-from tools.checks import bind_settings, check_names, check_tool, place_of, same_name
+from tools.checks import bind_settings, check_function, check_names, check_tool, place_of, same_name
 from tools.context import ToolContext
 from tools.modules import import_error, nothing_in
 from tools.settings import ToolSettings
@@ -71,6 +71,8 @@ async def _open(module: ModuleType, context: ToolContext, stack: AsyncExitStack)
     found = [value for value in vars(module).values() if is_tool(value) and value.__module__ == module.__name__]
     if opening is not None:
         found += await stack.enter_async_context(opening(context))
+    for tool in found:
+        check_function(tool, module)
     return [_with_settings(tool, context) for tool in found]
 
 

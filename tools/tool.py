@@ -6,6 +6,7 @@ It stands in the tool's own file, in the decorator :func:`tool`; the page, the b
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -125,6 +126,8 @@ def tool(
     """Say what is known of a tool (:class:`ToolView`, :class:`ToolSpec`); the function stays as it is."""
 
     def decorate(function: F) -> F:
+        if not inspect.isroutine(function):
+            raise TypeError(f"@tool(…) stands before a {type(function).__name__}, but a tool is a function")
         view = ToolView(name=function.__name__, title=title, icon=icon, progress=progress or {}, subject=subject, result=result)
         function.__dict__["spec"] = ToolSpec(
             view=view, timeout_seconds=timeout_seconds, settings=settings, offline=offline, preferences=preferences

@@ -119,7 +119,10 @@ class RecentMessages:
         return window
 
     def _is_wide(self, window: Window, limit: int) -> bool:
-        return window.limit >= limit and self._now() - window.read_at < self._max_seconds
+        return window.limit >= limit and not self._is_old(window)
+
+    def _is_old(self, window: Window) -> bool:
+        return not self._now() - window.read_at < self._max_seconds
 
     def _put(self, thread_id: str, window: Window) -> None:
         if window.size + MESSAGE_BYTES > self._max_bytes:
@@ -128,7 +131,8 @@ class RecentMessages:
         self.forget(thread_id)
         self._windows[thread_id] = window
         self._bytes += window.size + MESSAGE_BYTES
-        while self._bytes > self._max_bytes:
+        # The first was used longest ago. What another instance has deleted does not stay because there is room for it.
+        while self._windows and (self._bytes > self._max_bytes or self._is_old(next(iter(self._windows.values())))):
             self.forget(next(iter(self._windows)))
 
 

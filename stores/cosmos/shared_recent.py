@@ -59,7 +59,8 @@ class SharedRecent:
         self._cooldown_seconds = cooldown_seconds
         self._cooldown_until = float("-inf")
         self._logged_at = float("-inf")
-        self._writes: set[asyncio.Task[None]] = set()
+        # With the threads whose windows they write.
+        self._writes: dict[asyncio.Task[None], str] = {}
 
     async def aclose(self) -> None:
         """Wait for what is being written."""
@@ -86,11 +87,13 @@ class SharedRecent:
         text = SharedWindow.model_validate(window, from_attributes=True).model_dump_json()
         # Not part of the turn's trace: it has ended.
         task = asyncio.create_task(self._set(PREFIX + thread_id, text, left), context=Context())
-        self._writes.add(task)
-        task.add_done_callback(self._writes.discard)
+        self._writes[task] = thread_id
+        task.add_done_callback(self._writes.pop)
 
     async def forget(self, thread_id: str) -> None:
-        """Remove what is there of a thread; where that fails it expires."""
+        """Remove what is there of a thread, and what is just being shared; where that fails it expires."""
+        if writes := [task for task, id in self._writes.items() if id == thread_id]:
+            await asyncio.wait(writes)
         await self._try(lambda redis: redis.delete(PREFIX + thread_id))
 
     async def _set(self, key: str, text: str, seconds: int) -> None:

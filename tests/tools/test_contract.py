@@ -26,7 +26,7 @@ HEAD = """
     from typing import Annotated
     from pydantic import Field, SecretStr
     from tools.settings import ToolSettings
-    from tools.tool import tool
+    from tools.tool import ResultView, tool
 
     class LookSettings(ToolSettings):
         look_key: SecretStr
@@ -96,6 +96,11 @@ async def opened(*modules: str) -> list[Tool]:
                 ("_word: str", "_word: the model is not told of names"),
             )
         ),
+        (
+            '@tool(title={"en": "L"}, result=ResultView(kind="figure", icons={"rain(": "book"}))\n'
+            'def look(x: int):\n    "Look."',
+            r"words\.py:13\): icons: 'rain\(' is no regular expression: missing \), unterminated subpattern",
+        ),
         ("import nowhere_to_be_found", "words cannot be imported: ModuleNotFoundError: No module named 'nowhere_to_be_found'"),
         ("def look(:", "words cannot be imported: SyntaxError"),
         ("raise RuntimeError('no licence')", "words cannot be imported: RuntimeError: no licence"),
@@ -118,6 +123,11 @@ async def test_what_is_wrong_is_told(write: Write, monkeypatch: pytest.MonkeyPat
             'x = 1\n@tool(title={"en": "L"}, icon=7)\ndef look() -> str:\n    "Look."',
             14,
             "icon: Input should be a valid string",
+        ),
+        (
+            '@tool(title={"en": "L"})\nclass Look:\n    "Look."',
+            13,
+            "TypeError: @tool(…) stands before a type, but a tool is a function",
         ),
         (
             '@tool(label="L")\ndef look() -> str:\n    "Look."',
@@ -149,6 +159,32 @@ async def test_a_module_that_is_not_there_is_told_with_those_that_are(write: Wri
         await opened(f"{module}s")
     with pytest.raises(AssistantError, match=r"no module nowhere_at_all\.words$"):
         await opened("nowhere_at_all.words")
+
+
+@pytest.mark.parametrize(
+    ("tools", "kind"),
+    [("[functools.partial(look, key='sesame')]", "partial"), ("[Look()]", "Look"), ("[Look]", "type"), ("['look']", "str")],
+)
+async def test_what_is_opened_and_no_function_is_refused(write: Write, tools: str, kind: str) -> None:
+    module = write(f"""
+        import functools
+
+        class Look:
+            def __call__(self, word: str) -> str:
+                "Look a word up."
+                return word
+
+        def look(word: str, key: str) -> str:
+            "Look a word up."
+            return word
+
+        @asynccontextmanager
+        async def open_tools(context):
+            yield {tools}
+    """)
+    with pytest.raises(AssistantError, match=rf"words\.py: {module}: open_tools yields a {kind}, but a tool is") as refused:
+        await opened(module)
+    assert "sesame" not in str(refused.value)
 
 
 async def test_two_tools_of_one_name_are_refused(write: Write) -> None:

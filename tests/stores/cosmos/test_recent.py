@@ -229,6 +229,24 @@ def test_nothing_is_remembered_for_long() -> None:
     assert recent.take(thread.model_copy(update={"rev": 7}), 41) is None
 
 
+def test_what_is_too_old_to_be_believed_does_not_stay_in_memory() -> None:
+    """Another instance may have deleted or erased it."""
+    time = [0.0]
+    recent = RecentMessages(MEGABYTE, max_seconds=600, now=lambda: time[0])
+    for number in range(3):
+        kept(recent, f"thread_{number}")
+    time[0] = 599
+    late = kept(recent, "thread_late")
+    time[0] = 601
+    kept(recent, "thread_now")
+    assert [recent.forget(f"thread_{number}") for number in range(3)] == [None] * 3
+    assert recent.take(late, 41)
+    time[0] = 2000
+    grown = late.model_copy(update={"rev": late.rev + 1, "last_seq": 41})
+    assert recent.extend(grown, some_messages("thread_" + "0" * 32, 41)[-1:])
+    assert (recent.forget("thread_late"), recent.forget("thread_now")) == (None, None)
+
+
 def test_another_owner_a_newer_thread_or_more_than_is_known_is_not_answered() -> None:
     for change in ({"owner_hash": "other"}, {"created_at": utcnow()}, {"last_seq": 41}, {"rev": 7}, {"rev": 5}):
         recent = RecentMessages(MEGABYTE)

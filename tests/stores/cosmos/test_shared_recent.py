@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import pytest
 from redis.asyncio import Redis
 
 from cosmos_store import CosmosStore
-from models import Message, Owner, Thread
+from models import Message, Owner, Thread, utcnow
+from stores.cosmos.recent import Window
 from stores.cosmos.shared_recent import PREFIX, SharedRecent
 from tests.fakes.cosmos import FakeCosmos
 from tests.fakes.redis import RedisServer, needs_redis
@@ -157,6 +159,14 @@ async def test_what_was_erased_is_neither_there_nor_believed(
     await redis.set(PREFIX + thread.id, before)
     history, _ = await begun(other, fake, thread, CONVERSATION)
     assert len([each for each in history if each.is_erased]) == 2
+
+
+async def test_what_is_deleted_while_it_is_being_shared_is_not_there(redis: Redis) -> None:
+    shared = SharedRecent(redis)
+    shared.put_later("thread_1", Window("owner", utcnow(), 5, 0, 41, time.time(), (), 0))
+    await shared.forget("thread_1")
+    await shared.aclose()
+    assert await redis.keys() == []
 
 
 async def test_what_is_shared_expires(redis: Redis, thread: Thread) -> None:
