@@ -25,13 +25,18 @@ async def chat(url: str, *arguments: str) -> AsyncIterator[asyncio.subprocess.Pr
     """Start the client with its input and output in the test's hands."""
     pipe = asyncio.subprocess.PIPE
     command = (sys.executable, "-W", "error", str(CHAT), "--url", url, *arguments)
-    process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=pipe)
+    process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=pipe, preexec_fn=_mind_ctrl_c)
     try:
         yield process
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
+
+
+def _mind_ctrl_c() -> None:
+    """Let the program be interrupted also where these tests run in the background of a shell, which has that ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 async def say(url: str, *lines: str, arguments: tuple[str, ...] = ()) -> tuple[int, str, str]:
@@ -90,9 +95,6 @@ async def test_ctrl_c_stops_the_answer_and_not_the_chat(tmp_path: Path) -> None:
             await process.stdout.readline()
             assert await asyncio.wait_for(process.stdout.readexactly(4), 30) == b"one "
             process.stdin.close()
-            reading = asyncio.create_task(process.stdout.read())
-            while not reading.done():
-                # Once is enough, unless Python loses it in a destructor: https://docs.python.org/3/library/signal.html
-                process.send_signal(signal.SIGINT)
-                await asyncio.wait([reading], timeout=10)
-            assert (await process.wait(), (await reading).decode().split()) == (0, ["(stopped)", "again"])
+            process.send_signal(signal.SIGINT)
+            output = (await process.stdout.read()).decode().split()
+            assert (await process.wait(), output) == (0, ["(stopped)", "again"])
