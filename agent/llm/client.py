@@ -64,6 +64,7 @@ class ModelClient(
         self._wire = wire_of(settings)
         self._connection = connection
         self._settings = settings
+        self._options = model_options(settings)
         self._tools: WeakKeyDictionary[FunctionTool, bytes] = WeakKeyDictionary()
 
     def _inner_get_response(
@@ -157,7 +158,7 @@ class ModelClient(
             tools=[self._describe(tool) for tool in options.get("tools") or ()],
             tool_choice=_tool_choice(options),
             stream=stream,
-            options=model_options(self._settings),
+            options=self._options,
         )
 
     def _describe(self, tool: FunctionTool) -> bytes:

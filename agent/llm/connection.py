@@ -60,7 +60,9 @@ class ModelConnection:
         max_retries: int = MAX_RETRIES,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
-        self.url = url.rstrip("/")
+        parts = urlsplit(url.rstrip("/"))
+        # The session takes either a header or what the address says.
+        self.url = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
         self._login = _login_in(url)
         self._session = session
         self.secret = secret
@@ -153,9 +155,6 @@ class ModelConnection:
 
     async def _send(self, method: str, address: str, content: bytes, secret: str) -> aiohttp.ClientResponse:
         headers = {"Authorization": self._login or f"Bearer {secret}", "Content-Type": "application/json"}
-        parts = urlsplit(address)
-        # The session takes either a header or what the address says.
-        address = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
         return await self._session.request(
             method, address, data=content or None, headers=headers, proxy=self._proxy, allow_redirects=False
         )
