@@ -12,7 +12,8 @@ from pydantic import JsonValue
 from pydantic_core import to_json
 
 from agent.budget import ReplyBudget
-from agent.text import CUT_MARK, storable
+from agent.text import storable
+from agent.told_text import ToldText
 from agent.usage import CallUsage, sum_details
 from models import Citation, Message, ToolCall
 from tools.tool import Source
@@ -92,51 +93,29 @@ class Run:
         self._ids: set[str] = set()
         self._handled: set[str] = set()
         self._indexes: dict[str, int] = {}
-        self._has_text = False
-        self._paragraph_ended = False
         self.calls = 0
         self._model_calls: list[CallUsage] = []
         self._budget = ReplyBudget()
+        self._text = ToldText(self._budget.take_text, observer.text)
+        self._reasoning = ToldText(self._budget.take_reasoning, observer.reasoning)
         self._untold: set[str] = set()
-        self._is_full = False
-        self._has_reasoning = False
-        self._reasoning_ended = False
-        self._is_reasoning_full = False
 
     def text(self, piece: str) -> None:
         """Pass on a piece of text; what comes after a tool call begins a new paragraph.
 
         What a reply has no room for is left out, with a mark.
         """
-        if not piece or self._is_full:
-            return
-        kept = self._budget.take_text(piece)
-        if kept != piece:
-            self._is_full = True
-            piece = kept + CUT_MARK
-        if self._has_text and self._paragraph_ended:
-            piece = f"\n\n{piece}"
-        self._has_text, self._paragraph_ended = True, False
-        self._observer.text(piece)
+        self._text.add(piece)
 
     def reasoning(self, piece: str) -> None:
         """Pass on a piece of reasoning, as :meth:`text` does; that of another model call begins a new paragraph."""
-        if not piece or self._is_reasoning_full:
-            return
-        kept = self._budget.take_reasoning(piece)
-        if kept != piece:
-            self._is_reasoning_full = True
-            piece = kept + CUT_MARK
-        if self._has_reasoning and self._reasoning_ended:
-            piece = f"\n\n{piece}"
-        self._has_reasoning, self._reasoning_ended = True, False
-        self._observer.reasoning(piece)
+        self._reasoning.add(piece)
 
     def call_model(self, sent: int) -> CallUsage:
         """Take note of a model call whose request has ``sent`` bytes, and return the count of what it uses."""
         usage = CallUsage(sent)
         self._model_calls.append(usage)
-        self._reasoning_ended = True
+        self._reasoning.end_paragraph()
         return usage
 
     @property
@@ -154,7 +133,7 @@ class Run:
 
     def end_paragraph(self) -> None:
         """Say that the model has stopped writing to call a tool."""
-        self._paragraph_ended = True
+        self._text.end_paragraph()
 
     def begin_call(self, key: str, call_id: str, tool: str, arguments: dict[str, JsonValue]) -> BegunCall:
         """Announce a call. Its id is the model's, unless that is missing or used already.
@@ -168,7 +147,7 @@ class Run:
         id = call_id if call_id and call_id not in self._ids else f"call_{uuid.uuid4().hex[:24]}"
         self._ids.add(id)
         self._handled.add(key)
-        self._paragraph_ended = True
+        self._text.end_paragraph()
         self.calls += 1
         if error and not self._budget.take_call(id, tool, arguments):
             self._untold.add(id)
