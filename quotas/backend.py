@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -12,7 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from identity.azure_credential import AzureCredential
-from quotas.redis_client import REDIS_SECONDS, open_redis
+from quotas.redis_client import COOLDOWN_SECONDS, REDIS_SECONDS, Cooldown, open_redis
 from settings import Settings
 
 if TYPE_CHECKING:
@@ -21,12 +20,8 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 R = TypeVar("R")
-# After a failure, Redis is left alone for so long: callers must not wait for it one by one.
-COOLDOWN_SECONDS = 1.0
-LOG_SECONDS = 60.0
 # What could not be given back is forgotten in time anyway.
 MAX_OWED = 10_000
-logger = logging.getLogger(__name__)
 
 
 class ConcurrencyLimiter(Protocol):
@@ -161,24 +156,22 @@ class QuotaBackend:
         *,
         cooldown_seconds: float = COOLDOWN_SECONDS,
     ) -> None:
-        self._cooldown_seconds = cooldown_seconds
+        self._cooldown = Cooldown("quotas are counted by each process for itself", cooldown_seconds)
         self._local = local
         self._shared = shared
         self._redis = redis
-        self._cooldown_until = 0.0
-        self._logged_at = float("-inf")
         # What is still to be given back on Redis, in order.
         self._owed: deque[Callable[[Counters], Awaitable[None]]] = deque(maxlen=MAX_OWED)
 
     async def run(self, do: Callable[[Counters], Awaitable[R]]) -> R:
         """Return what ``do`` returns; never fails because Redis is away."""
-        if self._shared and time.monotonic() >= self._cooldown_until:
+        if self._shared and self._cooldown.is_over:
             try:
                 async with asyncio.timeout(REDIS_SECONDS):
                     await self._settle(self._shared)
                     return await do(self._shared)
             except Exception:  # noqa: BLE001 - whatever is wrong with Redis must not keep anybody from chatting
-                self._cool_down()
+                self._cooldown.begin()
         return await do(self._local)
 
     async def give_back(self, do: Callable[[Counters], Awaitable[None]]) -> None:
@@ -206,13 +199,6 @@ class QuotaBackend:
         if self._redis:
             async with asyncio.timeout(REDIS_SECONDS):
                 await self._redis.ping()
-
-    def _cool_down(self) -> None:
-        now = time.monotonic()
-        self._cooldown_until = now + self._cooldown_seconds
-        if now - self._logged_at >= LOG_SECONDS:
-            self._logged_at = now
-            logger.warning("Redis cannot be reached: quotas are counted by each process for itself", exc_info=True)
 
 
 async def _nothing(_: Counters) -> None:

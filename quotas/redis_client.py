@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -13,6 +15,33 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 REDIS_SECONDS = 1.0
+# After a failure, Redis is left alone for so long: callers must not wait for it one by one.
+COOLDOWN_SECONDS = 1.0
+LOG_SECONDS = 60.0
+logger = logging.getLogger(__name__)
+
+
+class Cooldown:
+    """Leaves Redis alone for a moment after a failure. ``meanwhile`` says in the log what is done without it."""
+
+    def __init__(self, meanwhile: str, seconds: float = COOLDOWN_SECONDS) -> None:
+        self._meanwhile = meanwhile
+        self._seconds = seconds
+        self._until = float("-inf")
+        self._logged_at = float("-inf")
+
+    @property
+    def is_over(self) -> bool:
+        """Whether Redis may be asked."""
+        return time.monotonic() >= self._until
+
+    def begin(self) -> None:
+        """Note a failure: call it where the exception is handled."""
+        now = time.monotonic()
+        self._until = now + self._seconds
+        if now - self._logged_at >= LOG_SECONDS:
+            self._logged_at = now
+            logger.warning("Redis cannot be reached: %s", self._meanwhile, exc_info=True)
 
 
 @asynccontextmanager

@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
 
 from models import Message
+from quotas.redis_client import COOLDOWN_SECONDS, Cooldown
 from records import Record
 from stores.cosmos.recent import MAX_SECONDS, Window, size_of
 
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 # The lease's write takes about as long: nobody should wait longer for what only spares a query.
 REDIS_SECONDS = 0.25
-# After a failure, Redis is left alone for so long.
-COOLDOWN_SECONDS = 1.0
-LOG_SECONDS = 60.0
 # What a release that knows other fields has written would lack some, or bring some that are not known.
 PREFIX = f"recent:{zlib.crc32(repr(sorted(Message.model_fields)).encode()):08x}:"
 logger = logging.getLogger(__name__)
@@ -56,9 +54,7 @@ class SharedRecent:
     ) -> None:
         self._redis = redis
         self._timeout_seconds = timeout_seconds
-        self._cooldown_seconds = cooldown_seconds
-        self._cooldown_until = float("-inf")
-        self._logged_at = float("-inf")
+        self._cooldown = Cooldown("recent messages are read from the store", cooldown_seconds)
         # With the threads whose windows they write.
         self._writes: dict[asyncio.Task[None], str] = {}
 
@@ -100,15 +96,11 @@ class SharedRecent:
         await self._try(lambda redis: redis.set(key, text, ex=seconds))
 
     async def _try(self, do: Callable[[Redis], Awaitable[T]]) -> T | None:
-        if self._redis is None or time.monotonic() < self._cooldown_until:
+        if self._redis is None or not self._cooldown.is_over:
             return None
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 return await do(self._redis)
-        except Exception:
-            now = time.monotonic()
-            self._cooldown_until = now + self._cooldown_seconds
-            if now - self._logged_at >= LOG_SECONDS:
-                self._logged_at = now
-                logger.warning("Redis cannot be reached: recent messages are read from the store", exc_info=True)
+        except Exception:  # noqa: BLE001 - a query is spared, or not; nobody may fail for it
+            self._cooldown.begin()
             return None

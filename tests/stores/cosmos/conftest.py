@@ -39,3 +39,10 @@ def backend(fake: FakeCosmos) -> CosmosBackend:
 async def store(backend: CosmosBackend) -> AsyncIterator[CosmosStore]:
     async with backend.new() as store:
         yield store
+
+
+@pytest.fixture
+async def other(backend: CosmosBackend) -> AsyncIterator[CosmosStore]:
+    """Another instance."""
+    async with backend.new() as store:
+        yield store

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 
 import pytest
 
@@ -24,13 +24,6 @@ MEGABYTE = 1_000_000
 def backend(backend: CosmosBackend) -> CosmosBackend:
     backend.cache_bytes = MEGABYTE
     return backend
-
-
-@pytest.fixture
-async def other(backend: CosmosBackend) -> AsyncIterator[CosmosStore]:
-    """Another process."""
-    async with backend.new() as store:
-        yield store
 
 
 @pytest.fixture

@@ -45,13 +45,6 @@ def backend(backend: CosmosBackend, redis: Redis) -> CosmosBackend:
 
 
 @pytest.fixture
-async def other(backend: CosmosBackend) -> AsyncIterator[CosmosStore]:
-    """Another instance."""
-    async with backend.new() as store:
-        yield store
-
-
-@pytest.fixture
 async def thread(store: CosmosStore) -> Thread:
     """A thread in which another instance has answered, which has shared what was said."""
     thread = await store.create_thread(ANN, title=None, metadata={})
