@@ -12,6 +12,7 @@ from tests.programs.chaos.plan import Plan, StoreKind
 from tests.programs.chaos.report import table
 from tests.programs.chaos.run import run, scratch
 
+SHOWN = 600
 STORES: tuple[StoreKind, ...] = ("sqlite", "cosmos")
 
 
@@ -32,8 +33,9 @@ def _run(plan: Plan) -> int:
     journal, seconds = asyncio.run(run(plan, folder))
     print(table(plan, journal, seconds), flush=True)
     if journal.findings:
-        (folder / "findings.txt").write_text("\n".join(f"{kind}: {what}" for kind, what in journal.findings))
-        print(f"FAILED: see {folder}", flush=True)
+        findings = [f"{kind}: {what}" for kind, what in journal.findings]
+        (folder / "findings.txt").write_text("\n".join(findings))
+        print(*(found[:SHOWN] for found in findings[:5]), f"FAILED: see {folder}", sep="\n", flush=True)
         return 1
     shutil.rmtree(folder, ignore_errors=True)
     return 0
