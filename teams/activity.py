@@ -44,6 +44,12 @@ class Incoming:
         return not is_group(self.activity)
 
     @property
+    def is_addressed(self) -> bool:
+        """Whether it is a message that the bot is to answer: Teams also tells what others say in a channel."""
+        asks = self.is_personal or self.channel != "msteams" or is_mentioned(self.activity)
+        return self.activity.type == "message" and asks
+
+    @property
     def channel(self) -> str:
         """The channel without its sub-channel: ``msteams``, ``webchat``, …"""
         return str(ChannelId(self.activity.channel_id).channel) if self.activity.channel_id else ""
