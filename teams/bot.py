@@ -109,7 +109,7 @@ class Bot:
     async def work(self, payload: str) -> None:
         """Work on an activity from the queue; what is left to be done of it afterwards is put back, for later.
 
-        :raises teams.handler.Redeliver: if it is given up: what the host cannot have done goes to the poison queue.
+        :raises teams.attempt.Redeliver: if it is given up: what the host cannot have done goes to the poison queue.
         :raises StoreUnavailable: if it cannot be put back.
         """
         done = await self._worker.work(unpack(payload, self._settings))

@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
 
 from microsoft_agents.activity import Activity, InvokeResponse
 from microsoft_agents.hosting.core import TurnContext
@@ -23,13 +21,13 @@ from errors import (
     TurnInProgress,
     TurnInterrupted,
 )
-from models import AUTHOR_ID, Feedback, Message, Owner, Problem, new_id
+from models import Feedback, Message, Owner, Problem
 from observability import metrics
 from quotas.quotas import Quotas, RequestLimitExceeded
 from settings import Assistant, Settings
 from stores.contract import ThreadStore
-from stores.types import NewMessage
 from teams.activity import Incoming, is_removed, message_text, recipient_id
+from teams.attempt import Attempt, Redeliver, new_message
 from teams.clock import Clock
 from teams.conversations import ActivityClaim, Conversations
 from teams.feedback import read_feedback
@@ -51,31 +49,6 @@ Erase = Callable[[Owner], Awaitable[object]]
 # How a tool is known to the bot by its name, once the agent is there.
 Tools = Callable[[], Awaitable[Mapping[str, ToolSpec]]]
 logger = logging.getLogger(__name__)
-
-
-class Redeliver(Exception):
-    """Something is left to be done, later: what is stored is to be delivered, or nothing came of it yet."""
-
-    def __init__(self, *, is_stored: bool, reason: str) -> None:
-        super().__init__(reason)
-        self.is_stored = is_stored
-        self.reason = reason
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One attempt at an activity.
-
-    ``may_wait`` says that it may be made again when its thread is free, ``may_repeat`` that it may when the service has failed.
-    ``accepted`` is called when the message is in its thread.
-    """
-
-    incoming: Incoming
-    request_id: str
-    is_first: bool
-    may_wait: bool
-    may_repeat: bool
-    accepted: Callable[[], None]
 
 
 class ActivityHandler:
@@ -125,7 +98,8 @@ class ActivityHandler:
         except NotSent as error:
             logger.warning("request %s: nothing reaches the conversation (%s)", request_id, error.reason.name)
             if error.reason is not Reason.UNREACHABLE:
-                raise Redeliver(is_stored=True, reason=error.reason.name) from error
+                refused = error.reason is not Reason.BUSY
+                raise Redeliver(is_stored=True, reason=error.reason.name, is_refusal=refused) from error
             metrics.deliveries.add(1, {"chat.delivery.outcome": "given_up"})
 
     async def _dispatch(self, attempt: Attempt, sender: Sender, context: TurnContext) -> None:
@@ -149,7 +123,7 @@ class ActivityHandler:
         if claim is None or not incoming.is_addressed:
             return False
         try:
-            found = await self._store.find_replay(incoming.owner, claim.thread_id, _new_message(incoming, claim))
+            found = await self._store.find_replay(incoming.owner, claim.thread_id, new_message(incoming, claim))
         except (ThreadNotFound, IdempotencyKeyReused):
             return False
         return found is not None
@@ -257,7 +231,7 @@ class ActivityHandler:
         """Start the turn, or find the answer of one that was started before."""
         while True:
             claim = await self._conversations.claim(incoming)
-            new = _new_message(incoming, claim)
+            new = new_message(incoming, claim)
             try:
                 return claim, await self._turns.start(incoming.owner, claim.thread_id, new, stream=True, request_id=request_id)
             except ThreadNotFound:
@@ -309,15 +283,3 @@ class ActivityHandler:
 
 def _was_added(activity: Activity) -> bool:
     return any(member.id == recipient_id(activity) for member in activity.members_added or [])
-
-
-def _new_message(incoming: Incoming, claim: ActivityClaim) -> NewMessage:
-    """Return what is put into the thread, the same in every attempt."""
-    text = message_text(incoming.activity)
-    metadata: dict[str, Any] = {"channel": incoming.channel}
-    if not incoming.is_personal and incoming.author:
-        metadata["author"] = incoming.author
-        text = f"{incoming.author}: {text}"
-    if incoming.owner.is_conversation and incoming.author_id:
-        metadata[AUTHOR_ID] = incoming.author_id
-    return NewMessage(new_id("turn"), text, metadata | claim.preferences, f"bot-{incoming.key}")

@@ -1,8 +1,8 @@
-"""The order of a conversation's messages, across processes: each has a ticket, and the first is worked on.
+"""The order of a conversation's messages, across processes: each has a ticket; the first is worked on.
 
-A ticket is taken when a message is accepted, and given back when nothing is left to be done for it. Who works on a message beats
-while it lives. Clocks of processes are not compared: who waits counts for how long the one in front has shown no sign of life,
-and passes it over then.
+A ticket is taken when a message is accepted, and given back when nothing is left to be done for it. Who works on a message
+beats while it lives. Clocks of processes are not compared: who waits counts for how long the one in front has shown no sign of
+life, and passes it over then.
 """
 
 from __future__ import annotations

@@ -12,9 +12,10 @@ from dataclasses import replace
 from errors import ChatError, StoreUnavailable, TurnInProgress
 from observability import metrics
 from teams.activity import Incoming
+from teams.attempt import Attempt, Redeliver
 from teams.clock import Clock
 from teams.connector import Adapter
-from teams.handler import ActivityHandler, Attempt, Redeliver
+from teams.handler import ActivityHandler
 from teams.job import Job, Later
 from teams.order import ConversationOrder, Standing
 
@@ -143,7 +144,7 @@ class Worker:
     async def _retry(self, job: Job, worker: str, error: Redeliver) -> Later | None:
         delays = DELIVERY_DELAYS if error.is_stored else ANSWER_DELAYS
         failures = job.failures + 1
-        if failures <= min(FAILURES_IN_ORDER, len(delays)):
+        if failures <= FAILURES_IN_ORDER and not error.is_refusal:
             await self._release(job.incoming, worker)
         else:
             await self._leave(job.incoming)

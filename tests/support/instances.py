@@ -1,4 +1,4 @@
-"""Several instances of the bot on one store and one queue, in one event loop: the queue and its host go by the channel's clock."""
+"""Several instances of the bot on one store and one queue, in one event loop; the queue goes by the channel's clock."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ import teams.bot
 import teams.connector
 from errors import StoreUnavailable
 from services.intervals import Intervals
+from services.open_store import open_store
 from settings import Settings
 from teams.bot import Bot
 from tests.fakes.connector import FakeConnector
 from tests.support.assistant_folder import HARBOUR
 
-OPEN_STORE = services.services.open_store
+OPEN_STORE = open_store
 MAX_ATTEMPTS = 5
 RETRY_SECONDS = 5.0
 # What the host hides a message for, which a host that dies does not shorten.
@@ -91,7 +92,7 @@ class FakeQueue:
 
 
 class Fate:
-    """Ends an instance: when it is told to, or at a position, counted in what it does to the store, the channel and the queue."""
+    """Ends an instance: when told to, or at a position, counted in what it does to the store, the channel and the queue."""
 
     def __init__(self, at: int | None = None) -> None:
         self.at = at
@@ -189,14 +190,14 @@ async def _instance(
         yield token
 
     @asynccontextmanager
-    async def open_store(*args: Any) -> AsyncIterator[Any]:
+    async def open_mortal_store(*args: Any) -> AsyncIterator[Any]:
         async with OPEN_STORE(*args) as store:
             yield Mortal(store, fate)
 
     with monkeypatch.context() as patch:
         patch.setattr(teams.bot, "open_queue", open_queue)
         patch.setattr(teams.connector, "open_token_source", open_token_source)
-        patch.setattr(services.services, "open_store", open_store)
+        patch.setattr(services.services, "open_store", open_mortal_store)
         intervals = Intervals(bot_clock=channel.clock, grace=0.0)
         async with services.services.open_services(settings, HARBOUR, intervals) as opened:
             assert opened.bot

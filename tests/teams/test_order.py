@@ -38,12 +38,14 @@ def answered(channel: FakeConnector) -> list[int]:
 
 
 async def asked(settings: Settings, owner: Owner = LOCAL_OWNER) -> list[str]:
-    """Return what is in the owner's thread, in its order."""
+    """Return what the owner's messages are, in their order."""
+    asked = []
     async with SqliteStore(settings.data_dir / "chat.db") as store:
-        found = [each for each in await store.idle_threads(since=utcnow(), limit=10) if each.owner == owner]
-        (thread,) = found
-        stored = await store.list_messages(owner, thread.id, limit=100, after=None, before=None, order="asc")
-    return [each.content for each in stored.items if each.role == "user"]
+        for thread in await store.idle_threads(since=utcnow(), limit=10):
+            stored = await store.list_messages(thread.owner, thread.id, limit=100, after=None, before=None, order="asc")
+            assert thread.owner == owner
+            asked += [each.content for each in stored.items if each.role == "user"]
+    return asked
 
 
 async def test_quick_messages_are_answered_and_stored_in_the_order_of_their_arrival(
@@ -121,7 +123,7 @@ async def test_nobody_waits_for_ever_for_a_process_that_died(
         asked_the_model.set()
         await asyncio.Event().wait()
 
-    replies = [Reply("never seen", wait=never), *(Reply(f"= {100 + number}") for number in (1, 2, 0))]  # type: ignore[arg-type]
+    replies = [Reply("never seen", wait=never), *(Reply(f"= {100 + number}") for number in (1, 2, 0))]
     async with FakeModel(*replies) as model:
         settings = settings.model_copy(
             update={"openai_base_url": f"{model.url}/v1", "openai_model": "m", "turn_lease_seconds": 1}
