@@ -19,7 +19,6 @@ from microsoft_agents.hosting.core import TurnContext
 
 from errors import InvalidActivity, StoreUnavailable
 from identity.azure_credential import AzureCredential
-from observability import metrics
 from quotas.quotas import Quotas
 from settings import Assistant, Settings
 from stores.contract import ThreadStore
@@ -32,7 +31,7 @@ from teams.job import Job, Later, unpack
 from teams.messages import strings_for
 from teams.order import ConversationOrder
 from teams.queue import MAX_BYTES, ActivityQueue, open_queue
-from teams.sender import NotSent, Reason, Sender, send_typing
+from teams.sender import NotSent, Reason, Sender, count_delivery, send_typing
 from teams.tokens import BotTokens, open_bot_tokens
 from teams.worker import Worker
 from turns.service import Turns
@@ -129,9 +128,10 @@ class Bot:
             logger.error("dropping a message of the poison queue that is no activity (%d characters)", len(payload))
             return
         incoming, request_id = job.incoming, job.request_id
+        # Also of each attempt to tell: the alert is to go on for as long as somebody does not know.
+        logger.error("an activity is given up (request %s)", request_id)
+        count_delivery("given_up")
         is_stored = await self._handler.is_stored(incoming)
-        logger.error("an activity is given up (request %s), answer stored: %s", request_id, is_stored)
-        metrics.deliveries.add(1, {"chat.delivery.outcome": "given_up"})
         if incoming.is_addressed:
             text = strings_for(incoming.activity.locale)["kept" if is_stored else "lost"]
             await self._say(incoming, text.format(request_id=request_id))

@@ -22,7 +22,6 @@ from errors import (
     TurnInterrupted,
 )
 from models import Feedback, Message, Owner, Problem
-from observability import metrics
 from quotas.quotas import Quotas, RequestLimitExceeded
 from settings import Assistant, Settings
 from stores.contract import ThreadStore
@@ -33,7 +32,7 @@ from teams.conversations import ActivityClaim, Conversations
 from teams.feedback import read_feedback
 from teams.messages import language_of, problem_text, strings_for
 from teams.renderer import RenderOptions, TurnRenderer
-from teams.sender import NotSent, Reason, Sender, send_typing
+from teams.sender import NotSent, Reason, Sender, count_delivery, send_typing
 from teams.streamer import Mode
 from tools.tool import Preference, ToolSpec, text_in
 from turns.event_log import EventLog
@@ -100,7 +99,7 @@ class ActivityHandler:
             if error.reason is not Reason.UNREACHABLE:
                 refused = error.reason is not Reason.BUSY
                 raise Redeliver(is_stored=True, reason=error.reason.name, is_refusal=refused) from error
-            metrics.deliveries.add(1, {"chat.delivery.outcome": "given_up"})
+            count_delivery("unreachable")
 
     async def _dispatch(self, attempt: Attempt, sender: Sender, context: TurnContext) -> None:
         incoming, activity = attempt.incoming, attempt.incoming.activity

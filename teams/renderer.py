@@ -17,7 +17,7 @@ from teams.annotations import annotations_of
 from teams.cards import MAX_CARDS, Card, card_of
 from teams.clock import Clock
 from teams.messages import Strings, language_of, problem_text
-from teams.sender import NotSent, Reason, Sender, send_typing
+from teams.sender import NotSent, Reason, Sender, count_delivery, send_typing
 from teams.streamer import Mode, Streamer
 from tools.tool import ToolSpec, fill, text_in
 from turns.event_log import EventLog
@@ -93,6 +93,7 @@ class TurnRenderer:
             outcome = Outcome(await log.wait(), "")
             if error.reason is not Reason.UNREACHABLE:
                 raise
+            count_delivery("unreachable")
             return outcome
         finally:
             reading.cancel()

@@ -113,14 +113,15 @@ class Sender:
                     # An earlier attempt at this final message has arrived, and its answer was lost.
                     id = ""
                 elif error.reason is not Reason.BUSY or attempt == ATTEMPTS - 1:
-                    _count("refused")
+                    if error.reason not in (Reason.BUSY, Reason.STOPPED, Reason.UNREACHABLE):
+                        count_delivery("refused")
                     raise
                 else:
                     may_have_arrived |= error.may_have_arrived
-                    _count("repeated")
+                    count_delivery("repeated")
                     await self._clock.sleep(pause(attempt, error.retry_after))
                     continue
-            _count("sent")
+            count_delivery("sent")
             return id
         raise AssertionError("unreachable")
 
@@ -162,7 +163,8 @@ def classify_error(error: BaseException) -> NotSent:
     return NotSent(Reason.TIMED_OUT if "exceeded" in message else Reason.NOT_ALLOWED)
 
 
-def _count(outcome: str) -> None:
+def count_delivery(outcome: str) -> None:
+    """Count what became of an activity that had to arrive."""
     metrics.deliveries.add(1, {"chat.delivery.outcome": outcome})
 
 

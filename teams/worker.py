@@ -10,7 +10,6 @@ from contextlib import suppress
 from dataclasses import replace
 
 from errors import ChatError, StoreUnavailable, TurnInProgress
-from observability import metrics
 from teams.activity import Incoming
 from teams.attempt import Attempt, Redeliver
 from teams.clock import Clock
@@ -18,6 +17,7 @@ from teams.connector import Adapter
 from teams.handler import ActivityHandler
 from teams.job import Job, Later
 from teams.order import ConversationOrder, Standing
+from teams.sender import count_delivery
 
 # After each failure, how long until the next attempt. For so many of them the messages behind wait; then they go on.
 DELIVERY_DELAYS = (5.0, 10.0, 20.0, 20.0, 20.0, 20.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0)
@@ -153,7 +153,7 @@ class Worker:
         if self._is_kept:
             raise error
         logger.error("an activity is given up (request %s): %s", job.request_id, error.reason)
-        metrics.deliveries.add(1, {"chat.delivery.outcome": "given_up"})
+        count_delivery("given_up")
         return None
 
     async def _release(self, incoming: Incoming, worker: str) -> None:

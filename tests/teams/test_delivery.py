@@ -25,6 +25,7 @@ from tests.fakes.connector import (
     Fault,
 )
 from tests.support.bot import post, serve_bot, settled
+from tests.support.collected import Collected
 from tests.support.instances import Instances, open_instances
 from tests.teams.conftest import Turn
 
@@ -44,6 +45,10 @@ def broken_for(channel: FakeConnector, seconds: float, fault: Fault) -> None:
 
 def refuse(channel: FakeConnector, fault: Fault, refused: Callable[[dict[str, Any]], bool]) -> None:
     channel.fault_of = lambda _, activity: fault if activity["type"] == "message" and refused(activity) else None
+
+
+def deliveries(collected: Collected, outcome: str) -> float:
+    return collected.sum("chat.deliveries", chat__delivery__outcome=outcome)
 
 
 OUTAGES = [(BROKEN, 240), (UNAUTHORIZED, 240), (BROKEN, 600), (Fault(429, {"Retry-After": "60"}), 300)]
@@ -99,13 +104,15 @@ async def test_a_token_that_cannot_be_had_delays_an_answer(
 
 @pytest.mark.parametrize("fault", [Fault(400), TOO_LARGE, FORBIDDEN])
 async def test_who_cannot_be_shown_an_answer_is_told_where_it_is(
-    instances: Instances, channel: FakeConnector, fault: Fault
+    instances: Instances, channel: FakeConnector, fault: Fault, collected: Collected
 ) -> None:
     refuse(channel, fault, lambda activity: "12.75" in activity["text"])
     await instances.receive(activities.message(channel.url, TIP))
     await instances.run()
     assert channel.texts == [ENGLISH["kept"].format(request_id="req_1")]
     assert instances.queue.poison == []
+    assert deliveries(collected, "refused") > 0
+    assert (deliveries(collected, "sent"), deliveries(collected, "given_up")) == (1, 0)
 
 
 async def test_what_is_too_large_comes_in_pieces(turn: Turn) -> None:
@@ -133,31 +140,37 @@ async def test_an_answer_to_a_message_that_was_deleted_is_given_in_the_conversat
 
 
 async def test_what_cannot_be_delivered_for_hours_is_given_up_and_told_afterwards(
-    instances: Instances, channel: FakeConnector
+    instances: Instances, channel: FakeConnector, collected: Collected
 ) -> None:
     broken_for(channel, 1e9, BROKEN)
     await instances.receive(activities.message(channel.url, TIP))
     await instances.run()
     (payload,) = instances.queue.poison
+    assert (deliveries(collected, "sent"), deliveries(collected, "given_up")) == (0, 0)
+    assert deliveries(collected, "repeated") > 50
     bot = instances.all[1].bot
     with pytest.raises(Exception, match="BUSY"):
         await bot.handle_dead_letter(payload)
     channel.fault_of = lambda *_: None
     await bot.handle_dead_letter(payload)
     assert channel.texts == [ENGLISH["kept"].format(request_id="req_1")]
+    assert (deliveries(collected, "sent"), deliveries(collected, "given_up")) == (1, 2)
     # Nothing waits for it any more.
     await instances.receive(activities.message(channel.url, "What is 2 + 2?"))
     await instances.run()
     assert "= 4" in channel.texts[1]
 
 
-async def test_who_has_removed_the_bot_is_not_written_to_again(instances: Instances, channel: FakeConnector) -> None:
+async def test_who_has_removed_the_bot_is_not_written_to_again(
+    instances: Instances, channel: FakeConnector, collected: Collected
+) -> None:
     broken_for(channel, 1e9, REMOVED)
     began = channel.clock.now()
     await instances.receive(activities.message(channel.url, TIP))
     await instances.run()
     assert instances.queue.poison == []
     assert channel.clock.now() - began < 20
+    assert (deliveries(collected, "unreachable"), deliveries(collected, "given_up")) == (1, 0)
 
 
 async def test_a_last_message_whose_answer_was_lost_is_not_sent_again(turn: Turn) -> None:
