@@ -33,7 +33,7 @@ from teams.feedback import read_feedback
 from teams.messages import language_of, problem_text, strings_for
 from teams.renderer import RenderOptions, TurnRenderer
 from teams.sender import NotSent, Reason, Sender, count_delivery, send_typing
-from teams.streamer import Mode
+from teams.streamer import Mode, Pacing
 from tools.tool import Preference, ToolSpec, text_in
 from turns.event_log import EventLog
 from turns.feedback import give_feedback
@@ -252,6 +252,8 @@ class ActivityHandler:
             feedback=teams,
             request_id=attempt.request_id,
             repeats_interrupted=attempt.may_repeat,
+            pacing=Pacing(self._settings.bot_stream_pace_seconds, self._settings.bot_stream_chunk),
+            start=self._assistant.texts_for(incoming.activity.locale).start,
         )
 
     async def _answer_invoke(self, incoming: Incoming, context: TurnContext) -> None:

@@ -45,13 +45,22 @@ class MessageAnnotations:
     cards: list[Attachment] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class Pacing:
+    """How a message grows: shown again after so many ``seconds`` at the soonest, and when so many ``characters`` are new."""
+
+    seconds: float = PACE_SECONDS
+    characters: int = 1
+
+
 class Streamer:
     """Shows one message after the other; ``stopped`` says that the user wants no more of it."""
 
-    def __init__(self, sender: Sender, clock: Clock, mode: Mode) -> None:
+    def __init__(self, sender: Sender, clock: Clock, mode: Mode, pacing: Pacing) -> None:
         self._sender = sender
         self._clock = clock
         self._usual_mode = mode
+        self._pacing = pacing
         self._next_at = clock.now()
         self._failures = 0
         self.stopped = False
@@ -82,13 +91,20 @@ class Streamer:
         """Seconds until there is something to show, 0 if now, ``None`` if nothing waits for it."""
         if self.stopped or self._mode is Mode.ONCE:
             return None
-        if self._is_too_old or (self._wanted and self._wanted != self._shown):
+        if self._is_too_old or self._has_grown:
             return max(0.0, self._next_at - self._clock.now())
         return max(0.0, self._stream_at + STREAM_SECONDS - self._clock.now()) if self._stream_id else None
 
     @property
     def _wanted(self) -> str:
         return self._text[:MAX_TEXT] or (self._informative if self._mode is Mode.STREAM else "")
+
+    @property
+    def _has_grown(self) -> bool:
+        wanted = self._wanted
+        if not wanted or wanted == self._shown:
+            return False
+        return not wanted.startswith(self._shown or "\0") or len(wanted) - len(self._shown) >= self._pacing.characters
 
     @property
     def _is_too_old(self) -> bool:
@@ -107,7 +123,7 @@ class Streamer:
 
         :raises NotSent: only if nothing reaches the conversation any more.
         """
-        self._next_at = self._clock.now() + PACE_SECONDS
+        self._next_at = self._clock.now() + self._pacing.seconds
         try:
             if self._is_too_old:
                 await self._end_stream()
@@ -179,7 +195,7 @@ class Streamer:
         """Go on after a refusal: later, in another way, or not at all."""
         if error.reason is Reason.BUSY:
             wait = pause(self._failures, error.retry_after)
-            self._next_at = self._clock.now() + max(PACE_SECONDS, wait)
+            self._next_at = self._clock.now() + max(self._pacing.seconds, wait)
             self._failures += 1
         elif error.reason is Reason.STOPPED:
             self.stopped = True
@@ -203,7 +219,7 @@ class Streamer:
 
     async def _finish(self, annotations: MessageAnnotations) -> str:
         await self._clock.sleep(max(0.0, self._next_at - self._clock.now()))
-        self._next_at = self._clock.now() + PACE_SECONDS
+        self._next_at = self._clock.now() + self._pacing.seconds
         text = self._text or (NOTHING_YET if self.is_visible else "")
         try:
             if self._stream_id:
