@@ -19,10 +19,11 @@ from microsoft_agents.hosting.core import TurnContext
 
 from errors import InvalidActivity, StoreUnavailable
 from identity.azure_credential import AzureCredential
+from models import Message, Owner
 from quotas.quotas import Quotas
 from settings import Assistant, Settings
 from stores.contract import ThreadStore
-from teams.activity import Incoming, check_origin, parse_activity, to_incoming
+from teams.activity import Incoming, check_origin, parse_activity, reply_activity, to_incoming
 from teams.clock import Clock
 from teams.connector import Adapter, open_adapter
 from teams.conversations import Conversations
@@ -70,9 +71,9 @@ class Bot:
         self._adapter = adapter
         self._queue = queue
         self._clock = clock
-        conversations = Conversations(store)
-        self._order = ConversationOrder(conversations.states, clock)
-        self._handler = ActivityHandler(store, turns, quotas, erase, tools, conversations, settings, assistant, clock)
+        self._conversations = Conversations(store)
+        self._order = ConversationOrder(self._conversations.states, clock)
+        self._handler = ActivityHandler(store, turns, quotas, erase, tools, self._conversations, settings, assistant, clock)
         self._worker = Worker(self._handler, self._order, adapter, clock, is_kept=queue is not None)
         self._inline_worker = Worker(self._handler, self._order, adapter, clock, is_kept=False)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -95,15 +96,38 @@ class Bot:
         check_origin(activity, service_url, self._settings)
         incoming = to_incoming(activity, self._settings)
         job = Job(incoming, request_id)
+        if activity.type not in ("message", "conversationUpdate", "installationUpdate", "invoke"):
+            return ActivityResponse(HTTPStatus.ACCEPTED)
         if activity.type == "invoke" or incoming.expects_replies:
             return await self._answer_inline(job)
-        if activity.type not in ("message", "conversationUpdate", "installationUpdate"):
-            return ActivityResponse(HTTPStatus.ACCEPTED)
         if self._queue is None:
             await self._begin(job)
         else:
             await self._enqueue(self._queue, job)
         return ActivityResponse(HTTPStatus.ACCEPTED)
+
+    async def deliver(self, owner: Owner, message: Message, request_id: str) -> bool:
+        """Show a reply, which is in its thread, to the conversation that has the thread; ``False`` if none is known.
+
+        For the reply of a turn that no activity has asked for, or whose activity is done. It comes in the order of the
+        conversation's messages, once however often this is called, and as surely as an answer. Only the latest conversations
+        of an owner are known.
+
+        :raises StoreUnavailable: if it cannot be kept.
+        """
+        reference = await self._conversations.find_reference(owner, message.thread_id)
+        if reference is None:
+            return False
+        incoming = to_incoming(reply_activity(reference, message.id), self._settings)
+        if incoming.owner != owner:
+            return False
+        job = Job(incoming, request_id)
+        if self._queue is None:
+            await self._order.join(incoming)
+            self._spawn(self._worker.run(job))
+        else:
+            await self._enqueue(self._queue, job)
+        return True
 
     async def work(self, payload: str) -> None:
         """Work on an activity from the queue; what is left to be done of it afterwards is put back, for later.
@@ -132,7 +156,7 @@ class Bot:
         logger.error("an activity is given up (request %s)", request_id)
         count_delivery("given_up")
         is_stored = await self._handler.is_stored(incoming)
-        if incoming.is_addressed:
+        if incoming.is_ordered:
             text = strings_for(incoming.activity.locale)["kept" if is_stored else "lost"]
             await self._say(incoming, text.format(request_id=request_id))
             await self._order.leave(incoming, done=True)
@@ -156,7 +180,7 @@ class Bot:
         if len(payload) > MAX_BYTES:
             self._spawn(self._say(incoming, strings_for(incoming.activity.locale)["too_long"].format(limit=MAX_TEXT)))
             return
-        if not incoming.is_addressed:
+        if not incoming.is_ordered:
             await queue.put(payload)
             return
         await self._order.join(incoming)
@@ -167,11 +191,12 @@ class Bot:
             self._spawn(self._order.leave(incoming, done=False))
             raise
         # The work may begin on another instance, and later than somebody who waits wants to see something.
-        self._spawn(self._show_typing(incoming))
+        if incoming.is_addressed:
+            self._spawn(self._show_typing(incoming))
 
     async def _begin(self, job: Job) -> None:
         """Work on an activity here and now; return when its message is in the thread, or soon."""
-        if job.incoming.is_addressed:
+        if job.incoming.is_ordered:
             await self._order.join(job.incoming)
         accepted = asyncio.Event()
         task = self._spawn(self._worker.run(job, accepted.set))

@@ -12,6 +12,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from pydantic import BaseModel, ConfigDict
+from pydantic_core import to_json
 
 from errors import StateChanged, StoreUnavailable
 from models import Owner, UserState
@@ -20,6 +21,8 @@ from stores.contract import ThreadStore
 MAX_CONVERSATIONS = 50
 MAX_ACTIVITIES = 40
 MAX_TICKETS = 40
+MAX_REFERENCES = 8
+MAX_REFERENCE = 800
 # Between processes only: those of one process do not race.
 ATTEMPTS = 20
 VALUES_KEY = "bot"
@@ -58,11 +61,15 @@ class Ticket(BaseModel):
 
 
 class ConversationState(BaseModel):
-    """The threads in use by conversation, the latest activities, the last at the end of each, and who waits, in order."""
+    """The threads in use by conversation, the latest activities, the last at the end of each, and who waits, in order.
+
+    ``references`` say how to reach the latest conversations (:func:`teams.activity.conversation_reference`).
+    """
 
     threads: dict[str, str] = {}
     activities: list[ActivityRecord] = []
     tickets: list[Ticket] = []
+    references: dict[str, dict[str, Any]] = {}
 
     def find(self, key: str) -> ActivityRecord | None:
         """Return what is known of an activity."""
@@ -80,6 +87,14 @@ class ConversationState(BaseModel):
         self.threads[conversation_key] = thread_id
         for oldest in list(self.threads)[:-MAX_CONVERSATIONS]:
             del self.threads[oldest]
+
+    def refer(self, conversation_key: str, reference: dict[str, Any]) -> None:
+        """Remember how to reach a conversation, unless that takes too much room."""
+        self.references.pop(conversation_key, None)
+        if len(to_json(reference)) <= MAX_REFERENCE:
+            self.references[conversation_key] = reference
+        for oldest in list(self.references)[:-MAX_REFERENCES]:
+            del self.references[oldest]
 
     def drop_ticket(self, key: str) -> None:
         """Let an activity hold no place in the order any more."""

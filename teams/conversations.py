@@ -9,7 +9,7 @@ from errors import StoreUnavailable, ThreadNotFound
 from models import Metadata, Owner
 from stores.contract import ThreadStore
 from stores.types import TEAM_KEY
-from teams.activity import Incoming
+from teams.activity import Incoming, conversation_reference
 from teams.conversation_state import ActivityRecord, ConversationState, ConversationStates
 
 
@@ -52,6 +52,7 @@ class Conversations:
             chosen = current if current is not None and current != in_use else thread_id
             found.use(incoming.conversation_key, chosen)
             found.remember(ActivityRecord(key=incoming.key, thread_id=chosen, preferences=state.preferences))
+            found.refer(incoming.conversation_key, conversation_reference(incoming))
 
         record = (await self.states.change(incoming.owner, change, state=state)).find(incoming.key)
         if record is None:
@@ -114,11 +115,23 @@ class Conversations:
             threads = await self._store.threads_of_team(incoming.owner.tenant, incoming.team_key)
         return {incoming.owner, *(thread.owner for thread in threads)}
 
-    async def mark_done(self, incoming: Incoming, message_id: str | None, sent_id: str) -> None:
+    async def find_reference(self, owner: Owner, thread_id: str) -> dict[str, Any] | None:
+        """Return how to reach the conversation that has a thread, if there is one, and it is known.
+
+        :raises StoreUnavailable: if the store cannot tell.
+        """
+        kept, _ = await self.states.get(owner)
+        key = next((key for key, thread in kept.threads.items() if thread == thread_id), None)
+        if key is None and len(kept.references) == 1 and any(each.thread_id == thread_id for each in kept.activities):
+            # A thread before the one in use, of the owner's only conversation.
+            key = next(iter(kept.references))
+        return kept.references.get(key or "")
+
+    async def mark_done(self, incoming: Incoming, message_id: str | None, sent_id: str, thread_id: str = "") -> None:
         """Remember that an activity was answered, with which message, and the id of the activity that carried it."""
 
         def change(found: ConversationState) -> None:
-            known = found.find(incoming.key) or ActivityRecord(key=incoming.key)
+            known = found.find(incoming.key) or ActivityRecord(key=incoming.key, thread_id=thread_id)
             update: dict[str, Any] = {"done": True, "message_id": message_id, "sent_id": sent_id or None, "preferences": {}}
             found.remember(known.model_copy(update=update))
 

@@ -5,38 +5,35 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from http import HTTPStatus
 
-from microsoft_agents.activity import Activity, InvokeResponse
+from microsoft_agents.activity import Activity
 from microsoft_agents.hosting.core import TurnContext
 
 from errors import (
     Busy,
     ChatError,
     IdempotencyKeyReused,
-    MessageNotFound,
-    NotAnAnswer,
     StoreUnavailable,
     ThreadNotFound,
     TurnInProgress,
     TurnInterrupted,
 )
-from models import Feedback, Message, Owner, Problem
-from quotas.quotas import Quotas, RequestLimitExceeded
+from models import Message, Owner, Problem
+from quotas.quotas import Quotas
 from settings import Assistant, Settings
 from stores.contract import ThreadStore
-from teams.activity import Incoming, is_removed, message_text, recipient_id
+from stores.types import ReplayedTurn
+from teams.activity import Incoming, is_removed, message_text, recipient_id, reply_place
 from teams.attempt import Attempt, Redeliver, new_message
 from teams.clock import Clock
-from teams.conversations import ActivityClaim, Conversations
-from teams.feedback import read_feedback
+from teams.conversations import Conversations
+from teams.feedback import Ratings
 from teams.messages import language_of, problem_text, strings_for
 from teams.renderer import RenderOptions, TurnRenderer
 from teams.sender import NotSent, Reason, Sender, count_delivery, send_typing
 from teams.streamer import Mode, Pacing
 from tools.tool import Preference, ToolSpec, text_in
-from turns.event_log import EventLog
-from turns.feedback import give_feedback
+from turns.event_log import EventLog, replay
 from turns.service import Turns
 
 # As the API has it.
@@ -74,6 +71,7 @@ class ActivityHandler:
         self._settings = settings
         self._assistant = assistant
         self._clock = clock
+        self._ratings = Ratings(store, quotas, conversations)
 
     async def answer(self, attempt: Attempt, context: TurnContext) -> None:
         """Do what an activity asks for; other kinds of activities ask for nothing.
@@ -105,19 +103,23 @@ class ActivityHandler:
         incoming, activity = attempt.incoming, attempt.incoming.activity
         if incoming.is_addressed:
             await self._answer_message(attempt, sender)
+        elif incoming.is_reply:
+            await self._show_reply(attempt, sender)
         elif activity.type == "conversationUpdate" and _was_added(activity):
             await self._say_once(incoming, sender, self._assistant.texts_for(activity.locale).welcome)
         elif is_removed(activity):
             for owner in await self._conversations.removed_owners(incoming):
                 await self._erase(owner)
         elif activity.type == "invoke":
-            await self._answer_invoke(incoming, context)
+            await self._ratings.answer_invoke(incoming, context)
 
     async def is_stored(self, incoming: Incoming) -> bool:
         """Whether the answer to a message is in its thread, delivered or not.
 
         :raises StoreError: if the store cannot tell.
         """
+        if incoming.is_reply:
+            return True
         claim = await self._conversations.find(incoming)
         if claim is None or not incoming.is_addressed:
             return False
@@ -180,11 +182,11 @@ class ActivityHandler:
             sent_id = await sender.send_with_retry(Activity(type="message", text=text))
             await self._mark_done(incoming, None, sent_id)
 
-    async def _mark_done(self, incoming: Incoming, message_id: str | None, sent_id: str) -> None:
+    async def _mark_done(self, incoming: Incoming, message_id: str | None, sent_id: str, thread_id: str = "") -> None:
         """Remember what was delivered; it has been, also if the store cannot be had just now."""
         for delay in (*MARK_DELAYS, None):
             try:
-                await self._conversations.mark_done(incoming, message_id, sent_id)
+                await self._conversations.mark_done(incoming, message_id, sent_id, thread_id)
             except StoreUnavailable:
                 if delay is None:
                     logger.warning("an answer was delivered, which could not be remembered")
@@ -197,15 +199,17 @@ class ActivityHandler:
         incoming = attempt.incoming
         typing_task = asyncio.create_task(send_typing(sender))
         try:
-            claim, log = await self._start(incoming, attempt.request_id)
+            log = await self._start(incoming, attempt.request_id)
             attempt.accepted()
         finally:
             # Before anything else is sent: an answer that is there must not be followed by a sign of typing.
             await typing_task
+        await self._show(attempt, sender, log)
 
+    async def _show(self, attempt: Attempt, sender: Sender, log: EventLog) -> None:
         async def cancel() -> None:
             try:
-                await self._turns.cancel(incoming.owner, claim.thread_id, log.id)
+                await self._turns.cancel(attempt.incoming.owner, log.thread_id, log.id)
             except ChatError:
                 logger.info("a turn that was to be stopped had ended already")
 
@@ -224,15 +228,28 @@ class ActivityHandler:
                 raise Redeliver(is_stored=False, reason=TurnInterrupted.type)
             message_id = outcome.result.id if isinstance(outcome.result, Message) else None
             sent_id = outcome.activity_id
-        await self._mark_done(incoming, message_id, sent_id)
+        await self._mark_done(attempt.incoming, message_id, sent_id, log.thread_id)
 
-    async def _start(self, incoming: Incoming, request_id: str) -> tuple[ActivityClaim, EventLog]:
+    async def _show_reply(self, attempt: Attempt, sender: Sender) -> None:
+        """Show a reply that is in its thread already."""
+        incoming = attempt.incoming
+        thread_id, seq = reply_place(incoming)
+        try:
+            found = await self._store.list_messages(
+                incoming.owner, thread_id, limit=1, after=seq - 1, before=seq + 1, order="asc"
+            )
+        except ThreadNotFound:
+            return
+        for message in found.items:
+            await self._show(attempt, sender, replay(ReplayedTurn(message)))
+
+    async def _start(self, incoming: Incoming, request_id: str) -> EventLog:
         """Start the turn, or find the answer of one that was started before."""
         while True:
             claim = await self._conversations.claim(incoming)
             new = new_message(incoming, claim)
             try:
-                return claim, await self._turns.start(incoming.owner, claim.thread_id, new, stream=True, request_id=request_id)
+                return await self._turns.start(incoming.owner, claim.thread_id, new, stream=True, request_id=request_id)
             except ThreadNotFound:
                 # Deleted just now, through the API: the conversation goes on in a fresh thread.
                 await self._conversations.forget(incoming)
@@ -255,31 +272,6 @@ class ActivityHandler:
             pacing=Pacing(self._settings.bot_stream_pace_seconds, self._settings.bot_stream_chunk),
             start=self._assistant.texts_for(incoming.activity.locale).start,
         )
-
-    async def _answer_invoke(self, incoming: Incoming, context: TurnContext) -> None:
-        status = HTTPStatus.NOT_IMPLEMENTED
-        if incoming.activity.name == "message/submitAction":
-            feedback = read_feedback(incoming.activity.value)
-            try:
-                await self._quotas.count_request(incoming.owner)
-                status = HTTPStatus.OK if feedback and await self._rate(incoming, feedback) else HTTPStatus.BAD_REQUEST
-            except RequestLimitExceeded:
-                status = HTTPStatus.TOO_MANY_REQUESTS
-        response = InvokeResponse(status=int(status), body={})
-        await context.send_activity(Activity(type="invokeResponse", value=response))
-
-    async def _rate(self, incoming: Incoming, feedback: Feedback) -> bool:
-        answer = await self._conversations.find_rated_answer(incoming)
-        if answer is None or answer.message_id is None:
-            return False
-        try:
-            await give_feedback(
-                self._store, incoming.owner, answer.thread_id, answer.message_id, feedback.rating, feedback.comment
-            )
-        except (ThreadNotFound, MessageNotFound, NotAnAnswer):
-            return False
-        await self._conversations.mark_feedback(incoming.owner, feedback.timestamp)
-        return True
 
 
 def _was_added(activity: Activity) -> bool:

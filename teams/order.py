@@ -19,7 +19,7 @@ from teams.conversation_state import MAX_TICKETS, ActivityRecord, ConversationSt
 
 BEAT_SECONDS = 10.0
 # Without a beat for so long, a worker is dead.
-DEAD_SECONDS = 30.0
+DEAD_SECONDS = 45.0
 # Bot Service waits for 10 to 15 seconds for the acceptance of a message.
 JOIN_SECONDS = 3.0
 MAX_LOOK_SECONDS = 10.0

@@ -101,10 +101,9 @@ class Streamer:
 
     @property
     def _has_grown(self) -> bool:
-        wanted = self._wanted
-        if not wanted or wanted == self._shown:
-            return False
-        return not wanted.startswith(self._shown or "\0") or len(wanted) - len(self._shown) >= self._pacing.characters
+        wanted, shown = self._wanted, self._shown
+        is_new = bool(wanted) and not (shown and wanted.startswith(shown))
+        return is_new or len(wanted) - len(shown) >= self._pacing.characters
 
     @property
     def _is_too_old(self) -> bool:

@@ -73,7 +73,7 @@ class Worker:
         :raises Redeliver: if it is given up, and a queue keeps it.
         """
         incoming, worker = job.incoming, uuid.uuid4().hex[:12]
-        if not incoming.is_addressed:
+        if not incoming.is_ordered:
             return await self._attempt(job, worker, accepted)
         try:
             standing = await self._order.enter(incoming, worker, job.watch)
@@ -102,7 +102,7 @@ class Worker:
 
         async def answer() -> object:
             # A copy: what an attempt makes of its activity does not go into the queue.
-            activity = incoming.activity.model_copy()
+            activity = incoming.activity.model_copy(update={"id": None} if incoming.is_reply else {})
             return await self._adapter.run(activity, lambda context: self._handler.answer(attempt, context))
 
         job = replace(job, begun=True)
@@ -121,13 +121,13 @@ class Worker:
             # Also of a process that stops: the next attempt need not wait until this one is held to be dead.
             await self._release(incoming, worker)
             raise
-        if incoming.is_addressed:
+        if incoming.is_ordered:
             await self._settle(incoming)
         return response
 
     async def _while_ours(self, incoming: Incoming, worker: str, answer: Callable[[], Awaitable[object]]) -> object:
         """Work, beating, until it is done, or somebody else has taken it over: then theirs is the answer."""
-        if not incoming.is_addressed:
+        if not incoming.is_ordered:
             return await answer()
         answering = asyncio.ensure_future(answer())
         beating = asyncio.create_task(self._order.beat(incoming, worker))
@@ -157,7 +157,7 @@ class Worker:
         return None
 
     async def _release(self, incoming: Incoming, worker: str) -> None:
-        if not incoming.is_addressed:
+        if not incoming.is_ordered:
             return
         try:
             async with asyncio.timeout(RELEASE_SECONDS):

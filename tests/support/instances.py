@@ -19,9 +19,11 @@ from errors import StoreUnavailable
 from services.intervals import Intervals
 from services.open_store import open_store
 from settings import Settings
+from stores.contract import ThreadStore
 from teams.bot import Bot
 from tests.fakes.connector import FakeConnector
 from tests.support.assistant_folder import HARBOUR
+from turns.service import Turns
 
 OPEN_STORE = open_store
 MAX_ATTEMPTS = 5
@@ -137,6 +139,8 @@ class Instance:
     """A bot in a process of its own, as far as that can be had in one."""
 
     bot: Bot
+    store: ThreadStore
+    turns: Turns
     fate: Fate
 
     async def receive(self, activity: dict[str, Any]) -> None:
@@ -205,7 +209,7 @@ async def _instance(
             # It counts from here: not what it takes to start.
             fate.position = 0
             try:
-                yield Instance(bot, fate)
+                yield Instance(bot, opened.store, opened.turns, fate)
             finally:
                 # What is left of a dead process goes with it, but here it has to be closed.
                 fate.at = None
