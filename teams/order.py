@@ -93,15 +93,18 @@ class ConversationOrder:
         return standing
 
     async def beat(self, incoming: Incoming, worker: str) -> None:
-        """Show that a worker lives, until somebody else has taken its work over, which is when this returns."""
+        """Show that a worker lives, until another attempt has taken its work over or done it, which is when this returns.
+
+        One that was passed over takes a new place: nobody else works on it, and nobody else is to begin.
+        """
         holds = True
 
         def change(kept: ConversationState) -> None:
             nonlocal holds
-            ticket = _find(kept, incoming.key)
-            holds = ticket is not None and ticket.worker == worker
-            if ticket and holds:
-                _replace(kept, ticket.model_copy(update={"beats": ticket.beats + 1}))
+            known = _find(kept, incoming.key)
+            holds = not _is_done(kept, incoming) and (known is None or known.worker == worker)
+            if holds and (ticket := _insert(kept, incoming)):
+                _replace(kept, ticket.model_copy(update={"worker": worker, "beats": ticket.beats + 1}))
 
         while holds:
             await self._clock.sleep(BEAT_SECONDS)

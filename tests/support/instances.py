@@ -21,8 +21,10 @@ from services.open_store import open_store
 from settings import Settings
 from stores.contract import ThreadStore
 from teams.bot import Bot
+from teams.clock import Clock
 from tests.fakes.connector import FakeConnector
 from tests.support.assistant_folder import HARBOUR
+from tests.support.stores import Backend
 from turns.service import Turns
 
 OPEN_STORE = open_store
@@ -61,7 +63,7 @@ class FakeQueue:
         turns = itertools.cycle(instances)
         while self.messages or self._work:
             while self.messages and self.messages[0].visible_at <= self.channel.clock.now():
-                instance = next(each for each in turns if not each.fate.is_dead)
+                instance = next(each for each in turns if not each.fate.is_away)
                 task = asyncio.create_task(self._deliver(heapq.heappop(self.messages), instance))
                 self._work.add(task)
                 task.add_done_callback(self._work.discard)
@@ -94,22 +96,43 @@ class FakeQueue:
 
 
 class Fate:
-    """Ends an instance: when told to, or at a position, counted in what it does to the store, the channel and the queue."""
+    """Ends an instance: when told to, or at a position, counted in what it does to the store, the channel and the queue.
 
-    def __init__(self, at: int | None = None) -> None:
+    With a ``clock`` it does not end, but is cut off from all of them for so many ``seconds``, or stands still.
+    """
+
+    def __init__(
+        self, at: int | None = None, *, clock: Clock | None = None, seconds: float = 0.0, stands_still: bool = False
+    ) -> None:
         self.at = at
         self.position = 0
+        self.clock = clock
+        self.seconds = seconds
+        self.stands_still = stands_still
+        self.until = 0.0
         self.died = asyncio.Event()
 
     @property
     def is_dead(self) -> bool:
         return self.died.is_set()
 
-    def act(self) -> None:
+    @property
+    def is_away(self) -> bool:
+        """Whether it takes nothing out of the queue."""
+        return self.is_dead or (self.clock is not None and self.clock.now() < self.until)
+
+    async def act(self) -> None:
         """Do something, if it still can: one that is dead changes nothing any more, anywhere."""
         if self.position == self.at:
-            self.died.set()
+            if self.clock:
+                self.until = self.clock.now() + self.seconds
+            else:
+                self.died.set()
         self.position += 1
+        while self.clock and self.clock.now() < self.until:
+            if not self.stands_still:
+                raise StoreUnavailable
+            await self.clock.sleep(2.0)
         if self.is_dead:
             raise StoreUnavailable
 
@@ -125,7 +148,7 @@ class Mortal:
         method = getattr(self._target, name)
 
         async def call(*args: Any, **kwargs: Any) -> Any:
-            self._fate.act()
+            await self._fate.act()
             result = await method(*args, **kwargs)
             if self._fate.is_dead:
                 raise StoreUnavailable
@@ -165,21 +188,32 @@ class Instances:
 
 @asynccontextmanager
 async def open_instances(
-    settings: Settings, channel: FakeConnector, monkeypatch: pytest.MonkeyPatch, *fates: Fate
+    settings: Settings,
+    channel: FakeConnector,
+    monkeypatch: pytest.MonkeyPatch,
+    *fates: Fate,
+    backend: Backend | None = None,
+    queued: bool = True,
 ) -> AsyncIterator[Instances]:
-    """Open two instances, or as many as fates are given."""
+    """Open two instances, or as many as fates are given, on a backend or else on the settings' store."""
     queue = FakeQueue(channel)
-    settings = settings.model_copy(update={"bot_queue_url": "https://account.queue.example/activities"})
+    if queued:
+        settings = settings.model_copy(update={"bot_queue_url": "https://account.queue.example/activities"})
     async with AsyncExitStack() as stack:
         instances = []
         for fate in fates or (Fate(), Fate()):
-            instances.append(await stack.enter_async_context(_instance(settings, channel, monkeypatch, queue, fate)))
+            instances.append(await stack.enter_async_context(_instance(settings, channel, monkeypatch, queue, fate, backend)))
         yield Instances(instances, queue)
 
 
 @asynccontextmanager
 async def _instance(
-    settings: Settings, channel: FakeConnector, monkeypatch: pytest.MonkeyPatch, queue: FakeQueue, fate: Fate
+    settings: Settings,
+    channel: FakeConnector,
+    monkeypatch: pytest.MonkeyPatch,
+    queue: FakeQueue,
+    fate: Fate,
+    backend: Backend | None,
 ) -> AsyncIterator[Instance]:
     @asynccontextmanager
     async def open_queue(*_: Any) -> AsyncIterator[Any]:
@@ -188,14 +222,14 @@ async def _instance(
     @asynccontextmanager
     async def open_token_source(_: Settings) -> AsyncIterator[Any]:
         async def token() -> str:
-            fate.act()
+            await fate.act()
             return ""
 
         yield token
 
     @asynccontextmanager
     async def open_mortal_store(*args: Any) -> AsyncIterator[Any]:
-        async with OPEN_STORE(*args) as store:
+        async with backend.new() if backend else OPEN_STORE(*args) as store:
             yield Mortal(store, fate)
 
     with monkeypatch.context() as patch:

@@ -22,8 +22,20 @@ POSITIONS = 30
 async def test_whenever_an_instance_dies_each_message_is_stored_once_and_answered(
     settings: Settings, channel: FakeConnector, monkeypatch: pytest.MonkeyPatch, position: int
 ) -> None:
+    await check(settings, channel, monkeypatch, Fate(position))
+
+
+@pytest.mark.parametrize("position", every_position(range(POSITIONS))[1::2])
+@pytest.mark.parametrize("stands_still", [False, True])
+async def test_an_instance_that_is_cut_off_for_minutes_does_no_harm(
+    settings: Settings, channel: FakeConnector, monkeypatch: pytest.MonkeyPatch, position: int, *, stands_still: bool
+) -> None:
+    fate = Fate(position, clock=channel.clock, seconds=150, stands_still=stands_still)
+    await check(settings, channel, monkeypatch, fate)
+
+
+async def check(settings: Settings, channel: FakeConnector, monkeypatch: pytest.MonkeyPatch, mortal: Fate) -> None:
     sent = [activities.message(channel.url, f"What is {number} + 100?") for number in range(3)]
-    mortal = Fate(position)
     short = settings.model_copy(update={"turn_lease_seconds": 1})
     async with open_instances(short, channel, monkeypatch, mortal, Fate()) as instances:
 

@@ -12,14 +12,21 @@ import pytest
 from identity.authenticator import LOCAL_OWNER
 from models import Owner, utcnow
 from settings import Settings
+from stores.contract import ThreadStore
 from stores.sqlite.store import SqliteStore
+from teams.activity import parse_activity, to_incoming
+from teams.clock import Clock
+from teams.conversation_state import ConversationStates
+from teams.order import ConversationOrder
 from tests.fakes import activities
 from tests.fakes.connector import BROKEN, FakeConnector
 from tests.fakes.model import FakeModel, Reply
 from tests.support.bot import messages, post, settled, threads
-from tests.support.instances import Instances, open_instances
+from tests.support.instances import Fate, Instances, open_instances
+from tests.support.stores import Backend
 
 FIVE = range(5)
+LOCAL = Settings(teams_local=True)
 
 
 @pytest.fixture
@@ -30,6 +37,10 @@ async def instances(settings: Settings, channel: FakeConnector, monkeypatch: pyt
 
 def quick(channel: FakeConnector, **changes: Any) -> list[dict[str, Any]]:
     return [activities.message(channel.url, f"What is {number} + 100?", **changes) for number in FIVE]
+
+
+def quick_anywhere(count: int) -> list[dict[str, Any]]:
+    return [activities.message("http://127.0.0.1:9/", f"What is {number} + 100?") for number in range(count)]
 
 
 def answered(channel: FakeConnector) -> list[int]:
@@ -80,6 +91,41 @@ async def test_the_order_holds_on_every_instance_and_whoever_waits_holds_no_plac
     assert answered(channel) == list(FIVE)
     assert await asked(settings) == [each["text"] for each in sent]
     assert instances.queue.poison == []
+
+
+@pytest.mark.parametrize("queued", [True, False])
+async def test_many_messages_from_many_instances_keep_their_order_on_every_store(
+    settings: Settings, channel: FakeConnector, monkeypatch: pytest.MonkeyPatch, backend: Backend, *, queued: bool
+) -> None:
+    fates = [Fate() for _ in range(3)]
+    async with open_instances(settings, channel, monkeypatch, *fates, backend=backend, queued=queued) as instances:
+        waiting = []
+        for number in range(9):
+            sent = activities.message(channel.url, f"What is {number} + 100?", timestamp=f"2026-01-01T10:30:0{number}.5Z")
+            # All at once where there is no queue: a request ends when its message is in the thread, or after seconds.
+            waiting.append(asyncio.create_task(instances.receive(sent, number % 3)))
+            await asyncio.sleep(0.02)
+        if queued:
+            await asyncio.gather(*waiting)
+            await instances.run()
+        await channel.until(lambda: len(channel.shown) == 9)
+        assert answered(channel) == list(range(9))
+        await asyncio.gather(*waiting)
+        state = await instances.all[0].store.get_user_state(LOCAL_OWNER)
+        assert not queued or "tickets" not in state.values["bot"]  # type: ignore[operator]
+
+
+async def test_no_place_is_lost_when_many_are_taken_at_once(store: ThreadStore) -> None:
+    clock = Clock()
+    orders = [ConversationOrder(ConversationStates(store), clock) for _ in range(4)]
+    activity = [to_incoming(parse_activity(each), LOCAL) for each in quick_anywhere(12)]
+    await asyncio.gather(*(orders[number % 4].join(each) for number, each in enumerate(activity)))
+    kept, _ = await ConversationStates(store).get(LOCAL_OWNER)
+    assert sorted(each.key for each in kept.tickets) == sorted(each.key for each in activity)
+    # Those that one process took are in the order in which it was asked.
+    for process in range(4):
+        own = [each.key for each in activity[process::4]]
+        assert [each.key for each in kept.tickets if each.key in own] == own
 
 
 async def test_what_was_sent_before_goes_before_though_it_was_delivered_later(
