@@ -104,9 +104,10 @@ async def test_a_failed_turn_is_told_kindly_below_what_was_said(turn: Turn) -> N
 
 
 @pytest.mark.parametrize("repeated", [False, True])
-async def test_a_turn_that_will_be_repeated_is_no_failure_to_tell(turn: Turn, *, repeated: bool) -> None:
-    turn.fail(1, "turn_interrupted")
-    await turn.show(repeats_interrupted=repeated)
+@pytest.mark.parametrize("problem", ["turn_interrupted", "store_unavailable"])
+async def test_a_turn_that_will_be_repeated_is_no_failure_to_tell(turn: Turn, problem: str, *, repeated: bool) -> None:
+    turn.fail(1, problem)
+    await turn.show(repeats_failures=repeated)
     assert len(turn.connector.shown) == (0 if repeated else 1)
 
 
