@@ -16,6 +16,7 @@ from agent.llm.server_error import ServerError
 from agent.llm.server_errors import OK, knows_no_model, model_error, refuses_streaming, refuses_tools
 from agent.llm.server_words import words_of
 from agent.llm.sse import event_data
+from agent.llm.think_tags import END
 from agent.llm.wire import ModelRequest
 from agent.usage import CallUsage
 from doctor.findings import Finding
@@ -36,6 +37,7 @@ def report_health(status: str) -> str:
 
 class _Answer(NamedTuple):
     called_tool: bool
+    thinks_in_text: bool
     seconds: float
 
 
@@ -82,6 +84,8 @@ class ModelDoctor:
             answer = await self._ask(client)
         except Exception as error:  # noqa: BLE001 - told by its type or status
             return self._fault(error, address, model_asked=True)
+        if answer.called_tool and answer.thinks_in_text:
+            return Finding("model", f"{name} thinks in its text, where users would read it", self._fixes.reasoning())
         if answer.called_tool:
             return Finding("model", f"{name} called a tool after {answer.seconds:.1f} s")
         text = f"{name} answered, but did not call the tool that it was asked to: it, or its server, may not support tools"
@@ -118,7 +122,8 @@ class ModelDoctor:
         except ServerError as error:
             error.sent, error.secret = content, await client.secret()
             raise
-        return _Answer(bool(reader.end(is_done=True).calls), time.perf_counter() - started)
+        completion = reader.end(is_done=True)
+        return _Answer(bool(completion.calls), END in completion.text, time.perf_counter() - started)
 
     async def _check_context(self, client: ModelConnection, listed: Any) -> list[Finding]:
         """Compare the context that the server tells of, if it does, with the history that the app shows the model."""

@@ -41,6 +41,13 @@ class ModelFixes:
             "one that can call tools; or start its server so that it does (llama.cpp: --jinja, vLLM: --enable-auto-tool-choice)"
         )
 
+    def reasoning(self) -> str:
+        """Return what leads to a model whose thoughts are told from its text."""
+        return self._choose(
+            "another; or start its server so that it tells them from the text (vLLM: --reasoning-parser, "
+            "llama.cpp: --reasoning-format)"
+        )
+
     def context(self, tokens: int | None) -> str:
         """Return the setting that fits a context of so many tokens: half of it, the rest is for instructions and answer."""
         larger = (

@@ -104,11 +104,9 @@ class AnswerReader:
         delta = choice.get("delta") or choice.get("message")
         if not delta:
             return
-        if reasoning := _reasoning_in(delta):
-            self._count(reasoning)
-            self._tell(reasoning, "")
-        if text := delta.get("content") or delta.get("refusal"):
-            self._take_text(text if isinstance(text, str) else _joined(text))
+        self._take_reasoning(_reasoning_in(delta))
+        if content := delta.get("content") or delta.get("refusal"):
+            self._take_content(content)
         for call in delta.get("tool_calls") or ():
             self._take_call(call)
 
@@ -125,9 +123,23 @@ class AnswerReader:
             self._finish_reason = "tool_calls" if self._calls else "stop"
         return Completion("".join(self._texts), self._calls, self._finish_reason, self._model)
 
+    def _take_content(self, content: Any) -> None:
+        """Take text, or its parts, as Mistral and some proxies send it."""
+        if isinstance(content, str):
+            self._take_text(content)
+            return
+        for part in content:
+            if isinstance(part, dict):
+                self._take_reasoning(_thinking_in(part))
+                self._take_text(part.get("text") or "")
+
     def _take_text(self, text: str) -> None:
         self._count(text)
         self._tell(*self._tags.take(text))
+
+    def _take_reasoning(self, reasoning: str) -> None:
+        self._count(reasoning)
+        self._tell(reasoning, "")
 
     def _tell(self, reasoning: str, text: str) -> None:
         if reasoning:
@@ -256,9 +268,10 @@ def _reasoning_in(delta: Any) -> str:
     return reasoning if isinstance(reasoning, str) else ""
 
 
-def _joined(parts: Any) -> str:
-    """Return the text of an answer in parts, as Mistral and some proxies send it."""
-    return "".join(part.get("text") or "" for part in parts if isinstance(part, dict))
+def _thinking_in(part: dict[str, Any]) -> str:
+    """Return the reasoning in a part of an answer: text, or parts of it."""
+    thinking = part.get("thinking") or ""
+    return thinking if isinstance(thinking, str) else "".join(each.get("text") or "" for each in thinking)
 
 
 def _tell_usage(usage: CallUsage, told: Any) -> None:

@@ -81,6 +81,18 @@ async def test_a_model_that_passes_over_the_tool(model: FakeModel, settings: Set
     assert "--enable-auto-tool-choice" in (problem.fix or "")
 
 
+@pytest.mark.parametrize(
+    ("text", "is_told"), [("I shall call it.\n</think>\n\n", False), ("<think>Hm.</think>", True), ("Now:", True)]
+)
+async def test_thoughts_that_the_server_leaves_in_the_text(
+    model: FakeModel, settings: Settings, text: str, is_told: bool
+) -> None:
+    model.replies = [Reply(text, calls=(Call("report_health", '{"status": "ok"}'),))]
+    found = await problems(settings)
+    assert [each.text for each in found] == ([] if is_told else ["m thinks in its text, where users would read it"])
+    assert is_told or "vLLM: --reasoning-parser" in (found[0].fix or "")
+
+
 @pytest.mark.parametrize("status", [400, 422])
 async def test_a_model_that_needs_other_settings(model: FakeModel, settings: Settings, status: int) -> None:
     model.replies = [refusing(status, PARAMETER)]
