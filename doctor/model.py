@@ -10,6 +10,7 @@ from agent_framework import Message
 from agent.agent import as_function_tool
 from agent.llm.chat_completions import DONE
 from agent.llm.client import wire_of
+from agent.llm.completion import CompletionBuilder
 from agent.llm.connection import PING_SECONDS, ModelConnection, open_connection, reason_of
 from agent.llm.options import model_options, setting_behind
 from agent.llm.server_error import ServerError
@@ -109,7 +110,7 @@ class ModelDoctor:
             )
         )
         usage, started = CallUsage(len(content)), time.perf_counter()
-        reader = wire.reader(_Nobody(), usage)
+        reader = wire.reader(CompletionBuilder(_Nobody(), usage))
         try:
             if streams:
                 async with client.stream(wire.path, content, usage) as response:
