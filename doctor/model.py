@@ -23,7 +23,7 @@ from agent.usage import CallUsage
 from doctor.findings import Finding
 from doctor.model_context import context_of, read_ollama_context
 from doctor.model_fixes import ModelFixes
-from errors import ContextOverflow
+from errors import ContextOverflow, ModelUnavailable
 from identity.azure_credential import AzureCredential
 from settings import Settings, without_credentials
 
@@ -162,6 +162,8 @@ class ModelDoctor:
             return f"there is no {name} ({status or 'in its answer'})", self._fixes.model()
         if status in (401, 403):
             return f"access is denied ({status})", self._fixes.access()
+        if status == 404 and model_asked and self._settings.model_api == "responses":
+            return f"{address} has no Responses API (404)", "export MODEL_API=chat"
         if status == 404 and model_asked:
             return f"there is no {name} (404)", self._fixes.model()
         if status == 404:
@@ -170,5 +172,23 @@ class ModelDoctor:
             return "its quota is used up (429)", self._fixes.quota()
         if model_asked and (status in (400, 422, 501) or (status is None and isinstance(error, ServerError))):
             return f"the {name} refuses what the app sends ({status or 'in its answer'})", self._fixes.model()
+        if model_asked and (fault := _fault_of_answer(error)):
+            return f"the answer of the {name} cannot be read: {fault}", self._fixes.question()
         told = f"status {status}" if status else self._reason(error, model_asked=model_asked)
         return f"{address} cannot be used ({told}): check the address and the network", self._fixes.address()
+
+
+def _fault_of_answer(error: Exception) -> str | None:
+    """Return in words what is wrong with an answer that came, or had begun to."""
+    import aiohttp
+
+    cause = error.__cause__ or error
+    if isinstance(cause, aiohttp.ClientPayloadError | aiohttp.ServerDisconnectedError):
+        return "the connection was closed before its end"
+    if isinstance(cause, aiohttp.ClientError | OSError):
+        return None
+    if isinstance(cause, ValueError):
+        return "it is no JSON"
+    if isinstance(cause, TypeError | AttributeError | LookupError):
+        return "a field is missing, or of another type"
+    return "it has no end" if isinstance(cause, ModelUnavailable) else None

@@ -12,9 +12,11 @@ import pytest
 
 from doctor.__main__ import diagnose
 from doctor.findings import Deadlines
+from doctor.model_fixes import ModelFixes
 from settings import Settings
 from tests.doctor.conftest import ROOT, only_problem, problems
 from tests.fakes.model import Call, FakeModel, Reply
+from tests.fakes.responses_model import FakeResponses
 from tests.support.agent import agent_on, run
 
 OLLAMA_TOOLS = {"error": {"message": "registry.ollama.ai/library/gemma:2b does not support tools", "type": "api_error"}}
@@ -107,6 +109,52 @@ async def test_an_error_in_the_answer(model: FakeModel, settings: Settings) -> N
     model.replies = [Reply(body=body, headers={"content-type": "text/event-stream"})]
     problem = await only_problem(settings)
     assert problem.text == 'the model m refuses what the app sends (in its answer); it said "Extra inputs"'
+
+
+NO_ANSWERS = [
+    (Reply(body=b"data: <html>\n\n"), "it is no JSON"),
+    (Reply(body=b'data: {"choices": [{"delta": {"content"\n\n'), "it is no JSON"),
+    (Reply(body=b"data: []\n\n"), "a field is missing, or of another type"),
+    (Reply(body=b'data: {"choices": {"a": 1}}\n\n'), "a field is missing, or of another type"),
+    (Reply(body=b'data: {"choices": [{"delta": {"content": 5}}]}\n\n'), "a field is missing, or of another type"),
+    (Reply(body=b"<html>"), "it has no end"),
+    (Reply(drop=True), "the connection was closed before its end"),
+    (
+        Reply(body=b'data: {"choices": [{"delta": {"content": "Hi"}}]}\n\n', headers={"content-length": "9000"}),
+        "the connection was closed before its end",
+    ),
+]
+
+
+@pytest.mark.parametrize(("reply", "told"), NO_ANSWERS)
+async def test_an_answer_that_is_none(model: FakeModel, settings: Settings, reply: Reply, told: str) -> None:
+    model.replies = [reply]
+    problem = await only_problem(settings)
+    assert problem.text == f"the answer of the model m cannot be read: {told}"
+    assert (problem.fix or "").startswith(f"curl -sS {model.url}/v1/chat/completions -H ")
+    assert "the server's log" in (problem.fix or "")
+
+
+@pytest.mark.parametrize(("key", "bearer"), [("secret", "$AZURE_OPENAI_API_KEY"), (None, "$(az account get-access-token ")])
+def test_what_shows_an_answer_of_azure(key: str | None, bearer: str) -> None:
+    given = {"azure_openai_endpoint": "https://x.openai.azure.com", "azure_openai_model": "m", "azure_openai_api_key": key}
+    fix = ModelFixes(Settings.model_validate(given), "https://x.openai.azure.com/openai/v1", "me").question()
+    assert fix.startswith(f'curl -sS https://x.openai.azure.com/openai/v1/chat/completions -H "Authorization: Bearer {bearer}')
+
+
+async def test_an_answer_of_another_api(tmp_path: Path) -> None:
+    settings = {"openai_model": "m", "data_dir": tmp_path, "model_api": "responses"}
+    async with FakeResponses(Reply(body=b'data: {"choices": []}\n\n')) as model:
+        problem = await only_problem(Settings.model_validate({**settings, "openai_base_url": f"{model.url}/v1"}))
+        assert problem.text == "the answer of the model m cannot be read: a field is missing, or of another type"
+        assert (problem.fix or "").startswith(f"curl -sS {model.url}/v1/responses -H ")
+        model.replies = [refusing(404, {"detail": "Not Found"})]
+        problem = await only_problem(Settings.model_validate({**settings, "openai_base_url": f"{model.url}/v1"}))
+        assert problem.text == f'{model.url}/v1 has no Responses API (404); it said "Not Found"'
+        assert problem.fix == "export MODEL_API=chat"
+        model.replies = [refusing(404, {"error": {"code": "model_not_found", "message": "No such model."}})]
+        problem = await only_problem(Settings.model_validate({**settings, "openai_base_url": f"{model.url}/v1"}))
+        assert problem.text == 'there is no model m (404); it said "No such model."'
 
 
 async def test_a_context_that_is_too_small_for_a_question(model: FakeModel, settings: Settings) -> None:
