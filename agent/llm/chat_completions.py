@@ -231,7 +231,14 @@ def _result(result: Any) -> str:
 
 
 def _arguments(arguments: Any) -> str:
-    return arguments if isinstance(arguments, str) else to_json(arguments or {}).decode()
+    """Return a call's arguments as the text of an object: what a model has written otherwise, servers refuse to read again."""
+    if isinstance(arguments, str):
+        try:
+            written = parse_json(arguments.encode(errors="replace")) if arguments else {}
+        except ValueError:
+            written = None
+        arguments = written if isinstance(written, dict) else {"raw": arguments}
+    return to_json(arguments or {}).decode()
 
 
 def _reasoning_in(delta: Any) -> str:
