@@ -96,6 +96,9 @@ class CompletionBuilder:
         :raises ModelUnavailable: if it has no end.
         """
         if self.finish_reason is None:
-            logger.warning("the model's answer was cut off before its end")
+            hint = "it began; if its server cannot stream with tools, set MODEL_STREAM=off" if self.is_empty else "its end"
+            logger.warning("the model's answer was cut off before %s", hint)
             raise ModelUnavailable
+        if self.is_empty:
+            logger.warning("the model's answer is empty")
         return Completion("".join(self._texts), self.calls, self.finish_reason, self.model, carried)

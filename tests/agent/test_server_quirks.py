@@ -172,6 +172,23 @@ async def test_a_stream_without_an_end_is_told_as_cut_off(body: bytes, caplog: p
     assert "was cut off" in caplog.text or "is not one" in caplog.text
 
 
+@pytest.mark.parametrize("body", [b"", DONE, chunk({"role": "assistant"})])
+async def test_a_stream_that_is_empty_names_the_setting(body: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    """As llama-cpp-python's server answers to a stream with tools (0.3.36): status 200, and nothing."""
+    async with FakeModel(streamed(body)) as model, agent_on(model) as agent:
+        with pytest.raises(ModelUnavailable):
+            await run(agent, stream=True)
+    assert "was cut off before it began; if its server cannot stream with tools, set MODEL_STREAM=off" in caplog.text
+
+
+async def test_an_answer_of_nothing_is_one_that_the_log_tells(caplog: pytest.LogCaptureFixture) -> None:
+    """As the same server answers whenever it does not call a tool."""
+    async with FakeModel(streamed(chunk({"content": ""}) + chunk({}, "stop") + DONE)) as model, agent_on(model) as agent:
+        recorder, _ = await run(agent, stream=True)
+    assert recorder.events == []
+    assert "the model's answer is empty" in caplog.text
+
+
 async def test_a_server_that_cannot_stream_with_tools_is_said_to_and_asked_without(caplog: pytest.LogCaptureFixture) -> None:
     class Server(FakeModel):
         def reply_to(self, request: dict[str, Any]) -> Reply:
