@@ -9,6 +9,8 @@ from typing import Protocol
 from agent.usage import CallUsage
 from errors import ModelUnavailable
 
+# It is stored with each message.
+MAX_MODEL_NAME = 200
 logger = logging.getLogger(__name__)
 
 
@@ -101,4 +103,5 @@ class CompletionBuilder:
             raise ModelUnavailable
         if self.is_empty:
             logger.warning("the model's answer is empty")
-        return Completion("".join(self._texts), self.calls, self.finish_reason, self.model, carried)
+        model = self.model[:MAX_MODEL_NAME] if self.model else None
+        return Completion("".join(self._texts), self.calls, self.finish_reason, model, carried)
