@@ -26,6 +26,8 @@ from models import Message
 
 PATH = "/chat/completions"
 DONE = b"[DONE]"
+# Why an answer ends that is not whole: of OpenRouter, vLLM and SGLang.
+FAILED = ("error", "abort")
 NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_-]")
 MAX_NAME = 64
 
@@ -90,7 +92,10 @@ class AnswerReader:
         if not choices:
             return
         choice = choices[0]
-        if reason := choice.get("finish_reason"):
+        reason = choice.get("finish_reason")
+        if reason in FAILED:
+            raise ServerError(200, chunk if chunk.get("error") else choice, {})
+        if reason:
             self._builder.finish_reason = str(reason)
         delta = choice.get("delta") or choice.get("message")
         if not delta:
