@@ -23,6 +23,7 @@ from models import Message
 PATH = "/responses"
 TEXT_DELTAS = frozenset({"response.output_text.delta", "response.refusal.delta"})
 REASONING_DELTAS = frozenset({"response.reasoning_summary_text.delta", "response.reasoning_text.delta"})
+FAILED = frozenset({"failed", "cancelled"})
 ENDS = frozenset({"response.completed", "response.incomplete"})
 # Of an answer that is not whole, in the words of Chat Completions.
 REASONS = {"max_output_tokens": "length", "content_filter": "content_filter"}
@@ -127,7 +128,7 @@ class ResponseReader:
             self._take_item(item, index)
 
     def _take_end(self, answer: Any) -> None:
-        if answer.get("error"):
+        if answer.get("error") or answer.get("status") in FAILED:
             raise ServerError(200, answer, {})
         if isinstance(model := answer.get("model"), str):
             self._builder.model = model
