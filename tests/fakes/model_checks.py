@@ -9,7 +9,7 @@ import json
 import re
 from typing import Any
 
-OPTIONS = ("reasoning_effort", "temperature", "max_completion_tokens")
+OPTIONS = ("reasoning_effort", "temperature", "max_tokens", "max_completion_tokens")
 PARAMETERS = {"model", "messages", "tools", "tool_choice", "stream", "stream_options", *OPTIONS}
 NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
