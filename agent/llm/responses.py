@@ -184,6 +184,6 @@ def _as_items(messages: Iterable[Mapping[str, Any]]) -> Iterable[dict[str, Any]]
             yield {"type": "function_call_output", "call_id": message["tool_call_id"], "output": message["content"]}
             continue
         if message["content"]:
-            yield {"role": message["role"], "content": message["content"]}
+            yield {"type": "message", "role": message["role"], "content": message["content"]}
         for call in message.get("tool_calls") or ():
             yield {"type": "function_call", "call_id": call["id"], **call["function"]}
