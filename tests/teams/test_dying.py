@@ -26,7 +26,9 @@ async def test_whenever_an_instance_dies_each_message_is_stored_once_and_answere
     await check(settings, channel, monkeypatch, Fate(position))
 
 
-@pytest.mark.parametrize("position", every_position(range(POSITIONS))[1::2])
+@pytest.mark.parametrize(
+    "position", [3, 15, 21, *(pytest.param(each, marks=pytest.mark.long) for each in range(1, POSITIONS, 2))]
+)
 @pytest.mark.parametrize("stands_still", [False, True])
 async def test_an_instance_that_is_cut_off_for_minutes_does_no_harm(
     settings: Settings, channel: FakeConnector, monkeypatch: pytest.MonkeyPatch, position: int, *, stands_still: bool

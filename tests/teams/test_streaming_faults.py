@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from models import Citation, Message, Problem
+from teams.sender import ATTEMPTS, NotSent, Reason
 from tests.fakes.connector import (
     BROKEN,
     BUSY,
@@ -117,3 +118,12 @@ async def test_a_final_message_that_is_refused_comes_without_its_ornaments(turn:
     await turn.show()
     assert connector.texts == ["one"]
     assert "entities" not in connector.sent[-1].activity
+
+
+async def test_a_channel_that_takes_nothing_is_left_alone_until_a_later_attempt(turn: Turn) -> None:
+    turn.connector.faults = [None] + [BROKEN] * 20
+    turn.say(0, "one").end(1)
+    with pytest.raises(NotSent) as caught:
+        await turn.show()
+    assert caught.value.reason is Reason.BUSY
+    assert turn.connector.kinds == ["streaming"] + ["final"] * ATTEMPTS
