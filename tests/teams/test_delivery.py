@@ -253,9 +253,7 @@ async def test_a_sign_of_typing_that_is_refused_changes_nothing(turn: Turn) -> N
     assert not turn.connector.sent[-1].path.endswith("/activities")
 
 
-async def test_what_processes_die_of_again_and_again_is_not_begun_any_more(
-    instances: Instances, channel: FakeConnector
-) -> None:
+async def test_what_processes_die_of_again_and_again_is_begun_no_more(instances: Instances, channel: FakeConnector) -> None:
     await instances.receive(activities.message(channel.url, TIP))
     (message,) = instances.queue.messages
     with pytest.raises(Redeliver):
