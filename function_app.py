@@ -97,9 +97,9 @@ async def open_bot(services: Services) -> Bot:
     return await services.bot.get()
 
 
-async def answer_activity(payload: str, services: Services) -> None:
+async def answer_activity(payload: str, attempt: int, services: Services) -> None:
     """Answer an activity that was accepted."""
-    await (await open_bot(services)).work(payload)
+    await (await open_bot(services)).work(payload, attempt)
 
 
 async def handle_dead_activity(payload: str, services: Services) -> None:
@@ -113,7 +113,9 @@ if settings.bot_app_id and settings.bot_queue_name:
     @app.queue_trigger(arg_name="message", queue_name=settings.bot_queue_name, connection="AzureWebJobsStorage")
     async def teams_activity(message: func.QueueMessage) -> None:
         """Work on an activity from the queue."""
-        await run_with_services(partial(answer_activity, message.get_body().decode(errors="replace")))
+        await run_with_services(
+            partial(answer_activity, message.get_body().decode(errors="replace"), message.dequeue_count or 1)
+        )
 
     @app.function_name("teams_activity_lost")
     @app.queue_trigger(arg_name="message", queue_name=f"{settings.bot_queue_name}-poison", connection="AzureWebJobsStorage")

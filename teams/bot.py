@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
@@ -129,13 +130,17 @@ class Bot:
             await self._enqueue(self._queue, job)
         return True
 
-    async def work(self, payload: str) -> None:
-        """Work on an activity from the queue; what is left to be done of it afterwards is put back, for later.
+    async def work(self, payload: str, attempt: int) -> None:
+        """Work on an activity from the queue, which gives it out for the ``attempt``-th time.
+
+        What is left to be done of it afterwards is put back, for later.
 
         :raises teams.attempt.Redeliver: if it is given up: what the host cannot have done goes to the poison queue.
         :raises StoreUnavailable: if it cannot be put back.
         """
-        done = await self._worker.work(unpack(payload, self._settings))
+        job = unpack(payload, self._settings)
+        # What is put back is new to the queue, which counts from one again.
+        done = await self._worker.work(replace(job, failures=job.failures + attempt - 1))
         if isinstance(done, Later) and self._queue:
             await self._queue.put(done.job.pack(), delay=done.seconds)
 
@@ -152,6 +157,9 @@ class Bot:
             logger.error("dropping a message of the poison queue that is no activity (%d characters)", len(payload))
             return
         incoming, request_id = job.incoming, job.request_id
+        if await self._conversations.is_done(incoming):
+            # Another delivery of it has come to its end.
+            return
         # Also of each attempt to tell: the alert is to go on for as long as somebody does not know.
         logger.error("an activity is given up (request %s)", request_id)
         count_delivery("given_up")

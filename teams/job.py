@@ -17,7 +17,8 @@ class Job:
     """An activity, the id of the request that brought it, and what came of it so far.
 
     ``watch`` is what it has seen of the message before it; ``waited``, for how many seconds another turn had its thread;
-    ``failures``, how often it could not be done. ``begun`` says that it was worked on before.
+    ``failures``, how often it could not be done. ``begun`` says that it was worked on before, ``in_order`` that it waits for
+    those before it.
     """
 
     incoming: Incoming
@@ -26,6 +27,7 @@ class Job:
     waited: float = 0.0
     failures: int = 0
     begun: bool = False
+    in_order: bool = True
 
     def pack(self) -> str:
         """Return it as text."""
@@ -39,6 +41,7 @@ class Job:
                 "waited": self.waited,
                 "failures": self.failures,
                 "begun": self.begun,
+                "in_order": self.in_order,
             }
         )
 
@@ -60,9 +63,10 @@ def unpack(payload: str, settings: Settings) -> Job:
         packed: dict[str, Any] = json.loads(payload)
         activity, request_id = parse_activity(packed["activity"]), str(packed["request_id"])
         seen, seconds = packed.get("watch", NOTHING_SEEN)
-        counts = float(packed.get("waited", 0)), int(packed.get("failures", 0)), bool(packed.get("begun"))
+        counts = float(packed.get("waited", 0)), int(packed.get("failures", 0))
+        flags = bool(packed.get("begun")), bool(packed.get("in_order", True))
         watch = Watch(str(seen), float(seconds))
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise InvalidActivity("not what was put into the queue") from error
     check_origin(activity, None, settings)
-    return Job(to_incoming(activity, settings), request_id, watch, *counts)
+    return Job(to_incoming(activity, settings), request_id, watch, *counts, *flags)

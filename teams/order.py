@@ -76,8 +76,8 @@ class ConversationOrder:
         except (ChatError, TimeoutError) as error:
             logger.warning("a message was accepted without its place in the order: %s", type(error).__name__)
 
-    async def enter(self, incoming: Incoming, worker: str, watch: Watch) -> Standing:
-        """Begin to work on a message, as ``worker``, if it is its turn.
+    async def enter(self, incoming: Incoming, worker: str, watch: Watch, *, in_order: bool = True) -> Standing:
+        """Begin to work on a message, as ``worker``, if it is its turn; without ``in_order`` if nobody else works on it.
 
         Whoever has kept it from that for too long without a sign of life loses its place.
 
@@ -87,7 +87,7 @@ class ConversationOrder:
 
         def change(kept: ConversationState) -> None:
             nonlocal standing
-            standing = _enter(kept, incoming, worker, watch)
+            standing = _enter(kept, incoming, worker, watch, in_order=in_order)
 
         await self._states.change(incoming.owner, change)
         return standing
@@ -143,12 +143,12 @@ class ConversationOrder:
         await self._clock.wait(self._moved, seconds)
 
 
-def _enter(kept: ConversationState, incoming: Incoming, worker: str, watch: Watch) -> Standing:
+def _enter(kept: ConversationState, incoming: Incoming, worker: str, watch: Watch, *, in_order: bool) -> Standing:
     if _is_done(kept, incoming):
         kept.drop_ticket(incoming.key)
         return Standing(is_done=True)
     ticket = _insert(kept, incoming)
-    ahead = _ahead(kept, incoming, worker)
+    ahead = [each for each in _ahead(kept, incoming, worker) if in_order or each.key == incoming.key]
     if ahead and watch.seen == _seen(ahead[0]) and watch.seconds >= DEAD_SECONDS:
         logger.warning("a message is passed over: who worked on it shows no sign of life")
         if ahead[0].key == incoming.key:

@@ -76,7 +76,8 @@ class Sender:
             response = await self._context.send_activity(activity)
         except BROKEN as error:
             refused = self._not_sent(error)
-            if refused.reason is not Reason.MISSING or self._context.activity.id is None:
+            is_reply = activity.type == "message" and self._context.activity.id is not None
+            if refused.reason is not Reason.MISSING or not is_reply:
                 raise refused from error
             # The message that it replies to may be gone; the conversation is still there.
             self._context.activity.id = None

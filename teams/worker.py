@@ -23,6 +23,8 @@ from teams.sender import count_delivery
 DELIVERY_DELAYS = (5.0, 10.0, 20.0, 20.0, 20.0, 20.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0)
 ANSWER_DELAYS = DELIVERY_DELAYS[:8]
 FAILURES_IN_ORDER = 6
+# However it failed: also by the deaths of processes, which leave no word of it.
+MAX_FAILURES = 20
 # How long a message waits for a turn that another channel has begun in its thread: here, and in the queue.
 MAX_WAIT_SECONDS = 90.0
 MAX_QUEUED_SECONDS = 900.0
@@ -75,10 +77,12 @@ class Worker:
         :raises Redeliver: if it is given up, and a queue keeps it.
         """
         incoming, worker = job.incoming, uuid.uuid4().hex[:12]
+        if job.failures > MAX_FAILURES:
+            raise Redeliver(is_stored=False, reason="too many failures")
         if not incoming.is_ordered:
             return await self._attempt(job, worker, accepted)
         try:
-            standing = await self._order.enter(incoming, worker, job.watch)
+            standing = await self._order.enter(incoming, worker, job.watch, in_order=job.in_order)
         except StoreUnavailable as error:
             if self._is_kept:
                 return await self._retry(job, worker, Redeliver(is_stored=False, reason=error.type))
@@ -146,12 +150,10 @@ class Worker:
     async def _retry(self, job: Job, worker: str, error: Redeliver) -> Later | None:
         delays = DELIVERY_DELAYS if error.is_stored else ANSWER_DELAYS
         failures = job.failures + 1
-        if failures <= FAILURES_IN_ORDER and not error.is_refusal:
-            await self._release(job.incoming, worker)
-        else:
-            await self._leave(job.incoming)
+        in_order = failures <= FAILURES_IN_ORDER and not error.is_refusal
+        await (self._release(job.incoming, worker) if in_order else self._leave(job.incoming))
         if failures <= len(delays):
-            return Later(replace(job, failures=failures), delays[failures - 1])
+            return Later(replace(job, failures=failures, in_order=in_order), delays[failures - 1])
         if self._is_kept:
             raise error
         logger.error("an activity is given up (request %s): %s", job.request_id, error.reason)

@@ -75,7 +75,7 @@ class FakeQueue:
 
     async def _deliver(self, message: Queued, instance: Instance) -> None:
         message.attempts += 1
-        working = asyncio.ensure_future(instance.bot.work(message.payload))
+        working = asyncio.ensure_future(instance.bot.work(message.payload, message.attempts))
         dying = asyncio.ensure_future(instance.fate.died.wait())
         await asyncio.wait((working, dying), return_when=asyncio.FIRST_COMPLETED)
         dying.cancel()

@@ -9,9 +9,12 @@ from typing import Any
 import httpx2
 import pytest
 
+from identity.authenticator import LOCAL_OWNER
 from settings import Settings
+from teams.attempt import Redeliver
 from teams.messages import ENGLISH
 from teams.streamer import Mode
+from teams.worker import MAX_FAILURES
 from tests.fakes import activities
 from tests.fakes.connector import (
     BROKEN,
@@ -139,7 +142,7 @@ async def test_a_growing_message_that_was_deleted_goes_on_in_a_new_one(turn: Tur
 async def test_an_answer_to_a_message_that_was_deleted_is_given_in_the_conversation(turn: Turn) -> None:
     turn.connector.faults = [DELETED]
     turn.say(0, "one").end(1)
-    await turn.show(incoming=activities.web_chat(turn.connector.url))
+    await turn.show(incoming=activities.web_chat(turn.connector.url), mode=Mode.ONCE)
     assert turn.connector.texts == ["one"]
     assert turn.connector.sent[-1].path.endswith("/activities")
 
@@ -212,3 +215,51 @@ async def test_a_last_message_that_takes_long_is_not_sent_by_another_instance_me
     channel.fault_of = slow
     await instances.run()
     assert len(channel.shown) == 1
+
+
+async def test_what_was_answered_after_all_is_not_called_lost(
+    instances: Instances, channel: FakeConnector, collected: Collected
+) -> None:
+    await instances.receive(activities.message(channel.url, TIP))
+    payload = instances.queue.messages[0].payload
+    await instances.run()
+    # A copy of it that another instance could not finish.
+    await instances.all[1].bot.handle_dead_letter(payload)
+    assert ["12.75" in text for text in channel.texts] == [True]
+    assert deliveries(collected, "given_up") == 0
+
+
+async def test_a_refusal_that_nobody_knows_is_given_up_after_an_hour(
+    instances: Instances, channel: FakeConnector, collected: Collected
+) -> None:
+    refuse(channel, FORBIDDEN, lambda _: True)
+    await instances.receive(activities.message(channel.url, TIP))
+    await instances.receive(activities.message(channel.url, "What is 2 + 2?"))
+    began = channel.clock.now()
+    await instances.run()
+    assert channel.clock.now() - began > 3600
+    assert len(instances.queue.poison) == 2
+    for payload in instances.queue.poison:
+        await instances.all[0].bot.handle_dead_letter(payload)
+    assert deliveries(collected, "given_up") == 2
+
+
+async def test_a_sign_of_typing_that_is_refused_changes_nothing(turn: Turn) -> None:
+    turn.connector.fault_of = lambda _, activity: DELETED if activity["type"] == "typing" else None
+    turn.say(9, "one").end(10)
+    await turn.show(incoming=activities.web_chat(turn.connector.url), mode=Mode.ONCE)
+    assert "typing" in turn.connector.kinds
+    assert turn.connector.shown
+    assert not turn.connector.sent[-1].path.endswith("/activities")
+
+
+async def test_what_processes_die_of_again_and_again_is_not_begun_any_more(
+    instances: Instances, channel: FakeConnector
+) -> None:
+    await instances.receive(activities.message(channel.url, TIP))
+    (message,) = instances.queue.messages
+    with pytest.raises(Redeliver):
+        await instances.all[0].bot.work(message.payload, MAX_FAILURES + 2)
+    assert await instances.all[0].store.list_thread_ids(LOCAL_OWNER, limit=1, after=None) == []
+    await instances.all[0].bot.handle_dead_letter(message.payload)
+    assert channel.texts == [ENGLISH["lost"].format(request_id="req_1")]
