@@ -7,7 +7,8 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from models import Message, ToolCall
+from calls import ToolCall
+from models import Message
 
 # Stands for an answer that never came: strict servers want a user and the assistant to take turns.
 UNANSWERED = "(This message was not answered.)"

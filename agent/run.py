@@ -15,7 +15,8 @@ from agent.budget import ReplyBudget
 from agent.text import storable
 from agent.told_text import ToldText
 from agent.usage import CallUsage, sum_details
-from models import Citation, Message, ToolCall
+from calls import ToolCall
+from models import Citation, Message
 from tools.tool import Source
 
 # The name under which the framework hands a run to the middleware.

@@ -106,6 +106,30 @@ class TurnEnded(ChatError):
         super().__init__("The turn has ended already.")
 
 
+class TurnContinued(ChatError):
+    """Somebody else has answered the paused turn."""
+
+    type = "turn_continued"
+    status = 409
+    title = "The turn was continued already"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Another request has answered this paused turn: `continued_by` of the turn names the one that goes on."
+        )
+
+
+class ApprovalExpired(ChatError):
+    """The time to approve is over."""
+
+    type = "approval_expired"
+    status = 409
+    title = "The time to decide is over"
+
+    def __init__(self, call_id: str) -> None:
+        super().__init__(f"Call {call_id} has expired: it can only be refused, or get an error.")
+
+
 class StateChanged(ChatError):
     """The user's state is not the version any more that a change of it was based on: read it again."""
 

@@ -10,16 +10,21 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol
 
+from calls import Decider, ToolCall
 from models import Erasure, Feedback, Message, Metadata, Order, Owner, Thread, ThreadStatus, Turn, UserState
 from stores.types import (
+    Approval,
     ErasedExchanges,
     EventBatch,
+    NewContinuation,
     NewMessage,
+    NewTurn,
     OwnedRef,
     Page,
     ReplayedTurn,
     StartedTurn,
     ThreadChanges,
+    TurnEnd,
     TurnProgress,
 )
 
@@ -60,8 +65,13 @@ class ThreadStore(AbstractAsyncContextManager["ThreadStore"], Protocol):
         :raises ThreadNotFound: if the owner has no such thread.
         """
 
-    async def list_threads(self, owner: Owner, *, status: ThreadStatus | None, limit: int, cursor: str | None) -> Page[Thread]:
+    async def list_threads(
+        self, owner: Owner, *, status: ThreadStatus | None, open: bool | None = None, limit: int, cursor: str | None
+    ) -> Page[Thread]:
         """Return the owner's threads, latest activity first, at most ``limit``.
+
+        ``open`` asks for those that wait for somebody, or for those that do not.
+
 
         Following the cursors shows every thread that did not change meanwhile exactly once; one that changed has moved to
         the front and may be missed, never doubled after its change. A thread's row may lag behind its last turn in another
@@ -118,8 +128,10 @@ class ThreadStore(AbstractAsyncContextManager["ThreadStore"], Protocol):
 
         An expired lease of a turn that never ended is cleared first; its message stays as ``interrupted``. An
         Idempotency-Key that was used before in this thread, with the same fingerprint, gives the answer if its turn
-        completed (or was cancelled), and else starts a new attempt for the message that is already there. Keys live as long
-        as their thread.
+        completed, was cancelled or paused, and else starts a new attempt for the message that is already there. Keys live
+        as long as their thread.
+
+        Where the thread has a paused turn, the same write ends that as cancelled, its open calls refused: the user went on.
 
         :raises ThreadNotFound: if the owner has no such thread.
         :raises TurnInProgress: if another turn, or one of the same key, holds the lease.
@@ -127,8 +139,32 @@ class ThreadStore(AbstractAsyncContextManager["ThreadStore"], Protocol):
         :raises IdempotencyKeyReused: if the key came before with another fingerprint.
         """
 
-    async def find_replay(self, owner: Owner, thread_id: str, new: NewMessage) -> ReplayedTurn | None:
-        """Return the answer that a message's Idempotency-Key has already, as :meth:`begin_turn` would; take and store nothing.
+    async def begin_continuation(
+        self, owner: Owner, thread_id: str, new: NewContinuation, *, lease_seconds: float, history_limit: int
+    ) -> StartedTurn | ReplayedTurn:
+        """Go on with a paused turn: take the lease, and put the decided calls into the paused reply, in one atomic write.
+
+        The write says that approved calls have been started; nobody gets a second one for the same pause. The turn answers the
+        message that the paused one answered. Idempotency-Keys are as in :meth:`begin_turn`: an attempt that left no answer is
+        followed by another one for the same key, which finds the calls as they were left, as long as nothing came after them.
+
+        :raises ThreadNotFound: if the owner has no such thread.
+        :raises TurnNotFound: if the thread has no such turn.
+        :raises TurnEnded: if it did not pause, or was cancelled since then.
+        :raises TurnContinued: if another turn goes on with it, or has.
+        :raises IdempotencyKeyReused: if the key came before with another fingerprint.
+        """
+
+    async def cancel_paused(self, owner: Owner, thread_id: str, turn_id: str, by: Decider) -> None:
+        """End a paused turn as cancelled: its open calls are refused, in one atomic write.
+
+        :raises ThreadNotFound: if the owner has no such thread.
+        :raises TurnNotFound: if the thread has no such turn.
+        :raises TurnEnded: if nothing of it is open.
+        """
+
+    async def find_replay(self, owner: Owner, thread_id: str, new: NewTurn) -> ReplayedTurn | None:
+        """Return the answer that an Idempotency-Key has already, as :meth:`begin_turn` would; take and store nothing.
 
         :raises ThreadNotFound, IdempotencyKeyReused: as :meth:`begin_turn` does.
         """
@@ -139,11 +175,19 @@ class ThreadStore(AbstractAsyncContextManager["ThreadStore"], Protocol):
         :raises LeaseLost: if the turn does not hold it any more.
         """
 
-    async def commit_turn(self, turn: StartedTurn, *, message: Message, reply: Message | None, final_event_id: int) -> None:
+    async def record_calls(self, turn: StartedTurn, calls: Sequence[ToolCall]) -> None:
+        """Note the calls of a turn that are about to act, all of them so far, in place of what was noted before.
+
+        If the turn ends without a commit, its message gets them, behind those that it has from earlier attempts.
+
+        :raises LeaseLost: if the turn does not hold the lease any more; none of them may run then.
+        """
+
+    async def commit_turn(self, turn: StartedTurn, end: TurnEnd) -> None:
         """End the turn: store the user's message in its final state and the reply, if any, and give the lease back.
 
-        The message's state is the turn's; ``final_event_id`` is the number of the event that will end it. Atomic: everything is
-        there afterwards, or nothing. Calling again after a failure whose outcome is unknown is safe.
+        A turn that pauses leaves its thread open. Atomic: everything is there afterwards, or nothing. Calling again after a
+        failure whose outcome is unknown is safe.
 
         :raises LeaseLost: if the turn does not hold the lease any more; nothing was stored then.
         """
@@ -178,6 +222,18 @@ class ThreadStore(AbstractAsyncContextManager["ThreadStore"], Protocol):
 
         :raises ThreadNotFound: if the owner has no such thread.
         :raises TurnNotFound: if the thread has no such turn.
+        """
+
+    async def list_approvals(self, owner: Owner, thread_id: str) -> list[Approval]:
+        """Return the tools that need not ask in the thread, by name.
+
+        :raises ThreadNotFound: if the owner has no such thread.
+        """
+
+    async def remove_approvals(self, owner: Owner, thread_id: str) -> None:
+        """Let every tool ask again in the thread.
+
+        :raises ThreadNotFound: if the owner has no such thread.
         """
 
     async def set_feedback(self, owner: Owner, thread_id: str, message_id: str, feedback: Feedback | None) -> Message:

@@ -6,13 +6,15 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Generic, NamedTuple, TypedDict, TypeVar
+from typing import Any, Generic, NamedTuple, TypeAlias, TypedDict, TypeVar
 
-from pydantic import JsonValue
+from pydantic import Field, JsonValue
 from pydantic_core import to_json
 
+from calls import ToolCall
 from events import TurnEvent
 from models import Message, Metadata, Owner, Thread, ThreadStatus, Turn
+from records import Record
 
 T = TypeVar("T")
 # In which team a conversation is, in the metadata of its threads.
@@ -50,12 +52,57 @@ class NewMessage:
     content: str
     metadata: Metadata
     idempotency_key: str | None = None
+    tools: Sequence[dict[str, JsonValue]] = ()
 
     @property
     def fingerprint(self) -> str:
-        """What must be equal when an Idempotency-Key comes again: a hash of content and metadata."""
-        canonical = to_json([self.content, _sorted(self.metadata)])
-        return hashlib.sha256(canonical).hexdigest()
+        """What must be equal when an Idempotency-Key comes again: a hash of content, metadata and the client's own tools."""
+        tools = [[_sorted(tool) for tool in self.tools]] if self.tools else []
+        return _hash([self.content, _sorted(self.metadata), *tools])
+
+
+@dataclass(frozen=True, slots=True)
+class NewContinuation:
+    """What goes on with a paused turn; ``turn_id`` is new for every request.
+
+    ``calls`` are all calls of the paused reply, as they have been decided about: approved ones count as started
+    (:meth:`~calls.ToolCall.approved`). They are ``None`` where nothing is open any more: then it may only be a repetition.
+    ``decisions`` is what the caller said, for the Idempotency-Key. ``remembered`` are tools that need not ask again in the
+    thread.
+    """
+
+    turn_id: str
+    paused_turn_id: str
+    calls: Sequence[ToolCall] | None
+    decisions: JsonValue
+    remembered: frozenset[str] = frozenset()
+    idempotency_key: str | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """What must be equal when an Idempotency-Key comes again: a hash of the paused turn and the decisions."""
+        return _hash([self.paused_turn_id, _sorted(self.decisions)])
+
+
+NewTurn: TypeAlias = NewMessage | NewContinuation
+
+
+class Pause(Record):
+    """What a paused turn keeps for the one that goes on with it.
+
+    ``tools`` are the client's own (name, description, JSON Schema of the parameters), ``carried`` what the model needs back
+    before the calls of the reply, as text of the model's wire, by the id of the first of them.
+    """
+
+    tools: list[dict[str, JsonValue]] = Field([])
+    carried: dict[str, str] = Field({})
+
+
+class Approval(Record):
+    """A tool that need not ask any more in a thread, and since when."""
+
+    tool: str
+    created_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +112,9 @@ class StartedTurn:
     ``message`` is the user's (status ``running``), ``history`` what came before it, oldest first, without it; feedback may be
     missing there. The answer will get the sequence number ``reply_seq``. ``is_retry`` says that the message was stored by an
     earlier attempt, ``events_kept`` whether its events will be stored, which its end tells those who follow it.
+
+    One that goes on with a paused turn has the replies so far in ``paused``, oldest first: the last one is what it goes on
+    with, its calls decided about, and ``pause`` what was kept for it. ``allowed_tools`` need not ask in this thread.
     """
 
     owner: Owner
@@ -77,6 +127,24 @@ class StartedTurn:
     is_retry: bool
     idempotency_key: str | None
     events_kept: bool = True
+    paused: Sequence[Message] = ()
+    pause: Pause | None = None
+    allowed_tools: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class TurnEnd:
+    """How a turn ends: the user's ``message`` in its final state, whose status is the turn's, and the reply, if any.
+
+    ``final_event_id`` is the number of the event that will end it. ``settled`` is the paused reply that the turn went on with,
+    its calls with their outcomes. A turn that pauses has its ``pause``.
+    """
+
+    message: Message
+    reply: Message | None
+    final_event_id: int
+    settled: Message | None = None
+    pause: Pause | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +187,10 @@ class TurnProgress:
     events: Sequence[TurnEvent]
     final_event_id: int | None
     events_kept: bool = True
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(to_json(value)).hexdigest()
 
 
 def _sorted(value: JsonValue | Mapping[str, JsonValue]) -> Any:

@@ -10,8 +10,9 @@ from pydantic_core import from_json, to_json
 
 from agent.text import CUT_MARK
 from agent.usage import BYTES_PER_TOKEN
+from calls import ToolCall
 from errors import ContentFiltered
-from models import Message, ToolCall
+from models import Message
 
 TOKENS_PER_MESSAGE = 4
 # What a JSON value needs around the mark.

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pydantic import JsonValue
 
 from agent.citations import cited
+from calls import ToolCall
 from events import MessageDelta, ReasoningDelta, ToolCompleted, ToolStarted
-from models import Citation, Message, Metadata, ToolCall, TurnStatus, message_id, utcnow
+from models import Citation, Message, Metadata, TurnStatus, message_id, utcnow
 from stores.types import StartedTurn
 from turns.event_log import EventLog
 

@@ -10,7 +10,7 @@ import pytest
 from pydantic_core import to_json
 from typing_extensions import override
 
-from models import ToolCall
+from calls import ToolCall
 from tests.fakes.model import Call, FakeModel, Reply
 from tests.support.agent import Recorder, a_message, agent_on, run
 from tools.tool import Source

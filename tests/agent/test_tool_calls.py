@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import JsonValue
 
-from models import ToolCall
+from calls import ToolCall
 from tests.fakes.model import Call, FakeModel, Reply
 from tests.support.agent import Recorder, a_message, agent_on, run
 

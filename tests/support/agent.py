@@ -9,9 +9,10 @@ from typing import Annotated, Any
 from pydantic import Field, JsonValue
 
 from agent.agent import ChatAgent, RunResult, open_agent
+from calls import ToolCall
 from errors import ToolError
 from identity.azure_credential import AzureCredential
-from models import Citation, Message, ToolCall, message_id, utcnow
+from models import Citation, Message, message_id, utcnow
 from settings import Settings
 from tests.fakes.model import FakeModel
 from tests.support.assistant_folder import HARBOUR

@@ -9,9 +9,10 @@ from datetime import timedelta
 import pytest
 import time_machine
 
+from calls import ToolCall
 from errors import LeaseLost, ThreadNotFound, TurnEnded, TurnInterrupted, TurnNotFound
 from events import MessageDelta, ReasoningDelta, ToolCompleted, ToolStarted, TurnEvent, TurnStarted
-from models import Owner, Problem, Thread, ToolCall, Turn, new_id, utcnow
+from models import Owner, Problem, Thread, Turn, new_id, utcnow
 from stores.contract import ThreadStore
 from stores.types import EventBatch, ReplayedTurn, TurnProgress
 from tests.support.stores import ANN, Backend, answer, ask, begin, end, messages, talk
