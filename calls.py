@@ -36,6 +36,11 @@ class ToolCall(ResultOrError):
     result: JsonValue = None
     error: str | None = None
     duration_ms: int = 0
+    key: str | None = Field(
+        None,
+        exclude_if=is_none,
+        description="Of a call that acts: stays the same however often its message is tried again. Tools pass it on to services.",
+    )
     expires_at: datetime | None = Field(
         None, exclude_if=is_none, description="From when on an open call can only be refused, or get an error."
     )

@@ -67,7 +67,7 @@ class NewContinuation:
 
     ``calls`` are all calls of the paused reply, as they have been decided about: approved ones count as started
     (:meth:`~calls.ToolCall.approved`). They are ``None`` where nothing is open any more: then it may only be a repetition.
-    ``decisions`` is what the caller said, for the Idempotency-Key. ``remembered`` are tools that need not ask again in the
+    ``approved`` are the ids of those that this turn has to run. ``decisions`` is what the caller said, for the Idempotency-Key. ``remembered`` are tools that need not ask again in the
     thread.
     """
 
@@ -75,6 +75,7 @@ class NewContinuation:
     paused_turn_id: str
     calls: Sequence[ToolCall] | None
     decisions: JsonValue
+    approved: frozenset[str] = frozenset()
     remembered: frozenset[str] = frozenset()
     idempotency_key: str | None = None
 
@@ -114,7 +115,8 @@ class StartedTurn:
     earlier attempt, ``events_kept`` whether its events will be stored, which its end tells those who follow it.
 
     One that goes on with a paused turn has the replies so far in ``paused``, oldest first: the last one is what it goes on
-    with, its calls decided about, and ``pause`` what was kept for it. ``allowed_tools`` need not ask in this thread.
+    with, its calls decided about, and ``pause`` what was kept for it. Of those calls it runs the ``approved`` ones, by id: there
+    are none in a later attempt. ``allowed_tools`` need not ask in this thread.
     """
 
     owner: Owner
@@ -129,6 +131,7 @@ class StartedTurn:
     events_kept: bool = True
     paused: Sequence[Message] = ()
     pause: Pause | None = None
+    approved: frozenset[str] = frozenset()
     allowed_tools: frozenset[str] = frozenset()
 
 

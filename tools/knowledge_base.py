@@ -14,7 +14,7 @@ from pydantic import Field, JsonValue
 
 from errors import ToolError
 from settings import AssistantError
-from tools.context import ToolContext
+from tools.environment import ToolEnvironment
 from tools.tool import Offline, ResultView, Source, Tool, tool
 
 FOLDER = "articles"
@@ -60,7 +60,7 @@ class Article:
 
 
 @asynccontextmanager
-async def open_tools(context: ToolContext) -> AsyncIterator[list[Tool]]:
+async def open_tools(context: ToolEnvironment) -> AsyncIterator[list[Tool]]:
     """Read and index the articles once, and yield the tool ``search_knowledge_base``.
 
     :raises AssistantError: naming the file that cannot be read.

@@ -11,15 +11,15 @@ from typing import Any
 
 from settings import AssistantError, SettingsError
 from settings.assistant import FILE
-from tools.checks import bind_settings, check_function, check_names, check_tool, place_of, same_name
-from tools.context import ToolContext
+from tools.checks import bind_context, bind_settings, check_function, check_names, check_tool, place_of, same_name
+from tools.environment import ToolEnvironment
 from tools.modules import import_error, nothing_in
 from tools.settings import ToolSettings
 from tools.tool import Tool, is_tool, spec_of
 
 
 @asynccontextmanager
-async def open_tools(context: ToolContext) -> AsyncIterator[list[Tool]]:
+async def open_tools(context: ToolEnvironment) -> AsyncIterator[list[Tool]]:
     """Open every tool. A module has tools, or yields them from ``open_tools(context)`` where something has to be opened first.
 
     :raises AssistantError: naming the module, and what of it cannot be used.
@@ -66,7 +66,7 @@ def settings_of(module: ModuleType) -> list[type[ToolSettings]]:
     ]
 
 
-async def _open(module: ModuleType, context: ToolContext, stack: AsyncExitStack) -> Sequence[Tool]:
+async def _open(module: ModuleType, context: ToolEnvironment, stack: AsyncExitStack) -> Sequence[Tool]:
     opening: Any = getattr(module, "open_tools", None)
     found = [value for value in vars(module).values() if is_tool(value) and value.__module__ == module.__name__]
     if opening is not None:
@@ -76,6 +76,6 @@ async def _open(module: ModuleType, context: ToolContext, stack: AsyncExitStack)
     return [_with_settings(tool, context) for tool in found]
 
 
-def _with_settings(tool: Tool, context: ToolContext) -> Tool:
+def _with_settings(tool: Tool, context: ToolEnvironment) -> Tool:
     kind = spec_of(tool).settings
-    return tool if kind is None else bind_settings(tool, context.read(kind))
+    return bind_context(tool if kind is None else bind_settings(tool, context.read(kind)))

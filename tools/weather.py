@@ -14,7 +14,7 @@ from pydantic import Field
 
 from errors import ToolError
 from settings import SettingsError
-from tools.context import ToolContext
+from tools.environment import ToolEnvironment
 from tools.settings import ToolSettings
 from tools.tool import Detail, Offline, Preference, ResultView, Tool, tool
 from tools.weather_codes import CONDITIONS
@@ -106,7 +106,7 @@ class WeatherSettings(ToolSettings):
 
 
 @asynccontextmanager
-async def open_tools(context: ToolContext) -> AsyncIterator[list[Tool]]:
+async def open_tools(context: ToolEnvironment) -> AsyncIterator[list[Tool]]:
     """Yield the tool ``get_weather``.
 
     :raises SettingsError: if made-up weather would be told to real users.

@@ -9,19 +9,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from errors import (
-    ChatError,
     ContextOverflow,
-    InternalError,
-    LeaseLost,
     RateLimited,
-    StoreUnavailable,
     ThreadNotFound,
     TurnInterrupted,
     TurnTimeout,
 )
-from events import TurnFailed, TurnStarted
-from models import Message, Metadata, Owner, Problem, TurnStatus
-from observability import metrics
+from events import TurnStarted
+from models import Message, Metadata, Owner
 from stores.contract import ThreadStore
 from stores.types import NewMessage, ReplayedTurn, StartedTurn
 from turns.event_log import EventLog, replay
@@ -57,17 +52,19 @@ class TurnContext:
 
 @dataclass(frozen=True, slots=True)
 class TurnRequest:
-    """A message that asks for a turn, in a thread by its id or by what else its caller names it.
+    """A message that asks for a turn, or what goes on with a paused one, in a thread by its id or by what else its caller names it.
 
     With ``stream`` the model is asked to stream, for a reader who wants the text as it comes, and the turn's events are stored
-    for whoever follows it later or elsewhere. ``request_id`` goes into the problem of a turn that fails.
+    for whoever follows it later or elsewhere. ``request_id`` goes into the problem of a turn that fails. ``locale`` is the
+    caller's language, if it is known.
     """
 
     owner: Owner
     thread: str | ThreadReference
-    new: NewMessage
+    new: NewTurn
     stream: bool
     request_id: str | None
+    locale: str | None = None
 
 
 class TurnRunner:
@@ -78,7 +75,7 @@ class TurnRunner:
         self._context = context
         self._request = request
         self._started: StartedTurn
-        self._log: EventLog
+        self._ending: TurnEnding
         self._reply: ReplyBuilder
         self._tokens = 0
         self._lease: LeaseRenewer | None = None
@@ -154,28 +151,26 @@ class TurnRunner:
 
     async def _try_to_begin(self, observed: ObservedTurn) -> tuple[str, StartedTurn | ReplayedTurn]:
         settings, thread_id = self._context.settings, await self._thread_id(observed)
-        begun = await self._context.store.begin_turn(
-            self._request.owner,
-            thread_id,
-            self._request.new,
-            lease_seconds=settings.turn_lease_seconds,
-            history_limit=settings.history_max_messages,
-        )
-        return thread_id, begun
+        owner, new, store = self._request.owner, self._request.new, self._context.store
+        limits: Any = {"lease_seconds": settings.turn_lease_seconds, "history_limit": settings.history_max_messages}
+        if isinstance(new, NewContinuation):
+            return thread_id, await store.begin_continuation(owner, thread_id, new, **limits)
+        return thread_id, await store.begin_turn(owner, thread_id, new, **limits)
 
     async def _run(self, started: StartedTurn, log: EventLog) -> None:
         """Run a turn that has begun to its end."""
         started = replace(started, events_kept=self._request.stream)
-        self._started, self._log, self._reply = started, log, ReplyBuilder(started, log)
+        self._started, self._reply = started, ReplyBuilder(started, log)
+        self._ending = TurnEnding(self._context, started, log, self._reply, self._request.request_id)
         self._context.event_writer.track(log, started.thread.created_at, kept=started.events_kept)
         log.emit(TurnStarted(id=log.next_id, turn_id=log.id))
         try:
             await self._answer()
         except asyncio.CancelledError:
-            await self._fail(TurnInterrupted(), retry_timeout=0)
+            await self._ending.fail(TurnInterrupted(), retry_timeout=0)
             raise
         except Exception as error:  # noqa: BLE001 - whatever happens, the turn must end and say so
-            await self._fail(error, retry_timeout=self._context.settings.turn_lease_seconds)
+            await self._ending.fail(error, retry_timeout=self._context.settings.turn_lease_seconds)
         finally:
             self._tokens = self._reply.tokens
 
@@ -186,11 +181,16 @@ class TurnRunner:
             async with self._lease:
                 result = await self._run_agent()
         except TurnCancelled:
-            await self._complete("cancelled", {"model": settings.model_name})
+            await self._ending.complete("cancelled", {"model": settings.model_name})
             return
         finally:
             self._lease = None
-        await self._complete("completed", {"model": result.model, "usage": result.usage})
+        metadata: Metadata = {"model": result.model, "usage": result.usage}
+        if self._reply.is_open:
+            pause = Pause(tools=list(self._client_tools), carried=dict(result.carried))
+            await self._ending.complete("paused", metadata, pause)
+        else:
+            await self._ending.complete("completed", metadata)
 
     async def _run_agent(self) -> RunResult:
         settings = self._context.settings
@@ -202,11 +202,11 @@ class TurnRunner:
 
     async def _ask(self, agent: ChatAgent) -> RunResult:
         """Run the agent; where the model cannot read that much, once more with less of the history."""
-        started, max_tokens = self._started, self._context.settings.history_max_tokens
+        max_tokens = self._context.settings.history_max_tokens
         while True:
-            history = fit_history(started.history, max_tokens)
+            history = fit_history(self._started.history, max_tokens)
             try:
-                return await agent.run(history, started.message, observer=self._reply, stream=self._request.stream)
+                return await agent.run(self._run_request(history), observer=self._reply, stream=self._request.stream)
             except ContextOverflow:
                 if not history or self._reply.has_begun:
                     raise
@@ -214,80 +214,27 @@ class TurnRunner:
                 logger.warning("history of about %d tokens is too long for the model: check HISTORY_MAX_TOKENS", tokens)
                 max_tokens = tokens // OVERFLOW_DIVISOR
 
-    async def _complete(self, status: TurnStatus, metadata: Metadata) -> Message:
-        """Store the reply, whole or partial, and end the log with it."""
-        reply = self._reply.build(status, metadata)
-        await self._commit(status, reply=reply)
-        self._log.end(reply)
-        return reply
+    def _run_request(self, history: Sequence[Message]) -> RunRequest:
+        started, store = self._started, self._context.store
 
-    async def _commit(self, status: TurnStatus, *, reply: Message | None = None, problem: Problem | None = None) -> None:
-        message = self._started.message.model_copy(update={"status": status, "problem": problem})
-        await self._context.store.commit_turn(self._started, message=message, reply=reply, final_event_id=self._log.next_id)
+        async def record_calls(calls: Sequence[ToolCall]) -> None:
+            await store.record_calls(started, calls)
 
-    async def _fail(self, error: Exception, *, retry_timeout: float) -> None:
-        """Store how the turn has failed, trying for ``retry_timeout`` seconds, and end the log, or abandon it if that fails.
+        return RunRequest(
+            owner=started.owner,
+            message=started.message,
+            record_calls=record_calls,
+            history=history,
+            locale=self._request.locale,
+            paused=started.paused,
+            approved=started.approved,
+            tools=self._client_tools,
+            carried=started.pause.carried if started.pause else {},
+            allowed_tools=started.allowed_tools,
+        )
 
-        A process that is stopping has no time to wait for the store.
-        """
-        log = self._log
-        shown = error if isinstance(error, ChatError) else InternalError()
-        level = logging.WARNING if isinstance(error, ChatError) else logging.ERROR
-        logger.log(level, "turn %s of %s failed: %s", log.id, self._started.thread.id, shown.type, exc_info=error)
-        cause = error if self._context.settings.dev_mode else None
-        problem = Problem.of(shown, self._request.request_id, cause=cause)
-        is_known = False
-        try:
-            if isinstance(error, LeaseLost):
-                metrics.leases_lost.add(1)
-            elif reply := await self._end_without_reply(
-                "interrupted" if isinstance(error, TurnInterrupted) else "failed", problem, retry_timeout=retry_timeout
-            ):
-                log.end(reply)
-            is_known = True
-        except Exception:
-            logger.warning("end of turn %s not stored; its lease will expire", log.id, exc_info=True)
-        finally:
-            if not is_known:
-                # It may be stored all the same, or be ended by somebody else: what is told here might not be true.
-                log.abandon(problem)
-            elif not log.ended:
-                log.emit(TurnFailed(id=log.next_id, turn_id=log.id, problem=problem))
-
-    async def _end_without_reply(self, status: TurnStatus, problem: Problem, *, retry_timeout: float) -> Message | None:
-        """Store that a turn has failed; return its reply if that turns out to be stored.
-
-        The commit of the reply may have succeeded although it was cut off, or no answer of the store came back. Until that is
-        known nobody is told how the turn has ended, for as long as the lease keeps others from ending it.
-        """
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + retry_timeout
-        while True:
-            try:
-                await self._commit(status, problem=problem)
-            except LeaseLost:
-                return await self._stored_reply(deadline)
-            except StoreUnavailable as error:
-                await self._wait_for_store(deadline, error)
-            else:
-                return None
-
-    async def _stored_reply(self, deadline: float) -> Message | None:
-        """Return the reply that is stored, if there is one: somebody else has ended the turn, or our own commit has."""
-        started = self._started
-        while True:
-            try:
-                progress = await self._context.store.get_progress(started.owner, started.thread.id, started.turn_id, after=None)
-            except StoreUnavailable as error:
-                await self._wait_for_store(deadline, error)
-            else:
-                if progress.turn.message is None:
-                    metrics.leases_lost.add(1)
-                return progress.turn.message
-
-    async def _wait_for_store(self, deadline: float, error: StoreUnavailable) -> None:
-        """Wait before the next attempt; raises ``error`` when time is up."""
-        retry = self._context.intervals.retry
-        if asyncio.get_running_loop().time() + retry > deadline:
-            raise error
-        await asyncio.sleep(retry)
+    @property
+    def _client_tools(self) -> Sequence[dict[str, JsonValue]]:
+        """The client's own tools: of the message, or of the paused turn that this one goes on with."""
+        new, pause = self._request.new, self._started.pause
+        return new.tools if isinstance(new, NewMessage) else pause.tools if pause else ()

@@ -16,12 +16,12 @@ from settings import Settings
 from tests.support.agent import Recorder, a_message
 from tests.support.assistant_folder import HARBOUR
 from tools.calculator import calculate
-from tools.context import ToolContext
+from tools.environment import ToolEnvironment
 from tools.registry import open_tools
 from tools.tool import Offline, Source, tool
 
 SETTINGS = Settings()
-CONTEXT = ToolContext(SETTINGS, HARBOUR)
+CONTEXT = ToolEnvironment(SETTINGS, HARBOUR)
 
 
 @pytest.fixture
