@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from errors import (
-    ContextOverflow,
-    RateLimited,
-    ThreadNotFound,
-    TurnInterrupted,
-    TurnTimeout,
-)
+from pydantic import JsonValue
+
+from agent.request import RunRequest
+from calls import ToolCall
+from errors import ContextOverflow, RateLimited, ThreadNotFound, TurnInterrupted, TurnTimeout
 from events import TurnStarted
 from models import Message, Metadata, Owner
 from stores.contract import ThreadStore
-from stores.types import NewMessage, ReplayedTurn, StartedTurn
+from stores.types import NewContinuation, NewMessage, NewTurn, Pause, ReplayedTurn, StartedTurn
+from turns.ending import TurnEnding
 from turns.event_log import EventLog, replay
 from turns.event_writer import EventWriter
 from turns.history import estimate_tokens, fit_history
@@ -52,7 +51,7 @@ class TurnContext:
 
 @dataclass(frozen=True, slots=True)
 class TurnRequest:
-    """A message that asks for a turn, or what goes on with a paused one, in a thread by its id or by what else its caller names it.
+    """A message that asks for a turn, or what goes on with a paused one, in a thread by its id or its caller's name for it.
 
     With ``stream`` the model is asked to stream, for a reader who wants the text as it comes, and the turn's events are stored
     for whoever follows it later or elsewhere. ``request_id`` goes into the problem of a turn that fails. ``locale`` is the
