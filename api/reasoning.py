@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from fastapi import Query
 from pydantic import BeforeValidator
 
-from events import MessageCompleted, ReasoningDelta, TurnCancelled, TurnEvent
+from events import MessageCompleted, ReasoningDelta, TurnCancelled, TurnEvent, TurnPaused
 from models import Message, Turn
 
 Batches = AsyncGenerator[Sequence[TurnEvent]]
@@ -59,7 +59,7 @@ async def batches_for(batches: Batches, *, reasoning: bool, heartbeat_interval: 
 
 def _without_reasoning(events: Iterable[TurnEvent]) -> Iterable[TurnEvent]:
     for event in events:
-        if isinstance(event, MessageCompleted | TurnCancelled) and event.message.reasoning is not None:
+        if isinstance(event, MessageCompleted | TurnCancelled | TurnPaused) and event.message.reasoning is not None:
             yield event.model_copy(update={"message": event.message.without_reasoning()})
         elif not isinstance(event, ReasoningDelta):
             yield event

@@ -74,6 +74,7 @@ from errors.parts import (
     ToolError,
 )
 from errors.threads import (
+    ApprovalExpired,
     ErasureNotFound,
     IdempotencyKeyReused,
     LeaseLost,
@@ -92,6 +93,7 @@ from errors.threads import (
 )
 
 __all__ = [
+    "ApprovalExpired",
     "Busy",
     "ChatError",
     "ContentFiltered",

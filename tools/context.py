@@ -17,7 +17,8 @@ class ToolContext:
     """One call of a tool, for a parameter ``context: ToolContext``, which the model never sees.
 
     ``call_key`` stays the same however often the message is tried again: services that know idempotency keys want it.
-    ``metadata`` is the message's, ``locale`` the caller's language, such as ``de-CH``, if it is known. ``logger`` names the tool.
+    ``metadata`` is the message's, ``locale`` the caller's language, such as ``de-CH``, if it is known.
+    ``logger`` names the tool.
     """
 
     owner: Owner

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from errors import ChatError, InternalError, LeaseLost, StoreUnavailable, TurnInterrupted
 from events import TurnFailed
 from models import Message, Metadata, Problem, TurnStatus
 from observability import metrics
 from stores.types import Pause, StartedTurn, TurnEnd
+from turns.context import TurnContext
 from turns.event_log import EventLog
 from turns.reply import ReplyBuilder
-
-if TYPE_CHECKING:
-    from turns.runner import TurnContext
 
 logger = logging.getLogger(__name__)
 

@@ -59,18 +59,22 @@ def _exchanges(history: Sequence[Message]) -> list[Exchange]:
     """
     found: dict[int, Exchange] = {}
     open: dict[str, int] = {}
+    latest = 0
     for message in history:
         if message.is_erased:
             continue
         if message.role == "user":
             found[message.seq] = [message]
-            open[message.turn_id] = message.seq
+            open[message.turn_id] = latest = message.seq
+        elif message.status == "paused" and message.turn_id not in open and latest in found:
+            # It waited for somebody: what goes on with it is another turn, and answers the same question.
+            found[latest].append(message)
         elif message.turn_id in open and (message.content or message.tool_calls):
             # A retry's answer may stand behind later exchanges.
             question = found.pop(open.pop(message.turn_id))
             found[message.seq] = [*question, message]
     exchanges = _without_filtered(list(found.values()))
-    is_answered = [len(exchange) > 1 for exchange in exchanges]
+    is_answered = [len(exchange) > 1 or _has_acted(exchange[0]) for exchange in exchanges]
     followed = [*is_answered, True][1:]
     return [
         exchange
@@ -87,6 +91,11 @@ def _without_filtered(exchanges: list[Exchange]) -> list[Exchange]:
         if refused >= MAX_FILTERED:
             start = position
     return exchanges[start:]
+
+
+def _has_acted(question: Message) -> bool:
+    """Tell whether something was done for a question that has no answer; the model has to know."""
+    return bool(question.tool_calls) and not _is_refused(question)
 
 
 def _is_refused(question: Message) -> bool:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pydantic import JsonValue
@@ -14,56 +14,23 @@ from agent.request import RunRequest
 from calls import ToolCall
 from errors import ContextOverflow, RateLimited, ThreadNotFound, TurnInterrupted, TurnTimeout
 from events import TurnStarted
-from models import Message, Metadata, Owner
-from stores.contract import ThreadStore
-from stores.types import NewContinuation, NewMessage, NewTurn, Pause, ReplayedTurn, StartedTurn
+from models import Message, Metadata
+from stores.types import NewContinuation, NewMessage, Pause, ReplayedTurn, StartedTurn
+from turns.context import TurnContext, TurnRequest
 from turns.ending import TurnEnding
 from turns.event_log import EventLog, replay
-from turns.event_writer import EventWriter
 from turns.history import estimate_tokens, fit_history
-from turns.intervals import TurnIntervals
 from turns.lease import LeaseRenewer, TurnCancelled
 from turns.reply import ReplyBuilder
 from turns.telemetry import ObservedTurn, observed_turn
-from turns.thread_reference import ThreadReference, resolve_thread
+from turns.thread_reference import resolve_thread
 
 if TYPE_CHECKING:
     from agent.agent import ChatAgent, RunResult
-    from quotas.quotas import Quotas
-    from settings import Settings
 
 # How much less of the history is tried each time that the model cannot read it.
 OVERFLOW_DIVISOR = 4
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class TurnContext:
-    """What all turns of a process share."""
-
-    store: ThreadStore
-    agent: Callable[[], Awaitable[ChatAgent]]
-    quotas: Quotas
-    settings: Settings
-    event_writer: EventWriter
-    intervals: TurnIntervals
-
-
-@dataclass(frozen=True, slots=True)
-class TurnRequest:
-    """A message that asks for a turn, or what goes on with a paused one, in a thread by its id or its caller's name for it.
-
-    With ``stream`` the model is asked to stream, for a reader who wants the text as it comes, and the turn's events are stored
-    for whoever follows it later or elsewhere. ``request_id`` goes into the problem of a turn that fails. ``locale`` is the
-    caller's language, if it is known.
-    """
-
-    owner: Owner
-    thread: str | ThreadReference
-    new: NewTurn
-    stream: bool
-    request_id: str | None
-    locale: str | None = None
 
 
 class TurnRunner:

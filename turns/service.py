@@ -10,18 +10,21 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
-from errors import Busy, TurnInterrupted
+from calls import CANCELLED, Decider
+from errors import Busy, TurnEnded, TurnInterrupted
 from events import TurnEvent
-from models import Owner, Turn
+from models import Owner, Turn, new_id, utcnow
 from observability import metrics
 from stores.contract import ThreadStore
-from stores.types import NewMessage
+from stores.types import NewContinuation, NewTurn
+from turns.context import TurnContext, TurnRequest
+from turns.decisions import Decisions, decide
 from turns.event_log import EventLog
 from turns.event_writer import EventWriter
 from turns.follow import TurnFollowers
 from turns.intervals import TurnIntervals
 from turns.poller import PollOptions
-from turns.runner import TurnContext, TurnRequest, TurnRunner
+from turns.runner import TurnRunner
 from turns.thread_reference import ThreadReference
 
 if TYPE_CHECKING:
@@ -51,11 +54,18 @@ class Turns:
         self._stopping = False
 
     async def start(
-        self, owner: Owner, thread: str | ThreadReference, new: NewMessage, *, stream: bool, request_id: str | None = None
+        self,
+        owner: Owner,
+        thread: str | ThreadReference,
+        new: NewTurn,
+        *,
+        stream: bool,
+        request_id: str | None = None,
+        locale: str | None = None,
     ) -> EventLog:
         """Accept a message, start its turn and return the log; a replayed turn has ended already.
 
-        ``thread``, ``stream`` and ``request_id`` are as in :class:`TurnRequest`.
+        ``thread``, ``stream``, ``request_id`` and ``locale`` are as in :class:`TurnRequest`; :meth:`go_on` is for paused turns.
 
         :raises ThreadNotFound, TurnInProgress, IdempotencyKeyReused, StoreError: as :meth:`ThreadStore.begin_turn` does.
         :raises ThreadDeleting: as :func:`~turns.thread_reference.resolve_thread` does.
@@ -68,12 +78,52 @@ class Turns:
         if len(self._tasks) >= self._settings.process_max_turns:
             metrics.limits_hit.add(1, {"chat.limit": "process_turns", "chat.limit.scope": "process"})
             raise Busy
-        runner = TurnRunner(self._context, TurnRequest(owner, thread, new, stream, request_id))
+        runner = TurnRunner(self._context, TurnRequest(owner, thread, new, stream, request_id, locale))
         # In a task of its own from the start: a caller who leaves now must not leave a lease without a turn behind.
         task = asyncio.create_task(self._run(new.turn_id, runner))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return await runner.begun
+
+    async def go_on(
+        self,
+        owner: Owner,
+        thread_id: str,
+        turn_id: str,
+        decisions: Decisions,
+        *,
+        decided_by: str,
+        idempotency_key: str | None = None,
+        stream: bool,
+        request_id: str | None = None,
+        locale: str | None = None,
+    ) -> EventLog:
+        """Go on with a paused turn, whose open calls are all decided about: start the turn that does, and return its log.
+
+        Of two requests one is first; a repeated one gets the answer that there is, as with messages.
+
+        :raises InvalidRequest, ApprovalExpired: as :func:`turns.decisions.decide` does.
+        :raises ThreadNotFound, TurnNotFound, TurnEnded, TurnContinued, IdempotencyKeyReused, StoreError: as
+            :meth:`ThreadStore.begin_continuation` does.
+        :raises RateLimited, Busy, TurnInterrupted: as :meth:`start` does.
+        """
+        turn = await self.get(owner, thread_id, turn_id)
+        decided = None
+        if turn.status == "paused" and turn.continued_by is None and turn.message:
+            decided = decide(turn.message, decisions, Decider(decided_by, utcnow()))
+        new = NewContinuation(
+            new_id("turn"),
+            turn_id,
+            decided.calls if decided else None,
+            decisions.as_json,
+            decided.approved if decided else frozenset(),
+            decided.remembered if decided else frozenset(),
+            idempotency_key,
+        )
+        log = await self.start(owner, thread_id, new, stream=stream, request_id=request_id, locale=locale)
+        if decided and not log.replayed:
+            decided.count()
+        return log
 
     async def get(self, owner: Owner, thread_id: str, turn_id: str) -> Turn:
         """Return how a turn stands.
@@ -103,12 +153,19 @@ class Turns:
             return log.stream(after=after, heartbeat_interval=heartbeat_interval)
         return self._followers.stream(owner, progress, after=after, heartbeat_interval=heartbeat_interval)
 
-    async def cancel(self, owner: Owner, thread_id: str, turn_id: str) -> None:
+    async def cancel(self, owner: Owner, thread_id: str, turn_id: str, *, decided_by: str | None = None) -> None:
         """Stop a turn: at once if this process runs it, else within seconds. Its partial reply is kept.
+
+        What is open of a paused one is refused.
 
         :raises ThreadNotFound, TurnNotFound, TurnEnded, StoreError: as :meth:`ThreadStore.request_cancel` does.
         """
-        await self._store.request_cancel(owner, thread_id, turn_id)
+        try:
+            await self._store.request_cancel(owner, thread_id, turn_id)
+        except TurnEnded:
+            by = Decider(decided_by or owner.user, utcnow(), CANCELLED)
+            await self._store.cancel_paused(owner, thread_id, turn_id, by)
+            return
         if runner := self._runners.get(turn_id):
             runner.cancel()
 
