@@ -39,7 +39,7 @@ class ToolCall(ResultOrError):
     key: str | None = Field(
         None,
         exclude_if=is_none,
-        description="Of a call that acts: stays the same however often its message is tried again. Tools pass it on to services.",
+        description="Of a call that acts: the same however often its message is tried again. Tools pass it on to services.",
     )
     expires_at: datetime | None = Field(
         None, exclude_if=is_none, description="From when on an open call can only be refused, or get an error."

@@ -156,6 +156,11 @@ class Message(Record):
         """Whether its text was erased, and only its place is left."""
         return not self.content and self.metadata == ERASED
 
+    @property
+    def open_calls(self) -> list[ToolCall]:
+        """Its tool calls that wait for somebody."""
+        return [call for call in self.tool_calls if call.status == "open"]
+
     def erased(self) -> Message:
         """Return what is left when its text is erased: its place, its state and its times."""
         texts: dict[str, Any] = {"content": "", "reasoning": None, "tool_calls": [], "citations": []}

@@ -67,8 +67,8 @@ class NewContinuation:
 
     ``calls`` are all calls of the paused reply, as they have been decided about: approved ones count as started
     (:meth:`~calls.ToolCall.approved`). They are ``None`` where nothing is open any more: then it may only be a repetition.
-    ``approved`` are the ids of those that this turn has to run. ``decisions`` is what the caller said, for the Idempotency-Key. ``remembered`` are tools that need not ask again in the
-    thread.
+    ``approved`` are the ids of those that this turn has to run. ``decisions`` is what the caller said, for the
+    Idempotency-Key. ``remembered`` are tools that need not ask again in the thread.
     """
 
     turn_id: str
@@ -115,8 +115,8 @@ class StartedTurn:
     earlier attempt, ``events_kept`` whether its events will be stored, which its end tells those who follow it.
 
     One that goes on with a paused turn has the replies so far in ``paused``, oldest first: the last one is what it goes on
-    with, its calls decided about, and ``pause`` what was kept for it. Of those calls it runs the ``approved`` ones, by id: there
-    are none in a later attempt. ``allowed_tools`` need not ask in this thread.
+    with, its calls decided about, and ``pause`` what was kept for it. Of those calls it runs the ``approved`` ones, by id:
+    there are none in a later attempt. ``allowed_tools`` need not ask in this thread.
     """
 
     owner: Owner

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from microsoft_agents.activity import Attachment
 
 from errors import TurnInterrupted
-from events import MessageDelta, ReasoningDelta, ToolCompleted, ToolStarted, TurnEvent, TurnFailed, TurnStarted
+from events import MessageCompleted, MessageDelta, ToolCompleted, ToolStarted, TurnCancelled, TurnEvent, TurnFailed, TurnPaused
 from models import Citation, Message, Problem
 from teams.annotations import annotations_of
 from teams.cards import MAX_CARDS, Card, card_of
@@ -134,7 +134,7 @@ class TurnRenderer:
                 await self._take_result(event)
         elif isinstance(event, TurnFailed):
             self._result = event.problem
-        elif not isinstance(event, TurnStarted | ReasoningDelta):
+        elif isinstance(event, MessageCompleted | TurnCancelled | TurnPaused):
             self._result = event.message
 
     async def _take_result(self, event: ToolCompleted) -> None:
