@@ -27,8 +27,9 @@ class ToolCall(ResultOrError):
     tool: str
     arguments: dict[str, JsonValue]
     status: CallStatus = Field(
+        "completed",
         description="`open`: it waits for somebody. `unknown`: it was started, and its outcome is not known: "
-        "its process died, it took too long, or the turn that runs it goes on."
+        "its process died, it took too long, or the turn that runs it goes on.",
     )
     awaits: Awaited | None = Field(
         None, exclude_if=is_none, description="What it waits for, or has waited for: an approval, or the client's own result."

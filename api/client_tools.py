@@ -76,7 +76,7 @@ class ClientTool(Body):
 
     name: str = Field(pattern=TOOL_NAME)
     description: Words
-    parameters: ObjectSchema = Field(default_factory=lambda: {"type": "object", "properties": {}})
+    parameters: ObjectSchema
 
 
 ClientTools = Annotated[list[ClientTool], Field(max_length=MAX_TOOLS), AfterValidator(_small)]
