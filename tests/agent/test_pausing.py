@@ -236,10 +236,8 @@ async def test_another_attempt_finds_what_the_first_has_done(status: Any) -> Non
     """The key is the call's: the same call of a retry is told what came of it, another one runs."""
     till = Till()
     answers = Reply(calls=(REFUND,)), Reply(text="Done.")
-    async with FakeModel(
-        *answers, *answers, Reply(calls=(Call("send_refund", '{"order": "B2"}'),)), Reply(text="Done.")
-    ) as model:
-        async with agent_on(model, till.tool(acts=True)) as agent:
+    other = Reply(calls=(Call("send_refund", '{"order": "B2"}'),)), Reply(text="Done.")
+    async with FakeModel(*answers, *answers, *other) as model, agent_on(model, till.tool(acts=True)) as agent:
         [first] = (await ask(agent)).calls
         left = first.model_copy(update={"status": status, "id": "call_of_first"})
         message = QUESTION.model_copy(update={"tool_calls": [left]})
