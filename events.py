@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import Field, JsonValue, TypeAdapter
 
 from models import Message, Problem
-from records import Record, ResultOrError
+from records import Record, ResultOrError, is_none
 
 
 class Event(Record):
@@ -34,6 +34,9 @@ class TurnStarted(Event):
     """The message is stored, and its turn runs."""
 
     type: Literal["turn.started"] = "turn.started"
+    cancelled_turn_id: str | None = Field(
+        None, exclude_if=is_none, description="The turn that was cancelled so that this one could begin (`interrupt`)."
+    )
 
 
 class MessageDelta(Event):

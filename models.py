@@ -185,6 +185,9 @@ class Turn(Record):
     problem: Problem | None = Field(None, exclude_if=is_none, description="Why there is none.")
     started_at: datetime
     ended_at: datetime | None = None
+    cancelled_turn_id: str | None = Field(
+        None, exclude_if=is_none, description="The turn that was cancelled so that this one could begin (`interrupt`)."
+    )
     continued_by: str | None = Field(None, exclude_if=is_none, description="The turn that went on with this paused one.")
 
 

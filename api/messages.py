@@ -22,6 +22,7 @@ from errors import IdempotencyKeyReused, InvalidCursor, InvalidRequest, NotAccep
 from models import MESSAGE_ID_PATTERN, Message, Order, message_seq, new_id
 from services.services import Services
 from stores.types import NewMessage
+from turns.waiting import Wait
 
 router = APIRouter(prefix="/api/threads/{thread_id}/messages", tags=["messages"], route_class=JsonRoute)
 AN_ID = {"pattern": MESSAGE_ID_PATTERN}
@@ -53,13 +54,21 @@ async def send_message(
 
     A message with `status: paused` has `open` tool calls: decide about them with `POST …/turns/{turn_id}/continue`. `tools` are
     the caller's own: the model may call them, and the caller runs them.
+
+    Where the thread is busy, `Prefer: wait=N` waits for it, and `"interrupt": true` cancels the turn that runs and takes its place.
     """
     tools = await own_tools(body.tools, services)
     new = NewMessage(new_id("turn"), body.content, body.metadata, idempotency_key, tools)
-    log = await services.turns.start(
-        owner, thread_id, new, stream=responder.stream, request_id=responder.request_id, locale=responder.locale
+    log, waited = await services.turns.start_when_free(
+        owner,
+        thread_id,
+        new,
+        Wait(responder.wait_seconds, body.interrupt, responder.has_left),
+        stream=responder.stream,
+        request_id=responder.request_id,
+        locale=responder.locale,
     )
-    return await responder.respond(log)
+    return await responder.respond(log, has_waited=waited > 0)
 
 
 @router.get(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StringConstraints, model_validator
 
 from api.bodies import Body
 from api.client_tools import ClientTools
@@ -100,6 +100,7 @@ class MessageCreate(Body):
 
     content: Content
     metadata: SmallMetadata = Field(default_factory=dict)
+    interrupt: StrictBool = Field(False, description="Where a turn runs in the thread: cancel it, and take its place.")
     tools: ClientTools = Field(default_factory=list, description="Tools of your own, which you run when the model calls them.")
 
 

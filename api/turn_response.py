@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -10,7 +11,7 @@ from fastapi.responses import Response
 from pydantic import WithJsonSchema
 
 from api import ndjson, sse
-from api.content_negotiation import AcceptHeader, negotiate, preferred_languages, wants_async
+from api.content_negotiation import AcceptHeader, negotiate, preferred_languages, wait_seconds, wants_async
 from api.deps import OwnerDep, ServicesDep, StreamPlaceDep
 from api.examples import MESSAGE_EXAMPLE, TURN_EXAMPLE
 from api.problems import problem_response, request_id
@@ -29,7 +30,7 @@ REPLAYED_HEADER = {
 }
 ASYNC_HEADERS = {
     "Location": {"schema": {"type": "string"}, "description": "The turn's address."},
-    "Preference-Applied": {"schema": {"type": "string"}},
+    "Preference-Applied": {"schema": {"type": "string"}, "description": "What was done of `Prefer`."},
 }
 TURN_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
@@ -45,7 +46,10 @@ TURN_RESPONSES: dict[int | str, dict[str, Any]] = {
 # Several lines of a list are one text to clients; what we do not know of it is left alone (RFC 7240, section 2).
 PreferHeader = Annotated[
     Annotated[list[str], WithJsonSchema({"type": "string"})] | None,
-    Header(description="`respond-async`: answer at once with the turn."),
+    Header(
+        description="`respond-async`: answer at once with the turn. `wait=N`: where the thread is busy, wait up to N seconds for it "
+        "(at most 60) in place of 409; messages only."
+    ),
 ]
 IdempotencyKey = Annotated[
     str | None,
@@ -67,33 +71,37 @@ class TurnResponder:
     media_type: str
     respond_async: bool
     reasoning: bool
+    wait_seconds: int
+    has_left: Callable[[], Awaitable[bool]]
 
     @property
     def stream(self) -> bool:
         """Whether the turn's events are to be stored, and its text is to come as it is written."""
         return self.respond_async or self.media_type != "application/json"
 
-    async def respond(self, log: EventLog) -> Response:
+    async def respond(self, log: EventLog, *, has_waited: bool = False) -> Response:
         """Return the answer to a turn that has begun."""
-        replayed = {"Idempotent-Replayed": "true"} if log.replayed else {}
+        applied = ["respond-async"] if self.respond_async else []
+        applied += [f"wait={self.wait_seconds}"] if self.wait_seconds and has_waited else []
+        headers = {"Preference-Applied": ", ".join(applied)} if applied else {}
+        headers |= {"Idempotent-Replayed": "true"} if log.replayed else {}
         if self.respond_async:
-            return await self._at_once(log, replayed)
+            return await self._at_once(log, headers)
         if self.media_type != "application/json":
             heartbeat = self.services.intervals.heartbeat
             events = log.stream(heartbeat_interval=heartbeat)
             batches = batches_for(events, reasoning=self.reasoning, heartbeat_interval=heartbeat)
-            return events_response(batches, self.media_type, replayed)
+            return events_response(batches, self.media_type, headers)
         outcome = await log.wait()
         if isinstance(outcome, Problem):
             return problem_response(outcome)
         shown = message_for(outcome, reasoning=self.reasoning)
-        return Response(shown.model_dump_json(), headers=replayed, media_type="application/json")
+        return Response(shown.model_dump_json(), headers=headers, media_type="application/json")
 
-    async def _at_once(self, log: EventLog, replayed: dict[str, str]) -> Response:
+    async def _at_once(self, log: EventLog, headers: dict[str, str]) -> Response:
         turn = turn_for(await self.services.turns.get(self.owner, log.thread_id, log.id), reasoning=self.reasoning)
         location = f"/api/threads/{log.thread_id}/turns/{log.id}"
-        headers = {"Location": location, "Preference-Applied": "respond-async", **replayed}
-        return Response(turn.model_dump_json(), 202, headers, "application/json")
+        return Response(turn.model_dump_json(), 202, {"Location": location, **headers}, "application/json")
 
 
 async def get_responder(
@@ -112,7 +120,17 @@ async def get_responder(
         await place.take()
     languages = preferred_languages(request.headers.get("accept-language"))
     locale = languages[0] if languages else None
-    return TurnResponder(services, owner, request_id(request), locale, media_type, respond_async, reasoning)
+    return TurnResponder(
+        services,
+        owner,
+        request_id(request),
+        locale,
+        media_type,
+        respond_async,
+        reasoning,
+        wait_seconds(prefer),
+        request.is_disconnected,
+    )
 
 
 ResponderDep = Annotated[TurnResponder, Depends(get_responder)]

@@ -73,15 +73,19 @@ class ErasureNotFound(ChatError):
 
 
 class TurnInProgress(ChatError):
-    """The thread is answering another message; ``retry_after`` is at most what is left of its lease."""
+    """The thread is answering another message.
+
+    ``turn_id`` is the turn that does, where it is known; ``retry_after`` is at most what is left of its lease.
+    """
 
     type = "turn_in_progress"
     status = 409
     title = "A turn is in progress"
     retryable = True
 
-    def __init__(self, *, retry_after: float = 1) -> None:
+    def __init__(self, *, retry_after: float = 1, turn_id: str | None = None) -> None:
         super().__init__("The thread is still answering an earlier message.", retry_after=retry_after)
+        self.turn_id = turn_id
 
 
 class ThreadFull(ChatError):

@@ -46,13 +46,17 @@ class Page(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class NewMessage:
-    """A user's message that asks for a turn. ``turn_id`` is new for every request: it also names the turn's lease."""
+    """A user's message that asks for a turn. ``turn_id`` is new for every request: it also names the turn's lease.
+
+    ``cancelled_turn_id`` is the turn that was cancelled so that this one could begin.
+    """
 
     turn_id: str
     content: str
     metadata: Metadata
     idempotency_key: str | None = None
     tools: Sequence[dict[str, JsonValue]] = ()
+    cancelled_turn_id: str | None = None
 
     @property
     def fingerprint(self) -> str:

@@ -37,7 +37,7 @@ class TurnRequest:
 
     With ``stream`` the model is asked to stream, for a reader who wants the text as it comes, and the turn's events are stored
     for whoever follows it later or elsewhere. ``request_id`` goes into the problem of a turn that fails. ``locale`` is the
-    caller's language, if it is known.
+    caller's language, if it is known. It has ``waited`` so many seconds for the thread, which are taken off the turn's own.
     """
 
     owner: Owner
@@ -46,3 +46,4 @@ class TurnRequest:
     stream: bool
     request_id: str | None
     locale: str | None = None
+    waited: float = 0

@@ -129,7 +129,9 @@ class TurnRunner:
         self._started, self._reply = started, ReplyBuilder(started, log)
         self._ending = TurnEnding(self._context, started, log, self._reply, self._request.request_id)
         self._context.event_writer.track(log, started.thread.created_at, kept=started.events_kept)
-        log.emit(TurnStarted(id=log.next_id, turn_id=log.id))
+        new = self._request.new
+        cancelled = new.cancelled_turn_id if isinstance(new, NewMessage) else None
+        log.emit(TurnStarted(id=log.next_id, turn_id=log.id, cancelled_turn_id=cancelled))
         try:
             await self._answer()
         except asyncio.CancelledError:
@@ -161,7 +163,7 @@ class TurnRunner:
     async def _run_agent(self) -> RunResult:
         settings = self._context.settings
         try:
-            async with asyncio.timeout(settings.turn_timeout_seconds):
+            async with asyncio.timeout(settings.turn_timeout_seconds - self._request.waited):
                 return await self._ask(await self._context.agent())
         except TimeoutError as error:
             raise TurnTimeout(settings.turn_timeout_seconds) from error

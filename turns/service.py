@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from calls import CANCELLED, Decider
-from errors import Busy, TurnEnded, TurnInterrupted
+from errors import Busy, TurnEnded, TurnInProgress, TurnInterrupted, TurnNotFound
 from events import TurnEvent
 from models import Owner, Turn, new_id, utcnow
 from observability import metrics
 from stores.contract import ThreadStore
-from stores.types import NewContinuation, NewTurn
+from stores.types import NewContinuation, NewMessage, NewTurn
 from turns.context import TurnContext, TurnRequest
 from turns.decisions import Decisions, decide
 from turns.event_log import EventLog
@@ -26,11 +27,20 @@ from turns.intervals import TurnIntervals
 from turns.poller import PollOptions
 from turns.runner import TurnRunner
 from turns.thread_reference import ThreadReference
+from turns.waiting import Deadline, Place, Wait, WaitingLines
 
 if TYPE_CHECKING:
     from agent.agent import ChatAgent
     from quotas.quotas import Quotas
     from settings import Settings
+
+
+class HowToStart(TypedDict):
+    """What :meth:`Turns.start` takes beside the message."""
+
+    stream: bool
+    request_id: str | None
+    locale: str | None
 
 
 class Turns:
@@ -51,6 +61,7 @@ class Turns:
         self._context = TurnContext(store, agent, quotas, settings, self._event_writer, intervals)
         self._tasks: set[asyncio.Task[None]] = set()
         self._runners: dict[str, TurnRunner] = {}
+        self._lines = WaitingLines()
         self._stopping = False
 
     async def start(
@@ -62,10 +73,11 @@ class Turns:
         stream: bool,
         request_id: str | None = None,
         locale: str | None = None,
+        waited: float = 0,
     ) -> EventLog:
         """Accept a message, start its turn and return the log; a replayed turn has ended already.
 
-        ``thread``, ``stream``, ``request_id`` and ``locale`` are as in :class:`TurnRequest`; :meth:`go_on` is for paused turns.
+        The parameters are as in :class:`TurnRequest`; :meth:`go_on` is for paused turns.
 
         :raises ThreadNotFound, TurnInProgress, IdempotencyKeyReused, StoreError: as :meth:`ThreadStore.begin_turn` does.
         :raises ThreadDeleting: as :func:`~turns.thread_reference.resolve_thread` does.
@@ -78,12 +90,66 @@ class Turns:
         if len(self._tasks) >= self._settings.process_max_turns:
             metrics.limits_hit.add(1, {"chat.limit": "process_turns", "chat.limit.scope": "process"})
             raise Busy
-        runner = TurnRunner(self._context, TurnRequest(owner, thread, new, stream, request_id, locale))
+        runner = TurnRunner(self._context, TurnRequest(owner, thread, new, stream, request_id, locale, waited))
         # In a task of its own from the start: a caller who leaves now must not leave a lease without a turn behind.
         task = asyncio.create_task(self._run(new.turn_id, runner))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return await runner.begun
+
+    async def start_when_free(
+        self, owner: Owner, thread_id: str, new: NewMessage, wait: Wait, **how: Unpack[HowToStart]
+    ) -> tuple[EventLog, float]:
+        """Start a turn as :meth:`start` does, as soon as its thread is free; return its log and the seconds that it waited.
+
+        In this process, messages keep the order in which they came. Who waits holds nothing that others need.
+
+        :raises TurnInProgress: if the thread is not free in time, or the caller has left.
+        """
+        if not wait.limit:
+            if self._lines.is_waited_for(thread_id) and not await self._is_replay(owner, thread_id, new):
+                raise TurnInProgress
+            return await self.start(owner, thread_id, new, **how), 0
+        deadline = Deadline(wait.limit)
+        async with self._lines.place(thread_id, first=wait.interrupt) as place:
+            while True:
+                busy = TurnInProgress()
+                if place.is_first:
+                    try:
+                        return await self.start(owner, thread_id, new, waited=deadline.waited, **how), deadline.waited
+                    except TurnInProgress as error:
+                        busy = error
+                if not deadline.left or await wait.has_left():
+                    raise busy
+                if wait.interrupt and busy.turn_id:
+                    new = await self._interrupt(owner, thread_id, busy.turn_id, new)
+                await self._until_changed(busy, place, min(self._context.intervals.free, deadline.left))
+
+    async def _is_replay(self, owner: Owner, thread_id: str, new: NewMessage) -> bool:
+        return new.idempotency_key is not None and await self._store.find_replay(owner, thread_id, new) is not None
+
+    async def _interrupt(self, owner: Owner, thread_id: str, turn_id: str, new: NewMessage) -> NewMessage:
+        """Cancel a turn, and return the message as the one that took its place; it may have ended by itself."""
+        if new.cancelled_turn_id == turn_id:
+            return new
+        try:
+            await self._store.request_cancel(owner, thread_id, turn_id)
+        except (TurnEnded, TurnNotFound):
+            return new
+        if runner := self._runners.get(turn_id):
+            runner.cancel()
+        return replace(new, cancelled_turn_id=turn_id)
+
+    async def _until_changed(self, busy: TurnInProgress, place: Place, seconds: float) -> None:
+        """Wait until the turn that runs has ended, if this process runs it, or the line has moved, or for so many seconds."""
+        log = self._event_writer.log(busy.turn_id) if busy.turn_id else None
+        if log is None or log.ended:
+            await place.until_moved(seconds)
+            return
+        try:
+            await asyncio.wait_for(log.wait(), seconds)
+        except TimeoutError:
+            return
 
     async def go_on(
         self,
