@@ -55,7 +55,8 @@ async def send_message(
     A message with `status: paused` has `open` tool calls: decide about them with `POST …/turns/{turn_id}/continue`. `tools` are
     the caller's own: the model may call them, and the caller runs them.
 
-    Where the thread is busy, `Prefer: wait=N` waits for it, and `"interrupt": true` cancels the turn that runs and takes its place.
+    Where the thread is busy, `Prefer: wait=N` waits for it, and `"interrupt": true` cancels the turn that runs and takes its
+    place.
     """
     tools = await own_tools(body.tools, services)
     new = NewMessage(new_id("turn"), body.content, body.metadata, idempotency_key, tools)

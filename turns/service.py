@@ -112,11 +112,12 @@ class Turns:
             return await self.start(owner, thread_id, new, **how), 0
         deadline = Deadline(wait.limit)
         async with self._lines.place(thread_id, first=wait.interrupt) as place:
+            waited = 0.0
             while True:
                 busy = TurnInProgress()
                 if place.is_first:
                     try:
-                        return await self.start(owner, thread_id, new, waited=deadline.waited, **how), deadline.waited
+                        return await self.start(owner, thread_id, new, waited=waited, **how), waited
                     except TurnInProgress as error:
                         busy = error
                 if not deadline.left or await wait.has_left():
@@ -124,6 +125,7 @@ class Turns:
                 if wait.interrupt and busy.turn_id:
                     new = await self._interrupt(owner, thread_id, busy.turn_id, new)
                 await self._until_changed(busy, place, min(self._context.intervals.free, deadline.left))
+                waited = deadline.waited
 
     async def _is_replay(self, owner: Owner, thread_id: str, new: NewMessage) -> bool:
         return new.idempotency_key is not None and await self._store.find_replay(owner, thread_id, new) is not None
