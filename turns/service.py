@@ -115,12 +115,14 @@ class Turns:
             waited = 0.0
             while True:
                 busy = TurnInProgress()
+                if waited and await wait.has_left():
+                    raise busy
                 if place.is_first:
                     try:
                         return await self.start(owner, thread_id, new, waited=waited, **how), waited
                     except TurnInProgress as error:
                         busy = error
-                if not deadline.left or await wait.has_left():
+                if not deadline.left:
                     raise busy
                 if wait.interrupt and busy.turn_id:
                     new = await self._interrupt(owner, thread_id, busy.turn_id, new)
