@@ -69,12 +69,12 @@ def banner(settings: Settings, assistant: Assistant, tools: Sequence[str], port:
     )
 
 
-async def name_tools(context: ToolEnvironment) -> list[str]:
+async def name_tools(environment: ToolEnvironment) -> list[str]:
     """Open the tools once before anything is served: whoever writes one is told at once what is wrong with it.
 
     :raises AssistantError: naming the tool.
     """
-    async with open_tools(context) as tools:
+    async with open_tools(environment) as tools:
         return [tool.__name__ for tool in tools]
 
 

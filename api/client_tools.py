@@ -17,7 +17,7 @@ from pydantic import (
 from pydantic_core import to_json
 
 from api.bodies import Body
-from api.fields import METADATA_VALUE_REF, NOT_BLANK_WITHOUT_NUL, WITHOUT_NUL, check_value, without_nul
+from api.fields import METADATA_VALUE_REF, METADATA_VALUE_SCHEMA, NOT_BLANK_WITHOUT_NUL, WITHOUT_NUL, check_value, without_nul
 from turns.decisions import ClientResult, Decisions, Verdict
 
 MAX_TOOLS = 32
@@ -60,7 +60,7 @@ Words = Annotated[
 CallId = Annotated[
     str, Field(min_length=1, max_length=256, json_schema_extra={"pattern": WITHOUT_NUL}), AfterValidator(without_nul)
 ]
-JsonResult = Annotated[JsonValue, AfterValidator(_json_value), WithJsonSchema({"$ref": METADATA_VALUE_REF})]
+JsonResult = Annotated[JsonValue, AfterValidator(_json_value), WithJsonSchema({"anyOf": METADATA_VALUE_SCHEMA["anyOf"]})]
 ObjectSchema = Annotated[
     dict[str, JsonValue],
     AfterValidator(_object_schema),
@@ -115,8 +115,8 @@ class TurnContinue(Body):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"approvals": [{"call_id": "call_1", "approved": True}]}]})
 
-    approvals: list[CallApproval] = Field([], max_length=MAX_CALLS)
-    tool_results: list[ToolResult] = Field([], max_length=MAX_CALLS)
+    approvals: list[CallApproval] = Field(default_factory=list, max_length=MAX_CALLS)
+    tool_results: list[ToolResult] = Field(default_factory=list, max_length=MAX_CALLS)
 
     @property
     def decisions(self) -> Decisions:

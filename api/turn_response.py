@@ -47,8 +47,8 @@ TURN_RESPONSES: dict[int | str, dict[str, Any]] = {
 PreferHeader = Annotated[
     Annotated[list[str], WithJsonSchema({"type": "string"})] | None,
     Header(
-        description="`respond-async`: answer at once with the turn. `wait=N`: where the thread is busy, wait up to N seconds for "
-        "it (at most 60) in place of 409; messages only."
+        description="`respond-async`: answer at once with the turn. `wait=N`: where the thread is busy, wait up to N seconds "
+        "for it (at most 60) in place of 409; messages only."
     ),
 ]
 IdempotencyKey = Annotated[

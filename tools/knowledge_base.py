@@ -60,14 +60,14 @@ class Article:
 
 
 @asynccontextmanager
-async def open_tools(context: ToolEnvironment) -> AsyncIterator[list[Tool]]:
+async def open_tools(environment: ToolEnvironment) -> AsyncIterator[list[Tool]]:
     """Read and index the articles once, and yield the tool ``search_knowledge_base``.
 
     :raises AssistantError: naming the file that cannot be read.
     """
     with closing(Index()) as index:
-        await asyncio.to_thread(lambda: index.fill(read_articles(context.assistant.folder / FOLDER)))
-        yield [as_tool(index, context.assistant.articles.about)]
+        await asyncio.to_thread(lambda: index.fill(read_articles(environment.assistant.folder / FOLDER)))
+        yield [as_tool(index, environment.assistant.articles.about)]
 
 
 def as_tool(index: "Index", about: str) -> Callable[..., list[Hit]]:

@@ -14,6 +14,7 @@ METRIC_ATTRIBUTES = frozenset(
         "chat.feedback.rating",
         "chat.limit",
         "chat.limit.scope",
+        "chat.tool.decision",
         "chat.tool.outcome",
         "chat.turn.status",
         "db.collection.name",

@@ -179,7 +179,7 @@ async def test_what_is_opened_and_no_function_is_refused(write: Write, tools: st
             return word
 
         @asynccontextmanager
-        async def open_tools(context):
+        async def open_tools(environment):
             yield {tools}
     """)
     with pytest.raises(AssistantError, match=rf"words\.py: {module}: open_tools yields a {kind}, but a tool is") as refused:
@@ -254,17 +254,17 @@ async def test_what_a_module_opens_is_closed(write: Write) -> None:
         closed = []
 
         @asynccontextmanager
-        async def open_tools(context):
+        async def open_tools(environment):
             @tool(title={"en": "Look"})
             async def look(word: str) -> str:
                 "Look a word up."
-                return context.assistant.name
+                return environment.assistant.name
 
             yield [look]
-            closed.append(context.settings.model_kind)
+            closed.append(environment.settings.model_kind)
     """)
-    context: Any = ToolEnvironment(Settings(), HARBOUR.model_copy(update={"tools": (module,)}))
-    async with open_tools(context) as [look]:
+    environment: Any = ToolEnvironment(Settings(), HARBOUR.model_copy(update={"tools": (module,)}))
+    async with open_tools(environment) as [look]:
         assert await look(word="x") == "Harbour desk"
     import importlib
 
