@@ -101,7 +101,7 @@ class MessageCreate(Body):
     content: Content
     metadata: SmallMetadata = Field(default_factory=dict)
     interrupt: StrictBool = Field(
-        default_factory=bool, description="Where a turn runs in the thread: cancel it, and take its place."
+        default_factory=bool, description="Cancel the turn that runs in the thread, and take its place."
     )
     tools: ClientTools = Field(default_factory=list, description="Tools of your own, which you run when the model calls them.")
 

@@ -128,7 +128,7 @@ class ThreadStore(OwnerStore, AbstractAsyncContextManager["ThreadStore"], Protoc
         completed, was cancelled or paused, and else starts a new attempt for the message that is already there. Keys live
         as long as their thread.
 
-        Where the thread has a paused turn, the same write ends that as cancelled, its open calls refused: the user went on.
+        A paused turn of the thread is ended as cancelled before: its open calls are refused, as the user went on.
 
         :raises ThreadNotFound: if the owner has no such thread.
         :raises TurnInProgress: if another turn, or one of the same key, holds the lease.

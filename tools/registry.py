@@ -20,7 +20,7 @@ from tools.tool import Tool, is_tool, spec_of
 
 @asynccontextmanager
 async def open_tools(environment: ToolEnvironment) -> AsyncIterator[list[Tool]]:
-    """Open every tool. A module has tools, or yields them from ``open_tools(environment)`` where something has to be opened first.
+    """Open every tool. A module has tools, or yields them from ``open_tools`` where something has to be opened first.
 
     :raises AssistantError: naming the module, and what of it cannot be used.
     """

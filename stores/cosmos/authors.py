@@ -9,8 +9,9 @@ from errors import StoreUnavailable
 from models import AUTHOR_ID, Message, Owner, message_id
 from stores.cosmos.container import CosmosContainer, PreconditionFailed
 from stores.cosmos.deletion import CosmosDeletion
-from stores.cosmos.documents import Lease, ThreadDocument, TurnDocument
+from stores.cosmos.documents import ThreadDocument, TurnDocument
 from stores.cosmos.history import CosmosHistory
+from stores.cosmos.lease_document import Lease
 from stores.cosmos.operations import patch
 from stores.cosmos.patch import changes, condition, thread_changes
 from stores.cosmos.reading import as_record, require_owned

@@ -65,6 +65,7 @@ def begin_turn(
         is_retry=known is not None,
         idempotency_key=new.idempotency_key,
         allowed_tools=frozenset(from_json(row["approvals"] or "{}")),
+        cancelled_turn_id=new.cancelled_turn_id,
     )
 
 

@@ -98,7 +98,7 @@ async def test_a_client_in_python_is_complete_typed_and_talks(tmp_path: Path) ->
     client = tmp_path / "chat_client"
     assert re.findall(r"WARNING parsing (.*) within", generated) == ["GET /api/export"]
     assert {path.stem for path in client.glob("api/*/*.py")} - {"__init__"} == expected
-    assert untyped_fields(client) == {"ToolCall.result", "ToolCompleted.result"}
+    assert untyped_fields(client) == {"ToolCall.result", "ToolCompleted.result", "ToolResult.result"}
     models = [str(path.relative_to(tmp_path)) for path in client.glob("models/*.py")]
     await run(shlex.join([*MYPY.split(), "conversation.py", "chat_client/api", *models]), tmp_path)
     assert said.splitlines() == [*CONVERSATION[:-1], "again: 5 events", CONVERSATION[-1]]

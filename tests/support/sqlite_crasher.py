@@ -17,7 +17,7 @@ import time_machine
 
 from models import Message, Owner, message_id, utcnow
 from stores.sqlite.store import SqliteStore
-from stores.types import NewMessage, ReplayedTurn
+from stores.types import NewMessage, ReplayedTurn, TurnEnd
 
 OWNER = Owner("acme", "ann")
 TURN_ID = "turn_" + "1" * 32
@@ -49,9 +49,8 @@ async def do_turn(path: Path, thread_id: str, kill_at: int) -> None:
             status="completed",
             turn_id=TURN_ID,
         )
-        await store.commit_turn(
-            turn, message=turn.message.model_copy(update={"status": "completed"}), reply=reply, final_event_id=9
-        )
+        message = turn.message.model_copy(update={"status": "completed"})
+        await store.commit_turn(turn, TurnEnd(message=message, reply=reply, final_event_id=9))
 
 
 async def look(path: Path, thread_id: str) -> list[tuple[int, str]]:

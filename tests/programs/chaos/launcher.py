@@ -38,8 +38,8 @@ def add_misbehaving_tool() -> None:
     open_real = registry.open_tools
 
     @asynccontextmanager
-    async def open_tools(context: Any) -> AsyncIterator[list[Any]]:
-        async with open_real(context) as real:
+    async def open_tools(environment: Any) -> AsyncIterator[list[Any]]:
+        async with open_real(environment) as real:
             yield [*real, misbehave]
 
     registry.open_tools = open_tools

@@ -8,7 +8,7 @@ from errors import ThreadNotFound
 from events import MessageDelta, ReasoningDelta
 from models import Owner, new_id
 from stores.contract import ThreadStore
-from stores.types import ErasedExchanges, EventBatch, NewMessage, OwnedRef, StartedTurn
+from stores.types import ErasedExchanges, EventBatch, NewMessage, OwnedRef, StartedTurn, TurnEnd
 from tests.support.stores import ANN, Backend, answer, begin, end, messages
 
 GROUP = Owner("bot:acme", "c" * 64)
@@ -44,7 +44,7 @@ async def test_reasoning_is_erased_with_its_answer(backend: Backend, store: Thre
     events = [ReasoningDelta(id=1, turn_id=turn.turn_id, text="a secret thought")]
     assert await store.save_events([EventBatch(thread.id, turn.turn_id, events, 3600)]) == [None]
     reply = answer(turn).model_copy(update={"reasoning": "a secret thought"})
-    await store.commit_turn(turn, message=turn.message, reply=reply, final_event_id=2)
+    await store.commit_turn(turn, TurnEnd(message=turn.message, reply=reply, final_event_id=2))
     assert "secret" in await backend.everything()
     assert await store.erase_exchanges(GROUP, thread.id, "ann") == ErasedExchanges(2, unfinished=False)
     assert [each.reasoning for each in await messages(store, thread.id, GROUP)] == [None, None]
