@@ -188,6 +188,7 @@ class Turn(Record):
     cancelled_turn_id: str | None = Field(
         None, exclude_if=is_none, description="The turn that was cancelled so that this one could begin (`interrupt`)."
     )
+    continues: str | None = Field(None, exclude_if=is_none, description="The paused turn that this one goes on with.")
     continued_by: str | None = Field(None, exclude_if=is_none, description="The turn that went on with this paused one.")
 
 

@@ -120,8 +120,8 @@ class StartedTurn:
 
     One that goes on with a paused turn has the replies so far in ``paused``, oldest first: the last one is what it goes on
     with, its calls decided about, and ``pause`` what was kept for it. Of those calls it runs the ``approved`` ones, by id:
-    there are none in a later attempt. ``allowed_tools`` need not ask in this thread. ``cancelled_turn_id`` is as in
-    :class:`NewMessage`.
+    there are none in a later attempt. ``continues`` is the paused turn. ``allowed_tools`` need not ask in this thread.
+    ``cancelled_turn_id`` is as in :class:`NewMessage`.
     """
 
     owner: Owner
@@ -136,6 +136,7 @@ class StartedTurn:
     events_kept: bool = True
     paused: Sequence[Message] = ()
     pause: Pause | None = None
+    continues: str | None = None
     approved: frozenset[str] = frozenset()
     allowed_tools: frozenset[str] = frozenset()
     cancelled_turn_id: str | None = None

@@ -59,20 +59,25 @@ def _exchanges(history: Sequence[Message]) -> list[Exchange]:
     """
     found: dict[int, Exchange] = {}
     open: dict[str, int] = {}
+    paused: list[Message] = []
     latest = 0
     for message in history:
         if message.is_erased:
             continue
         if message.role == "user":
+            found.get(latest, []).extend(paused)
+            paused = []
             found[message.seq] = [message]
             open[message.turn_id] = latest = message.seq
-        elif message.status == "paused" and message.turn_id not in open and latest in found:
+        elif message.status == "paused" and message.turn_id not in open:
             # It waited for somebody: what goes on with it is another turn, and answers the same question.
-            found[latest].append(message)
+            paused.append(message)
         elif message.turn_id in open and (message.content or message.tool_calls):
             # A retry's answer may stand behind later exchanges.
             question = found.pop(open.pop(message.turn_id))
-            found[message.seq] = [*question, message]
+            found[message.seq] = [*question, *paused, message]
+            paused = []
+    found.get(latest, []).extend(paused)
     exchanges = _without_filtered(list(found.values()))
     is_answered = [len(exchange) > 1 or _has_acted(exchange[0]) for exchange in exchanges]
     followed = [*is_answered, True][1:]

@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from calls import CANCELLED, Decider
 from errors import StoreUnavailable
-from models import AUTHOR_ID, Message, Owner, message_id
+from models import AUTHOR_ID, Message, Owner, utcnow
 from stores.cosmos.container import CosmosContainer, PreconditionFailed
 from stores.cosmos.deletion import CosmosDeletion
-from stores.cosmos.documents import ThreadDocument, TurnDocument
+from stores.cosmos.documents import ThreadDocument
 from stores.cosmos.history import CosmosHistory
 from stores.cosmos.lease_document import Lease
 from stores.cosmos.operations import patch
 from stores.cosmos.patch import changes, condition, thread_changes
+from stores.cosmos.pauses import CosmosPauses
 from stores.cosmos.reading import as_record, require_owned
 from stores.cosmos.rows import CosmosRows
+from stores.cosmos.turn_requests import TurnReader
 from stores.types import ErasedExchanges, OwnedRef
 
 MAX_ATTEMPTS = 8
@@ -40,12 +43,16 @@ class CosmosAuthors:
         rows: CosmosRows,
         deletion: CosmosDeletion,
         history: CosmosHistory,
+        reader: TurnReader,
+        pauses: CosmosPauses,
         end_expired: Callable[[ThreadDocument, Lease], Awaitable[None]],
     ) -> None:
         self._messages = messages
         self._rows = rows
         self._deletion = deletion
         self._history = history
+        self._reader = reader
+        self._pauses = pauses
         self._end_expired = end_expired
 
     async def threads(self, author_id: str) -> list[OwnedRef]:
@@ -62,6 +69,10 @@ class CosmosAuthors:
         erased = refusals = 0
         while refusals < MAX_ATTEMPTS:
             thread = await self._without_expired_lease(owner, thread_id)
+            if thread.open and await self._is_theirs(thread, thread.open.question_seq, author_id):
+                await self._pauses.close(thread, thread.open, Decider(author_id, utcnow(), CANCELLED))
+                refusals += 1
+                continue
             questions = await self._questions(thread, author_id)
             if not questions:
                 # Always: an earlier call may have been stopped before it did this.
@@ -101,16 +112,12 @@ class CosmosAuthors:
         return [as_record(Message, row) for row in rows]
 
     async def _replies(self, questions: list[Message]) -> list[Message]:
-        return [reply for reply in await asyncio.gather(*map(self._reply, questions)) if reply]
+        return [reply for replies in await asyncio.gather(*map(self._replies_to, questions)) for reply in replies]
 
-    async def _reply(self, question: Message) -> Message | None:
-        turn = await self._messages.read(question.thread_id, question.turn_id)
-        seq = as_record(TurnDocument, turn).reply_seq if turn else None
-        return await self._message(question.thread_id, seq) if seq else None
-
-    async def _message(self, thread_id: str, seq: int) -> Message | None:
-        found = await self._messages.read(thread_id, message_id(thread_id, seq))
-        return as_record(Message, found) if found else None
+    async def _replies_to(self, question: Message) -> list[Message]:
+        seqs = await self._reader.reply_seqs(question.thread_id, question.turn_id)
+        found = [await self._reader.message(question.thread_id, seq) for seq in seqs]
+        return [reply for reply in found if reply]
 
     async def _erase(self, thread: ThreadDocument, messages: list[Message]) -> None:
         """Erase messages of a thread in which no other turn has begun or ended since it was read."""
@@ -124,9 +131,13 @@ class CosmosAuthors:
         ]
         await self._messages.batch(thread.id, [*erased, patch(thread.id, end, unchanged)])
 
+    async def _is_theirs(self, thread: ThreadDocument, seq: int, author_id: str) -> bool:
+        message = await self._reader.message(thread.id, seq)
+        return message is not None and message.metadata.get(AUTHOR_ID) == author_id
+
     async def _is_answering(self, thread: ThreadDocument, author_id: str) -> bool:
         """Whether a turn runs for one of the author's messages: it writes the message once more when it ends."""
         message = thread.pending
         if thread.lease and thread.lease.seq:
-            message = await self._message(thread.id, thread.lease.seq)
+            message = await self._reader.message(thread.id, thread.lease.seq)
         return message is not None and message.metadata.get(AUTHOR_ID) == author_id

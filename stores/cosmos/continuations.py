@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from errors import StoreUnavailable, TurnContinued, TurnEnded, TurnNotFound
-from models import Message, message_id
-from stores.cosmos.container import CosmosContainer, PreconditionFailed
+from models import message_id
+from stores.cosmos.container import CosmosContainer, PreconditionFailed, gather_pair
 from stores.cosmos.documents import KeyDocument, ThreadDocument, TurnDocument, answering_again, new_key_document
 from stores.cosmos.history import CosmosHistory
 from stores.cosmos.lease_document import OpenTurn
@@ -88,33 +88,32 @@ class CosmosContinuations:
         lease = thread.lease
         if lease is None or lease.seq is None:
             raise StoreUnavailable
-        # Not those that are known here: the paused reply has changed in its place.
-        latest = await self._history.read(thread.id, history_limit + thread.last_seq - lease.seq + 1)
-        by_seq = {message.seq: message for message in reversed(latest)}
-        replies = [by_seq[seq] for seq in range(lease.seq + 1, thread.last_seq + 1) if seq in by_seq]
-        paused = await self._reader.turn(thread.id, new.paused_turn_id)
-        if lease.seq not in by_seq or len(replies) != thread.last_seq - lease.seq or paused is None:
+        seqs = await self._reader.reply_seqs(thread.id, new.paused_turn_id)
+        question, paused = await gather_pair(
+            self._reader.message(thread.id, lease.seq), self._reader.turn(thread.id, new.paused_turn_id)
+        )
+        if not seqs or question is None or paused is None:
             raise StoreUnavailable
+        # Not those that are known here: the paused reply has changed in its place.
+        latest = await self._history.read(thread.id, history_limit + 1 + thread.last_seq - seqs[0] + 1)
+        by_seq = {message.seq: message for message in reversed(latest)}
+        earlier = [message for seq, message in by_seq.items() if seq < seqs[0] and seq != lease.seq]
         return StartedTurn(
             owner=request.owner,
             thread=thread.thread,
             turn_id=new.turn_id,
-            message=answering_again(by_seq[lease.seq], lease),
-            history=_before(list(by_seq.values()), lease.seq, history_limit),
+            message=answering_again(question, lease),
+            history=earlier[-history_limit:] if history_limit else [],
             reply_seq=thread.last_seq + 1,
             started_at=lease.started_at,
             is_retry=True,
             idempotency_key=new.idempotency_key,
-            paused=replies,
+            paused=[by_seq[seq] for seq in seqs],
             pause=paused.pause or Pause(),
+            continues=new.paused_turn_id,
             approved=frozenset(lease.approved),
             allowed_tools=frozenset(thread.approvals),
         )
-
-
-def _before(messages: list[Message], seq: int, limit: int) -> list[Message]:
-    earlier = [message for message in messages if message.seq < seq]
-    return earlier[-limit:] if limit else []
 
 
 def _decision(request: Request, new: NewContinuation, thread: ThreadDocument, open: OpenTurn) -> list[Operation]:

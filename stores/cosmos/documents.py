@@ -137,6 +137,7 @@ class TurnDocument(Record):
     final_event_id: int | None
     events_kept: bool = True
     pause: Pause | None = Field(None, exclude_if=is_empty)
+    continues: str | None = Field(None, exclude_if=is_empty)
     continued_by: str | None = Field(None, exclude_if=is_empty)
     cancelled_turn_id: str | None = Field(None, exclude_if=is_empty)
 
@@ -205,6 +206,7 @@ def turn_document(turn: StartedTurn, end: TurnEnd) -> Document:
         final_event_id=end.final_event_id,
         events_kept=turn.events_kept,
         pause=end.pause,
+        continues=turn.continues,
         cancelled_turn_id=turn.cancelled_turn_id,
     )
     return document.model_dump(mode="json", exclude={"events_kept"} if turn.events_kept else None)
@@ -223,6 +225,7 @@ def interrupted_turn_document(thread_id: str, lease: Lease) -> Document:
         started_at=lease.started_at,
         ended_at=lease.ended_at,
         final_event_id=None,
+        continues=lease.continues,
         cancelled_turn_id=lease.cancelled_turn_id,
     )
     return document.model_dump(mode="json", exclude={"events_kept"})

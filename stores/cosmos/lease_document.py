@@ -48,6 +48,7 @@ class Lease(Record):
     key_id: str | None
     cancel_requested: bool = False
     calls: list[ToolCall] = Field([], exclude_if=is_empty)
+    continues: str | None = Field(None, exclude_if=is_empty)
     approved: list[str] = Field([], exclude_if=is_empty)
     cancelled_turn_id: str | None = Field(None, exclude_if=is_empty)
 

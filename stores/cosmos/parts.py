@@ -49,4 +49,4 @@ class CosmosParts:
         self.deletion = CosmosDeletion(messages, threads, history)
         self.sessions = CosmosSessionThreads(messages, self.threads, self.rows, self.deletion)
         self.erasures = CosmosErasures(messages, threads, self.deletion)
-        self.authors = CosmosAuthors(messages, self.rows, self.deletion, history, leases.end_expired)
+        self.authors = CosmosAuthors(messages, self.rows, self.deletion, history, reader, self.pauses, leases.end_expired)

@@ -132,6 +132,7 @@ class CosmosProgress:
             status="running",
             started_at=lease.started_at,
             cancelled_turn_id=lease.cancelled_turn_id,
+            continues=lease.continues,
         )
         return TurnProgress(turn, events, None)
 

@@ -12,7 +12,7 @@ from stores.cosmos.container import CosmosContainer, gather_pair
 from stores.cosmos.documents import Document, KeyDocument, ThreadDocument, TurnDocument, answering_again, key_id
 from stores.cosmos.lease_document import Lease, PendingMessage
 from stores.cosmos.reading import as_record, require_owned
-from stores.types import NewMessage, NewTurn, ReplayedTurn
+from stores.types import NewContinuation, NewMessage, NewTurn, ReplayedTurn
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,7 @@ class Request:
     def lease(self, *, seq: int | None, approved: frozenset[str] = frozenset()) -> Document:
         """Return the lease to write: for the new message, or for the existing one at ``seq``."""
         pending, cancelled = None, None
+        continues = self.new.paused_turn_id if isinstance(self.new, NewContinuation) else None
         if isinstance(self.new, NewMessage):
             cancelled = self.new.cancelled_turn_id
             if seq is None:
@@ -43,6 +44,7 @@ class Request:
             message=pending,
             seq=seq,
             key_id=self.key_id,
+            continues=continues,
             approved=sorted(approved),
             cancelled_turn_id=cancelled,
         )
@@ -97,6 +99,15 @@ class TurnReader:
         """Return a turn that has ended."""
         found = await self._messages.read(thread_id, turn_id)
         return as_record(TurnDocument, found) if found else None
+
+    async def reply_seqs(self, thread_id: str, turn_id: str | None) -> list[int]:
+        """Return the places of the replies of a turn and of those that it went on with, the oldest first."""
+        seqs: list[int] = []
+        while turn_id:
+            turn = await self.turn(thread_id, turn_id)
+            seqs += [turn.reply_seq] if turn and turn.reply_seq else []
+            turn_id = turn.continues if turn else None
+        return seqs[::-1]
 
     async def replay(self, thread: ThreadDocument, reply_seq: int) -> ReplayedTurn | None:
         """Return the answer that there is."""

@@ -42,21 +42,23 @@ def begin_continuation(
     question = question.model_copy(update={"status": "running", "turn_id": new.turn_id, "problem": None})
     put_message(db, question)
     db.execute("UPDATE turns SET continued_by = ? WHERE thread_id = ? AND id = ?", (new.turn_id, thread_id, new.paused_turn_id))
-    started_at = take_lease(db, thread_id, new.turn_id, question_seq, lease_seconds)
+    started_at = take_lease(db, thread_id, new.turn_id, question_seq, lease_seconds, continues=new.paused_turn_id)
     row = thread_row(db, owner, thread_id)
-    latest = latest_messages(db, question, history_limit + row["last_seq"] - question_seq)
+    replies = reply_seqs(db, thread_id, new.paused_turn_id)
+    earlier = latest_messages(db, question, history_limit + row["last_seq"] - replies[0] + 1)
     return StartedTurn(
         owner=owner,
         thread=as_thread(row),
         turn_id=new.turn_id,
         message=question,
-        history=[message for message in latest if message.seq < question_seq],
+        history=[message for message in earlier if message.seq < replies[0]][-history_limit:] if history_limit else [],
         reply_seq=row["last_seq"] + 1,
         started_at=started_at,
         is_retry=True,
         idempotency_key=new.idempotency_key,
-        paused=[message for message in latest if message.seq > question_seq],
+        paused=[stored_message(db, thread_id, seq) for seq in replies],
         pause=Pause.model_validate_json(paused["pause"] or "{}"),
+        continues=new.paused_turn_id,
         approved=new.approved if known is None else frozenset(),
         allowed_tools=frozenset(from_json(row["approvals"] or "{}")),
     )
@@ -80,6 +82,17 @@ def _decide(db: sqlite3.Connection, row: Any, new: NewContinuation) -> int:
         )
     question_seq: int = row["open_question_seq"]
     return question_seq
+
+
+def reply_seqs(db: sqlite3.Connection, thread_id: str, turn_id: str | None) -> list[int]:
+    """Return the places of the replies of a turn and of those that it went on with, the oldest first."""
+    seqs: list[int] = []
+    while turn_id:
+        sql = "SELECT reply_seq, continues FROM turns WHERE thread_id = ? AND id = ?"
+        turn = db.execute(sql, (thread_id, turn_id)).fetchone()
+        seqs += [turn["reply_seq"]] if turn and turn["reply_seq"] else []
+        turn_id = turn["continues"] if turn else None
+    return seqs[::-1]
 
 
 def cancel_paused(db: sqlite3.Connection, owner: Owner, thread_id: str, turn_id: str, by: Decider) -> None:

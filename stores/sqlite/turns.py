@@ -24,7 +24,7 @@ MESSAGES = TypeAdapter(list[Message])
 CALLS = TypeAdapter(list[ToolCall])
 NO_LEASE = (
     "lease_turn_id = NULL, lease_started_at = NULL, lease_until = NULL, lease_seq = NULL, lease_cancel_requested = 0, "
-    "lease_calls = NULL, lease_cancelled_turn_id = NULL"
+    "lease_calls = NULL, lease_cancelled_turn_id = NULL, lease_continues = NULL"
 )
 
 
@@ -77,13 +77,15 @@ def take_lease(
     lease_seconds: float,
     *,
     cancelled_turn_id: str | None = None,
+    continues: str | None = None,
 ) -> datetime:
     """Give a turn the thread, for the message at ``seq``; return the time."""
     now = utcnow()
     db.execute(
         "UPDATE threads SET last_seq = max(last_seq, ?), lease_turn_id = ?, lease_started_at = ?, lease_until = ?, "
-        "lease_seq = ?, lease_cancel_requested = 0, lease_calls = NULL, lease_cancelled_turn_id = ? WHERE id = ?",
-        (seq, turn_id, now.timestamp(), now.timestamp() + lease_seconds, seq, cancelled_turn_id, thread_id),
+        "lease_seq = ?, lease_cancel_requested = 0, lease_calls = NULL, lease_cancelled_turn_id = ?, lease_continues = ? "
+        "WHERE id = ?",
+        (seq, turn_id, now.timestamp(), now.timestamp() + lease_seconds, seq, cancelled_turn_id, continues, thread_id),
     )
     return now
 
@@ -186,6 +188,7 @@ def commit_turn(db: sqlite3.Connection, turn: StartedTurn, end: TurnEnd) -> None
         events_kept=turn.events_kept,
         pause=end.pause.model_dump_json() if end.pause else None,
         cancelled_turn_id=row["lease_cancelled_turn_id"],
+        continues=row["lease_continues"],
     )
 
 
@@ -215,6 +218,7 @@ def end_expired_turn(db: sqlite3.Connection, thread: Any) -> bool:
         ended_at=thread["lease_until"],
         final_event_id=None,
         cancelled_turn_id=thread["lease_cancelled_turn_id"],
+        continues=thread["lease_continues"],
     )
     return True
 

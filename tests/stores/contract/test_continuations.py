@@ -292,3 +292,16 @@ async def test_a_turn_is_listed_with_the_one_that_goes_on(store: ThreadStore, th
     )
     listed = {each.id: each for each in await store.list_turns(ANN, thread.id, limit=9, after=None)}
     assert (listed[reply.turn_id].status, listed[reply.turn_id].continued_by) == ("paused", turn.turn_id)
+
+
+async def test_a_later_attempt_that_pauses_goes_on_with_its_own_message(store: ThreadStore, thread: Thread) -> None:
+    """Its reply stands behind other exchanges, one of which paused too, and failed to go on."""
+    await end(store, await begin(store, thread.id, ask("first", key="k")), "failed", content=None)
+    other = await pause(store, thread.id, ask("other"))
+    await end(store, await go_on(store, thread.id, approve(other)), "failed", content=None)
+    reply = await pause(store, thread.id, ask("first", key="k"), open_call("call_2"))
+    turn = await go_on(store, thread.id, approve(reply))
+    assert (turn.message.content, [message.id for message in turn.paused]) == ("first", [reply.id])
+    assert [message.seq for message in turn.history] == [2, 3]
+    assert (turn.continues, turn.approved) == (reply.turn_id, {"call_2"})
+    await finish(store, turn)
