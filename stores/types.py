@@ -13,7 +13,7 @@ from pydantic_core import to_json
 
 from calls import ToolCall
 from events import TurnEvent
-from models import Message, Metadata, Owner, Thread, ThreadStatus, Turn
+from models import AUTHOR_ID, Message, Metadata, Owner, Thread, ThreadStatus, Turn, TurnStatus
 from records import Record
 
 T = TypeVar("T")
@@ -57,6 +57,10 @@ class NewMessage:
     idempotency_key: str | None = None
     tools: Sequence[dict[str, JsonValue]] = ()
     cancelled_turn_id: str | None = None
+
+    def author(self, owner: Owner) -> str:
+        """Return who wrote it; of owners who are no conversation, metadata is only what a caller of the API says."""
+        return str((self.metadata.get(AUTHOR_ID) if owner.is_conversation else None) or owner.user)
 
     @property
     def fingerprint(self) -> str:
@@ -155,6 +159,10 @@ class TurnEnd:
     final_event_id: int
     settled: Message | None = None
     pause: Pause | None = None
+
+    def may_have_left(self, status: TurnStatus) -> bool:
+        """Tell whether a turn that ended like this may have that status now: a paused one may have been cancelled since."""
+        return status == self.message.status or (self.pause is not None and status == "cancelled")
 
 
 @dataclass(frozen=True, slots=True)

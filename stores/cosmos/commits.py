@@ -9,7 +9,7 @@ from calls import ToolCall
 from errors import LeaseLost, StoreUnavailable
 from models import utcnow
 from stores.cosmos.container import CosmosContainer, PreconditionFailed, gather_pair
-from stores.cosmos.documents import Document, ThreadDocument, key_id, message_document, turn_document
+from stores.cosmos.documents import Document, ThreadDocument, TurnDocument, key_id, message_document, turn_document
 from stores.cosmos.history import CosmosHistory
 from stores.cosmos.lease_document import OpenTurn
 from stores.cosmos.leases import dumped, ended_message
@@ -75,13 +75,13 @@ class CosmosCommits:
         self, turn: StartedTurn, end: TurnEnd, refused: PreconditionFailed
     ) -> ThreadDocument | None:
         """Return the thread if an earlier attempt, whose answer was lost, had committed; ``None`` if it is worth another."""
-        stored, thread = await gather_pair(
-            self._messages.read(turn.thread.id, end.message.id), self._messages.read(turn.thread.id, turn.thread.id)
+        ended, thread = await gather_pair(
+            self._messages.read(turn.thread.id, turn.turn_id), self._messages.read(turn.thread.id, turn.thread.id)
         )
         document = as_record(ThreadDocument, thread) if thread else None
         if document is None or document.deleting:
             raise LeaseLost from refused
-        if stored and (stored["turn_id"], stored["status"]) == (turn.turn_id, end.message.status):
+        if ended and end.may_have_left(as_record(TurnDocument, ended).status):
             return document
         if document.lease is None or document.lease.turn_id != turn.turn_id:
             raise LeaseLost from refused

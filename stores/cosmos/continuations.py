@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from errors import StoreUnavailable, TurnContinued, TurnEnded, TurnNotFound
 from models import message_id
 from stores.cosmos.container import CosmosContainer, PreconditionFailed, gather_pair
@@ -22,10 +24,19 @@ MAX_ATTEMPTS = 8
 class CosmosContinuations:
     """Begins turns that go on with a paused one.
 
-    A decision whose caller is gone before it is known stays: its calls are `unknown`, and its lease expires.
+    A decision whose caller is gone before it is known stays: its calls are `unknown`, and its lease expires. ``refresh_row`` is
+    told of the thread that waits for nobody any more.
     """
 
-    def __init__(self, messages: CosmosContainer, leases: CosmosLeases, reader: TurnReader, history: CosmosHistory) -> None:
+    def __init__(
+        self,
+        messages: CosmosContainer,
+        leases: CosmosLeases,
+        reader: TurnReader,
+        history: CosmosHistory,
+        refresh_row: Callable[[ThreadDocument], None],
+    ) -> None:
+        self._refresh_row = refresh_row
         self._messages = messages
         self._leases = leases
         self._reader = reader
@@ -82,7 +93,9 @@ class CosmosContinuations:
             results = await self._messages.batch(thread.id, batch)
         except PreconditionFailed:
             return None
-        return as_record(ThreadDocument, results[-1])
+        taken = as_record(ThreadDocument, results[-1])
+        self._refresh_row(taken)
+        return taken
 
     async def _started(self, request: Request, new: NewContinuation, thread: ThreadDocument, history_limit: int) -> StartedTurn:
         lease = thread.lease
@@ -123,7 +136,10 @@ def _decision(request: Request, new: NewContinuation, thread: ThreadDocument, op
         open=None,
         approvals=remembered(thread, new.remembered),
     )
-    is_open = condition(owner_hash=thread.owner_hash, deleting=False, lease=None, open__turn_id=new.paused_turn_id)
+    # As it was read: what need not ask any more may have been taken back since then.
+    is_open = condition(
+        owner_hash=thread.owner_hash, deleting=False, lease=None, open__turn_id=new.paused_turn_id, rev=thread.rev
+    )
     key = [create(new_key_document(thread.id, request.key_id, new, seq=open.question_seq))] if request.key_id else []
     return [
         *key,

@@ -93,6 +93,7 @@ class ThreadDocument(Record):
             timestamp=self.lease.message.timestamp,
             status=self.lease.message_status,
             turn_id=self.lease.turn_id,
+            tool_calls=self.lease.acted,
             metadata=self.lease.message.metadata,
         )
 
@@ -154,7 +155,9 @@ _MAY_BE_EMPTY = ("tool_calls", "citations", "metadata")
 
 def answering_again(message: Message, lease: Lease) -> Message:
     """Return an existing message as the lease's turn sees it."""
-    return message.model_copy(update={"status": lease.message_status, "turn_id": lease.turn_id, "problem": None})
+    calls = lease.acted or message.tool_calls
+    fields = {"status": lease.message_status, "turn_id": lease.turn_id, "problem": None, "tool_calls": calls}
+    return message.model_copy(update=fields)
 
 
 def new_thread_document(owner: Owner, thread: Thread) -> Document:

@@ -65,3 +65,8 @@ class Lease(Record):
     def message_status(self) -> TurnStatus:
         """The state of the message that is being answered."""
         return "running" if self.seconds_left() > 0 else "interrupted"
+
+    @property
+    def acted(self) -> list[ToolCall]:
+        """The calls that the message has from now on: none while its turn may still say what came of them."""
+        return self.calls if self.message_status == "interrupted" else []

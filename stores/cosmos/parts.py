@@ -41,7 +41,7 @@ class CosmosParts:
         reader = TurnReader(messages, self.rows.update_later)
         self.pauses = CosmosPauses(messages, reader, self.rows.update_soon)
         self.turns = CosmosTurns(messages, leases, reader, self.pauses, history, limits)
-        self.continuations = CosmosContinuations(messages, leases, reader, history)
+        self.continuations = CosmosContinuations(messages, leases, reader, history, self.rows.update_soon)
         self.commits = CosmosCommits(messages, self.rows.update_later, self.rows.update_soon, history)
         self.progress = CosmosProgress(messages, leases.end_expired)
         self.feedback = CosmosFeedback(messages, history)

@@ -73,7 +73,7 @@ class CosmosPauses:
         """Do what :meth:`ThreadStore.remove_approvals` promises."""
         mine = condition(owner_hash=owner.hash, deleting=False)
         try:
-            await self._messages.patch(thread_id, thread_id, changes(approvals={}), mine)
+            await self._messages.patch(thread_id, thread_id, thread_changes(approvals={}), mine)
         except PreconditionFailed as refused:
             raise ThreadNotFound(thread_id) from refused
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from errors import IdempotencyKeyReused
-from models import Message, Owner, message_id, utcnow
+from models import TURN_ID_PATTERN, Message, Owner, message_id, utcnow
 from stores.cosmos.container import CosmosContainer, gather_pair
 from stores.cosmos.documents import Document, KeyDocument, ThreadDocument, TurnDocument, answering_again, key_id
 from stores.cosmos.lease_document import Lease, PendingMessage
@@ -96,7 +97,9 @@ class TurnReader:
         return as_record(Message, found) if found else None
 
     async def turn(self, thread_id: str, turn_id: str) -> TurnDocument | None:
-        """Return a turn that has ended."""
+        """Return a turn that has ended; what is no turn's id may be that of another document, and is not asked for."""
+        if not re.fullmatch(TURN_ID_PATTERN, turn_id):
+            return None
         found = await self._messages.read(thread_id, turn_id)
         return as_record(TurnDocument, found) if found else None
 

@@ -17,7 +17,7 @@ from errors import (
     ThreadNotFound,
     TurnInProgress,
 )
-from models import AUTHOR_ID, utcnow
+from models import utcnow
 from stores.cosmos.container import CosmosContainer, PreconditionFailed
 from stores.cosmos.documents import KeyDocument, ThreadDocument, new_key_document
 from stores.cosmos.history import CosmosHistory
@@ -169,5 +169,5 @@ class CosmosTurns:
 
 def _who_went_on(request: Request) -> Decider:
     """Return who refuses what is open, as they went on with another message."""
-    author = request.new.metadata.get(AUTHOR_ID) if isinstance(request.new, NewMessage) else None
-    return Decider(str(author or request.owner.user), utcnow(), WENT_ON)
+    author = request.new.author(request.owner) if isinstance(request.new, NewMessage) else request.owner.user
+    return Decider(author, utcnow(), WENT_ON)

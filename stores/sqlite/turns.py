@@ -13,11 +13,11 @@ from pydantic_core import from_json
 
 from calls import WENT_ON, Decider, ToolCall, refuse_open
 from errors import IdempotencyKeyReused, LeaseLost, TurnInProgress, TurnInterrupted
-from models import AUTHOR_ID, Message, Owner, Problem, TurnStatus, message_id, utcnow
+from models import Message, Owner, Problem, message_id, utcnow
 from stores.cursors import sort_key
 from stores.limits import StoreLimits
 from stores.preview import preview
-from stores.sqlite.rows import as_thread, find_message, now_not_before, put_message, stored_message, thread_row
+from stores.sqlite.rows import as_thread, now_not_before, put_message, stored_message, thread_row
 from stores.types import NewMessage, NewTurn, ReplayedTurn, StartedTurn, TurnEnd
 
 MESSAGES = TypeAdapter(list[Message])
@@ -50,8 +50,7 @@ def begin_turn(
         limits.check_messages(row["last_seq"])
         message = _store_new(db, thread_id, row["last_seq"] + 1, new)
     if row["open_turn_id"]:
-        by = Decider(str(new.metadata.get(AUTHOR_ID) or owner.user), utcnow(), WENT_ON)
-        close_pause(db, row, by)
+        close_pause(db, row, Decider(new.author(owner), utcnow(), WENT_ON))
     now = take_lease(db, thread_id, new.turn_id, message.seq, lease_seconds, cancelled_turn_id=new.cancelled_turn_id)
     last_seq = max(row["last_seq"], message.seq)
     return StartedTurn(
@@ -150,7 +149,7 @@ def commit_turn(db: sqlite3.Connection, turn: StartedTurn, end: TurnEnd) -> None
     message, reply = end.message, end.reply
     row = db.execute("SELECT * FROM threads WHERE id = ?", (turn.thread.id,)).fetchone()
     if row is None or row["lease_turn_id"] != turn.turn_id:
-        if row is not None and _is_committed(db, message):
+        if row is not None and _is_committed(db, turn, end):
             return
         raise LeaseLost
     for stored in filter(None, (message, reply, end.settled)):
@@ -163,7 +162,7 @@ def commit_turn(db: sqlite3.Connection, turn: StartedTurn, end: TurnEnd) -> None
         f"open_turn_id = ?, open_seq = ?, open_question_seq = ?, {NO_LEASE} WHERE id = ?",
         (
             max(row["last_seq"], last.seq),
-            preview(last.content),
+            preview(last.content) if last.seq >= row["last_seq"] else row["last_message_preview"],
             updated_at.timestamp(),
             sort_key(updated_at, turn.thread.id),
             *((turn.turn_id, last.seq, message.seq) if is_open else (None, None, None)),
@@ -197,10 +196,7 @@ def end_expired_turn(db: sqlite3.Connection, thread: Any) -> bool:
     if thread["lease_turn_id"] is None or thread["lease_until"] > utcnow().timestamp():
         return False
     id, seq, updated_at = thread["id"], thread["lease_seq"], now_not_before(thread["updated_at"])
-    status: TurnStatus = "interrupted"
-    message = stored_message(db, id, seq)
-    acted = CALLS.validate_json(thread["lease_calls"] or "[]")
-    message = message.model_copy(update={"status": status, "tool_calls": [*message.tool_calls, *acted]})
+    message = interrupted(stored_message(db, id, seq), thread)
     put_message(db, message)
     shown = preview(message.content) if seq == thread["last_seq"] else thread["last_message_preview"]
     db.execute(
@@ -211,7 +207,7 @@ def end_expired_turn(db: sqlite3.Connection, thread: Any) -> bool:
         db,
         thread_id=id,
         id=thread["lease_turn_id"],
-        status=status,
+        status=message.status,
         reply_seq=None,
         problem=Problem.of(TurnInterrupted()).model_dump_json(),
         started_at=thread["lease_started_at"],
@@ -221,6 +217,12 @@ def end_expired_turn(db: sqlite3.Connection, thread: Any) -> bool:
         continues=thread["lease_continues"],
     )
     return True
+
+
+def interrupted(message: Message, thread: Any) -> Message:
+    """Return the message that a thread's expired lease is for, with the calls that act."""
+    acted = CALLS.validate_json(thread["lease_calls"] or "[]")
+    return message.model_copy(update={"status": "interrupted", "tool_calls": [*message.tool_calls, *acted]})
 
 
 def _insert_turn(db: sqlite3.Connection, **columns: str | float | None) -> None:
@@ -270,9 +272,9 @@ def latest_messages(db: sqlite3.Connection, message: Message, limit: int) -> lis
     return history
 
 
-def _is_committed(db: sqlite3.Connection, message: Message) -> bool:
-    stored = find_message(db, message.thread_id, message.seq)
-    return stored is not None and (stored.turn_id, stored.status) == (message.turn_id, message.status)
+def _is_committed(db: sqlite3.Connection, turn: StartedTurn, end: TurnEnd) -> bool:
+    row = db.execute("SELECT status FROM turns WHERE thread_id = ? AND id = ?", (turn.thread.id, turn.turn_id)).fetchone()
+    return row is not None and end.may_have_left(row["status"])
 
 
 def key_hash(key: str) -> str:
