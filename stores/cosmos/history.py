@@ -55,7 +55,7 @@ class CosmosHistory:
         known = await self._known(thread, limit, beside if isinstance(beside, Window) else None)
         if known is not None:
             return known
-        # What was read before somebody else's commit, or before a pause ended, or from a lagging replica, is not the latest; the
+        # What was read before somebody else's commit or the end of a pause, or from a lagging replica, is not the latest; the
         # lease's answer has brought the newer session.
         is_late = not isinstance(beside, list) or (beside[0].seq if beside else 0) != thread.last_seq or _may_change(beside)
         messages = beside if isinstance(beside, list) and not is_late else await self.read(thread.id, limit)

@@ -44,7 +44,7 @@ async def test_history_that_was_read_before_a_pause_ended_is_not_the_latest(
     taking = fake.fail("patch", "messages", hold=True)
     beginning = asyncio.create_task(begin(store, thread.id))
     await taking.reached.wait()
-    while not any(entry.kind == "query" and entry.ended for entry in fake.requests()):
+    while not any(entry.kind == "query" and entry.ended for entry in fake.requests()):  # noqa: ASYNC110 - nothing else tells
         await asyncio.sleep(0)
     if then == "cancelled":
         await other.cancel_paused(ANN, thread.id, reply.turn_id, BY)
