@@ -125,7 +125,7 @@ class ReplyBuilder:
         """
         content = "".join(self._pieces)
         calls = [call for call in self._calls.values() if call is not None]
-        if status != "paused":
+        if status != "paused" and self.is_open:
             calls = refuse_open(calls, Decider(self._started.owner.user, utcnow(), CANCELLED))
         return Message(
             id=message_id(self._started.thread.id, self._started.reply_seq),
