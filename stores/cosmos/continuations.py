@@ -101,11 +101,11 @@ class CosmosContinuations:
         lease = thread.lease
         if lease is None or lease.seq is None:
             raise StoreUnavailable
-        seqs = await self._reader.reply_seqs(thread.id, new.paused_turn_id)
-        question, paused = await gather_pair(
-            self._reader.message(thread.id, lease.seq), self._reader.turn(thread.id, new.paused_turn_id)
+        question, turns = await gather_pair(
+            self._reader.message(thread.id, lease.seq), self._reader.turn_with_paused(thread.id, new.paused_turn_id)
         )
-        if not seqs or question is None or paused is None:
+        seqs = [turn.reply_seq for turn in turns if turn.reply_seq]
+        if not seqs or question is None:
             raise StoreUnavailable
         # Not those that are known here: the paused reply has changed in its place.
         latest = await self._history.read(thread.id, history_limit + 1 + thread.last_seq - seqs[0] + 1)
@@ -122,7 +122,7 @@ class CosmosContinuations:
             is_retry=True,
             idempotency_key=new.idempotency_key,
             paused=[by_seq[seq] for seq in seqs],
-            pause=paused.pause or Pause(),
+            pause=turns[-1].pause or Pause(),
             continues=new.paused_turn_id,
             approved=frozenset(lease.approved),
             allowed_tools=frozenset(thread.approvals),

@@ -103,14 +103,13 @@ class TurnReader:
         found = await self._messages.read(thread_id, turn_id)
         return as_record(TurnDocument, found) if found else None
 
-    async def reply_seqs(self, thread_id: str, turn_id: str | None) -> list[int]:
-        """Return the places of the replies of a turn and of those that it went on with, the oldest first."""
-        seqs: list[int] = []
-        while turn_id:
-            turn = await self.turn(thread_id, turn_id)
-            seqs += [turn.reply_seq] if turn and turn.reply_seq else []
-            turn_id = turn.continues if turn else None
-        return seqs[::-1]
+    async def turn_with_paused(self, thread_id: str, turn_id: str | None) -> list[TurnDocument]:
+        """Return a turn that has ended and those that it went on with, the oldest first."""
+        turns: list[TurnDocument] = []
+        while turn_id and (turn := await self.turn(thread_id, turn_id)):
+            turns.append(turn)
+            turn_id = turn.continues
+        return turns[::-1]
 
     async def replay(self, thread: ThreadDocument, reply_seq: int) -> ReplayedTurn | None:
         """Return the answer that there is."""

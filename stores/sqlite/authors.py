@@ -37,6 +37,7 @@ def erase_exchanges(db: sqlite3.Connection, owner: Owner, thread_id: str, author
     messages = [*questions, *_replies(db, questions)]
     for message in messages:
         put_message(db, message.erased())
+        db.execute("UPDATE turns SET pause = NULL WHERE thread_id = ? AND id = ?", (thread_id, message.turn_id))
     if messages:
         db.execute("DELETE FROM events WHERE thread_id = ? AND turn_id IS NOT ?", (thread_id, thread["lease_turn_id"]))
     if thread["last_message_preview"] in {preview(message.content) for message in messages}:

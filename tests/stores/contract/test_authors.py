@@ -9,7 +9,7 @@ from events import MessageDelta, ReasoningDelta
 from models import Owner, new_id
 from stores.contract import ThreadStore
 from stores.types import ErasedExchanges, EventBatch, NewMessage, OwnedRef, StartedTurn, TurnEnd
-from tests.support.pauses import approve, finish, go_on, open_call, pause_again
+from tests.support.pauses import KEPT, approve, finish, go_on, open_call, pause_again
 from tests.support.stores import ANN, Backend, answer, begin, end, messages
 
 GROUP = Owner("bot:acme", "c" * 64)
@@ -79,3 +79,14 @@ async def test_paused_replies_are_erased_with_what_goes_on_with_them(backend: Ba
     assert [each.is_erased for each in found] == [True, True, True, False, False, True, True]
     assert (await store.get_thread(GROUP, thread.id)).open_turn_id is None
     assert "secret" not in await backend.everything()
+
+
+async def test_what_paused_turns_keep_for_the_model_is_erased_too(backend: Backend, store: ThreadStore) -> None:
+    thread = await store.create_thread(GROUP, title=None, metadata={})
+    first = await pause_again(store, await say(store, thread.id, "ann", "Anns secret"))
+    second = await pause_again(store, await go_on(store, thread.id, approve(first), owner=GROUP))
+    await finish(store, await go_on(store, thread.id, approve(second), owner=GROUP))
+    assert "Mine." in str(KEPT.tools)
+    assert "Mine." in await backend.everything()
+    await store.erase_exchanges(GROUP, thread.id, "ann")
+    assert "Mine." not in await backend.everything()
