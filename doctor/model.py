@@ -3,53 +3,21 @@
 from __future__ import annotations
 
 import time
-from typing import Any, NamedTuple
+from typing import Any
 
-from agent_framework import Message
-
-from agent.agent import as_function_tool
-from agent.llm.chat_completions import DONE
-from agent.llm.client import wire_of
 from agent.llm.connection import PING_SECONDS, ModelConnection, open_connection, reason_of
-from agent.llm.options import model_options, setting_behind
+from agent.llm.options import setting_behind
 from agent.llm.server_error import ServerError
 from agent.llm.server_errors import OK, knows_no_model, model_error, refuses_streaming, refuses_tools
 from agent.llm.server_words import words_of
-from agent.llm.sse import event_data
-from agent.llm.wire import ModelRequest
-from agent.usage import CallUsage
+from agent.llm.think_tags import END
 from doctor.findings import Finding
 from doctor.model_context import context_of, read_ollama_context
 from doctor.model_fixes import ModelFixes
-from errors import ContextOverflow
+from doctor.model_question import ModelQuestion
+from errors import ContextOverflow, ModelUnavailable
 from identity.azure_credential import AzureCredential
 from settings import Settings, without_credentials
-
-TOOL = "report_health"
-QUESTION = f"Call the tool {TOOL} with the status ok. Say nothing else."
-
-
-def report_health(status: str) -> str:
-    """Report how you are."""
-    return status
-
-
-class _Answer(NamedTuple):
-    called_tool: bool
-    seconds: float
-
-
-class _Nobody:
-    """Listens to an answer that nobody waits for."""
-
-    def text(self, piece: str) -> None:
-        pass
-
-    def reasoning(self, piece: str) -> None:
-        pass
-
-    def end_paragraph(self) -> None:
-        pass
 
 
 class ModelDoctor:
@@ -77,48 +45,37 @@ class ModelDoctor:
             return [*findings, *await self._check_context(client, listed)]
 
     async def _check_answer(self, client: ModelConnection, address: str) -> Finding:
-        name = self._settings.model_name
+        """Ask for a call of a tool, and tell the model its result."""
+        name, started = self._settings.model_name, time.perf_counter()
+        question, streams = ModelQuestion(client, self._settings), self._settings.model_stream == "on"
         try:
-            answer = await self._ask(client)
+            answer = await question.ask(stream=streams)
         except Exception as error:  # noqa: BLE001 - told by its type or status
+            if streams and _fault_of_answer(error) and await self._answers_whole():
+                return Finding("model", *self._no_stream())
             return self._fault(error, address, model_asked=True)
-        if answer.called_tool:
-            return Finding("model", f"{name} called a tool after {answer.seconds:.1f} s")
-        text = f"{name} answered, but did not call the tool that it was asked to: it, or its server, may not support tools"
-        return Finding("model", text, self._fixes.tools())
-
-    async def _ask(self, client: ModelConnection) -> _Answer:
-        """Send what the app sends with each message, so that a server which refuses any of it does so here."""
-        wire = wire_of(self._settings)
-        streams = self._settings.model_stream == "on"
-        content = wire.render_request(
-            ModelRequest(
-                model=self._settings.model_name,
-                instructions="You are asked by a test.",
-                history=b"",
-                messages=[Message("user", [QUESTION])],
-                carried={},
-                tools=[wire.render_tool(as_function_tool(report_health))],
-                tool_choice="auto",
-                stream=streams,
-                options=model_options(self._settings),
-            )
-        )
-        usage, started = CallUsage(len(content)), time.perf_counter()
-        reader = wire.reader(_Nobody(), usage)
+        seconds = time.perf_counter() - started
+        if not answer.calls:
+            text = f"{name} answered, but did not call the tool that it was asked to: it, or its server, may not support tools"
+            return Finding("model", text, self._fixes.tools())
         try:
-            if streams:
-                async with client.stream(wire.path, content, usage) as response:
-                    async for data in event_data(response.content.iter_any()):
-                        if data == DONE:
-                            break
-                        reader.take(data)
-            else:
-                reader.take(await client.post(wire.path, content, usage))
-        except ServerError as error:
-            error.sent, error.secret = content, await client.secret()
-            raise
-        return _Answer(bool(reader.end(is_done=True).calls), time.perf_counter() - started)
+            await question.tell_results(answer, stream=streams)
+        except Exception as error:  # noqa: BLE001 - told by its type or status
+            fault = self._fault(error, address, model_asked=True)
+            return Finding("model", f"{name} called a tool, but told its result, {fault.text}", fault.fix)
+        if END in answer.text:
+            return Finding("model", f"{name} thinks in its text, where users would read it", self._fixes.reasoning())
+        return Finding("model", f"{name} called a tool after {seconds:.1f} s")
+
+    async def _answers_whole(self) -> bool:
+        """Tell whether the model answers without a stream what it does not answer in one."""
+        # A connection of its own: a server may be about to close one on which it has failed.
+        async with open_connection(self._settings, self._credential, max_retries=0) as client:
+            try:
+                await ModelQuestion(client, self._settings).ask(stream=False)
+            except Exception:  # noqa: BLE001 - the first failure is the one to tell
+                return False
+        return True
 
     async def _check_context(self, client: ModelConnection, listed: Any) -> list[Finding]:
         """Compare the context that the server tells of, if it does, with the history that the app shows the model."""
@@ -131,6 +88,12 @@ class ModelDoctor:
         text = f"its context of {found} tokens is too small for HISTORY_MAX_TOKENS ({needed}), the instructions and an answer"
         return [Finding("model", text, self._fixes.context(found))]
 
+    def _no_stream(self) -> tuple[str, str]:
+        return f"the {self._name()}, or its server, cannot stream with tools", "export MODEL_STREAM=off"
+
+    def _name(self) -> str:
+        return f"{'deployment' if self._is_azure else 'model'} {self._settings.model_name}"
+
     def _fault(self, error: Exception, address: str, *, model_asked: bool) -> Finding:
         status = error.status if isinstance(error, ServerError) and error.status != OK else None
         text, fix = self._explain(error, status, address, model_asked=model_asked)
@@ -142,12 +105,12 @@ class ModelDoctor:
         return reason_of(error, seconds) or type(error).__name__
 
     def _explain(self, error: Exception, status: int | None, address: str, *, model_asked: bool) -> tuple[str, str]:
-        name = f"{'deployment' if self._is_azure else 'model'} {self._settings.model_name}"
+        name = self._name()
         if model_asked and isinstance(error, ServerError):
             if setting := setting_behind(error.param):
                 return f"the {name} refuses what {setting} asks for", f"unset {setting}  # or another value"
             if refuses_streaming(error):
-                return f"the {name}, or its server, cannot stream with tools", "export MODEL_STREAM=off"
+                return self._no_stream()
             if refuses_tools(error):
                 return f"the {name}, or its server, does not support tools", self._fixes.tools()
             if isinstance(model_error(error, self._settings), ContextOverflow):
@@ -156,6 +119,8 @@ class ModelDoctor:
             return f"there is no {name} ({status or 'in its answer'})", self._fixes.model()
         if status in (401, 403):
             return f"access is denied ({status})", self._fixes.access()
+        if status == 404 and model_asked and self._settings.model_api == "responses":
+            return f"{address} has no Responses API (404)", "export MODEL_API=chat"
         if status == 404 and model_asked:
             return f"there is no {name} (404)", self._fixes.model()
         if status == 404:
@@ -164,5 +129,25 @@ class ModelDoctor:
             return "its quota is used up (429)", self._fixes.quota()
         if model_asked and (status in (400, 422, 501) or (status is None and isinstance(error, ServerError))):
             return f"the {name} refuses what the app sends ({status or 'in its answer'})", self._fixes.model()
+        if model_asked and status and status >= 500:
+            return f"the {name} fails ({status})", self._fixes.question()
+        if model_asked and (fault := _fault_of_answer(error)):
+            return f"the answer of the {name} cannot be read: {fault}", self._fixes.question()
         told = f"status {status}" if status else self._reason(error, model_asked=model_asked)
         return f"{address} cannot be used ({told}): check the address and the network", self._fixes.address()
+
+
+def _fault_of_answer(error: Exception) -> str | None:
+    """Return in words what is wrong with an answer that came, or had begun to."""
+    import aiohttp
+
+    cause = error.__cause__ or error
+    if isinstance(cause, aiohttp.ClientPayloadError | aiohttp.ServerDisconnectedError):
+        return "the connection was closed before its end"
+    if isinstance(cause, aiohttp.ClientError | OSError):
+        return None
+    if isinstance(cause, ValueError):
+        return "it is no JSON"
+    if isinstance(cause, TypeError | AttributeError | LookupError):
+        return "a field is missing, or of another type"
+    return "it has no end" if isinstance(cause, ModelUnavailable) else None

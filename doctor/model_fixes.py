@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from shlex import quote
 
-from agent.llm.connection import OPENAI_URL
+from pydantic_core import to_json
+
+from agent.llm.connection import AZURE_SCOPE, OPENAI_URL
 from doctor.azure import account_name, account_options
 from settings import Settings, without_credentials
 
@@ -15,6 +17,7 @@ class ModelFixes:
     def __init__(self, settings: Settings, address: str, principal: str) -> None:
         self._settings = settings
         self._principal = principal
+        self._address = address.rstrip("/")
         self._is_azure = settings.model_kind == "azure"
         self._list = _list_command(address)
         self._options = account_options("cognitiveservices account", settings.azure_openai_endpoint or "")
@@ -41,6 +44,13 @@ class ModelFixes:
             "one that can call tools; or start its server so that it does (llama.cpp: --jinja, vLLM: --enable-auto-tool-choice)"
         )
 
+    def reasoning(self) -> str:
+        """Return what leads to a model whose thoughts are told from its text."""
+        return self._choose(
+            "another; or start its server so that it tells them from the text (vLLM: --reasoning-parser, "
+            "llama.cpp: --reasoning-format)"
+        )
+
     def context(self, tokens: int | None) -> str:
         """Return the setting that fits a context of so many tokens: half of it, the rest is for instructions and answer."""
         larger = (
@@ -54,6 +64,19 @@ class ModelFixes:
             show = f"az cognitiveservices account show {self._options} --query properties.endpoint --output tsv"
             return f"{show}  # and set AZURE_OPENAI_ENDPOINT to it"
         return f"{self._list}  # and correct OPENAI_BASE_URL"
+
+    def question(self) -> str:
+        """Return what shows how the model answers, whatever that is."""
+        name = self._settings.model_name
+        path, asked = "/chat/completions", {"model": name, "messages": [{"role": "user", "content": "Hi"}]}
+        if self._settings.model_api == "responses":
+            path, asked = "/responses", {"model": name, "input": "Hi"}
+        bearer = "$AZURE_OPENAI_API_KEY" if self._is_azure else "$OPENAI_API_KEY"
+        if self._is_azure and not self._settings.azure_openai_api_key:
+            bearer = f"$(az account get-access-token --scope {AZURE_SCOPE} --query accessToken --output tsv)"
+        headers = f'-H "Authorization: Bearer {bearer}" -H "Content-Type: application/json"'
+        command = f"curl -sS {quote(self._address + path)} {headers} -d {quote(to_json(asked).decode())}"
+        return f"{command}  # what it answers; the server's log may say why"
 
     def quota(self) -> str:
         """Return what shows the quota."""

@@ -58,3 +58,4 @@ store_retries = meter.create_counter("chat.store.retries", "{request}", "Request
 limits_hit = meter.create_counter("chat.limits.hit", "{request}", "What was refused because a limit was used up.")
 streams_open = meter.create_up_down_counter("chat.streams.open", "{stream}", "Responses that are being streamed.")
 feedback = meter.create_counter("chat.feedback", "{rating}", "Ratings that users gave to answers.")
+deliveries = meter.create_counter("chat.deliveries", "{activity}", "Activities of the bot that had to arrive, by outcome.")

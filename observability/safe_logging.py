@@ -20,7 +20,7 @@ CODES = ("type", "status_code", "sub_status", "status", "code", "sqlite_errornam
 CODE = re.compile(r"[\w.-]{1,64}")
 MAX_FRAMES = 30
 # Their lines below WARNING quote outgoing addresses, requests or arguments, and with them what a user asked for.
-NOISY_LOGGERS = ("agent_framework", "aiohttp", "azure", "httpcore", "httpcore2", "httpx", "httpx2", "openai", "urllib3")
+NOISY_LOGGERS = ("agent_framework", "aiohttp", "azure", "httpcore", "httpcore2", "httpx", "httpx2", "urllib3")
 # The names under which collectors look for an exception.
 EXCEPTION_FIELDS = ("exception.type", "exception.stacktrace")
 

@@ -73,6 +73,7 @@ class Texts(_Part):
     introduction: Text
     placeholder: Text
     welcome: Text = Field(description="the bot's first words")
+    start: Text | None = Field(None, description="what the bot shows while it begins to answer")
     help: Text = Field(description="the beginning of the bot's /help")
     examples: tuple[Example, ...] = Field((), max_length=6)
 

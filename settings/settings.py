@@ -125,6 +125,8 @@ class Settings(BaseSettings):
     )
     bot_sensitivity_label: str | None = Field(None, max_length=80, description="label shown on every answer in Teams")
     bot_cards: Literal["with_answer", "before_answer"] = Field("with_answer", description="when results are shown as cards")
+    bot_stream_pace_seconds: float = Field(1.5, ge=1, le=30, description="between two looks of a growing message")
+    bot_stream_chunk: int = Field(1, ge=1, le=4000, description="new characters with which it is shown again, at least")
     teams_local: bool = Field(False, description="a bot without sign-in for the Agents Playground, on this machine only")
 
     applicationinsights_connection_string: ConnectionString | None = Field(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,11 +14,13 @@ from pydantic_core import to_json
 from agent.text import storable
 from errors import InvalidActivity
 from identity.authenticator import LOCAL_OWNER
-from models import CONVERSATIONS, Owner
+from models import CONVERSATIONS, MESSAGE_ID_PATTERN, Owner
 from settings import Settings
 from teams.tokens import is_service_url
 
 MAX_AUTHOR = 64
+REPLY_EVENT = "agent/reply"
+CONVERSATION_FIELDS = ("id", "conversationType", "tenantId", "isGroup")
 MAX_AUTHOR_ID = 256
 # The SDK logs what it cannot parse, contents included, and each refusal of a channel, with the conversation's id; what is
 # worth a line is logged here.
@@ -42,6 +45,22 @@ class Incoming:
     def is_personal(self) -> bool:
         """Whether it comes from a chat of one person with the bot."""
         return not is_group(self.activity)
+
+    @property
+    def is_addressed(self) -> bool:
+        """Whether it is a message that the bot is to answer: Teams also tells what others say in a channel."""
+        asks = self.is_personal or self.channel != "msteams" or is_mentioned(self.activity)
+        return self.activity.type == "message" and asks
+
+    @property
+    def is_reply(self) -> bool:
+        """Whether it asks for a reply to be shown that is in its thread (:func:`reply_activity`); no channel sends such."""
+        return self.activity.type == "event" and self.activity.name == REPLY_EVENT
+
+    @property
+    def is_ordered(self) -> bool:
+        """Whether it has a place in the order of its conversation."""
+        return self.is_addressed or self.is_reply
 
     @property
     def channel(self) -> str:
@@ -124,6 +143,45 @@ def to_incoming(activity: Activity, settings: Settings) -> Incoming:
     else:
         owner = Owner(f"{CONVERSATIONS}{tenant or channel}", conversation_key)
     return Incoming(activity, owner, _hash(conversation_key, id), conversation_key)
+
+
+def conversation_reference(incoming: Incoming) -> dict[str, Any]:
+    """Return what is needed to say something in an activity's conversation later: its fields that name the conversation.
+
+    A person is among them only where they own the conversation.
+    """
+    activity = incoming.activity
+    bot = {"id": recipient_id(activity)}
+    person = {"id": activity.from_property.id, "aadObjectId": activity.from_property.aad_object_id}
+    conversation = activity.conversation.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude_none=True)
+    return {
+        "channelId": str(activity.channel_id),
+        "serviceUrl": activity.service_url,
+        "conversation": {name: conversation[name] for name in CONVERSATION_FIELDS if name in conversation},
+        "recipient": bot,
+        "from": bot if incoming.owner.is_conversation else person,
+        **({"locale": activity.locale} if activity.locale else {}),
+    }
+
+
+def reply_activity(reference: dict[str, Any], message_id: str) -> Activity:
+    """Return the activity that asks for a reply to be shown in a conversation."""
+    return parse_activity(
+        {**reference, "type": "event", "name": REPLY_EVENT, "id": f"reply-{message_id}", "value": {"message_id": message_id}}
+    )
+
+
+def reply_place(incoming: Incoming) -> tuple[str, int]:
+    """Return the thread and the place in it of the reply that an activity of :func:`reply_activity` asks for.
+
+    :raises InvalidActivity: if it is not such an activity.
+    """
+    value = incoming.activity.value
+    parts = re.fullmatch(MESSAGE_ID_PATTERN, str(value.get("message_id"))) if isinstance(value, dict) else None
+    if parts is None:
+        raise InvalidActivity("names no reply")
+    _, thread_hex, seq = parts[0].split("_")
+    return f"thread_{thread_hex}", int(seq)
 
 
 def is_group(activity: Activity) -> bool:

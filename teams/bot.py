@@ -2,15 +2,14 @@
 
 Bot Service wants an answer within seconds, so a request only checks its activity and puts it where it survives: into the
 queue on Azure; on this machine the work starts at once, and the request is answered when the message is in its thread. Work
-on an activity may begin several times (after a crash, or because it was delivered twice) and ends once.
+on an activity (worker.py) may begin several times (after a crash, or because it was delivered twice) and ends once.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from http import HTTPStatus
 from typing import Any, NamedTuple
@@ -18,20 +17,24 @@ from typing import Any, NamedTuple
 from microsoft_agents.activity import Activity
 from microsoft_agents.hosting.core import TurnContext
 
-from errors import InvalidActivity
+from errors import InvalidActivity, StoreUnavailable
 from identity.azure_credential import AzureCredential
+from models import Message, Owner
 from quotas.quotas import Quotas
 from settings import Assistant, Settings
 from stores.contract import ThreadStore
-from teams.activity import Incoming, check_origin, is_mentioned, parse_activity, to_incoming
+from teams.activity import Incoming, check_origin, parse_activity, reply_activity, to_incoming
 from teams.clock import Clock
 from teams.connector import Adapter, open_adapter
 from teams.conversations import Conversations
 from teams.handler import MAX_TEXT, ActivityHandler, Erase, Tools
+from teams.job import Job, Later, unpack
 from teams.messages import strings_for
+from teams.order import ConversationOrder
 from teams.queue import MAX_BYTES, ActivityQueue, open_queue
-from teams.sender import NotSent, Sender, send_typing
+from teams.sender import NotSent, Reason, Sender, count_delivery, send_typing
 from teams.tokens import BotTokens, open_bot_tokens
+from teams.worker import Worker
 from turns.service import Turns
 
 ACCEPT_SECONDS = 8.0
@@ -64,19 +67,16 @@ class Bot:
         clock: Clock,
     ) -> None:
         self._settings = settings
-        self._assistant = assistant
-        self._store = store
-        self._turns = turns
-        self._quotas = quotas
-        self._erase = erase
-        self._tools = tools
         self._tokens = tokens
         self._adapter = adapter
         self._queue = queue
         self._clock = clock
         self._conversations = Conversations(store)
+        self._order = ConversationOrder(self._conversations.states, clock)
+        self._handler = ActivityHandler(store, turns, quotas, erase, tools, self._conversations, settings, assistant, clock)
+        self._worker = Worker(self._handler, self._order, adapter, clock, is_kept=queue is not None)
+        self._inline_worker = Worker(self._handler, self._order, adapter, clock, is_kept=False)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._working: set[str] = set()
 
     async def authenticate(self, authorization: str | None) -> str | None:
         """Check a request's token and return the service URL that it was issued for; ``None`` without Bot Service.
@@ -95,38 +95,71 @@ class Bot:
         activity = parse_activity(body)
         check_origin(activity, service_url, self._settings)
         incoming = to_incoming(activity, self._settings)
-        if activity.type == "invoke" or incoming.expects_replies:
-            return await self._answer_inline(incoming, request_id)
-        if activity.type not in ("message", "conversationUpdate", "installationUpdate"):
+        job = Job(incoming, request_id)
+        if activity.type not in ("message", "conversationUpdate", "installationUpdate", "invoke"):
             return ActivityResponse(HTTPStatus.ACCEPTED)
+        if activity.type == "invoke" or incoming.expects_replies:
+            return await self._answer_inline(job)
         if self._queue is None:
-            await self._begin(incoming, request_id)
+            await self._begin(job)
         else:
-            await self._enqueue(self._queue, incoming, request_id)
+            await self._enqueue(self._queue, job)
         return ActivityResponse(HTTPStatus.ACCEPTED)
 
-    async def work(self, payload: str) -> None:
-        """Work on an activity from the queue.
+    async def deliver(self, owner: Owner, message: Message, request_id: str) -> bool:
+        """Show a reply, which is in its thread, to the conversation that has the thread; ``False`` if none is known.
 
-        :raises teams.handler.Redeliver: if it should be delivered again.
+        For the reply of a turn that no activity has asked for, or whose activity is done. It comes in the order of the
+        conversation's messages, once however often this is called, and as surely as an answer. Only the latest conversations
+        of an owner are known.
+
+        :raises StoreUnavailable: if it cannot be kept.
         """
-        incoming, request_id = self._unpack(payload)
-        await self._work(incoming, request_id, may_redeliver=True)
+        reference = await self._conversations.find_reference(owner, message.thread_id)
+        if reference is None:
+            return False
+        incoming = to_incoming(reply_activity(reference, message.id), self._settings)
+        if incoming.owner != owner:
+            return False
+        job = Job(incoming, request_id)
+        if self._queue is None:
+            await self._order.join(incoming)
+            self._spawn(self._worker.run(job))
+        else:
+            await self._enqueue(self._queue, job)
+        return True
+
+    async def work(self, payload: str) -> None:
+        """Work on an activity from the queue; what is left to be done of it afterwards is put back, for later.
+
+        :raises teams.attempt.Redeliver: if it is given up: what the host cannot have done goes to the poison queue.
+        :raises StoreUnavailable: if it cannot be put back.
+        """
+        done = await self._worker.work(unpack(payload, self._settings))
+        if isinstance(done, Later) and self._queue:
+            await self._queue.put(done.job.pack(), delay=done.seconds)
 
     async def handle_dead_letter(self, payload: str) -> None:
-        """Tell the user that an activity could not be answered, however often it was tried.
+        """Tell the user that an activity could not be answered, however often it was tried, or where its answer is.
 
         What is no activity of ours is dropped: the host would bring it back every ten minutes, for ever.
+
+        :raises NotSent: if the user may be told later.
         """
         try:
-            incoming, request_id = self._unpack(payload)
+            job = unpack(payload, self._settings)
         except InvalidActivity:
             logger.error("dropping a message of the poison queue that is no activity (%d characters)", len(payload))
             return
-        logger.error("an activity could not be answered (request %s)", request_id)
-        if incoming.activity.type == "message":
-            text = strings_for(incoming.activity.locale)["lost"].format(request_id=request_id)
-            await self._say(incoming, text)
+        incoming, request_id = job.incoming, job.request_id
+        # Also of each attempt to tell: the alert is to go on for as long as somebody does not know.
+        logger.error("an activity is given up (request %s)", request_id)
+        count_delivery("given_up")
+        is_stored = await self._handler.is_stored(incoming)
+        if incoming.is_ordered:
+            text = strings_for(incoming.activity.locale)["kept" if is_stored else "lost"]
+            await self._say(incoming, text.format(request_id=request_id))
+            await self._order.leave(incoming, done=True)
 
     async def aclose(self) -> None:
         """Let what is under way be sent, as far as that takes no more than seconds."""
@@ -136,75 +169,40 @@ class Bot:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _answer_inline(self, incoming: Incoming, request_id: str) -> ActivityResponse:
-        answering = self._answering(accepted=lambda: None)
-        response = await self._adapter.run(incoming.activity, lambda context: answering.answer(incoming, context, request_id))
+    async def _answer_inline(self, job: Job) -> ActivityResponse:
+        response: Any = await self._inline_worker.run(job)
         if response is None:
             return ActivityResponse(HTTPStatus.ACCEPTED)
         return ActivityResponse(response.status, response.body)
 
-    async def _enqueue(self, queue: ActivityQueue, incoming: Incoming, request_id: str) -> None:
-        activity = incoming.activity
-        # Teams sends the text a second time, as HTML.
-        slim = activity.model_copy(update={"attachments": None})
-        packed = slim.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude_none=True)
-        payload = json.dumps({"activity": packed, "request_id": request_id})
+    async def _enqueue(self, queue: ActivityQueue, job: Job) -> None:
+        incoming, payload = job.incoming, job.pack()
         if len(payload) > MAX_BYTES:
-            self._spawn(self._say(incoming, strings_for(activity.locale)["too_long"].format(limit=MAX_TEXT)))
+            self._spawn(self._say(incoming, strings_for(incoming.activity.locale)["too_long"].format(limit=MAX_TEXT)))
             return
-        await queue.put(payload)
-        if activity.type == "message" and (incoming.is_personal or is_mentioned(activity)):
-            # The work may begin on another instance, and later than somebody who waits wants to see something.
+        if not incoming.is_ordered:
+            await queue.put(payload)
+            return
+        await self._order.join(incoming)
+        try:
+            await queue.put(payload)
+        except StoreUnavailable:
+            # Not accepted, so those behind it need not wait; the channel may deliver it again.
+            self._spawn(self._order.leave(incoming, done=False))
+            raise
+        # The work may begin on another instance, and later than somebody who waits wants to see something.
+        if incoming.is_addressed:
             self._spawn(self._show_typing(incoming))
 
-    async def _begin(self, incoming: Incoming, request_id: str) -> None:
+    async def _begin(self, job: Job) -> None:
         """Work on an activity here and now; return when its message is in the thread, or soon."""
+        if job.incoming.is_ordered:
+            await self._order.join(job.incoming)
         accepted = asyncio.Event()
-        task = self._spawn(self._work(incoming, request_id, accepted=accepted.set))
+        task = self._spawn(self._worker.run(job, accepted.set))
         waiting = asyncio.create_task(accepted.wait())
         await asyncio.wait((task, waiting), timeout=ACCEPT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
-
-    async def _work(
-        self,
-        incoming: Incoming,
-        request_id: str,
-        *,
-        may_redeliver: bool = False,
-        accepted: Callable[[], None] = lambda: None,
-    ) -> None:
-        if incoming.key in self._working:
-            return
-        self._working.add(incoming.key)
-        answering = self._answering(accepted=accepted, may_redeliver=may_redeliver)
-        try:
-            await self._adapter.run(incoming.activity, lambda context: answering.answer(incoming, context, request_id))
-        finally:
-            self._working.discard(incoming.key)
-
-    def _answering(self, *, accepted: Callable[[], None], may_redeliver: bool = False) -> ActivityHandler:
-        return ActivityHandler(
-            self._store,
-            self._turns,
-            self._quotas,
-            self._erase,
-            self._tools,
-            self._conversations,
-            self._settings,
-            self._assistant,
-            self._clock,
-            may_redeliver=may_redeliver,
-            accepted=accepted,
-        )
-
-    def _unpack(self, payload: str) -> tuple[Incoming, str]:
-        try:
-            packed = json.loads(payload)
-            activity, request_id = parse_activity(packed["activity"]), str(packed["request_id"])
-        except (ValueError, LookupError, TypeError, RecursionError) as error:
-            raise InvalidActivity("not what was put into the queue") from error
-        check_origin(activity, None, self._settings)
-        return to_incoming(activity, self._settings), request_id
 
     async def _show_typing(self, incoming: Incoming) -> None:
         async def show(context: TurnContext) -> None:
@@ -218,10 +216,12 @@ class Bot:
                 await Sender(context, self._clock).send_with_retry(Activity(type="message", text=text))
             except NotSent as error:
                 logger.warning("the user could not be told: %s", error.reason.name)
+                if error.reason is Reason.BUSY:
+                    raise
 
         await self._adapter.run(incoming.activity, say)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _spawn(self, work: Coroutine[Any, Any, object]) -> asyncio.Task[None]:
         async def logged() -> None:
             try:
                 await work

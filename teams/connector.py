@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -15,6 +16,7 @@ from microsoft_agents.hosting.core import (
     TurnContext,
     UserTokenClient,
 )
+from yarl import URL
 
 from settings import Settings
 from teams.tokens import is_service_url
@@ -23,6 +25,10 @@ SCOPE = "https://api.botframework.com/.default"
 CONNECT_SECONDS = 5.0
 SEND_SECONDS = 15.0
 TokenSource = Callable[[], Awaitable[str]]
+
+
+class TokenUnavailable(aiohttp.ClientError):
+    """The bot's own token cannot be had; a request that was not sent for it may be, later."""
 
 
 class ConnectorFactory(ChannelServiceClientFactoryBase):
@@ -47,16 +53,32 @@ class ConnectorFactory(ChannelServiceClientFactoryBase):
         if not is_service_url(service_url, self._settings):
             raise PermissionError("the service URL is not one of a channel")
         session = aiohttp.ClientSession(
+            middlewares=(partial(self._authorize, URL(service_url).origin()),),
             base_url=service_url.rstrip("/") + "/",
             connector=self._pool,
             connector_owner=False,
             timeout=aiohttp.ClientTimeout(total=SEND_SECONDS, sock_connect=CONNECT_SECONDS),
         )
         try:
-            return ConnectorClient(service_url, await self._token(), session=session)
+            return ConnectorClient(service_url, "", session=session)
         except BaseException:
             await session.close()
             raise
+
+    async def _authorize(
+        self, origin: URL, request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        """Send a request with the token of this moment, as a turn may outlast one; what is redirected goes without.
+
+        :raises TokenUnavailable: if there is none to be had.
+        """
+        try:
+            token = await self._token()
+        except Exception as error:  # whatever azure-identity meets on its way
+            raise TokenUnavailable from error
+        if token and request.url.origin() == origin:
+            request.headers["Authorization"] = f"Bearer {token}"
+        return await send(request)
 
     async def create_user_token_client(self, *_: Any) -> UserTokenClient:
         """Return a client that is never used: nobody signs in through the bot."""

@@ -5,46 +5,41 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from http import HTTPStatus
-from typing import Any
 
-from microsoft_agents.activity import Activity, InvokeResponse
+from microsoft_agents.activity import Activity
 from microsoft_agents.hosting.core import TurnContext
 
 from errors import (
     Busy,
     ChatError,
-    MessageNotFound,
-    NotAnAnswer,
+    IdempotencyKeyReused,
     StoreUnavailable,
     ThreadNotFound,
     TurnInProgress,
     TurnInterrupted,
 )
-from models import AUTHOR_ID, Feedback, Message, Owner, Problem, new_id
-from quotas.quotas import Quotas, RequestLimitExceeded
+from models import Message, Owner, Problem
+from quotas.quotas import Quotas
 from settings import Assistant, Settings
 from stores.contract import ThreadStore
-from stores.types import NewMessage
-from teams.activity import Incoming, is_mentioned, is_removed, message_text, recipient_id
+from stores.types import ReplayedTurn
+from teams.activity import Incoming, is_removed, message_text, recipient_id, reply_place
+from teams.attempt import Attempt, Redeliver, new_message
 from teams.clock import Clock
-from teams.conversations import ActivityClaim, Conversations
-from teams.feedback import read_feedback
+from teams.conversations import Conversations
+from teams.feedback import Ratings
 from teams.messages import language_of, problem_text, strings_for
 from teams.renderer import RenderOptions, TurnRenderer
-from teams.sender import NotSent, Reason, Sender, send_typing
-from teams.streamer import Mode
+from teams.sender import NotSent, Reason, Sender, count_delivery, send_typing
+from teams.streamer import Mode, Pacing
 from tools.tool import Preference, ToolSpec, text_in
-from turns.event_log import EventLog
-from turns.feedback import give_feedback
+from turns.event_log import EventLog, replay
 from turns.service import Turns
 
 # As the API has it.
 MAX_TEXT = 32_000
-# How long a message waits for the one before it, or for the lease of a process that has died.
-MAX_WAIT_SECONDS = 90.0
-# A turn that was found completed may be on its way to the user by another process.
-REPLAY_SECONDS = 5.0
+# Between attempts to remember what was delivered.
+MARK_DELAYS = (1.0, 5.0)
 # Begins to erase everything of an owner.
 Erase = Callable[[Owner], Awaitable[object]]
 # How a tool is known to the bot by its name, once the agent is there.
@@ -52,12 +47,8 @@ Tools = Callable[[], Awaitable[Mapping[str, ToolSpec]]]
 logger = logging.getLogger(__name__)
 
 
-class Redeliver(Exception):
-    """Nothing was told to the user: whoever keeps the activity should deliver it again."""
-
-
 class ActivityHandler:
-    """Works on one activity, in the SDK's context of it."""
+    """Works on activities, each in the SDK's context of it."""
 
     def __init__(
         self,
@@ -70,9 +61,6 @@ class ActivityHandler:
         settings: Settings,
         assistant: Assistant,
         clock: Clock,
-        *,
-        may_redeliver: bool,
-        accepted: Callable[[], None],
     ) -> None:
         self._store = store
         self._turns = turns
@@ -83,57 +71,85 @@ class ActivityHandler:
         self._settings = settings
         self._assistant = assistant
         self._clock = clock
-        self._may_redeliver = may_redeliver
-        self._accepted = accepted
+        self._ratings = Ratings(store, quotas, conversations)
 
-    async def answer(self, incoming: Incoming, context: TurnContext, request_id: str) -> None:
+    async def answer(self, attempt: Attempt, context: TurnContext) -> None:
         """Do what an activity asks for; other kinds of activities ask for nothing.
 
-        :raises Redeliver: if it could not be done now, and somebody keeps it.
+        :raises TurnInProgress: if its thread is taken, and it may wait for that.
+        :raises Redeliver: if something is left to be done later.
         """
-        activity, sender = incoming.activity, Sender(context, self._clock)
+        incoming, sender = attempt.incoming, Sender(context, self._clock)
+        activity, request_id = incoming.activity, attempt.request_id
         try:
-            if activity.type == "message":
-                await self._answer_message(incoming, sender, request_id)
-            elif activity.type == "conversationUpdate" and _was_added(activity):
-                await self._say_once(incoming, sender, self._assistant.texts_for(activity.locale).welcome)
-            elif is_removed(activity):
-                for owner in await self._conversations.removed_owners(incoming):
-                    await self._erase(owner)
-            elif activity.type == "invoke":
-                await self._answer_invoke(incoming, context)
-        except ChatError as error:
-            logger.warning("activity of request %s failed: %s", request_id, error.type, exc_info=error)
-            if self._may_redeliver and isinstance(error, StoreUnavailable | Busy | TurnInterrupted):
-                raise Redeliver from error
-            await _say_failure(sender, problem_text(strings_for(activity.locale), error.type, request_id))
+            try:
+                await self._dispatch(attempt, sender, context)
+            except ChatError as error:
+                if isinstance(error, TurnInProgress) and attempt.may_wait:
+                    raise
+                logger.warning("activity of request %s failed: %s", request_id, error.type, exc_info=error)
+                if attempt.may_repeat and isinstance(error, StoreUnavailable | Busy | TurnInterrupted):
+                    raise Redeliver(is_stored=False, reason=error.type) from error
+                text = problem_text(strings_for(activity.locale), error.type, request_id)
+                await sender.send_with_retry(Activity(type="message", text=text))
         except NotSent as error:
             logger.warning("request %s: nothing reaches the conversation (%s)", request_id, error.reason.name)
-            if self._may_redeliver and error.reason is Reason.BUSY:
-                raise Redeliver from error
+            if error.reason is not Reason.UNREACHABLE:
+                refused = error.reason is not Reason.BUSY
+                raise Redeliver(is_stored=True, reason=error.reason.name, is_refusal=refused) from error
+            count_delivery("unreachable")
 
-    async def _answer_message(self, incoming: Incoming, sender: Sender, request_id: str) -> None:
-        activity, strings = incoming.activity, strings_for(incoming.activity.locale)
-        if not incoming.is_personal and incoming.channel == "msteams" and not is_mentioned(activity):
-            return
-        await self._quotas.count_request(incoming.owner)
-        text = message_text(activity)
+    async def _dispatch(self, attempt: Attempt, sender: Sender, context: TurnContext) -> None:
+        incoming, activity = attempt.incoming, attempt.incoming.activity
+        if incoming.is_addressed:
+            await self._answer_message(attempt, sender)
+        elif incoming.is_reply:
+            await self._show_reply(attempt, sender)
+        elif activity.type == "conversationUpdate" and _was_added(activity):
+            await self._say_once(incoming, sender, self._assistant.texts_for(activity.locale).welcome)
+        elif is_removed(activity):
+            for owner in await self._conversations.removed_owners(incoming):
+                await self._erase(owner)
+        elif activity.type == "invoke":
+            await self._ratings.answer_invoke(incoming, context)
+
+    async def is_stored(self, incoming: Incoming) -> bool:
+        """Whether the answer to a message is in its thread, delivered or not.
+
+        :raises StoreError: if the store cannot tell.
+        """
+        if incoming.is_reply:
+            return True
+        claim = await self._conversations.find(incoming)
+        if claim is None or not incoming.is_addressed:
+            return False
+        try:
+            found = await self._store.find_replay(incoming.owner, claim.thread_id, new_message(incoming, claim))
+        except (ThreadNotFound, IdempotencyKeyReused):
+            return False
+        return found is not None
+
+    async def _answer_message(self, attempt: Attempt, sender: Sender) -> None:
+        incoming, strings = attempt.incoming, strings_for(attempt.incoming.activity.locale)
+        if attempt.is_first:
+            await self._quotas.count_request(incoming.owner)
+        text = message_text(incoming.activity)
         command = text.lower()
         if command == "/new":
-            if await self._conversations.reset(incoming):
-                await sender.send_with_retry(Activity(type="message", text=strings["new"]))
+            await self._conversations.reset(incoming)
+            await self._say_once(incoming, sender, strings["new"])
         elif chosen := await self._preference(command):
             preference, value = chosen
             await self._conversations.choose(incoming.owner, preference.parameter, value)
             await self._say_once(incoming, sender, text_in(preference.values[value], language_of(strings)) or value)
         elif command == "/help":
-            await self._say_once(incoming, sender, await self._help(activity.locale))
+            await self._say_once(incoming, sender, await self._help(incoming.activity.locale))
         elif not text:
             await self._say_once(incoming, sender, strings["empty"])
         elif len(text) > MAX_TEXT:
             await self._say_once(incoming, sender, strings["too_long"].format(limit=MAX_TEXT))
         else:
-            await self._turn(incoming, text, sender, request_id)
+            await self._turn(attempt, sender)
 
     async def _known_tools(self) -> Mapping[str, ToolSpec]:
         """Return the tools; none while the agent cannot be had, which the turn that fails of it says to the user."""
@@ -164,71 +180,82 @@ class ActivityHandler:
     async def _say_once(self, incoming: Incoming, sender: Sender, text: str) -> None:
         if not await self._conversations.is_done(incoming):
             sent_id = await sender.send_with_retry(Activity(type="message", text=text))
-            await self._conversations.mark_done(incoming, None, sent_id)
+            await self._mark_done(incoming, None, sent_id)
 
-    async def _turn(self, incoming: Incoming, text: str, sender: Sender, request_id: str) -> None:
-        metadata: dict[str, Any] = {"channel": incoming.channel}
-        if not incoming.is_personal and incoming.author:
-            metadata["author"] = incoming.author
-            text = f"{incoming.author}: {text}"
-        if incoming.owner.is_conversation and incoming.author_id:
-            metadata[AUTHOR_ID] = incoming.author_id
-        if await self._conversations.is_done(incoming):
-            return
+    async def _mark_done(self, incoming: Incoming, message_id: str | None, sent_id: str, thread_id: str = "") -> None:
+        """Remember what was delivered; it has been, also if the store cannot be had just now."""
+        for delay in (*MARK_DELAYS, None):
+            try:
+                await self._conversations.mark_done(incoming, message_id, sent_id, thread_id)
+            except StoreUnavailable:
+                if delay is None:
+                    logger.warning("an answer was delivered, which could not be remembered")
+                else:
+                    await self._clock.sleep(delay)
+            else:
+                return
+
+    async def _turn(self, attempt: Attempt, sender: Sender) -> None:
+        incoming = attempt.incoming
         typing_task = asyncio.create_task(send_typing(sender))
         try:
-            started = await self._start(incoming, text, metadata, sender, request_id)
-            self._accepted()
+            log = await self._start(incoming, attempt.request_id)
+            attempt.accepted()
         finally:
             # Before anything else is sent: an answer that is there must not be followed by a sign of typing.
             await typing_task
-        if started is None:
-            return
-        claim, log = started
+        await self._show(attempt, sender, log)
 
+    async def _show(self, attempt: Attempt, sender: Sender, log: EventLog) -> None:
         async def cancel() -> None:
             try:
-                await self._turns.cancel(incoming.owner, claim.thread_id, log.id)
+                await self._turns.cancel(attempt.incoming.owner, log.thread_id, log.id)
             except ChatError:
                 logger.info("a turn that was to be stopped had ended already")
 
-        look = self._look(incoming, request_id)
-        outcome = await TurnRenderer(sender, self._clock, look, cancel).show(log)
-        message_id = outcome.result.id if isinstance(outcome.result, Message) else None
-        if isinstance(outcome.result, Problem) and outcome.result.type == TurnInterrupted.type and self._may_redeliver:
-            raise Redeliver
-        await self._conversations.mark_done(incoming, message_id, outcome.activity_id)
+        look = self._look(attempt)
+        message_id = None
+        try:
+            outcome = await TurnRenderer(sender, self._clock, look, cancel).show(log)
+        except NotSent as error:
+            if error.reason in (Reason.BUSY, Reason.UNREACHABLE):
+                raise
+            # The channel has refused the answer in every form: the user is told where it is.
+            text = look.strings["kept"].format(request_id=attempt.request_id)
+            sent_id = await sender.send_with_retry(Activity(type="message", text=text))
+        else:
+            if isinstance(outcome.result, Problem) and outcome.result.type == TurnInterrupted.type and attempt.may_repeat:
+                raise Redeliver(is_stored=False, reason=TurnInterrupted.type)
+            message_id = outcome.result.id if isinstance(outcome.result, Message) else None
+            sent_id = outcome.activity_id
+        await self._mark_done(attempt.incoming, message_id, sent_id, log.thread_id)
 
-    async def _start(
-        self, incoming: Incoming, text: str, metadata: dict[str, Any], sender: Sender, request_id: str
-    ) -> tuple[ActivityClaim, EventLog] | None:
-        """Start the turn as soon as the conversation is free; ``None`` if the activity was answered before."""
-        until = self._clock.now() + MAX_WAIT_SECONDS
+    async def _show_reply(self, attempt: Attempt, sender: Sender) -> None:
+        """Show a reply that is in its thread already."""
+        incoming = attempt.incoming
+        thread_id, seq = reply_place(incoming)
+        try:
+            found = await self._store.list_messages(
+                incoming.owner, thread_id, limit=1, after=seq - 1, before=seq + 1, order="asc"
+            )
+        except ThreadNotFound:
+            return
+        for message in found.items:
+            await self._show(attempt, sender, replay(ReplayedTurn(message)))
+
+    async def _start(self, incoming: Incoming, request_id: str) -> EventLog:
+        """Start the turn, or find the answer of one that was started before."""
         while True:
             claim = await self._conversations.claim(incoming)
-            if claim.is_done:
-                return None
-            new = NewMessage(new_id("turn"), text, metadata | claim.preferences, f"bot-{incoming.key}")
+            new = new_message(incoming, claim)
             try:
-                log = await self._turns.start(incoming.owner, claim.thread_id, new, stream=True, request_id=request_id)
-            except TurnInProgress as error:
-                if self._clock.now() >= until:
-                    raise
-                await send_typing(sender)
-                await self._clock.sleep(min(2.0, error.retry_after or 1.0))
-                continue
+                return await self._turns.start(incoming.owner, claim.thread_id, new, stream=True, request_id=request_id)
             except ThreadNotFound:
                 # Deleted just now, through the API: the conversation goes on in a fresh thread.
                 await self._conversations.forget(incoming)
-                continue
-            if log.replayed and not incoming.expects_replies:
-                await self._clock.sleep(REPLAY_SECONDS)
-                claim = await self._conversations.claim(incoming)
-                if claim.is_done:
-                    return None
-            return claim, log
 
-    def _look(self, incoming: Incoming, request_id: str) -> RenderOptions:
+    def _look(self, attempt: Attempt) -> RenderOptions:
+        incoming = attempt.incoming
         teams = incoming.channel == "msteams"
         mode = Mode.ONCE
         if teams and not incoming.expects_replies:
@@ -240,42 +267,12 @@ class ActivityHandler:
             cards=self._settings.bot_cards,
             sensitivity=self._settings.bot_sensitivity_label,
             feedback=teams,
-            request_id=request_id,
-            repeats_interrupted=self._may_redeliver,
+            request_id=attempt.request_id,
+            repeats_interrupted=attempt.may_repeat,
+            pacing=Pacing(self._settings.bot_stream_pace_seconds, self._settings.bot_stream_chunk),
+            start=self._assistant.texts_for(incoming.activity.locale).start,
         )
-
-    async def _answer_invoke(self, incoming: Incoming, context: TurnContext) -> None:
-        status = HTTPStatus.NOT_IMPLEMENTED
-        if incoming.activity.name == "message/submitAction":
-            feedback = read_feedback(incoming.activity.value)
-            try:
-                await self._quotas.count_request(incoming.owner)
-                status = HTTPStatus.OK if feedback and await self._rate(incoming, feedback) else HTTPStatus.BAD_REQUEST
-            except RequestLimitExceeded:
-                status = HTTPStatus.TOO_MANY_REQUESTS
-        response = InvokeResponse(status=int(status), body={})
-        await context.send_activity(Activity(type="invokeResponse", value=response))
-
-    async def _rate(self, incoming: Incoming, feedback: Feedback) -> bool:
-        answer = await self._conversations.find_rated_answer(incoming)
-        if answer is None or answer.message_id is None:
-            return False
-        try:
-            await give_feedback(
-                self._store, incoming.owner, answer.thread_id, answer.message_id, feedback.rating, feedback.comment
-            )
-        except (ThreadNotFound, MessageNotFound, NotAnAnswer):
-            return False
-        await self._conversations.mark_feedback(incoming.owner, feedback.timestamp)
-        return True
 
 
 def _was_added(activity: Activity) -> bool:
     return any(member.id == recipient_id(activity) for member in activity.members_added or [])
-
-
-async def _say_failure(sender: Sender, text: str) -> None:
-    try:
-        await sender.send_with_retry(Activity(type="message", text=text))
-    except NotSent:
-        logger.warning("the user could not be told that an activity failed")

@@ -18,6 +18,8 @@ ENGLISH: Strings = {
     "(Reference: {request_id})",
     "failed": "Sorry, something went wrong. Your message is kept; please try again. (Reference: {request_id})",
     "lost": "Sorry, I could not answer your message, although I tried several times. (Reference: {request_id})",
+    "kept": "My answer could not be shown here. It is kept in our conversation: ask me to repeat it in fewer words. "
+    "(Reference: {request_id})",
     "too_long": "That is too long for me: at most {limit} characters, please.",
     "empty": "I can only read text. What would you like to know?",
 }
@@ -33,6 +35,8 @@ GERMAN: Strings = {
     "failed": "Entschuldige, etwas ist schiefgegangen. Deine Nachricht ist gespeichert; bitte versuch es noch einmal. "
     "(Kennung: {request_id})",
     "lost": "Entschuldige, ich konnte deine Nachricht trotz mehrerer Versuche nicht beantworten. (Kennung: {request_id})",
+    "kept": "Meine Antwort ließ sich hier nicht anzeigen. Sie steht in unserem Gespräch; bitte mich um eine kürzere. "
+    "(Kennung: {request_id})",
     "too_long": "Das ist zu lang für mich: bitte höchstens {limit} Zeichen.",
     "empty": "Ich kann nur Text lesen. Was möchtest du wissen?",
 }
@@ -48,6 +52,8 @@ SPANISH: Strings = {
     "(Referencia: {request_id})",
     "failed": "Lo siento, algo ha salido mal. Tu mensaje está guardado; inténtalo de nuevo. (Referencia: {request_id})",
     "lost": "Lo siento, no pude responder a tu mensaje tras varios intentos. (Referencia: {request_id})",
+    "kept": "No he podido mostrar aquí mi respuesta. Se guarda en nuestra conversación: pídeme que la repita más breve. "
+    "(Referencia: {request_id})",
     "too_long": "Es demasiado largo para mí: como máximo {limit} caracteres.",
     "empty": "Solo puedo leer texto. ¿Qué quieres saber?",
 }
@@ -63,6 +69,8 @@ FRENCH: Strings = {
     "(Référence : {request_id})",
     "failed": "Désolé, une erreur s’est produite. Votre message est conservé ; veuillez réessayer. (Référence : {request_id})",
     "lost": "Désolé, je n’ai pas pu répondre à votre message malgré plusieurs essais. (Référence : {request_id})",
+    "kept": "Ma réponse n’a pas pu être affichée ici. Elle est conservée dans notre conversation : demandez-moi de la "
+    "répéter plus brièvement. (Référence : {request_id})",
     "too_long": "C’est trop long pour moi : {limit} caractères au plus, s’il vous plaît.",
     "empty": "Je ne sais lire que du texte. Que voulez-vous savoir ?",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from urllib.parse import urlsplit
@@ -16,8 +17,8 @@ from errors import StoreUnavailable
 
 # Bot Service waits for 10 to 15 seconds.
 PUT_SECONDS = 8.0
-# Base64 of it is what a queue message may hold: 64 KB.
-MAX_BYTES = 48 * 1024
+# Base64 of it is what a queue message may hold: 64 KB, of which an activity leaves some for what its attempts learn.
+MAX_BYTES = 48 * 1024 - 256
 
 
 class ActivityQueue:
@@ -26,15 +27,15 @@ class ActivityQueue:
     def __init__(self, client: QueueClient) -> None:
         self._client = client
 
-    async def put(self, payload: str) -> None:
-        """Store an activity; when this returns, it survives any crash.
+    async def put(self, payload: str, *, delay: float = 0.0) -> None:
+        """Store an activity, to be taken out no sooner than after a delay; when this returns, it survives any crash.
 
         :raises StoreUnavailable: if the queue does not take it.
         """
         try:
             async with asyncio.timeout(PUT_SECONDS):
                 # It never expires by itself: after too many attempts it goes to the poison queue.
-                await self._client.send_message(payload, time_to_live=-1)
+                await self._client.send_message(payload, time_to_live=-1, visibility_timeout=math.ceil(delay) or None)
         except (AzureError, TimeoutError, OSError) as error:
             raise StoreUnavailable from error
 

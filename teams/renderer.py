@@ -17,8 +17,8 @@ from teams.annotations import annotations_of
 from teams.cards import MAX_CARDS, Card, card_of
 from teams.clock import Clock
 from teams.messages import Strings, language_of, problem_text
-from teams.sender import NotSent, Reason, Sender, send_typing
-from teams.streamer import Mode, Streamer
+from teams.sender import NotSent, Reason, Sender, count_delivery, send_typing
+from teams.streamer import Mode, Pacing, Streamer
 from tools.tool import ToolSpec, fill, text_in
 from turns.event_log import EventLog
 
@@ -31,7 +31,8 @@ class RenderOptions:
     """How answers look in a conversation.
 
     ``tools`` waits for the agent: it is asked once a turn has called one, when the agent is there.
-    With ``repeats_interrupted`` an interrupted turn will be begun again, and nothing is said about it.
+    With ``repeats_interrupted`` an interrupted turn will be begun again, and nothing is said about it. ``start`` is said in a
+    stream before there is anything to say.
     """
 
     strings: Strings
@@ -42,6 +43,8 @@ class RenderOptions:
     feedback: bool
     request_id: str
     repeats_interrupted: bool
+    pacing: Pacing
+    start: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,8 @@ class TurnRenderer:
         self._clock = clock
         self._look = look
         self._cancel = cancel
-        self._streamer = Streamer(sender, clock, look.mode)
+        self._streamer = Streamer(sender, clock, look.mode, look.pacing)
+        self._streamer.inform(look.start or "")
         self._tools: Mapping[str, ToolSpec] = {}
         self._cards: list[Attachment] = []
         self._calls: dict[str, dict[str, Any]] = {}
@@ -93,6 +97,7 @@ class TurnRenderer:
             outcome = Outcome(await log.wait(), "")
             if error.reason is not Reason.UNREACHABLE:
                 raise
+            count_delivery("unreachable")
             return outcome
         finally:
             reading.cancel()

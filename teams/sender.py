@@ -13,6 +13,7 @@ import aiohttp
 from microsoft_agents.activity import Activity, DeliveryModes
 from microsoft_agents.hosting.core import TurnContext
 
+from observability import metrics
 from teams.clock import Clock
 
 # Together less than what the Functions host gives a call.
@@ -20,27 +21,42 @@ ATTEMPTS = 6
 MAX_WAIT_SECONDS = 30.0
 # A connection that broke, or did not answer in time: the activity may have arrived or not.
 BROKEN = (aiohttp.ClientError, TimeoutError, OSError)
+# What a channel says of a conversation that nothing reaches, whatever is tried.
+GONE = {
+    "BotNotInConversationRoster",
+    "BotDisabledByAdmin",
+    "ConversationBlockedByUser",
+    "ConversationNotFound",
+    "MessageWritesBlocked",
+}
 logger = logging.getLogger(__name__)
 
 
 class Reason(Enum):
-    """Why activity rejected."""
+    """Why an activity was rejected."""
 
     BUSY = auto()  # too many, or a failure on the way: worth another attempt
     STOPPED = auto()  # the user has pressed Stop
     TIMED_OUT = auto()  # the stream has lasted too long
     NOT_ALLOWED = auto()  # no stream here, or not any more
+    COMPLETED = auto()  # the stream has had its final message
+    MISSING = auto()  # what was to be changed or replied to is not there any more
     UNREACHABLE = auto()  # nothing reaches this conversation: the bot was removed or blocked
+    TOO_LARGE = auto()  # more than a message may hold
     REFUSED = auto()  # this activity, for what it is
 
 
 class NotSent(Exception):
-    """An activity was not taken, or nobody knows; ``retry_after`` is in seconds, ``None`` if the channel named nothing."""
+    """An activity was not taken, or nobody knows (``may_have_arrived``).
 
-    def __init__(self, reason: Reason, retry_after: float | None = None) -> None:
+    ``retry_after`` is in seconds, ``None`` if the channel named nothing.
+    """
+
+    def __init__(self, reason: Reason, retry_after: float | None = None, *, may_have_arrived: bool = False) -> None:
         super().__init__(reason.name)
         self.reason = reason
         self.retry_after = retry_after
+        self.may_have_arrived = may_have_arrived
 
 
 class Sender:
@@ -59,7 +75,12 @@ class Sender:
         try:
             response = await self._context.send_activity(activity)
         except BROKEN as error:
-            raise self._not_sent(error) from error
+            refused = self._not_sent(error)
+            if refused.reason is not Reason.MISSING or self._context.activity.id is None:
+                raise refused from error
+            # The message that it replies to may be gone; the conversation is still there.
+            self._context.activity.id = None
+            return await self.send(activity)
         return response.id or ""
 
     async def update(self, activity: Activity) -> None:
@@ -79,16 +100,29 @@ class Sender:
 
         :raises NotSent: if it does not help.
         """
+        may_have_arrived = False
         for attempt in range(ATTEMPTS):
             try:
                 if update:
                     await self.update(activity)
-                    return activity.id or ""
-                return await self.send(activity)
+                    id = activity.id or ""
+                else:
+                    id = await self.send(activity)
             except NotSent as error:
-                if error.reason is not Reason.BUSY or attempt == ATTEMPTS - 1:
+                if error.reason is Reason.COMPLETED and may_have_arrived:
+                    # An earlier attempt at this final message has arrived, and its answer was lost.
+                    id = ""
+                elif error.reason is not Reason.BUSY or attempt == ATTEMPTS - 1:
+                    if error.reason not in (Reason.BUSY, Reason.STOPPED, Reason.UNREACHABLE):
+                        count_delivery("refused")
                     raise
-                await self._clock.sleep(pause(attempt, error.retry_after))
+                else:
+                    may_have_arrived |= error.may_have_arrived
+                    count_delivery("repeated")
+                    await self._clock.sleep(pause(attempt, error.retry_after))
+                    continue
+            count_delivery("sent")
+            return id
         raise AssertionError("unreachable")
 
     def _not_sent(self, error: BaseException) -> NotSent:
@@ -109,19 +143,29 @@ def classify_error(error: BaseException) -> NotSent:
     https://learn.microsoft.com/microsoftteams/platform/bots/streaming-ux#error-codes
     """
     if not isinstance(error, aiohttp.ClientResponseError):
-        return NotSent(Reason.BUSY)
+        return NotSent(Reason.BUSY, may_have_arrived=True)
     if error.status in (408, 412, 429) or error.status >= 500:
+        return NotSent(Reason.BUSY, _retry_after(error), may_have_arrived=error.status >= 500)
+    if error.status == 401:
+        # The bot's token is refused: not valid yet by the channel's clock, or a registration that is on its way.
         return NotSent(Reason.BUSY, _retry_after(error))
-    if error.status == 404:
-        return NotSent(Reason.UNREACHABLE)
-    if error.status != 403:
+    if error.status == 413:
+        return NotSent(Reason.TOO_LARGE)
+    if error.status not in (403, 404):
         return NotSent(Reason.REFUSED)
     code, message = _code_and_message(error.message)
     if code != "ContentStreamNotAllowed":
-        return NotSent(Reason.UNREACHABLE)
+        return NotSent(Reason.UNREACHABLE if code in GONE else Reason.MISSING)
     if "by user" in message:
         return NotSent(Reason.STOPPED)
+    if "already completed" in message:
+        return NotSent(Reason.COMPLETED)
     return NotSent(Reason.TIMED_OUT if "exceeded" in message else Reason.NOT_ALLOWED)
+
+
+def count_delivery(outcome: str) -> None:
+    """Count what became of an activity that had to arrive."""
+    metrics.deliveries.add(1, {"chat.delivery.outcome": outcome})
 
 
 def _code_and_message(body: str) -> tuple[str, str]:

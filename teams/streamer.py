@@ -22,6 +22,8 @@ STREAM_SECONDS = 100.0
 MAX_INFORMATIVE = 1000
 # Teams takes about 28 KB a message, marks and labels included, and counts two bytes a character.
 MAX_TEXT = 10_000
+# What a channel takes that has refused that much.
+SMALL_TEXT = 2_000
 NOTHING_YET = "…"
 logger = logging.getLogger(__name__)
 
@@ -43,13 +45,22 @@ class MessageAnnotations:
     cards: list[Attachment] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class Pacing:
+    """How a message grows: shown again after so many ``seconds`` at the soonest, and when so many ``characters`` are new."""
+
+    seconds: float = PACE_SECONDS
+    characters: int = 1
+
+
 class Streamer:
     """Shows one message after the other; ``stopped`` says that the user wants no more of it."""
 
-    def __init__(self, sender: Sender, clock: Clock, mode: Mode) -> None:
+    def __init__(self, sender: Sender, clock: Clock, mode: Mode, pacing: Pacing) -> None:
         self._sender = sender
         self._clock = clock
         self._usual_mode = mode
+        self._pacing = pacing
         self._next_at = clock.now()
         self._failures = 0
         self.stopped = False
@@ -80,13 +91,19 @@ class Streamer:
         """Seconds until there is something to show, 0 if now, ``None`` if nothing waits for it."""
         if self.stopped or self._mode is Mode.ONCE:
             return None
-        if self._is_too_old or (self._wanted and self._wanted != self._shown):
+        if self._is_too_old or self._has_grown:
             return max(0.0, self._next_at - self._clock.now())
         return max(0.0, self._stream_at + STREAM_SECONDS - self._clock.now()) if self._stream_id else None
 
     @property
     def _wanted(self) -> str:
         return self._text[:MAX_TEXT] or (self._informative if self._mode is Mode.STREAM else "")
+
+    @property
+    def _has_grown(self) -> bool:
+        wanted, shown = self._wanted, self._shown
+        is_new = bool(wanted) and not (shown and wanted.startswith(shown))
+        return is_new or len(wanted) - len(shown) >= self._pacing.characters
 
     @property
     def _is_too_old(self) -> bool:
@@ -105,7 +122,7 @@ class Streamer:
 
         :raises NotSent: only if nothing reaches the conversation any more.
         """
-        self._next_at = self._clock.now() + PACE_SECONDS
+        self._next_at = self._clock.now() + self._pacing.seconds
         try:
             if self._is_too_old:
                 await self._end_stream()
@@ -138,8 +155,7 @@ class Streamer:
         """Leave what fits into one message, up to a line's or a word's end, and return the rest."""
         # What was streamed must stay: the channel takes no final text that is shorter.
         least = max(MAX_TEXT // 2, len(self._shown))
-        end = max(self._text.rfind("\n", least, MAX_TEXT), self._text.rfind(" ", least, MAX_TEXT))
-        end = end if end > 0 else MAX_TEXT
+        end = _end_of_piece(self._text, least, MAX_TEXT)
         rest, self._text = self._text[end:].lstrip(), self._text[:end]
         return rest
 
@@ -178,12 +194,21 @@ class Streamer:
         """Go on after a refusal: later, in another way, or not at all."""
         if error.reason is Reason.BUSY:
             wait = pause(self._failures, error.retry_after)
-            self._next_at = self._clock.now() + max(PACE_SECONDS, wait)
+            self._next_at = self._clock.now() + max(self._pacing.seconds, wait)
             self._failures += 1
         elif error.reason is Reason.STOPPED:
             self.stopped = True
         elif error.reason is Reason.UNREACHABLE:
             raise error
+        elif error.reason is Reason.COMPLETED and self._stream_id:
+            # By a final message whose answer was lost: it is a message now, and may lack what came since.
+            self._message_id, self._stream_id = self._stream_id, ""
+            self._mode = Mode.UPDATE
+            self._shown = ""
+        elif error.reason is Reason.MISSING and self.is_visible:
+            # Somebody has deleted it: the answer goes on in a new message.
+            self._mode = Mode.UPDATE
+            self._stream_id = self._message_id = self._shown = ""
         else:
             # What was streamed may stay as it is: the answer comes as a message.
             self._mode = Mode.UPDATE if self._mode is Mode.STREAM else Mode.ONCE
@@ -193,11 +218,11 @@ class Streamer:
 
     async def _finish(self, annotations: MessageAnnotations) -> str:
         await self._clock.sleep(max(0.0, self._next_at - self._clock.now()))
-        self._next_at = self._clock.now() + PACE_SECONDS
+        self._next_at = self._clock.now() + self._pacing.seconds
         text = self._text or (NOTHING_YET if self.is_visible else "")
         try:
             if self._stream_id:
-                return await self._sender.send_with_retry(self._final(text, annotations, streamed=True)) or self._stream_id
+                return await self._finish_stream(text, annotations)
             if self._message_id:
                 return await self._finish_by_update(text, annotations)
         except NotSent as error:
@@ -207,13 +232,38 @@ class Streamer:
             if error.reason is Reason.UNREACHABLE:
                 raise
             logger.warning("an answer could not be finished in place (%s) and is sent anew", error.reason.name)
+        return await self._finish_anew(text, annotations)
+
+    async def _finish_anew(self, text: str, annotations: MessageAnnotations) -> str:
         try:
             return await self._sender.send_with_retry(self._final(text, annotations))
         except NotSent as error:
             if error.reason in (Reason.UNREACHABLE, Reason.BUSY):
                 raise
-        # Better without its cards and marks than not at all.
-        return await self._sender.send_with_retry(self._final(text or NOTHING_YET, MessageAnnotations()))
+        # Better without its cards and marks than not at all, and better in pieces.
+        text = text or NOTHING_YET
+        try:
+            return await self._sender.send_with_retry(self._final(text, MessageAnnotations()))
+        except NotSent as error:
+            if error.reason is not Reason.TOO_LARGE or len(text) <= SMALL_TEXT:
+                raise
+        id = ""
+        while text:
+            end = _end_of_piece(text, SMALL_TEXT // 2, SMALL_TEXT)
+            id = await self._sender.send_with_retry(self._final(text[:end], MessageAnnotations()))
+            text = text[end:].lstrip()
+            await self._clock.sleep(PACE_SECONDS if text else 0)
+        return id
+
+    async def _finish_stream(self, text: str, annotations: MessageAnnotations) -> str:
+        try:
+            return await self._sender.send_with_retry(self._final(text, annotations, streamed=True)) or self._stream_id
+        except NotSent as error:
+            if error.reason is not Reason.COMPLETED:
+                raise
+        # By a final message that was to end the stream in time, and whose answer was lost.
+        self._message_id = self._stream_id
+        return await self._finish_by_update(text, annotations)
 
     async def _finish_by_update(self, text: str, annotations: MessageAnnotations) -> str:
         message = self._final(text, MessageAnnotations(annotations.entities, annotations.channel_data))
@@ -239,3 +289,11 @@ class Streamer:
         if annotations.cards:
             message.attachments = annotations.cards
         return message
+
+
+def _end_of_piece(text: str, least: int, most: int) -> int:
+    """Return where to divide a text: at a line's end, or a word's, behind ``least`` and before ``most`` characters."""
+    if len(text) <= most:
+        return len(text)
+    end = max(text.rfind("\n", least, most), text.rfind(" ", least, most))
+    return end if end > 0 else most

@@ -7,7 +7,6 @@ with and without index and id, repeat a name, or answer with an error after they
 from __future__ import annotations
 
 import json
-import logging
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -17,19 +16,20 @@ from agent_framework import Message as RunMessage
 from pydantic_core import from_json, to_json
 
 from agent.history import as_history
+from agent.llm.completion import Completion, CompletionBuilder, ToolRequest
 from agent.llm.server_error import ServerError, error_in
 from agent.llm.think_tags import ThinkTags
-from agent.llm.wire import AnswerObserver, Completion, ModelRequest, ToolRequest
+from agent.llm.wire import ModelRequest
 from agent.text import storable
 from agent.usage import CallUsage, detail_in
-from errors import ModelUnavailable
 from models import Message
 
 PATH = "/chat/completions"
 DONE = b"[DONE]"
+# Why an answer ends that is not whole: of OpenRouter, vLLM and SGLang.
+FAILED = ("error", "abort")
 NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_-]")
 MAX_NAME = 64
-logger = logging.getLogger(__name__)
 
 
 class NestedTooDeeply(ValueError):
@@ -62,25 +62,18 @@ class ChatCompletions:
         rendered = to_json(body)[:-1] + b',"messages":[' + b",".join(items) + b"]"
         return rendered + (b',"tools":[' + b",".join(request.tools) + b"]}" if request.tools else b"}")
 
-    def reader(self, observer: AnswerObserver, usage: CallUsage, *, counted: bool = False) -> AnswerReader:
+    def reader(self, builder: CompletionBuilder) -> AnswerReader:
         """Return what reads an answer."""
-        return AnswerReader(observer, usage, counted=counted)
+        return AnswerReader(builder)
 
 
 class AnswerReader:
     """:class:`~agent.llm.wire.Reader` of Chat Completions."""
 
-    def __init__(self, observer: AnswerObserver, usage: CallUsage, *, counted: bool = False) -> None:
-        self._observer = observer
-        self._usage = usage
-        self._counted = counted
+    def __init__(self, builder: CompletionBuilder) -> None:
+        self._builder = builder
         self._tags = ThinkTags()
-        self._texts: list[str] = []
-        self._has_reasoning = False
-        self._calls: list[ToolRequest] = []
         self._by_index: dict[int, ToolRequest] = {}
-        self._finish_reason: str | None = None
-        self._model: str | None = None
 
     def take(self, data: bytes) -> None:
         """Take a piece, as JSON.
@@ -91,24 +84,25 @@ class AnswerReader:
         chunk: Any = parse_json(data)
         if error_in(chunk):
             raise ServerError(200, chunk, {})
-        if not self._model and isinstance(model := chunk.get("model"), str):
-            self._model = model
+        if not self._builder.model and isinstance(model := chunk.get("model"), str):
+            self._builder.model = model
         if told := chunk.get("usage"):
-            _tell_usage(self._usage, told)
+            _tell_usage(self._builder.usage, told)
         choices = chunk.get("choices")
         if not choices:
             return
         choice = choices[0]
-        if reason := choice.get("finish_reason"):
-            self._finish_reason = str(reason)
+        reason = choice.get("finish_reason")
+        if reason in FAILED:
+            raise ServerError(200, chunk if chunk.get("error") else choice, {})
+        if reason:
+            self._builder.finish_reason = str(reason)
         delta = choice.get("delta") or choice.get("message")
         if not delta:
             return
-        if reasoning := _reasoning_in(delta):
-            self._count(reasoning)
-            self._tell(reasoning, "")
-        if text := delta.get("content") or delta.get("refusal"):
-            self._take_text(text if isinstance(text, str) else _joined(text))
+        self._builder.add_reasoning(_reasoning_in(delta))
+        if content := delta.get("content") or delta.get("refusal"):
+            self._take_content(content)
         for call in delta.get("tool_calls") or ():
             self._take_call(call)
 
@@ -117,25 +111,26 @@ class AnswerReader:
 
         :raises ModelUnavailable: if it has no end.
         """
-        self._tell(*self._tags.flush())
-        if not self._finish_reason:
-            if not is_done or not (self._texts or self._calls or self._has_reasoning):
-                logger.warning("the model's answer was cut off before its end")
-                raise ModelUnavailable
-            self._finish_reason = "tool_calls" if self._calls else "stop"
-        return Completion("".join(self._texts), self._calls, self._finish_reason, self._model)
+        self._add(self._tags.flush())
+        builder = self._builder
+        if is_done and not builder.finish_reason and not builder.is_empty:
+            builder.finish_reason = "tool_calls" if builder.calls else "stop"
+        return builder.build()
 
-    def _take_text(self, text: str) -> None:
-        self._count(text)
-        self._tell(*self._tags.take(text))
+    def _take_content(self, content: Any) -> None:
+        """Take text, or its parts, as Mistral and some proxies send it."""
+        if isinstance(content, str):
+            self._add(self._tags.take(content))
+            return
+        for part in content:
+            if isinstance(part, dict):
+                self._builder.add_reasoning(_thinking_in(part))
+                self._add(self._tags.take(part.get("text") or ""))
 
-    def _tell(self, reasoning: str, text: str) -> None:
-        if reasoning:
-            self._has_reasoning = True
-            self._observer.reasoning(reasoning)
-        if text:
-            self._texts.append(text)
-            self._observer.text(text)
+    def _add(self, parts: tuple[str, str]) -> None:
+        reasoning, text = parts
+        self._builder.add_reasoning(reasoning)
+        self._builder.add_text(text)
 
     def _take_call(self, piece: Any) -> None:
         function = piece.get("function") or {}
@@ -144,30 +139,26 @@ class AnswerReader:
         call.id = call.id or asked.id
         call.name = call.name or asked.name
         call.arguments += asked.arguments
-        self._count(asked.arguments)
+        self._builder.count(asked.arguments)
 
     def _call_of(self, index: object, id: str, name: str) -> ToolRequest:
         """Return the call that a piece belongs to: by its index, unless another call uses that again; else the last one."""
+        calls = self._builder.calls
         if isinstance(index, int):
             known = self._by_index.get(index)
         else:
             # A name again, behind arguments that are whole, is another call, whatever its id.
-            known = next((call for call in self._calls if id and call.id == id and not (name and _is_whole(call))), None)
+            known = next((call for call in calls if id and call.id == id and not (name and _is_whole(call))), None)
         if known and not (name and id and known.id and id != known.id):
             return known
-        if not known and not name and self._calls:
-            return self._calls[-1]
+        if not known and not name and calls:
+            return calls[-1]
         call = ToolRequest(id, "")
-        self._calls.append(call)
-        self._tell(*self._tags.flush())
-        self._observer.end_paragraph()
+        self._add(self._tags.flush())
+        self._builder.add_call(call)
         if isinstance(index, int):
             self._by_index[index] = call
         return call
-
-    def _count(self, text: str) -> None:
-        if not self._counted:
-            self._usage.receive(len(text.encode(errors="replace")))
 
 
 def parse_json(data: bytes) -> Any:
@@ -245,7 +236,14 @@ def _result(result: Any) -> str:
 
 
 def _arguments(arguments: Any) -> str:
-    return arguments if isinstance(arguments, str) else to_json(arguments or {}).decode()
+    """Return a call's arguments as the text of an object: what a model has written otherwise, servers refuse to read again."""
+    if isinstance(arguments, str):
+        try:
+            written = parse_json(arguments.encode(errors="replace")) if arguments else {}
+        except ValueError:
+            written = None
+        arguments = written if isinstance(written, dict) else {"raw": arguments}
+    return to_json(arguments or {}).decode()
 
 
 def _reasoning_in(delta: Any) -> str:
@@ -256,9 +254,10 @@ def _reasoning_in(delta: Any) -> str:
     return reasoning if isinstance(reasoning, str) else ""
 
 
-def _joined(parts: Any) -> str:
-    """Return the text of an answer in parts, as Mistral and some proxies send it."""
-    return "".join(part.get("text") or "" for part in parts if isinstance(part, dict))
+def _thinking_in(part: dict[str, Any]) -> str:
+    """Return the reasoning in a part of an answer: text, or parts of it."""
+    thinking = part.get("thinking") or ""
+    return thinking if isinstance(thinking, str) else "".join(each.get("text") or "" for each in thinking)
 
 
 def _tell_usage(usage: CallUsage, told: Any) -> None:

@@ -30,13 +30,14 @@ from agent_framework import (
 from agent_framework.observability import ChatTelemetryLayer
 
 from agent.llm.chat_completions import DONE, ChatCompletions, NestedTooDeeply, parse_json
+from agent.llm.completion import Completion, CompletionBuilder, ToolRequest
 from agent.llm.connection import ModelConnection, open_connection
 from agent.llm.options import model_options
 from agent.llm.responses import Responses
 from agent.llm.server_error import ServerError
 from agent.llm.server_errors import model_error, was_read
 from agent.llm.sse import event_data
-from agent.llm.wire import Completion, ModelRequest, ToolRequest, Wire
+from agent.llm.wire import ModelRequest, Wire
 from agent.run import Run, RunOptions
 from agent.usage import CallUsage
 from errors import ModelUnavailable
@@ -110,7 +111,7 @@ class ModelClient(
         async with self._answer(messages, run, options, stream=False) as (content, usage):
             answer = await self._connection.post(self._wire.path, content, usage)
             usage.receive(len(answer))
-            reader = self._wire.reader(run, usage, counted=True)
+            reader = self._wire.reader(CompletionBuilder(run, usage, counted=True))
             reader.take(answer)
             return reader.end(is_done=True), usage
 
@@ -119,7 +120,7 @@ class ModelClient(
     ) -> tuple[Completion, CallUsage]:
         """Ask for an answer that comes as it is written."""
         async with self._answer(messages, run, options, stream=True) as (content, usage):
-            reader, is_done = self._wire.reader(run, usage), False
+            reader, is_done = self._wire.reader(CompletionBuilder(run, usage)), False
             async with self._connection.stream(self._wire.path, content, usage) as response:
                 async for data in event_data(response.content.iter_any()):
                     if is_done := data == DONE:

@@ -6,7 +6,6 @@ the results. Between turns it is not kept. Their thoughts for people come as sum
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -15,19 +14,19 @@ from pydantic_core import to_json
 
 from agent.history import as_history
 from agent.llm.chat_completions import parse_json, run_messages, tool_request
+from agent.llm.completion import Completion, CompletionBuilder
 from agent.llm.server_error import ServerError, error_in
-from agent.llm.wire import AnswerObserver, Completion, ModelRequest, ToolRequest
+from agent.llm.wire import ModelRequest
 from agent.usage import CallUsage, detail_in
-from errors import ModelUnavailable
 from models import Message
 
 PATH = "/responses"
 TEXT_DELTAS = frozenset({"response.output_text.delta", "response.refusal.delta"})
 REASONING_DELTAS = frozenset({"response.reasoning_summary_text.delta", "response.reasoning_text.delta"})
+FAILED = frozenset({"failed", "cancelled"})
 ENDS = frozenset({"response.completed", "response.incomplete"})
 # Of an answer that is not whole, in the words of Chat Completions.
 REASONS = {"max_output_tokens": "length", "content_filter": "content_filter"}
-logger = logging.getLogger(__name__)
 
 
 class Responses:
@@ -65,25 +64,19 @@ class Responses:
         rendered = to_json(body)[:-1] + b',"input":[' + b",".join(filter(None, items)) + b"]"
         return rendered + (b',"tools":[' + b",".join(request.tools) + b"]}" if request.tools else b"}")
 
-    def reader(self, observer: AnswerObserver, usage: CallUsage, *, counted: bool = False) -> ResponseReader:
+    def reader(self, builder: CompletionBuilder) -> ResponseReader:
         """Return what reads an answer."""
-        return ResponseReader(observer, usage, counted=counted)
+        return ResponseReader(builder)
 
 
 class ResponseReader:
     """:class:`~agent.llm.wire.Reader` of the Responses API: of its events, or of an answer as a whole."""
 
-    def __init__(self, observer: AnswerObserver, usage: CallUsage, *, counted: bool) -> None:
-        self._observer = observer
-        self._usage = usage
-        self._counted = counted
-        self._texts: list[str] = []
-        self._calls: list[ToolRequest] = []
+    def __init__(self, builder: CompletionBuilder) -> None:
+        self._builder = builder
         self._carried: list[bytes] = []
         self._told: set[tuple[str, object]] = set()
         self._taken: set[tuple[object, ...]] = set()
-        self._finish_reason: str | None = None
-        self._model: str | None = None
 
     def take(self, data: bytes) -> None:
         """Take an event, or a whole answer, as JSON.
@@ -97,12 +90,12 @@ class ResponseReader:
             self._take_answer(event)
         elif kind in TEXT_DELTAS:
             self._told |= _marks("message", event.get("item_id"), event.get("output_index"))
-            self._tell_text(event["delta"])
+            self._builder.add_text(event["delta"])
         elif kind in REASONING_DELTAS:
             self._told |= _marks("reasoning", event.get("item_id"), event.get("output_index"))
-            self._tell_reasoning(event["delta"])
+            self._builder.add_reasoning(event["delta"])
         elif kind == "response.reasoning_summary_part.added" and event.get("summary_index"):
-            self._observer.reasoning("\n\n")
+            self._builder.add_reasoning("\n\n")
         elif kind == "response.output_item.done":
             self._take_item(event["item"], event.get("output_index"))
         elif kind == "response.failed":
@@ -120,11 +113,7 @@ class ResponseReader:
 
         :raises ModelUnavailable: if it has no end.
         """
-        if self._finish_reason is None:
-            logger.warning("the model's answer was cut off before its end")
-            raise ModelUnavailable
-        carried = b",".join(self._carried)
-        return Completion("".join(self._texts), self._calls, self._finish_reason, self._model, carried)
+        return self._builder.build(carried=b",".join(self._carried))
 
     def _take_answer(self, answer: Any) -> None:
         if error_in(answer):
@@ -139,15 +128,15 @@ class ResponseReader:
             self._take_item(item, index)
 
     def _take_end(self, answer: Any) -> None:
-        if answer.get("error"):
+        if answer.get("error") or answer.get("status") in FAILED:
             raise ServerError(200, answer, {})
         if isinstance(model := answer.get("model"), str):
-            self._model = model
+            self._builder.model = model
         if told := answer.get("usage"):
-            tell_usage(self._usage, told)
+            tell_usage(self._builder.usage, told)
         details = answer.get("incomplete_details") or {}
         reason = REASONS.get(str(details.get("reason")), "length") if answer.get("status") == "incomplete" else "stop"
-        self._finish_reason = "tool_calls" if self._calls and reason == "stop" else reason
+        self._builder.finish_reason = "tool_calls" if self._builder.calls and reason == "stop" else reason
 
     def _take_item(self, item: Any, index: object) -> None:
         """Take an item that is whole, once; of its texts, what has not been told in pieces."""
@@ -160,33 +149,18 @@ class ResponseReader:
         is_told = not self._told.isdisjoint({*_marks(kind, id, index), (kind, None)})
         if kind == "message" and not is_told:
             for part in item.get("content") or ():
-                self._tell_text(part.get("text") or part.get("refusal") or "")
+                self._builder.add_text(part.get("text") or part.get("refusal") or "")
         elif kind == "reasoning":
             if not is_told:
-                self._tell_reasoning("\n\n".join(part["text"] for part in item.get("summary") or item.get("content") or ()))
+                parts = item.get("summary") or item.get("content") or ()
+                self._builder.add_reasoning("\n\n".join(part["text"] for part in parts))
             if item.get("encrypted_content"):
                 # As it came, but for what only says how it came.
                 self._carried.append(to_json({name: value for name, value in item.items() if name != "status"}))
         elif kind == "function_call":
-            self._observer.end_paragraph()
             call = tool_request(item.get("call_id"), item.get("name"), item.get("arguments"))
-            self._calls.append(call)
-            self._count(call.arguments)
-
-    def _tell_text(self, text: str) -> None:
-        if text:
-            self._count(text)
-            self._texts.append(text)
-            self._observer.text(text)
-
-    def _tell_reasoning(self, text: str) -> None:
-        if text:
-            self._count(text)
-            self._observer.reasoning(text)
-
-    def _count(self, text: str) -> None:
-        if not self._counted:
-            self._usage.receive(len(text.encode(errors="replace")))
+            self._builder.add_call(call)
+            self._builder.count(call.arguments)
 
 
 def _marks(kind: str, id: object, index: object) -> set[tuple[str, object]]:
@@ -210,6 +184,6 @@ def _as_items(messages: Iterable[Mapping[str, Any]]) -> Iterable[dict[str, Any]]
             yield {"type": "function_call_output", "call_id": message["tool_call_id"], "output": message["content"]}
             continue
         if message["content"]:
-            yield {"role": message["role"], "content": message["content"]}
+            yield {"type": "message", "role": message["role"], "content": message["content"]}
         for call in message.get("tool_calls") or ():
             yield {"type": "function_call", "call_id": call["id"], **call["function"]}

@@ -6,6 +6,8 @@ from collections.abc import AsyncIterable, AsyncIterator
 
 # No event of a model is longer; what is, is no stream of events.
 MAX_EVENT_BYTES = 8 * 1024 * 1024
+# Nor are all of them together, at a few hundred bytes for each token: what they tell is kept until the last.
+MAX_STREAM_BYTES = 64 * 1024 * 1024
 BOM = b"\xef\xbb\xbf"
 
 
@@ -15,12 +17,15 @@ async def event_data(pieces: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
     Several lines of data are one event's, and are joined, without the white space around each, which means nothing in JSON.
     An event without data is none. A server that does not stream answers with one object: it is yielded as it is.
 
-    :raises ValueError: if an event does not end.
+    :raises ValueError: if an event, or the stream, does not end.
     """
-    rest, is_begun = b"", False
+    rest, is_begun, size = b"", False, 0
     lines: list[bytes] = []
     is_object: bool | None = None
     async for piece in pieces:
+        size += len(piece)
+        if size > MAX_STREAM_BYTES:
+            raise ValueError("a stream without an end")
         if is_object is None and (begin := piece.lstrip()):
             is_object = begin.startswith(b"{")
         if is_object:

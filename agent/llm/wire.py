@@ -3,50 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from agent_framework import FunctionTool
 from agent_framework import Message as RunMessage
 
-from agent.usage import CallUsage
+from agent.llm.completion import Completion, CompletionBuilder
 from models import Message
-
-
-class AnswerObserver(Protocol):
-    """Told of an answer while it comes in."""
-
-    def text(self, piece: str) -> None:
-        """The next piece of text."""
-
-    def reasoning(self, piece: str) -> None:
-        """The next piece of what the model thinks."""
-
-    def end_paragraph(self) -> None:
-        """The model has stopped writing to call a tool."""
-
-
-@dataclass
-class ToolRequest:
-    """A call that the model asks for; ``arguments`` are JSON, as far as the model knows how to write it."""
-
-    id: str
-    name: str
-    arguments: str = ""
-
-
-@dataclass
-class Completion:
-    """What one call of the model has answered.
-
-    ``carried`` is what has to go back to the model with the results of the calls, as items of the wire: encrypted reasoning.
-    """
-
-    text: str = ""
-    calls: list[ToolRequest] = field(default_factory=list)
-    finish_reason: str | None = None
-    model: str | None = None
-    carried: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,5 +65,5 @@ class Wire(Protocol):
     def render_request(self, request: ModelRequest) -> bytes:
         """Return a request's body."""
 
-    def reader(self, observer: AnswerObserver, usage: CallUsage, *, counted: bool = False) -> Reader:
-        """Return what reads an answer; ``counted`` says that its size has been counted already."""
+    def reader(self, builder: CompletionBuilder) -> Reader:
+        """Return what reads an answer into a builder."""

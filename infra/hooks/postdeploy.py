@@ -22,7 +22,8 @@ def main() -> int:
     if not values.get("BASE_URL") or not values.get("CHAT_API_KEY"):
         print("BASE_URL or CHAT_API_KEY is not in the environment: run azd provision first", file=sys.stderr)
         return 1
-    variables = {**os.environ, "BASE_URL": values["BASE_URL"], "CHAT_API_KEY": values["CHAT_API_KEY"]}
+    passed = {name: values.get(name, "") for name in ("BASE_URL", "CHAT_API_KEY", "DEPLOY_BOT")}
+    variables = {**os.environ, **passed}
     return subprocess.run([sys.executable, "-m", "pytest", "tests/deploy"], cwd=ROOT, env=variables).returncode
 
 

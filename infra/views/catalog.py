@@ -108,6 +108,7 @@ TABS: dict[str, list[View]] = {
     ],
     "Users": [
         View("feedback", "Feedback by hour", "barchart"),
+        View("deliveries", "Deliveries of the bot", "barchart"),
         View(
             "erasures_and_retention",
             "Erasures and retention",

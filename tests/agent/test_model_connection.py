@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import json
 import tracemalloc
+import zlib
 from base64 import b64encode
 from typing import Any
 
@@ -108,6 +109,16 @@ async def test_an_answer_that_is_packed_small_is_not_read_without_end() -> None:
         finally:
             tracemalloc.stop()
     assert peak < 40_000_000, peak
+
+
+async def test_a_stream_of_more_than_any_answer_is_left() -> None:
+    """What it tells is kept until its end. Packed, a few bytes are enough for it."""
+    piece = b'data: {"choices": [{"delta": {"content": "' + b"x" * 1_000_000 + b'"}, "finish_reason": "stop"}]}\n\n'
+    packing = zlib.compressobj(wbits=31)
+    packed = b"".join([*(packing.compress(piece) for _ in range(100)), packing.compress(b"data: [DONE]\n\n"), packing.flush()])
+    async with FakeModel(Reply(body=packed, headers={"content-encoding": "gzip"})) as model, agent_on(model) as agent:
+        with pytest.raises(ModelUnavailable):
+            await run(agent, stream=True)
 
 
 async def test_what_was_refused_is_not_counted_where_the_turn_ends_before_it_is_sent_again() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from agent.llm.options import model_options
 from errors import ModelMisconfigured
 from settings import Settings, SettingsError, load_settings
 from tests.fakes.model import Call, FakeModel, Reply
@@ -18,7 +19,7 @@ from tests.support.collected import Collected
 from tests.support.server import serve_api
 
 CHOSEN: dict[str, Any] = {"reasoning_effort": "low", "model_temperature": 0.0, "model_max_output_tokens": 500}
-NAMES = {"reasoning_effort", "temperature", "max_completion_tokens", "max_output_tokens"}
+NAMES = {"reasoning_effort", "temperature", "max_tokens", "max_completion_tokens", "max_output_tokens"}
 CALL = Call("calculate", '{"expression": "2+2"}')
 
 
@@ -49,7 +50,7 @@ async def test_what_is_set_is_sent_with_every_call_and_nothing_else(stream: bool
         async with agent_on(model) as agent:
             await run(agent, stream=stream)
     asked = [{name: value for name, value in request.items() if name in NAMES} for request in model.requests]
-    chosen = {"reasoning_effort": "low", "temperature": 0.0, "max_completion_tokens": 500}
+    chosen = {"reasoning_effort": "low", "temperature": 0.0, "max_tokens": 500}
     assert asked == [chosen, chosen, {}]
 
 
@@ -64,6 +65,26 @@ async def test_the_responses_api_has_names_of_its_own() -> None:
     assert chosen["reasoning"] == {"effort": "low", "summary": "auto"}
     assert plain["reasoning"] == {"summary": "auto"}
     assert not plain.keys() & NAMES
+
+
+@pytest.mark.parametrize(
+    ("service", "name"),
+    [
+        ({"openai_api_key": "k"}, "max_completion_tokens"),
+        ({"azure_openai_endpoint": "https://x.openai.azure.com"}, "max_completion_tokens"),
+        ({"azure_openai_endpoint": "https://models.example.com"}, "max_completion_tokens"),
+        ({"openai_base_url": "https://eu.api.openai.com/v1"}, "max_completion_tokens"),
+        ({"openai_base_url": "https://X.services.ai.azure.com/openai/v1/"}, "max_completion_tokens"),
+        ({"openai_base_url": "http://localhost:11434/v1"}, "max_tokens"),
+        ({"openai_base_url": "https://notopenai.com/v1"}, "max_tokens"),
+        ({"openai_base_url": "https://api.openai.com.example.com/v1"}, "max_tokens"),
+    ],
+)
+def test_an_answers_limit_has_the_name_that_the_service_knows(service: dict[str, str], name: str) -> None:
+    """Ollama and llama-cpp-python pass over the newer one, and models of OpenAI's that reason refuse the older one."""
+    model = {"azure_openai_model" if "azure_openai_endpoint" in service else "openai_model": "m"}
+    settings = Settings.model_validate({**service, **model, "model_max_output_tokens": 500})
+    assert model_options(settings) == {name: 500}
 
 
 @pytest.mark.parametrize(
@@ -88,6 +109,7 @@ def test_what_no_model_takes_is_refused_at_start(name: str, value: str, monkeypa
         ("temperature", "MODEL_TEMPERATURE"),
         ("reasoning_effort", "REASONING_EFFORT"),
         ("reasoning.effort", "REASONING_EFFORT"),
+        ("max_tokens", "MODEL_MAX_OUTPUT_TOKENS"),
         ("max_completion_tokens", "MODEL_MAX_OUTPUT_TOKENS"),
         ("max_output_tokens", "MODEL_MAX_OUTPUT_TOKENS"),
     ],

@@ -34,7 +34,7 @@ async def test_a_turn_with_tools_keeps_what_was_thought(stream: bool) -> None:
         assert all(call.error is None for call in recorder.calls)
         assert (result.model, result.input_tokens, result.output_tokens) == ("gpt-x-2026", 33, 21)
         last = model.requests[-1]
-        kinds = [item.get("type", item.get("role")) for item in last["input"]]
+        kinds = [item.get("role", item["type"]) for item in last["input"]]
         outputs = ["function_call_output"] * 2
         assert kinds == [
             *("user", "reasoning", "assistant", "function_call", "function_call", *outputs),
@@ -64,7 +64,7 @@ async def test_earlier_exchanges_are_shown_with_their_calls() -> None:
             recorder = Recorder()
             await agent.run(a_request(a_message("and now?", 3), history=past), observer=recorder, stream=True)
         assert recorder.content == "Well."
-        kinds = [item.get("type", item.get("role")) for item in model.requests[-1]["input"]]
+        kinds = [item.get("role", item["type"]) for item in model.requests[-1]["input"]]
         calls = ["function_call"] * 2 + ["function_call_output"] * 2
         assert kinds == ["user", *calls, "assistant", "user"]
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from errors import ModelUnavailable
 from tests.fakes.model import Reply
 from tests.fakes.responses_model import FakeResponses
 from tests.support.agent import agent_on, run
@@ -69,3 +70,14 @@ async def test_each_call_is_made_once(events: tuple[dict[str, Any], ...], count:
         recorder, _ = await run(agent, stream=True)
     assert [call.result for call in recorder.calls] == [12.75] * count
     assert recorder.content == "Hi there"
+
+
+@pytest.mark.parametrize("status", ["failed", "cancelled"])
+@pytest.mark.parametrize("stream", [True, False])
+async def test_an_answer_that_was_given_up_is_none(status: str, stream: bool) -> None:
+    """Whether its error is told, or not."""
+    answer = {"status": status, "error": None, "output": [MESSAGE]}
+    reply = streamed({"type": "response.completed", "response": answer}) if stream else Reply(body=json.dumps(answer).encode())
+    async with FakeResponses(reply) as model, agent_on(model, model_api="responses") as agent:
+        with pytest.raises(ModelUnavailable):
+            await run(agent, stream=stream)

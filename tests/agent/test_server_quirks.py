@@ -162,6 +162,33 @@ async def test_an_error_where_all_was_said_to_be_well(stream: bool, error: dict[
             await run(agent, stream=stream)
 
 
+ENDS_IN_FAILURE: list[tuple[dict[str, Any], dict[str, Any], type[Exception]]] = [
+    # As OpenRouter tells of a provider that fails while it answers.
+    ({"finish_reason": "error"}, {"error": {"code": "server_error", "message": "Provider disconnected"}}, ModelUnavailable),
+    ({"finish_reason": "error"}, {"error": {"code": 429, "message": "Slow down"}}, ModelThrottled),
+    ({"finish_reason": "error", "error": {"code": 429, "message": "Slow down"}}, {}, ModelThrottled),
+    # As vLLM and SGLang tell of a request that they give up.
+    ({"finish_reason": "error"}, {}, ModelUnavailable),
+    ({"finish_reason": "abort"}, {}, ModelUnavailable),
+]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize(("choice", "more", "expected"), ENDS_IN_FAILURE)
+async def test_an_answer_that_ends_in_a_failure_is_one(
+    choice: dict[str, Any], more: dict[str, Any], expected: type[Exception], stream: bool
+) -> None:
+    said = {"index": 0, ("delta" if stream else "message"): {"content": "Half an ans"}}
+    if stream:
+        last = {"choices": [{"index": 0, "delta": {"content": ""}, **choice}], **more}
+        reply = streamed(b"".join(f"data: {json.dumps(each)}\n\n".encode() for each in ({"choices": [said]}, last)) + DONE)
+    else:
+        reply = Reply(body=json.dumps({"choices": [{**said, **choice}], **more}).encode())
+    async with FakeModel(reply) as model, agent_on(model) as agent:
+        with pytest.raises(expected):
+            await run(agent, stream=stream)
+
+
 @pytest.mark.parametrize(
     "body", [chunk({"content": "Hi"}), chunk({"content": "Hi"}) + b'data: {"choi', b"", b"data: 5\n\n", DONE]
 )
@@ -170,6 +197,23 @@ async def test_a_stream_without_an_end_is_told_as_cut_off(body: bytes, caplog: p
         with pytest.raises(ModelUnavailable):
             await run(agent, stream=True)
     assert "was cut off" in caplog.text or "is not one" in caplog.text
+
+
+@pytest.mark.parametrize("body", [b"", DONE, chunk({"role": "assistant"})])
+async def test_a_stream_that_is_empty_names_the_setting(body: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    """As llama-cpp-python's server answers to a stream with tools (0.3.36): status 200, and nothing."""
+    async with FakeModel(streamed(body)) as model, agent_on(model) as agent:
+        with pytest.raises(ModelUnavailable):
+            await run(agent, stream=True)
+    assert "was cut off before it began; if its server cannot stream with tools, set MODEL_STREAM=off" in caplog.text
+
+
+async def test_an_answer_of_nothing_is_one_that_the_log_tells(caplog: pytest.LogCaptureFixture) -> None:
+    """As the same server answers whenever it does not call a tool."""
+    async with FakeModel(streamed(chunk({"content": ""}) + chunk({}, "stop") + DONE)) as model, agent_on(model) as agent:
+        recorder, _ = await run(agent, stream=True)
+    assert recorder.events == []
+    assert "the model's answer is empty" in caplog.text
 
 
 async def test_a_server_that_cannot_stream_with_tools_is_said_to_and_asked_without(caplog: pytest.LogCaptureFixture) -> None:

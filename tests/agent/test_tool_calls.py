@@ -45,6 +45,23 @@ async def test_tools_are_called_and_their_results_shown_to_the_model(stream: boo
         }
 
 
+BROKEN = ['{"place": ', "[]", '"x"', "5", "null", "{'place': 'x'}", '{"a": 1}{"a": 1}', "[" * 100_000]
+
+
+@pytest.mark.parametrize("arguments", BROKEN, ids=lambda each: each[:10])
+async def test_arguments_that_are_no_object_go_back_within_one(arguments: str) -> None:
+    """Servers that read them again for their templates refuse anything else: the turn would end there."""
+    async with (
+        FakeModel(Reply(calls=(Call("get_tide", arguments),)), Reply(text="Sorry.")) as model,
+        agent_on(model) as agent,
+    ):
+        recorder, _ = await run(agent, stream=True)
+        assert recorder.content == "Sorry."
+        assert [call.result for call in recorder.calls] == [None]
+        (sent,) = model.requests[1]["messages"][2]["tool_calls"]
+        assert set(json.loads(sent["function"]["arguments"])) <= {"raw"}
+
+
 async def test_several_calls_at_once_run_at_the_same_time() -> None:
     both = asyncio.Barrier(2)
 

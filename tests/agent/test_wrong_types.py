@@ -88,6 +88,14 @@ async def test_a_models_name_that_is_none_is_the_one_in_the_settings() -> None:
     assert result.model == "gpt-x"
 
 
+async def test_a_models_name_that_is_long_is_cut() -> None:
+    """It is stored with the message."""
+    body = json.dumps(chosen({"content": "Hi"}, model="m" * 3_000_000))
+    async with FakeModel(reply(body, stream=True)) as model, agent_on(model) as agent:
+        _, result = await run(agent, stream=True)
+    assert result.model == "m" * 200
+
+
 @pytest.mark.parametrize("stream", [False, True])
 async def test_an_id_that_is_a_number_is_one(stream: bool) -> None:
     call = {"id": 5, "function": {"name": "calculate", "arguments": '{"expression": "1"}'}}

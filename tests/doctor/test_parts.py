@@ -71,7 +71,7 @@ async def test_an_identity_without_a_role_on_the_model(monkeypatch: pytest.Monke
         (401, "access is denied (401)", "az cognitiveservices account keys list"),
         (404, "there is no deployment gpt (404)", "az cognitiveservices account deployment list"),
         (429, "its quota is used up (429)", "--deployment-name gpt --query sku"),
-        (500, "cannot be used (status 500)", "az cognitiveservices account show"),
+        (500, "the deployment gpt fails (500)", "$AZURE_OPENAI_API_KEY"),
     ],
 )
 async def test_a_deployment_that_fails(model: FakeModel, with_model: Settings, status: int, text: str, fix: str) -> None:
@@ -92,7 +92,7 @@ async def test_an_address_without_the_api(model: FakeModel, with_model: Settings
 
 @pytest.mark.parametrize(
     ("status", "fix"),
-    [(401, "export OPENAI_API_KEY="), (404, "set OPENAI_MODEL"), (429, "again later"), (503, "OPENAI_BASE_URL")],
+    [(401, "export OPENAI_API_KEY="), (404, "set OPENAI_MODEL"), (429, "again later"), (503, "/v1/chat/completions")],
 )
 async def test_a_compatible_server_that_fails(model: FakeModel, status: int, fix: str) -> None:
     model.replies = [Reply(status=status)]

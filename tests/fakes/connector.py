@@ -69,6 +69,10 @@ BROKEN = Fault(502)
 STOPPED = Fault(403, code="ContentStreamNotAllowed", message="Content stream was canceled by user.")
 NOT_ALLOWED = Fault(403, code="ContentStreamNotAllowed", message="Content stream is not allowed")
 TIMED_OUT = Fault(403, code="ContentStreamNotAllowed", message="Content stream finished due to exceeded streaming time.")
+DELETED = Fault(404, code="ActivityNotFoundInConversation", message="The activity is not there.")
+FORBIDDEN = Fault(403, code="Forbidden", message="Not this one.")
+UNAUTHORIZED = Fault(401, code="Unauthorized", message="Authorization has been denied for this request.")
+TOO_LARGE = Fault(413, code="MessageSizeTooBig", message="Message size too large.")
 REMOVED = Fault(403, code="BotNotInConversationRoster", message="The bot is not part of the conversation roster.")
 
 
@@ -93,11 +97,15 @@ class Sent:
 
 
 class FakeConnector:
-    """The channel. ``faults`` are used up one request at a time; ``shown`` is what the reader has in the end, by id."""
+    """The channel. ``shown`` is what the reader has in the end, by id.
+
+    ``faults`` are used up one request at a time; then ``fault_of`` is asked, with each request's method and activity.
+    """
 
     def __init__(self, clock: Clock | None = None) -> None:
         self.clock = clock or Clock()
         self.faults: list[Fault | None] = []
+        self.fault_of: Callable[[str, dict[str, Any]], Fault | None] = lambda *_: None
         self.sent: list[Sent] = []
         self.shown: dict[str, dict[str, Any]] = {}
         self.changed = asyncio.Event()
@@ -161,7 +169,7 @@ class FakeConnector:
         method, path, _ = head[0].split(" ")
         activity = json.loads(await reader.readexactly(int(headers["content-length"])))
         at = self.clock.now()
-        fault = self.faults.pop(0) if self.faults else None
+        fault = self.faults.pop(0) if self.faults else self.fault_of(method, activity)
         if fault and fault.seconds and isinstance(self.clock, FakeClock):
             self.clock.time += fault.seconds
         status, answer = 0, dict[str, Any]()

@@ -5,10 +5,11 @@ Written from the protocol's public reference: https://platform.openai.com/docs/a
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
-OPTIONS = ("reasoning_effort", "temperature", "max_completion_tokens")
+OPTIONS = ("reasoning_effort", "temperature", "max_tokens", "max_completion_tokens")
 PARAMETERS = {"model", "messages", "tools", "tool_choice", "stream", "stream_options", *OPTIONS}
 NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
@@ -49,8 +50,18 @@ def _refusal_of_messages(messages: Any) -> dict[str, Any] | None:
             return _error(f"Invalid value for 'content': expected a string, got null: {place}", f"{place}.content")
         if any(not NAME.fullmatch(call["function"]["name"]) for call in calls):
             return _error(f"Invalid '{place}.tool_calls[0].function.name'.", f"{place}.tool_calls[0].function.name")
+        if not all(_is_object(call["function"]["arguments"]) for call in calls):
+            # vLLM, llama.cpp's server and Ollama read them again for their templates.
+            return _error(f"Invalid '{place}.tool_calls[0].function.arguments': no JSON object.", place)
         awaited = {call["id"] for call in calls}
     return None
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _error(message: str, param: str, code: str | None = None) -> dict[str, Any]:

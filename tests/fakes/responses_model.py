@@ -159,6 +159,9 @@ class FakeResponses(FakeModel):
                 awaited.discard(item["call_id"])
             elif kind == "message" and not isinstance(item.get("content"), str):
                 return _error("Invalid type for 'input[0].content'.", "input")
+            elif item.get("role") == "assistant" and "type" not in item:
+                # Of llama.cpp's server; OpenAI's takes it.
+                return _error("Cannot determine type of 'item'", "input")
             before = item
         if before.get("type") == "reasoning":
             return _error("Item of type 'reasoning' was provided without its required following item.", "input")

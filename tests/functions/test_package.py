@@ -118,7 +118,6 @@ def test_indexing_imports_nothing_heavy(tmp_path: Path) -> None:
         "microsoft_agents",
         "teams",
         "azure.storage.queue",
-        "openai",
         "agent_framework",
         "azure.cosmos",
         "azure.identity",

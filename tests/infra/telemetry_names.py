@@ -11,6 +11,7 @@ FRAMEWORK = ("gen_ai.client.token.usage",)
 METRICS = frozenset((*(instrument._name for instrument in OURS), *FRAMEWORK))  # type: ignore[attr-defined]
 METRIC_ATTRIBUTES = frozenset(
     {
+        "chat.delivery.outcome",
         "chat.feedback.rating",
         "chat.limit",
         "chat.limit.scope",

@@ -9,7 +9,7 @@ import pytest
 from infra.cost import Prices, Usage, at_rest, main, per_thousand_turns
 
 PROD = (
-    "--private-endpoints 4 --dns-zones 4 --log-alerts 9 --metric-alerts 1 --probes 26280 --backup-gigabytes 10 "
+    "--private-endpoints 4 --dns-zones 4 --log-alerts 10 --metric-alerts 1 --probes 26280 --backup-gigabytes 10 "
     "--always-ready-instances 1"
 )
 DOCUMENT = Path(__file__).parents[2] / "docs/deployment.md"
@@ -47,7 +47,7 @@ def test_a_serverless_service_without_extras_costs_nothing_at_rest() -> None:
     )
     assert extras["private endpoints"] == pytest.approx(43.8)
     assert extras["private DNS zones"] == pytest.approx(3.0)
-    assert extras["alert rules"] == pytest.approx(13.6)
+    assert extras["alert rules"] == pytest.approx(15.1)
     assert extras["probes of readiness"] == pytest.approx(15.768)
     assert extras["backup for 30 days"] == pytest.approx(2.0)
     assert extras["Redis"] == pytest.approx(73)

@@ -19,7 +19,7 @@ from teams.connector import Adapter, open_adapter
 from teams.messages import strings_for
 from teams.renderer import Outcome, RenderOptions, TurnRenderer
 from teams.sender import Sender
-from teams.streamer import Mode
+from teams.streamer import Mode, Pacing
 from tests.fakes import activities
 from tests.fakes.connector import FakeClock, FakeConnector
 from tests.support.bot import serve_bot
@@ -135,6 +135,8 @@ class Turn:
             "sensitivity": None,
             "feedback": True,
             "request_id": "req_1",
+            "pacing": Pacing(),
+            "start": None,
             "repeats_interrupted": False,
             **look,
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import httpx2
@@ -201,7 +202,7 @@ async def test_a_message_waits_for_the_one_before_it(tmp_path: Path, channel: Fa
         async with serve_bot(settings, channel) as api:
             await post(api, activities.message(channel.url, "one"))
             second = asyncio.create_task(post(api, activities.message(channel.url, "two")))
-            await channel.until(lambda: channel.kinds.count("typing") >= 4)
+            await channel.until(lambda: "informative" in channel.kinds)
             first_may_end.set()
             await channel.until(lambda: len(channel.shown) == 2)
             await second
@@ -217,7 +218,7 @@ async def test_the_state_goes_with_everything_else_of_its_owner(
         state = await store.get_user_state(LOCAL_OWNER)
         assert state.thread_id == (await threads(api))[0]["id"]
         assert "joke" not in json.dumps(state.values)
-        assert "a:1" not in json.dumps(state.values)
+        assert "Ann" not in json.dumps(state.values)
 
 
 async def test_an_agent_that_cannot_be_started_is_told(
@@ -232,3 +233,23 @@ async def test_an_agent_that_cannot_be_started_is_told(
         assert (await ask(api, channel, activities.message(channel.url, "/help"))) == ENGLISH["help"].format(
             help=HARBOUR.texts["en"].help, preferences=""
         )
+
+
+async def test_streaming_goes_by_the_settings_and_begins_with_the_assistants_words(
+    tmp_path: Path, channel: FakeConnector
+) -> None:
+    async with FakeModel(Reply("word " * 40)) as model:
+        settings = Settings(
+            data_dir=tmp_path,
+            teams_local=True,
+            openai_base_url=f"{model.url}/v1",
+            openai_model="m",
+            bot_stream_pace_seconds=4,
+            bot_stream_chunk=50,
+        )
+        async with serve_bot(settings, channel) as api:
+            await ask(api, channel, activities.message(channel.url, "hi", locale="de-DE"))
+            await settled(channel, api)
+    streamed = [each for each in channel.sent if each.kind in ("informative", "streaming", "final")]
+    assert streamed[0].activity["text"] == HARBOUR.texts["de"].start == "Ich schaue nach …"
+    assert min(later.at - earlier.at for earlier, later in pairwise(streamed)) >= 4

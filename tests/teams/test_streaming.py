@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 from models import Citation
-from teams.streamer import MAX_TEXT, PACE_SECONDS, Mode
+from teams.streamer import MAX_TEXT, PACE_SECONDS, Mode, Pacing
 from tests.fakes import activities
 from tests.teams.conftest import Turn, answer
 from tools.tool import ToolSpec
@@ -199,3 +199,31 @@ async def test_a_text_that_is_too_long_for_one_message_goes_on_in_the_next(turn:
     *others, last = turn.connector.shown.values()
     assert last["channelData"] == {"feedbackLoop": {"type": "default"}}
     assert not [each for each in others if "channelData" in each]
+
+
+async def test_how_often_and_how_much_is_shown_is_chosen(turn: Turn) -> None:
+    for second in range(12):
+        turn.say(second, f"{second:03} ")
+    turn.end(12.5)
+    await turn.show(pacing=Pacing(seconds=3.0, characters=16))
+    shown = [each for each in turn.connector.sent if each.kind == "streaming"]
+    assert min(later.at - earlier.at for earlier, later in pairwise(shown)) >= 3
+    grown = [len(later.activity["text"]) - len(earlier.activity["text"]) for earlier, later in pairwise(shown)]
+    assert min(grown) >= 16
+    assert turn.connector.texts == [turn.said]
+
+
+async def test_the_assistant_says_at_once_that_it_begins(turn: Turn) -> None:
+    turn.say(5, "one").end(8)
+    await turn.show(start="Let me see …")
+    first, *_ = turn.connector.sent
+    assert (first.kind, first.activity["text"], first.at) == ("informative", "Let me see …", 1000)
+    assert turn.connector.texts == ["one"]
+
+
+async def test_where_nothing_streams_there_is_no_word_of_a_beginning(turn: Turn) -> None:
+    turn.say(5, "one").end(8)
+    incoming = activities.group_message(turn.connector.url, "hi")
+    await turn.show(start="Let me see …", mode=Mode.UPDATE, incoming=incoming)
+    assert turn.connector.texts == ["one"]
+    assert "Let me see …" not in [each.activity.get("text") for each in turn.connector.sent]

@@ -33,8 +33,7 @@ async def test_a_failure_at_any_send_loses_nothing(turn: Turn, fault: Fault, at:
     turn.call(0, "calculate", {"expression": "1 + 1"}).say(2, "The answer ").say(5, "is two.").end(8)
     outcome = await turn.show()
     assert isinstance(outcome.result, Message)
-    assert set(turn.connector.texts) == {"The answer is two."}
-    assert turn.connector.sent[-1].status in (200, 201, 202)
+    assert turn.connector.texts == ["The answer is two."]
 
 
 async def test_what_retry_after_says_is_waited_for(turn: Turn) -> None:

@@ -40,6 +40,9 @@ param notReadyProbes int = 2
 @description('Tries in an hour that one erasure has failed. It tries again at least every 30 seconds: so many are ten minutes.')
 param erasureTries int = 20
 
+@description('Activities of the bot in 15 minutes that were given up. Each is somebody who waits for an answer.')
+param lostAnswers int = 0
+
 var rules = [
   {
     name: 'server-errors'
@@ -130,6 +133,15 @@ var rules = [
     query: loadTextContent('../../queries/alerts/stuck_erasures.kql')
     threshold: erasureTries
     todo: 'An erasure that a user has asked for does not end. Workbook, tab Users: the log says what it fails at.'
+  }
+  {
+    name: 'lost-answers'
+    title: 'Lost answers'
+    severity: 2
+    window: 'PT15M'
+    query: loadTextContent('../../queries/alerts/lost_answers.kql')
+    threshold: lostAnswers
+    todo: 'The bot has given up answering somebody. Workbook, tab Users, Deliveries: the log names the request and the reason.'
   }
 ]
 

@@ -1,0 +1,53 @@
+"""One attempt at an activity: what it may do, how it ends early, and what it puts into the thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from models import AUTHOR_ID, new_id
+from stores.types import NewMessage
+from teams.activity import Incoming, message_text
+from teams.conversations import ActivityClaim
+
+
+class Redeliver(Exception):
+    """Something is left to be done, later: what is stored is to be delivered, or nothing came of it yet.
+
+    ``is_refusal`` says that the channel takes other activities, but not this one.
+    """
+
+    def __init__(self, *, is_stored: bool, reason: str, is_refusal: bool = False) -> None:
+        super().__init__(reason)
+        self.is_stored = is_stored
+        self.reason = reason
+        self.is_refusal = is_refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt at an activity.
+
+    ``may_wait`` says that it may be made again when its thread is free, ``may_repeat`` that it may when the service has failed.
+    ``accepted`` is called when the message is in its thread.
+    """
+
+    incoming: Incoming
+    request_id: str
+    is_first: bool
+    may_wait: bool
+    may_repeat: bool
+    accepted: Callable[[], None]
+
+
+def new_message(incoming: Incoming, claim: ActivityClaim) -> NewMessage:
+    """Return what is put into the thread, the same in every attempt."""
+    text = message_text(incoming.activity)
+    metadata: dict[str, Any] = {"channel": incoming.channel}
+    if not incoming.is_personal and incoming.author:
+        metadata["author"] = incoming.author
+        text = f"{incoming.author}: {text}"
+    if incoming.owner.is_conversation and incoming.author_id:
+        metadata[AUTHOR_ID] = incoming.author_id
+    return NewMessage(new_id("turn"), text, metadata | claim.preferences, f"bot-{incoming.key}")

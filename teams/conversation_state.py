@@ -1,0 +1,148 @@
+"""What is kept about an owner's conversations, inside the owner's state, and changing it.
+
+Every change is made on the version that was read, and made again if somebody was faster. Changes of one process come one after
+the other, in the order in which they were asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+from weakref import WeakValueDictionary
+
+from pydantic import BaseModel, ConfigDict
+from pydantic_core import to_json
+
+from errors import StateChanged, StoreUnavailable
+from models import Owner, UserState
+from stores.contract import ThreadStore
+
+MAX_CONVERSATIONS = 50
+MAX_ACTIVITIES = 40
+MAX_TICKETS = 40
+MAX_REFERENCES = 8
+MAX_REFERENCE = 800
+# Between processes only: those of one process do not race.
+ATTEMPTS = 20
+VALUES_KEY = "bot"
+
+
+class ActivityRecord(BaseModel):
+    """An activity that is worked on, or done: the thread that it belongs to, if any, and the message that answered it.
+
+    ``preferences`` are the owner's from when it was begun, so that a second attempt asks for the same; they go when it is done.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    key: str
+    thread_id: str = ""
+    done: bool = False
+    message_id: str | None = None
+    sent_id: str | None = None
+    preferences: dict[str, str] = {}
+
+
+class Ticket(BaseModel):
+    """An activity's place in the order of its conversation.
+
+    ``sent_at`` is the channel's time; ``worker`` names the attempt that is under way, if any, which adds to ``beats`` for as
+    long as it lives.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    key: str
+    conversation: str
+    sent_at: str = ""
+    worker: str = ""
+    beats: int = 0
+
+
+class ConversationState(BaseModel):
+    """The threads in use by conversation, the latest activities, the last at the end of each, and who waits, in order.
+
+    ``references`` say how to reach the latest conversations (:func:`teams.activity.conversation_reference`).
+    """
+
+    threads: dict[str, str] = {}
+    activities: list[ActivityRecord] = []
+    tickets: list[Ticket] = []
+    references: dict[str, dict[str, Any]] = {}
+
+    def find(self, key: str) -> ActivityRecord | None:
+        """Return what is known of an activity."""
+        return next((each for each in self.activities if each.key == key), None)
+
+    def remember(self, record: ActivityRecord) -> None:
+        """Put a record to the end, in place of what was known of its activity; one that is done holds no place any more."""
+        self.activities = [*(each for each in self.activities if each.key != record.key), record]
+        if record.done:
+            self.drop_ticket(record.key)
+
+    def use(self, conversation_key: str, thread_id: str) -> None:
+        """Let a thread be the one in use in a conversation."""
+        self.threads.pop(conversation_key, None)
+        self.threads[conversation_key] = thread_id
+        for oldest in list(self.threads)[:-MAX_CONVERSATIONS]:
+            del self.threads[oldest]
+
+    def refer(self, conversation_key: str, reference: dict[str, Any]) -> None:
+        """Remember how to reach a conversation, unless that takes too much room."""
+        self.references.pop(conversation_key, None)
+        if len(to_json(reference)) <= MAX_REFERENCE:
+            self.references[conversation_key] = reference
+        for oldest in list(self.references)[:-MAX_REFERENCES]:
+            del self.references[oldest]
+
+    def drop_ticket(self, key: str) -> None:
+        """Let an activity hold no place in the order any more."""
+        self.tickets = [each for each in self.tickets if each.key != key]
+
+
+class ConversationStates:
+    """Reads and changes what is kept."""
+
+    def __init__(self, store: ThreadStore) -> None:
+        self._store = store
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def get(self, owner: Owner) -> tuple[ConversationState, UserState]:
+        """Return what is kept, and the state that it was read from.
+
+        :raises StoreUnavailable: if the store cannot tell.
+        """
+        state = await self._store.get_user_state(owner)
+        return _read(state), state
+
+    async def change(
+        self, owner: Owner, change: Callable[[ConversationState], None], *, state: UserState | None = None, **fields: Any
+    ) -> ConversationState:
+        """Make a change, and of the owner's state the ``fields``; return what is kept then. No change costs no write.
+
+        ``change`` may be called several times, each time with what is kept then; ``state`` is what was read last, if anything.
+
+        :raises StoreUnavailable: if the change could not be made.
+        """
+        lock = self._locks.setdefault(owner.hash, asyncio.Lock())
+        async with lock:
+            for _ in range(ATTEMPTS):
+                state = state or await self._store.get_user_state(owner)
+                kept = _read(state)
+                change(kept)
+                del kept.activities[:-MAX_ACTIVITIES]
+                values = {**state.values, VALUES_KEY: kept.model_dump(mode="json", exclude_defaults=True)}
+                if not fields and values == {VALUES_KEY: {}, **state.values}:
+                    return kept
+                in_use = next(reversed(kept.threads.values()), None)
+                try:
+                    update = {"thread_id": in_use, "values": values, **fields}
+                    return _read(await self._store.put_user_state(owner, state.model_copy(update=update)))
+                except StateChanged:
+                    state = None
+        raise StoreUnavailable
+
+
+def _read(state: UserState) -> ConversationState:
+    return ConversationState.model_validate(state.values.get(VALUES_KEY) or {})
