@@ -15,8 +15,9 @@ from cosmos_store import CosmosStore
 from errors import ChatError, TurnContinued, TurnEnded
 from models import Thread, utcnow
 from stores.types import NewContinuation, StartedTurn, TurnEnd
-from tests.fakes.cosmos import FakeCosmos
-from tests.support.pauses import approve, finish, go_on, made, open_call, pause
+from tests.fakes.cosmos import METADATA, FakeCosmos, Fault
+from tests.fakes.cosmos_requests import Logged
+from tests.support.pauses import KEPT, approve, finish, go_on, made, open_call, pause
 from tests.support.positions import Positions
 from tests.support.stores import ANN, CosmosBackend, begin, end, messages, talk
 
@@ -139,3 +140,25 @@ async def _go_on_elsewhere(store: CosmosStore, thread_id: str, new: NewContinuat
         return 0
     await finish(store, started)
     return len(started.approved)
+
+
+async def test_an_outage_behind_the_decision_keeps_no_call_from_running(
+    store: CosmosStore, fake: FakeCosmos, thread: Thread
+) -> None:
+    """Else it would be unknown, although it was never started."""
+    await talk(store, thread.id)
+    reply = await pause(store, thread.id)
+    start = len(fake.log)
+
+    def down(entry: Logged) -> Fault | None:
+        decided = any(each.kind == "batch" and each.ended for each in fake.requests(start))
+        return Fault(None, None, status=503) if decided and entry.kind not in METADATA else None
+
+    fake.chance = down
+    turn = await go_on(store, thread.id, approve(reply))
+    fake.chance = None
+    assert (turn.approved, [each.seq for each in turn.history]) == ({"call_1"}, [1, 2])
+    assert turn.pause == KEPT
+    assert [call.status for each in turn.paused for call in each.tool_calls] == ["unknown"]
+    assert turn.paused == [(await messages(store, thread.id))[3]]
+    await finish(store, turn)
