@@ -303,5 +303,5 @@ async def test_a_later_attempt_that_pauses_goes_on_with_its_own_message(store: T
     turn = await go_on(store, thread.id, approve(reply))
     assert (turn.message.content, [message.id for message in turn.paused]) == ("first", [reply.id])
     assert [message.seq for message in turn.history] == [2, 3]
-    assert (turn.continues, turn.approved) == (reply.turn_id, {"call_2"})
+    assert (turn.continues, turn.approved) == (reply.turn_id, frozenset({"call_2"}))
     await finish(store, turn)

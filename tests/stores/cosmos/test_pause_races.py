@@ -157,7 +157,7 @@ async def test_an_outage_behind_the_decision_keeps_no_call_from_running(
     fake.chance = down
     turn = await go_on(store, thread.id, approve(reply))
     fake.chance = None
-    assert (turn.approved, [each.seq for each in turn.history]) == ({"call_1"}, [1, 2])
+    assert (turn.approved, [each.seq for each in turn.history]) == (frozenset({"call_1"}), [1, 2])
     assert turn.pause == KEPT
     assert [call.status for each in turn.paused for call in each.tool_calls] == ["unknown"]
     assert turn.paused == [(await messages(store, thread.id))[3]]
