@@ -3,67 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
 
-from settings import Settings
-from tests.fakes.model import Call, FakeModel, Reply
+from tests.fakes.model import Call, Reply
 from tests.support.api import ASYNC, QUESTION
-from tests.support.events import SSE, all_events, sse_events
-from tests.support.server import serve_api
+from tests.support.asking import YES, asking
+from tests.support.events import all_events
 
 TIP = Call("calculate", '{"expression": "85 * 0.15"}')
 TIDE = Call("get_tide", '{"place": "Seattle"}', "call_2")
-CLIPBOARD = {"name": "read_clipboard", "description": "Read it.", "parameters": {"type": "object", "properties": {}}}
-YES = {"approvals": [{"call_id": "call_1", "approved": True}]}
 NO = {"approvals": [{"call_id": "call_1", "approved": False, "reason": "too much"}]}
-
-
-class Client:
-    """A caller with a thread whose calculator asks first."""
-
-    def __init__(self, api: httpx2.AsyncClient, thread: str) -> None:
-        self.api = api
-        self.thread = thread
-
-    async def ask(self, **body: Any) -> dict[str, Any]:
-        response = await self.api.post(f"{self.thread}/messages", json={**QUESTION, **body})
-        assert response.status_code == 200, response.text
-        found: dict[str, Any] = response.json()
-        return found
-
-    async def go_on(self, turn_id: str, decisions: Any = YES, **headers: str) -> httpx2.Response:
-        return await self.api.post(f"{self.thread}/turns/{turn_id}/continue", json=decisions, headers=headers)
-
-    async def events(self, path: str, body: Any, **headers: str) -> list[dict[str, Any]]:
-        async with self.api.stream("POST", f"{self.thread}{path}", json=body, headers={**SSE, **headers}) as response:
-            return [event async for event in sse_events(response)]
-
-    async def get(self, path: str = "") -> Any:
-        return (await self.api.get(f"{self.thread}{path}")).json()
-
-    async def history(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = (await self.get("/messages"))["messages"]
-        return found
-
-
-@asynccontextmanager
-async def asking(path: Path, *replies: Reply, **settings: Any) -> AsyncIterator[tuple[Client, FakeModel]]:
-    async with FakeModel(*replies) as model:
-        configured = Settings(
-            data_dir=path,
-            openai_base_url=f"{model.url}/v1",
-            openai_model="gpt-x",
-            **{"approval_tools": ("calculate",), **settings},
-        )
-        async with serve_api(configured) as api:
-            thread = (await api.post("/api/threads", json={})).json()
-            yield Client(api, f"/api/threads/{thread['id']}"), model
 
 
 async def test_a_turn_pauses_and_another_one_goes_on(tmp_path: Path) -> None:
@@ -119,35 +71,6 @@ async def test_a_refusal_is_told_to_the_model_and_kept(tmp_path: Path) -> None:
         assert "too much" in model.requests[1]["messages"][-1]["content"]
 
 
-async def test_a_tool_of_the_clients(tmp_path: Path) -> None:
-    replies = (
-        Reply(calls=(Call("read_clipboard", "{}"),)),
-        Reply(calls=(Call("read_clipboard", "{}", "call_3"),)),
-        Reply(text="Hi."),
-    )
-    async with asking(tmp_path, *replies) as (client, model):
-        events = await client.events("/messages", {**QUESTION, "tools": [CLIPBOARD]})
-        assert [event["type"] for event in events] == ["turn.started", "tool.requested", "turn.paused"]
-        first = {"tool_results": [{"call_id": "call_1", "result": {"text": "hello"}}]}
-        again = (await client.go_on(events[0]["turn_id"], first)).json()
-        assert again["status"] == "paused"
-        assert "read_clipboard" in [each["function"]["name"] for each in model.requests[1]["tools"]]
-        assert model.requests[1]["messages"][-1]["content"] == '{"text":"hello"}'
-        last = (await client.go_on(again["turn_id"], {"tool_results": [{"call_id": "call_3", "error": "empty"}]})).json()
-        assert (last["status"], last["content"]) == ("completed", "Hi.")
-        assert [message["status"] for message in await client.history()] == ["completed", "paused", "paused", "completed"]
-        assert [each["role"] for each in model.requests[2]["messages"][1:]] == [
-            "user",
-            "assistant",
-            "tool",
-            "assistant",
-            "tool",
-        ]
-        await client.ask()
-        later = [each["role"] for each in model.requests[3]["messages"][1:]]
-        assert later == ["user", "assistant", "tool", "assistant", "tool", "assistant", "user"]
-
-
 @pytest.mark.parametrize(
     ("decisions", "field"),
     [
@@ -170,24 +93,6 @@ async def test_decisions_that_are_none_are_refused_by_their_field(tmp_path: Path
         assert refused.status_code == 422
         assert field in [each["field"] for each in refused.json()["errors"]]
         assert (await client.go_on(paused["turn_id"])).status_code == 200
-
-
-@pytest.mark.parametrize(
-    ("tools", "field"),
-    [
-        ([{**CLIPBOARD, "name": "calculate"}], "body.tools.0.name"),
-        ([{**CLIPBOARD, "name": "no spaces"}], "body.tools.0.name"),
-        ([CLIPBOARD, CLIPBOARD], "body.tools"),
-        ([{**CLIPBOARD, "parameters": {"type": "string"}}], "body.tools.0.parameters"),
-        ([{**CLIPBOARD, "description": "x" * 2001}], "body.tools.0.description"),
-        ([{**CLIPBOARD, "name": f"tool_{number}"} for number in range(33)], "body.tools"),
-    ],
-)
-async def test_tools_that_cannot_be_offered_are_refused(tmp_path: Path, tools: Any, field: str) -> None:
-    async with asking(tmp_path, Reply(text="Hi.")) as (client, _):
-        refused = await client.api.post(f"{client.thread}/messages", json={**QUESTION, "tools": tools})
-        assert refused.status_code == 422
-        assert [each["field"] for each in refused.json()["errors"]] == [field]
 
 
 async def test_of_two_answers_one_is_first(tmp_path: Path) -> None:
