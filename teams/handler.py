@@ -29,7 +29,7 @@ from teams.clock import Clock
 from teams.conversations import Conversations
 from teams.feedback import Ratings
 from teams.messages import language_of, problem_text, strings_for
-from teams.renderer import RenderOptions, TurnRenderer
+from teams.renderer import REPEATED, RenderOptions, TurnRenderer
 from teams.sender import NotSent, Reason, Sender, count_delivery, send_typing
 from teams.streamer import Mode, Pacing
 from tools.tool import Preference, ToolSpec, text_in
@@ -224,8 +224,8 @@ class ActivityHandler:
             text = look.strings["kept"].format(request_id=attempt.request_id)
             sent_id = await sender.send_with_retry(Activity(type="message", text=text))
         else:
-            if isinstance(outcome.result, Problem) and outcome.result.type == TurnInterrupted.type and attempt.may_repeat:
-                raise Redeliver(is_stored=False, reason=TurnInterrupted.type)
+            if isinstance(outcome.result, Problem) and outcome.result.type in REPEATED and attempt.may_repeat:
+                raise Redeliver(is_stored=False, reason=outcome.result.type)
             message_id = outcome.result.id if isinstance(outcome.result, Message) else None
             sent_id = outcome.activity_id
         await self._mark_done(attempt.incoming, message_id, sent_id, log.thread_id)
@@ -268,7 +268,7 @@ class ActivityHandler:
             sensitivity=self._settings.bot_sensitivity_label,
             feedback=teams,
             request_id=attempt.request_id,
-            repeats_interrupted=attempt.may_repeat,
+            repeats_failures=attempt.may_repeat,
             pacing=Pacing(self._settings.bot_stream_pace_seconds, self._settings.bot_stream_chunk),
             start=self._assistant.texts_for(incoming.activity.locale).start,
         )

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from microsoft_agents.activity import Attachment
 
-from errors import TurnInterrupted
+from errors import StoreUnavailable, TurnInterrupted
 from events import MessageCompleted, MessageDelta, ToolCompleted, ToolStarted, TurnCancelled, TurnEvent, TurnFailed, TurnPaused
 from models import Citation, Message, Problem
 from teams.annotations import annotations_of
@@ -24,6 +24,8 @@ from turns.event_log import EventLog
 
 # Teams shows that somebody is typing for about as long.
 TYPING_SECONDS = 3.0
+# The problems of turns that fail of the service itself, not of what they were asked: the next attempt may do better.
+REPEATED = frozenset({StoreUnavailable.type, TurnInterrupted.type})
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +33,8 @@ class RenderOptions:
     """How answers look in a conversation.
 
     ``tools`` waits for the agent: it is asked once a turn has called one, when the agent is there.
-    With ``repeats_interrupted`` an interrupted turn will be begun again, and nothing is said about it. ``start`` is said in a
-    stream before there is anything to say.
+    With ``repeats_failures`` a turn that failed of the service (``REPEATED``) will be begun again, and nothing is said about
+    it. ``start`` is said in a stream before there is anything to say.
     """
 
     strings: Strings
@@ -42,7 +44,7 @@ class RenderOptions:
     sensitivity: str | None
     feedback: bool
     request_id: str
-    repeats_interrupted: bool
+    repeats_failures: bool
     pacing: Pacing
     start: str | None
 
@@ -156,7 +158,7 @@ class TurnRenderer:
 
     async def _close(self, result: Message | Problem) -> str:
         if isinstance(result, Problem):
-            if result.type == TurnInterrupted.type and self._look.repeats_interrupted:
+            if result.type in REPEATED and self._look.repeats_failures:
                 return ""
             if self._streamer.text:
                 self._streamer.write("\n\n")

@@ -229,7 +229,7 @@ class Streamer:
             if error.reason is Reason.STOPPED:
                 self.stopped = True
                 return ""
-            if error.reason is Reason.UNREACHABLE:
+            if error.reason in (Reason.UNREACHABLE, Reason.BUSY):
                 raise
             logger.warning("an answer could not be finished in place (%s) and is sent anew", error.reason.name)
         return await self._finish_anew(text, annotations)

@@ -62,6 +62,8 @@ class Worker:
                 job = done.job
         except BaseException:
             # Nobody else will work on it: those behind it need not wait.
+            logger.warning("an activity is given up (request %s): it failed, or the process stops", job.request_id)
+            count_delivery("given_up")
             await self._leave(job.incoming)
             raise
 

@@ -180,3 +180,19 @@ async def test_two_instances_at_once_answer_once(
     results = await asyncio.gather(*(host.deliver("teams_activity", payload) for _ in range(3)))
     assert {result.status for result in results} == {"Success"}
     assert len(channel.shown) == 1
+
+
+async def test_a_message_that_comes_before_its_turn_is_put_back(
+    host: FunctionsHost, bot_service: FakeBotService, channel: FakeConnector, queue: QueueClient
+) -> None:
+    for text in ("What is 1 + 1?", "What is 2 + 2?"):
+        assert await accept(host, bot_service, activities.message(channel.url, text)) == 202
+    first, second = await take(queue), await take(queue)
+    assert (await host.deliver("teams_activity", second)).status == "Success"
+    assert channel.shown == {}
+    # Beside the two that were taken, and not deleted, one that cannot be seen yet.
+    assert (await queue.get_queue_properties()).approximate_message_count == 3
+    assert await queue.receive_message() is None
+    for payload in (first, second):
+        assert (await host.deliver("teams_activity", payload)).status == "Success"
+    assert [text.rpartition("= ")[2] for text in channel.texts] == ["2", "4"]

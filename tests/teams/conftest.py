@@ -137,7 +137,7 @@ class Turn:
             "request_id": "req_1",
             "pacing": Pacing(),
             "start": None,
-            "repeats_interrupted": False,
+            "repeats_failures": False,
             **look,
         }
         outcomes: list[Outcome] = []

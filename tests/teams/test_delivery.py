@@ -51,7 +51,12 @@ def deliveries(collected: Collected, outcome: str) -> float:
     return collected.sum("chat.deliveries", chat__delivery__outcome=outcome)
 
 
-OUTAGES = [(BROKEN, 240), (UNAUTHORIZED, 240), (BROKEN, 600), (Fault(429, {"Retry-After": "60"}), 300)]
+OUTAGES = [
+    (BROKEN, 240),
+    (UNAUTHORIZED, 240),
+    pytest.param(BROKEN, 600, marks=pytest.mark.long),
+    (Fault(429, {"Retry-After": "60"}), 300),
+]
 
 
 @pytest.mark.parametrize(("fault", "seconds"), OUTAGES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from tests.fakes import activities
 from tests.fakes.connector import FakeConnector
 from tests.support.instances import Fate, open_instances
 from tests.support.positions import every_position
-from tests.teams.test_order import answered, asked
+from tests.teams.test_order import asked
 
 # What two messages take of the store, the channel and the queue, and one more.
 POSITIONS = 30
@@ -25,7 +26,9 @@ async def test_whenever_an_instance_dies_each_message_is_stored_once_and_answere
     await check(settings, channel, monkeypatch, Fate(position))
 
 
-@pytest.mark.parametrize("position", every_position(range(POSITIONS))[1::2])
+@pytest.mark.parametrize(
+    "position", [3, 15, 21, *(pytest.param(each, marks=pytest.mark.long) for each in range(1, POSITIONS, 2))]
+)
 @pytest.mark.parametrize("stands_still", [False, True])
 async def test_an_instance_that_is_cut_off_for_minutes_does_no_harm(
     settings: Settings, channel: FakeConnector, monkeypatch: pytest.MonkeyPatch, position: int, *, stands_still: bool
@@ -52,7 +55,9 @@ async def check(settings: Settings, channel: FakeConnector, monkeypatch: pytest.
         await instances.run()
         assert channel.clock.now() - began < 1000
         assert instances.queue.poison == []
-    assert sorted(set(answered(channel))) == [0, 1, 2]
+    # What a dead instance has begun to show may stay as it is.
+    whole = [int(found[1]) - 100 for text in channel.texts if (found := re.search(r"= (\d+)$", text))]
+    assert sorted(set(whole)) == [0, 1, 2]
     # An instance that dies between sending an answer and remembering it leaves it to be sent again.
     assert len(channel.shown) <= 4
     stored = await asked(settings)

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from models import Citation, Message, Problem
+from teams.sender import ATTEMPTS, NotSent, Reason
 from tests.fakes.connector import (
     BROKEN,
     BUSY,
@@ -104,9 +105,10 @@ async def test_a_failed_turn_is_told_kindly_below_what_was_said(turn: Turn) -> N
 
 
 @pytest.mark.parametrize("repeated", [False, True])
-async def test_a_turn_that_will_be_repeated_is_no_failure_to_tell(turn: Turn, *, repeated: bool) -> None:
-    turn.fail(1, "turn_interrupted")
-    await turn.show(repeats_interrupted=repeated)
+@pytest.mark.parametrize("problem", ["turn_interrupted", "store_unavailable"])
+async def test_a_turn_that_will_be_repeated_is_no_failure_to_tell(turn: Turn, problem: str, *, repeated: bool) -> None:
+    turn.fail(1, problem)
+    await turn.show(repeats_failures=repeated)
     assert len(turn.connector.shown) == (0 if repeated else 1)
 
 
@@ -116,3 +118,12 @@ async def test_a_final_message_that_is_refused_comes_without_its_ornaments(turn:
     await turn.show()
     assert connector.texts == ["one"]
     assert "entities" not in connector.sent[-1].activity
+
+
+async def test_a_channel_that_takes_nothing_is_left_alone_until_a_later_attempt(turn: Turn) -> None:
+    turn.connector.faults = [None] + [BROKEN] * 20
+    turn.say(0, "one").end(1)
+    with pytest.raises(NotSent) as caught:
+        await turn.show()
+    assert caught.value.reason is Reason.BUSY
+    assert turn.connector.kinds == ["streaming"] + ["final"] * ATTEMPTS
