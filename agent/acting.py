@@ -9,10 +9,11 @@ from calls import ToolCall
 
 
 class ActingCalls:
-    """``earlier`` are those that other attempts have made for the same message, by their keys."""
+    """``earlier`` are those that other attempts have made for the same message, or may have, by their keys."""
 
     def __init__(self, request: RunRequest) -> None:
-        self.earlier = {call.key: call for call in request.message.tool_calls if call.key}
+        made = [call for call in request.message.tool_calls if call.status in ("completed", "unknown")]
+        self.earlier = {call.key: call for call in made if call.key}
         self._record_calls = request.record_calls
         self._made: list[ToolCall] = []
         # One write after another, or the one that knows less could come last.

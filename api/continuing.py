@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from fastapi import APIRouter
@@ -26,8 +27,11 @@ from errors import (
     TurnEnded,
     TurnNotFound,
 )
-from models import Message
+from models import Message, Owner
+from services.services import Services
+from turns.service import After
 
+logger = logging.getLogger(__name__)
 APPROVALS_EXAMPLE: dict[str, Any] = {"approvals": [{"tool": "send_refund", "created_at": "2026-01-01T10:30:05Z"}]}
 router = APIRouter(prefix="/api/threads/{thread_id}", tags=["approvals"], route_class=JsonRoute)
 
@@ -67,8 +71,24 @@ async def continue_turn(
         stream=responder.stream,
         request_id=responder.request_id,
         locale=responder.locale,
+        after=_telling_chat(services, owner, responder.request_id),
     )
     return await responder.respond(log)
+
+
+def _telling_chat(services: Services, owner: Owner, request_id: str | None) -> After | None:
+    """Return what shows a reply in the chat that has its thread, too, where there is a bot."""
+    if services.bot is None:
+        return None
+    bot = services.bot
+
+    async def tell(reply: Message) -> None:
+        try:
+            await (await bot.get()).deliver(owner, reply, request_id or "")
+        except Exception:
+            logger.exception("a reply could not be told to the chat that has its thread")
+
+    return tell
 
 
 @router.get(

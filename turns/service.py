@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 from calls import CANCELLED, Decider
 from errors import Busy, TurnEnded, TurnInProgress, TurnInterrupted, TurnNotFound
 from events import TurnEvent
-from models import Owner, Turn, new_id, utcnow
+from models import Message, Owner, Turn, new_id, utcnow
 from observability import metrics
 from stores.contract import ThreadStore
 from stores.types import NewContinuation, NewMessage, NewTurn
@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from agent.agent import ChatAgent
     from quotas.quotas import Quotas
     from settings import Settings
+
+
+# Called with a turn's reply.
+After = Callable[[Message], Awaitable[None]]
 
 
 class HowToStart(TypedDict):
@@ -74,10 +78,12 @@ class Turns:
         request_id: str | None = None,
         locale: str | None = None,
         waited: float = 0,
+        after: After | None = None,
     ) -> EventLog:
         """Accept a message, start its turn and return the log; a replayed turn has ended already.
 
-        The parameters are as in :class:`TurnRequest`; :meth:`go_on` is for paused turns.
+        The parameters are as in :class:`TurnRequest`; ``after`` is called with the reply, once there is one. :meth:`go_on` is
+        for paused turns.
 
         :raises ThreadNotFound, TurnInProgress, IdempotencyKeyReused, StoreError: as :meth:`ThreadStore.begin_turn` does.
         :raises ThreadDeleting: as :func:`~turns.thread_reference.resolve_thread` does.
@@ -92,7 +98,7 @@ class Turns:
             raise Busy
         runner = TurnRunner(self._context, TurnRequest(owner, thread, new, stream, request_id, locale, waited))
         # In a task of its own from the start: a caller who leaves now must not leave a lease without a turn behind.
-        task = asyncio.create_task(self._run(new.turn_id, runner))
+        task = asyncio.create_task(self._run(new.turn_id, runner, after))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return await runner.begun
@@ -167,6 +173,7 @@ class Turns:
         stream: bool,
         request_id: str | None = None,
         locale: str | None = None,
+        after: After | None = None,
     ) -> EventLog:
         """Go on with a paused turn, whose open calls are all decided about: start the turn that does, and return its log.
 
@@ -190,7 +197,7 @@ class Turns:
             decided.remembered if decided else frozenset(),
             idempotency_key,
         )
-        log = await self.start(owner, thread_id, new, stream=stream, request_id=request_id, locale=locale)
+        log = await self.start(owner, thread_id, new, stream=stream, request_id=request_id, locale=locale, after=after)
         if decided and not log.replayed:
             decided.count()
         return log
@@ -254,9 +261,13 @@ class Turns:
         await self._followers.aclose()
         await self._event_writer.aclose()
 
-    async def _run(self, turn_id: str, runner: TurnRunner) -> None:
+    async def _run(self, turn_id: str, runner: TurnRunner, after: After | None) -> None:
         self._runners[turn_id] = runner
         try:
             await runner.run()
         finally:
             del self._runners[turn_id]
+        if after and not runner.begun.cancelled() and runner.begun.exception() is None:
+            log = runner.begun.result()
+            if isinstance(log.result, Message) and not log.replayed:
+                await after(log.result)

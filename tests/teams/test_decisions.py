@@ -86,3 +86,13 @@ async def test_in_a_group_only_who_has_asked_decides(api: httpx2.AsyncClient, ch
 async def test_what_is_no_decision_changes_nothing(api: httpx2.AsyncClient, channel: FakeConnector, value: Any) -> None:
     await press(api, channel, activities.message(channel.url, None, value={"agent_decision": value}))
     assert len(channel.shown) == 1
+
+
+async def test_what_goes_on_elsewhere_is_shown_in_the_chat(api: httpx2.AsyncClient, channel: FakeConnector) -> None:
+    await asked(api, channel, activities.message(channel.url, "What is 2 + 2?"))
+    (thread,) = await threads(api)
+    paused = (await messages(api, thread["id"]))[1]
+    decisions = {"approvals": [{"call_id": paused["tool_calls"][0]["id"], "approved": True}]}
+    path = f"/api/threads/{thread['id']}/turns/{paused['turn_id']}/continue"
+    assert (await api.post(path, json=decisions)).status_code == 200
+    await channel.until(lambda: "2 + 2 = 4" in channel.texts)
