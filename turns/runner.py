@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,8 @@ from turns.thread_reference import resolve_thread
 if TYPE_CHECKING:
     from agent.agent import ChatAgent, RunResult
 
+# Of the 2 MB that a commit may have, beside a reply and its message.
+MAX_CARRIED_BYTES = 200_000
 # How much less of the history is tried each time that the model cannot read it.
 OVERFLOW_DIVISOR = 4
 logger = logging.getLogger(__name__)
@@ -155,7 +157,7 @@ class TurnRunner:
             self._lease = None
         metadata: Metadata = {"model": result.model, "usage": result.usage}
         if self._reply.is_open:
-            pause = Pause(tools=list(self._client_tools), carried=dict(result.carried))
+            pause = Pause(tools=list(self._client_tools), carried=_kept(result.carried))
             await self._ending.complete("paused", metadata, pause)
         else:
             await self._ending.complete("completed", metadata)
@@ -206,3 +208,12 @@ class TurnRunner:
         """The client's own tools: of the message, or of the paused turn that this one goes on with."""
         new, pause = self._request.new, self._started.pause
         return new.tools if isinstance(new, NewMessage) else pause.tools if pause else ()
+
+
+def _kept(carried: Mapping[str, str]) -> dict[str, str]:
+    """Return what a paused turn keeps for the model: without its reasoning where there is no room for that beside the reply."""
+    size = sum(len(text.encode()) for text in carried.values())
+    if size > MAX_CARRIED_BYTES:
+        logger.warning("a paused turn forgets %d bytes of the model's reasoning: there is no room for them", size)
+        return {}
+    return dict(carried)

@@ -64,7 +64,7 @@ class CosmosContinuations:
             said = await self._said(thread, lease.seq, turns, history_limit)
             return _started(request, new, thread, lease, said) if said else None
         if not turns:
-            raise TurnNotFound(new.paused_turn_id)
+            raise TurnEnded if lease and lease.turn_id == new.paused_turn_id else TurnNotFound(new.paused_turn_id)
         if turns[-1].status != "paused":
             raise TurnEnded
         if lease and lease.seconds_left() > 0:

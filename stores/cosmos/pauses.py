@@ -62,7 +62,9 @@ class CosmosPauses:
                 return
         else:
             raise StoreUnavailable
-        raise TurnEnded if await self._reader.turn(thread_id, turn_id) else TurnNotFound(turn_id)
+        # One whose lease has expired has no document before somebody ends it.
+        is_known = (thread.lease and thread.lease.turn_id == turn_id) or await self._reader.turn(thread_id, turn_id)
+        raise TurnEnded if is_known else TurnNotFound(turn_id)
 
     async def list_approvals(self, owner: Owner, thread_id: str) -> list[Approval]:
         """Do what :meth:`ThreadStore.list_approvals` promises."""

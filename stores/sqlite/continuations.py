@@ -25,7 +25,7 @@ def begin_continuation(
         return ReplayedTurn(stored_message(db, thread_id, known["reply_seq"]))
     paused = db.execute("SELECT * FROM turns WHERE thread_id = ? AND id = ?", (thread_id, new.paused_turn_id)).fetchone()
     if paused is None:
-        raise TurnNotFound(new.paused_turn_id)
+        raise TurnEnded if row["lease_turn_id"] == new.paused_turn_id else TurnNotFound(new.paused_turn_id)
     if paused["status"] != "paused":
         raise TurnEnded
     if row["lease_turn_id"]:
@@ -101,9 +101,10 @@ def cancel_paused(db: sqlite3.Connection, owner: Owner, thread_id: str, turn_id:
     if row["open_turn_id"] == turn_id:
         close_pause(db, row, by)
         return
-    if db.execute("SELECT 1 FROM turns WHERE thread_id = ? AND id = ?", (thread_id, turn_id)).fetchone() is None:
-        raise TurnNotFound(turn_id)
-    raise TurnEnded
+    sql = "SELECT 1 FROM turns WHERE thread_id = ? AND id = ?"
+    # One whose lease has expired is not among them before somebody ends it.
+    is_known = row["lease_turn_id"] == turn_id or db.execute(sql, (thread_id, turn_id)).fetchone()
+    raise TurnEnded if is_known else TurnNotFound(turn_id)
 
 
 def list_approvals(db: sqlite3.Connection, owner: Owner, thread_id: str) -> list[Approval]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
+import time_machine
 
 from calls import CANCELLED, WENT_ON, Decider, ToolCall
 from errors import ThreadNotFound, TurnContinued, TurnEnded, TurnInProgress, TurnNotFound
@@ -165,6 +166,12 @@ async def test_what_runs_or_has_ended_otherwise_is_not_paused(store: ThreadStore
     for attempt in (go_on(store, thread.id, approve(reply)), store.cancel_paused(ANN, thread.id, reply.turn_id, BY)):
         with pytest.raises(TurnEnded):
             await attempt
+    dead = await begin(store, thread.id)
+    with time_machine.travel(utcnow() + timedelta(seconds=31), tick=True), pytest.raises(TurnEnded):
+        await store.cancel_paused(ANN, thread.id, dead.turn_id, BY)
+    with pytest.raises(TurnEnded):
+        await go_on(store, thread.id, NewContinuation(new_id("turn"), dead.turn_id, None, []))
+    await end(store, dead)
     missing = NewContinuation(new_id("turn"), new_id("turn"), None, [])
     with pytest.raises(TurnNotFound):
         await go_on(store, thread.id, missing)
