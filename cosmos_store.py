@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Self
 from azure.core.credentials_async import AsyncTokenCredential
 from typing_extensions import override
 
+from calls import Decider, ToolCall
 from models import (
     Erasure,
     Feedback,
@@ -29,35 +30,31 @@ from models import (
     UserState,
 )
 from stores.contract import ThreadStore
-from stores.cosmos.authors import CosmosAuthors
 from stores.cosmos.connection import connect
 from stores.cosmos.container import CosmosContainer, gather_pair
 from stores.cosmos.definitions import MESSAGES, THREADS
-from stores.cosmos.deletion import CosmosDeletion
-from stores.cosmos.erasure import CosmosErasures
-from stores.cosmos.feedback import CosmosFeedback
 from stores.cosmos.history import CosmosHistory
-from stores.cosmos.leases import CosmosLeases
-from stores.cosmos.messages import CosmosMessages
-from stores.cosmos.progress import CosmosProgress
+from stores.cosmos.parts import CosmosParts
 from stores.cosmos.recent import RecentMessages
 from stores.cosmos.retries import RetryPolicy
-from stores.cosmos.rows import ROW_SECONDS, CosmosRows
-from stores.cosmos.session_threads import CosmosSessionThreads
+from stores.cosmos.rows import ROW_SECONDS
 from stores.cosmos.shared_recent import SharedRecent
-from stores.cosmos.threads import CosmosThreads, check_thread_id
-from stores.cosmos.turns import CosmosTurns, Request
-from stores.cosmos.user_states import CosmosUserStates
+from stores.cosmos.threads import check_thread_id
+from stores.cosmos.turn_requests import Request
 from stores.limits import StoreLimits
 from stores.types import (
+    Approval,
     ErasedExchanges,
     EventBatch,
+    NewContinuation,
     NewMessage,
+    NewTurn,
     OwnedRef,
     Page,
     ReplayedTurn,
     StartedTurn,
     ThreadChanges,
+    TurnEnd,
     TurnProgress,
 )
 
@@ -95,17 +92,7 @@ class CosmosStore(ThreadStore):
         self._connection = connect(endpoint, database=database, credential=credential, retries=retries)
         self._resources = AsyncExitStack()
         self._containers: tuple[CosmosContainer, CosmosContainer]
-        self._rows: CosmosRows
-        self._threads: CosmosThreads
-        self._sessions: CosmosSessionThreads
-        self._messages: CosmosMessages
-        self._turns: CosmosTurns
-        self._progress: CosmosProgress
-        self._feedback: CosmosFeedback
-        self._user_states: CosmosUserStates
-        self._deletion: CosmosDeletion
-        self._erasures: CosmosErasures
-        self._authors: CosmosAuthors
+        self._parts: CosmosParts
 
     @override
     async def __aenter__(self) -> Self:
@@ -113,26 +100,16 @@ class CosmosStore(ThreadStore):
         messages = CosmosContainer(opened[MESSAGES.id], self._retries)
         threads = CosmosContainer(opened[THREADS.id], self._retries)
         self._containers = messages, threads
-        self._rows = CosmosRows(threads, self._row_seconds)
-        self._threads = CosmosThreads(messages, threads, self._rows, self._limits)
-        self._messages = CosmosMessages(messages, self._threads)
-        leases = CosmosLeases(messages, self._rows.update_later)
-        history = CosmosHistory(messages, self._recent, self._shared)
-        self._turns = CosmosTurns(messages, leases, self._rows.update_later, history, self._limits)
-        self._progress = CosmosProgress(messages, leases.end_expired)
-        self._feedback = CosmosFeedback(messages, history)
-        self._user_states = CosmosUserStates(threads)
-        self._deletion = CosmosDeletion(messages, threads, history)
-        self._sessions = CosmosSessionThreads(messages, self._threads, self._rows, self._deletion)
-        self._erasures = CosmosErasures(messages, threads, self._deletion)
-        self._authors = CosmosAuthors(messages, self._rows, self._deletion, history, leases.end_expired)
+        self._parts = CosmosParts(
+            messages, threads, CosmosHistory(messages, self._recent, self._shared), self._limits, self._row_seconds
+        )
         return self
 
     @override
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self._rows.aclose()
+        await self._parts.rows.aclose()
         await self._shared.aclose()
         await self._resources.aclose()
 
@@ -144,128 +121,156 @@ class CosmosStore(ThreadStore):
 
     @override
     async def create_thread(self, owner: Owner, *, title: str | None, metadata: Metadata) -> Thread:
-        return await self._threads.create(owner, title, metadata)
+        return await self._parts.threads.create(owner, title, metadata)
 
     @override
     async def open_session_thread(self, owner: Owner, external_id: str) -> Thread:
-        return await self._sessions.open(owner, external_id)
+        return await self._parts.sessions.open(owner, external_id)
 
     @override
     async def get_thread(self, owner: Owner, thread_id: str) -> Thread:
-        return await self._threads.get(owner, thread_id)
+        return await self._parts.threads.get(owner, thread_id)
 
     @override
-    async def list_threads(self, owner: Owner, *, status: ThreadStatus | None, limit: int, cursor: str | None) -> Page[Thread]:
-        return await self._threads.list_page(owner, status, limit, cursor)
+    async def list_threads(
+        self, owner: Owner, *, status: ThreadStatus | None, open: bool | None = None, limit: int, cursor: str | None
+    ) -> Page[Thread]:
+        return await self._parts.threads.list_page(owner, status, open, limit, cursor)
 
     @override
     async def update_thread(self, owner: Owner, thread_id: str, changes: ThreadChanges) -> Thread:
-        return await self._threads.update(owner, thread_id, changes)
+        return await self._parts.threads.update(owner, thread_id, changes)
 
     @override
     async def list_thread_ids(self, owner: Owner, *, limit: int, after: str | None) -> list[str]:
-        return await self._threads.list_ids(owner, limit, after)
+        return await self._parts.threads.list_ids(owner, limit, after)
 
     @override
     async def delete_thread(self, owner: Owner, thread_id: str, *, idle_since: datetime | None = None) -> bool:
         check_thread_id(thread_id)
-        return await self._deletion.delete(owner, thread_id, idle_since)
+        return await self._parts.deletion.delete(owner, thread_id, idle_since)
 
     @override
     async def list_messages(
         self, owner: Owner, thread_id: str, *, limit: int, after: int | None, before: int | None, order: Order
     ) -> Page[Message]:
-        return await self._messages.list_page(owner, thread_id, limit, after, before, order)
+        return await self._parts.messages.list_page(owner, thread_id, limit, after, before, order)
 
     @override
     async def list_turns(self, owner: Owner, thread_id: str, *, limit: int, after: str | None) -> list[Turn]:
         check_thread_id(thread_id)
-        return await self._progress.list_turns(owner, thread_id, limit, after)
+        return await self._parts.progress.list_turns(owner, thread_id, limit, after)
 
     @override
     async def begin_turn(
         self, owner: Owner, thread_id: str, new: NewMessage, *, lease_seconds: float, history_limit: int
     ) -> StartedTurn | ReplayedTurn:
         check_thread_id(thread_id)
-        return await self._turns.begin(Request(owner, thread_id, new, lease_seconds), history_limit)
+        return await self._parts.turns.begin(Request(owner, thread_id, new, lease_seconds), history_limit)
 
     @override
-    async def find_replay(self, owner: Owner, thread_id: str, new: NewMessage) -> ReplayedTurn | None:
+    async def begin_continuation(
+        self, owner: Owner, thread_id: str, new: NewContinuation, *, lease_seconds: float, history_limit: int
+    ) -> StartedTurn | ReplayedTurn:
         check_thread_id(thread_id)
-        return await self._turns.find_replay(Request(owner, thread_id, new, 0))
+        return await self._parts.continuations.begin(Request(owner, thread_id, new, lease_seconds), new, history_limit)
+
+    @override
+    async def cancel_paused(self, owner: Owner, thread_id: str, turn_id: str, by: Decider) -> None:
+        check_thread_id(thread_id)
+        await self._parts.pauses.cancel(owner, thread_id, turn_id, by)
+
+    @override
+    async def list_approvals(self, owner: Owner, thread_id: str) -> list[Approval]:
+        check_thread_id(thread_id)
+        return await self._parts.pauses.list_approvals(owner, thread_id)
+
+    @override
+    async def remove_approvals(self, owner: Owner, thread_id: str) -> None:
+        check_thread_id(thread_id)
+        await self._parts.pauses.remove_approvals(owner, thread_id)
+
+    @override
+    async def record_calls(self, turn: StartedTurn, calls: Sequence[ToolCall]) -> None:
+        await self._parts.commits.record_calls(turn, calls)
+
+    @override
+    async def find_replay(self, owner: Owner, thread_id: str, new: NewTurn) -> ReplayedTurn | None:
+        check_thread_id(thread_id)
+        return await self._parts.turns.find_replay(Request(owner, thread_id, new, 0))
 
     @override
     async def renew_lease(self, turn: StartedTurn, *, lease_seconds: float) -> None:
-        await self._turns.renew(turn, lease_seconds)
+        await self._parts.commits.renew(turn, lease_seconds)
 
     @override
-    async def commit_turn(self, turn: StartedTurn, *, message: Message, reply: Message | None, final_event_id: int) -> None:
-        await self._turns.commit(turn, message, reply, final_event_id)
+    async def commit_turn(self, turn: StartedTurn, end: TurnEnd) -> None:
+        await self._parts.commits.commit(turn, end)
 
     @override
     async def request_cancel(self, owner: Owner, thread_id: str, turn_id: str) -> None:
         check_thread_id(thread_id)
-        await self._progress.request_cancel(owner, thread_id, turn_id)
+        await self._parts.progress.request_cancel(owner, thread_id, turn_id)
 
     @override
     async def is_cancel_requested(self, turn: StartedTurn) -> bool:
-        return await self._progress.is_cancel_requested(turn)
+        return await self._parts.progress.is_cancel_requested(turn)
 
     @override
     async def save_events(self, batches: Sequence[EventBatch]) -> list[Exception | None]:
-        return await self._progress.save_events(batches)
+        return await self._parts.progress.save_events(batches)
 
     @override
     async def get_progress(self, owner: Owner, thread_id: str, turn_id: str, *, after: int | None) -> TurnProgress:
         check_thread_id(thread_id)
-        return await self._progress.get(owner, thread_id, turn_id, after)
+        return await self._parts.progress.get(owner, thread_id, turn_id, after)
 
     @override
     async def set_feedback(self, owner: Owner, thread_id: str, message_id: str, feedback: Feedback | None) -> Message:
         check_thread_id(thread_id)
-        return await self._feedback.set(owner, thread_id, message_id, feedback)
+        return await self._parts.feedback.set(owner, thread_id, message_id, feedback)
 
     @override
     async def get_user_state(self, owner: Owner) -> UserState:
-        return await self._user_states.get(owner)
+        return await self._parts.user_states.get(owner)
 
     @override
     async def put_user_state(self, owner: Owner, state: UserState) -> UserState:
-        return await self._user_states.put(owner, state)
+        return await self._parts.user_states.put(owner, state)
 
     @override
     async def begin_erasure(self, owner: Owner) -> Erasure:
-        return await self._erasures.begin(owner)
+        return await self._parts.erasures.begin(owner)
 
     @override
     async def get_erasure(self, owner: Owner, erasure_id: str) -> Erasure:
-        return await self._erasures.get(owner, erasure_id)
+        return await self._parts.erasures.get(owner, erasure_id)
 
     @override
     async def erase_threads(self, owner: Owner, erasure_id: str, *, limit: int) -> bool:
-        return await self._erasures.erase(owner, erasure_id, limit)
+        return await self._parts.erasures.erase(owner, erasure_id, limit)
 
     @override
     async def complete_erasure(self, owner: Owner, erasure_id: str) -> bool:
-        return await self._erasures.complete(owner, erasure_id)
+        return await self._parts.erasures.complete(owner, erasure_id)
 
     @override
     async def abandoned_erasures(self, *, stale_since: datetime) -> list[OwnedRef]:
-        return await self._erasures.abandoned(stale_since)
+        return await self._parts.erasures.abandoned(stale_since)
 
     @override
     async def threads_of_author(self, author_id: str) -> list[OwnedRef]:
-        return await self._authors.threads(author_id)
+        return await self._parts.authors.threads(author_id)
 
     @override
     async def erase_exchanges(self, owner: Owner, thread_id: str, author_id: str) -> ErasedExchanges:
         check_thread_id(thread_id)
-        return await self._authors.erase(owner, thread_id, author_id)
+        return await self._parts.authors.erase(owner, thread_id, author_id)
 
     @override
     async def threads_of_team(self, tenant: str, team_key: str) -> list[OwnedRef]:
-        return await self._deletion.of_team(tenant, team_key)
+        return await self._parts.deletion.of_team(tenant, team_key)
 
     @override
     async def idle_threads(self, *, since: datetime, limit: int, conversations: bool | None = None) -> list[OwnedRef]:
-        return await self._deletion.idle(since, limit, conversations)
+        return await self._parts.deletion.idle(since, limit, conversations)

@@ -6,12 +6,13 @@ Every protocol and channel renders these; callers of the API see them as they ar
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, JsonValue, TypeAdapter
 
 from models import Message, Problem
-from records import Record, ResultOrError
+from records import Record, ResultOrError, is_none
 
 
 class Event(Record):
@@ -33,6 +34,9 @@ class TurnStarted(Event):
     """The message is stored, and its turn runs."""
 
     type: Literal["turn.started"] = "turn.started"
+    cancelled_turn_id: str | None = Field(
+        None, exclude_if=is_none, description="The turn that was cancelled so that this one could begin (`interrupt`)."
+    )
 
 
 class MessageDelta(Event):
@@ -69,6 +73,34 @@ class ToolCompleted(Event, ResultOrError):
     duration_ms: int
 
 
+class ToolProgress(Event):
+    """How far a tool is, in its own words."""
+
+    type: Literal["tool.progress"] = "tool.progress"
+    call_id: str
+    text: str
+
+
+class ApprovalRequested(Event):
+    """A tool call waits for somebody to approve or refuse it. What is open when the turn pauses is answered all at once."""
+
+    type: Literal["approval.requested"] = "approval.requested"
+    call_id: str
+    tool: str
+    arguments: dict[str, JsonValue]
+    expires_at: datetime
+
+
+class ToolRequested(Event):
+    """A call of one of the client's own tools waits for its result."""
+
+    type: Literal["tool.requested"] = "tool.requested"
+    call_id: str
+    tool: str
+    arguments: dict[str, JsonValue]
+    expires_at: datetime
+
+
 class MessageCompleted(Event):
     """The turn has ended with its reply."""
 
@@ -90,8 +122,16 @@ class TurnCancelled(Event):
     message: Message
 
 
-FinalEvent: TypeAlias = MessageCompleted | TurnFailed | TurnCancelled
-TurnEvent: TypeAlias = TurnStarted | ReasoningDelta | MessageDelta | ToolStarted | ToolCompleted | FinalEvent
+class TurnPaused(Event):
+    """The turn has ended with a reply whose open tool calls wait for somebody; another turn goes on with it."""
+
+    type: Literal["turn.paused"] = "turn.paused"
+    message: Message
+
+
+FinalEvent: TypeAlias = MessageCompleted | TurnFailed | TurnCancelled | TurnPaused
+ToolEvent: TypeAlias = ToolStarted | ToolProgress | ToolCompleted | ApprovalRequested | ToolRequested
+TurnEvent: TypeAlias = TurnStarted | ReasoningDelta | MessageDelta | ToolEvent | FinalEvent
 EVENT_ADAPTER: TypeAdapter[TurnEvent] = TypeAdapter(Annotated[TurnEvent, Field(discriminator="type")])
 KNOWN_TYPES = frozenset(
     each.model_fields["type"].default
@@ -100,16 +140,22 @@ KNOWN_TYPES = frozenset(
         ReasoningDelta,
         MessageDelta,
         ToolStarted,
+        ToolProgress,
         ToolCompleted,
+        ApprovalRequested,
+        ToolRequested,
         MessageCompleted,
         TurnFailed,
         TurnCancelled,
+        TurnPaused,
     )
 )
 
 
-def end_with(message: Message, *, id: int) -> MessageCompleted | TurnCancelled:
-    """Return the final event of a turn that has a reply, whole or cancelled."""
+def end_with(message: Message, *, id: int) -> MessageCompleted | TurnCancelled | TurnPaused:
+    """Return the final event of a turn that has a reply: whole, cancelled or paused."""
+    if message.status == "paused":
+        return TurnPaused(id=id, turn_id=message.turn_id, message=message)
     if message.status == "cancelled":
         return TurnCancelled(id=id, turn_id=message.turn_id, message=message)
     return MessageCompleted(id=id, turn_id=message.turn_id, message=message)

@@ -17,7 +17,7 @@ from services.intervals import GRACE_SECONDS, Intervals
 from settings import Assistant, Settings, SettingsError, load_assistant, load_settings, without_credentials
 from settings.env_file import read_env_file
 from settings.listener import open_listener
-from tools.context import ToolContext
+from tools.environment import ToolEnvironment
 from tools.registry import open_tools
 
 
@@ -69,12 +69,12 @@ def banner(settings: Settings, assistant: Assistant, tools: Sequence[str], port:
     )
 
 
-async def name_tools(context: ToolContext) -> list[str]:
+async def name_tools(environment: ToolEnvironment) -> list[str]:
     """Open the tools once before anything is served: whoever writes one is told at once what is wrong with it.
 
     :raises AssistantError: naming the tool.
     """
-    async with open_tools(context) as tools:
+    async with open_tools(environment) as tools:
         return [tool.__name__ for tool in tools]
 
 
@@ -94,7 +94,7 @@ def serve(listener: socket.socket | None = None, *, grace_seconds: int = int(GRA
         read_env_file()
         settings = load_settings()
         assistant = load_assistant(settings.assistant_dir)
-        tools = asyncio.run(name_tools(ToolContext(settings, assistant)))
+        tools = asyncio.run(name_tools(ToolEnvironment(settings, assistant)))
         check_host(settings)
         listener = listener or open_listener(settings)
     except SettingsError as error:

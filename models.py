@@ -16,15 +16,16 @@ from pydantic import Field, JsonValue, model_validator
 from pydantic_core import to_json
 from typing_extensions import TypeAliasType
 
+from calls import ToolCall
 from errors import ChatError
 from errors.explain import explain
-from records import Record, ResultOrError, is_none
+from records import Record, is_none
 
 T = TypeVar("T")
 Metadata = dict[str, JsonValue]
 # Under these names in the OpenAPI document, too: generated clients have one type for each.
 ThreadStatus = TypeAliasType("ThreadStatus", Literal["active", "archived"])
-TurnStatus = TypeAliasType("TurnStatus", Literal["running", "completed", "failed", "cancelled", "interrupted"])
+TurnStatus = TypeAliasType("TurnStatus", Literal["running", "paused", "completed", "failed", "cancelled", "interrupted"])
 ErasureStatus = TypeAliasType("ErasureStatus", Literal["running", "completed"])
 Order = TypeAliasType("Order", Literal["asc", "desc"])
 Rating = TypeAliasType("Rating", Literal["up", "down"])
@@ -76,17 +77,9 @@ class Thread(Record):
     message_count: int
     last_message_preview: str | None = Field(description=f"The last message's first {PREVIEW_LENGTH} characters.")
     external_id: str | None = Field(None, description="The caller's own session id, of a thread that was made for one.")
-
-
-class ToolCall(ResultOrError):
-    """One call of a tool: it has either ``result`` (JSON) or ``error`` (plain words)."""
-
-    id: str
-    tool: str
-    arguments: dict[str, JsonValue]
-    result: JsonValue = None
-    error: str | None = None
-    duration_ms: int
+    open_turn_id: str | None = Field(
+        None, exclude_if=is_none, description="The paused turn whose tool calls wait for somebody, if there is one."
+    )
 
 
 class Problem(Record):
@@ -134,7 +127,10 @@ class Feedback(Record):
 
 
 class Message(Record):
-    """One message of a thread. ``seq`` counts from 1 without gaps; ``problem`` is there when ``status`` is ``failed``."""
+    """One message of a thread. ``seq`` counts from 1 without gaps; ``problem`` is there when ``status`` is ``failed``.
+
+    An answer's ``tool_calls`` are those of its turn. A user's message has those that acted in attempts that left no answer.
+    """
 
     id: str
     thread_id: str
@@ -160,6 +156,11 @@ class Message(Record):
         """Whether its text was erased, and only its place is left."""
         return not self.content and self.metadata == ERASED
 
+    @property
+    def open_calls(self) -> list[ToolCall]:
+        """Its tool calls that wait for somebody."""
+        return [call for call in self.tool_calls if call.status == "open"]
+
     def erased(self) -> Message:
         """Return what is left when its text is erased: its place, its state and its times."""
         texts: dict[str, Any] = {"content": "", "reasoning": None, "tool_calls": [], "citations": []}
@@ -171,7 +172,11 @@ class Message(Record):
 
 
 class Turn(Record):
-    """One attempt to answer a message. It is ``interrupted`` once its process has died and its lease has expired."""
+    """One attempt to answer a message, or to go on with a paused answer.
+
+    It is ``paused`` when its reply has open tool calls; another turn may then go on. It is ``interrupted`` once its process
+    has died and its lease has expired.
+    """
 
     id: str
     thread_id: str
@@ -180,6 +185,11 @@ class Turn(Record):
     problem: Problem | None = Field(None, exclude_if=is_none, description="Why there is none.")
     started_at: datetime
     ended_at: datetime | None = None
+    cancelled_turn_id: str | None = Field(
+        None, exclude_if=is_none, description="The turn that was cancelled so that this one could begin (`interrupt`)."
+    )
+    continues: str | None = Field(None, exclude_if=is_none, description="The paused turn that this one goes on with.")
+    continued_by: str | None = Field(None, exclude_if=is_none, description="The turn that went on with this paused one.")
 
 
 class UserState(Record):

@@ -14,6 +14,11 @@ def is_none(value: object) -> bool:
     return value is None
 
 
+def is_empty(value: object) -> bool:
+    """Tell whether a field is left out of what is stored."""
+    return not value
+
+
 def without_null(schema: dict[str, Any]) -> None:
     """Change the schema of what is absent or has a value to the value's: it is never ``null``."""
     kinds = [kind for kind in schema.pop("anyOf", ()) if kind != {"type": "null"}]

@@ -10,15 +10,19 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from agent_framework import SKIP_PARSING, Agent, AgentResponse, FunctionTool
+from agent_framework import Message as RunMessage
 from agent_framework.observability import disable_instrumentation, enable_instrumentation
 from pydantic import JsonValue
 
 from agent.reporter import Reporter
+from agent.request import RunRequest
 from agent.run import RUN_KEY, Run, RunObserver, RunOptions
-from agent.tool_calls import ToolCallMiddleware
+from agent.run_messages import run_messages
+from agent.tool_calls import ToolCallMiddleware, run_approved
+from agent.tool_rules import ToolRules
+from agent.tool_runner import ToolRunner
 from errors import ContentFiltered
 from identity.azure_credential import AzureCredential
-from models import Message
 from observability import spans, turn_usage
 from settings import Assistant, Settings
 from tools.tool import Tool, ToolSpec, spec_of
@@ -30,12 +34,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """Which model answered, and the tokens that it read and wrote in all its calls; ``details`` of them as it tells."""
+    """Which model answered, and the tokens that it read and wrote in all its calls; ``details`` of them as it tells.
+
+    ``carried`` is what it needs back before the calls of its answer, by the id of the first.
+    """
 
     model: str
     input_tokens: int
     output_tokens: int
     details: Mapping[str, int] = MappingProxyType({})
+    carried: Mapping[str, str] = MappingProxyType({})
 
     @property
     def usage(self) -> dict[str, JsonValue]:
@@ -52,29 +60,40 @@ class ChatAgent:
         tools: Sequence[ToolSpec],
         settings: Settings,
         ping: Callable[[], Awaitable[None]],
+        runner: ToolRunner,
+        functions: Sequence[FunctionTool],
     ) -> None:
         self.tools = {spec.view.name: spec for spec in tools}
         self._preferences = {preference.parameter for spec in tools for preference in spec.preferences}
         self._agent = agent
         self._ping = ping
+        self._runner = runner
+        self._functions = {function.name: function for function in functions}
         self._settings = settings
 
-    async def run(self, history: Sequence[Message], message: Message, *, observer: RunObserver, stream: bool) -> RunResult:
-        """Answer ``message``, which follows ``history``; the observer is told the text and the tool calls.
+    async def run(self, request: RunRequest, *, observer: RunObserver, stream: bool) -> RunResult:
+        """Answer a message, or go on with a paused reply to it; the observer is told the text and the tool calls.
+
+        Calls that were approved are made first. Where the model calls what has to be approved, or a tool of the client's, the
+        run ends after the calls beside it.
 
         :raises ModelError: as the model's service fails.
         """
-        preferences = {name: value for name, value in message.metadata.items() if name in self._preferences}
-        run = Run(observer, history, preferences)
+        preferences = {name: value for name, value in request.message.metadata.items() if name in self._preferences}
+        run = Run(observer, request, preferences)
+        approved = [call for reply in request.paused for call in reply.tool_calls if call.id in request.approved]
+        made = await run_approved(run, self._runner, self._functions, approved)
+        messages = run_messages(request.message, request.paused, {call.id: call for call in made})
         try:
-            response = await (self._stream if stream else self._complete)(message.content, run)
+            response = await (self._stream if stream else self._complete)(messages, run)
         finally:
             input_tokens, output_tokens = run.usage()
             observer.tokens_used(input_tokens, output_tokens)
             turn_usage.add_model_calls(run.model_calls, input_tokens, output_tokens)
         if response.finish_reason == "content_filter":
             raise ContentFiltered
-        return RunResult(run.model or self._settings.model_name, input_tokens, output_tokens, run.usage_details())
+        details, carried = run.usage_details(), {id: text.decode() for id, text in run.carried.items()}
+        return RunResult(run.model or self._settings.model_name, input_tokens, output_tokens, details, carried)
 
     async def ping(self) -> None:
         """Find out whether the model's service answers, without letting it write anything.
@@ -83,19 +102,24 @@ class ChatAgent:
         """
         await self._ping()
 
-    async def _complete(self, content: str, run: Run) -> AgentResponse[Any]:
-        response = await self._agent.run(content, options=RunOptions(run=run), function_invocation_kwargs={RUN_KEY: run})
+    async def _complete(self, messages: list[RunMessage], run: Run) -> AgentResponse[Any]:
+        response: AgentResponse[Any] = await self._agent.run(messages, **_arguments(run))
         reporter = Reporter(run)
         for message in response.messages:
             reporter.report(message.contents)
         return response
 
-    async def _stream(self, content: str, run: Run) -> AgentResponse[Any]:
-        reporter, options, kwargs = Reporter(run), RunOptions(run=run), {RUN_KEY: run}
-        async with self._agent.run(content, options=options, stream=True, function_invocation_kwargs=kwargs) as stream:
+    async def _stream(self, messages: list[RunMessage], run: Run) -> AgentResponse[Any]:
+        reporter = Reporter(run)
+        async with self._agent.run(messages, stream=True, **_arguments(run)) as stream:
             async for update in stream:
                 reporter.report(update.contents)
             return await stream.get_final_response()
+
+
+def _arguments(run: Run) -> dict[str, Any]:
+    tools = [client_tool(each) for each in run.request.tools]
+    return {"options": RunOptions(run=run), "function_invocation_kwargs": {RUN_KEY: run}} | ({"tools": tools} if tools else {})
 
 
 @asynccontextmanager
@@ -109,20 +133,20 @@ async def open_agent(
         # Spans that nobody collects cost a tenth of a turn.
         disable_instrumentation()
     specs = [spec_of(tool) for tool in tools]
+    rules = ToolRules(specs, settings)
+    runner = ToolRunner(rules, dev_mode=settings.dev_mode)
     middleware = ToolCallMiddleware(
-        timeout_seconds=settings.tool_timeout_seconds,
-        timeouts={spec.view.name: spec.timeout_seconds for spec in specs if spec.timeout_seconds is not None},
-        max_calls=settings.turn_max_tool_calls,
-        dev_mode=settings.dev_mode,
+        rules, runner, max_calls=settings.turn_max_tool_calls, approval_seconds=settings.approval_ttl_seconds
     )
+    functions = [as_function_tool(tool) for tool in tools]
     async with _model(settings, middleware, credential) as client:
         agent: Agent[RunOptions] = Agent(
             client=client,
             name="chat",
             instructions=assistant.instructions,
-            tools=[as_function_tool(tool) for tool in tools],
+            tools=functions,
         )
-        yield ChatAgent(agent, specs, settings, client.ping)
+        yield ChatAgent(agent, specs, settings, client.ping, runner, functions)
 
 
 def _model(
@@ -147,3 +171,18 @@ def _model(
 def as_function_tool(tool: Tool) -> FunctionTool:
     """Describe a plain function to the model: its name, its docstring and its typed parameters."""
     return FunctionTool(name=tool.__name__, description=inspect.getdoc(tool) or "", func=tool, result_parser=SKIP_PARSING)
+
+
+def client_tool(described: Mapping[str, Any]) -> FunctionTool:
+    """Describe a tool of the client's to the model; it is never run here."""
+    return FunctionTool(
+        name=described["name"],
+        description=described["description"],
+        input_model=described["parameters"],
+        func=_run_by_client,
+        result_parser=SKIP_PARSING,
+    )
+
+
+def _run_by_client() -> None:
+    raise RuntimeError("a tool of the client's is run by the client")

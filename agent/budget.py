@@ -17,8 +17,9 @@ MAX_ERROR = 1000
 class ReplyBudget:
     """What is left for a reply: text, reasoning, citations, and tool calls with arguments, results and errors."""
 
-    def __init__(self) -> None:
-        self._left = MAX_REPLY_BYTES
+    def __init__(self, used: int = 0) -> None:
+        """Make one of which something is ``used`` already, in bytes; the text keeps its room."""
+        self._left = max(TEXT_BYTES, MAX_REPLY_BYTES - used)
 
     def take_text(self, piece: str) -> str:
         """Take room for a piece of text, and return as much of it as there is room for."""

@@ -7,7 +7,8 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from models import Message, ToolCall
+from calls import REFUSED, ToolCall
+from models import Message
 
 # Stands for an answer that never came: strict servers want a user and the assistant to take turns.
 UNANSWERED = "(This message was not answered.)"
@@ -22,12 +23,16 @@ def as_history(messages: Sequence[Message]) -> list[dict[str, Any]]:
     for message in messages:
         if message.role == "user":
             _end_exchange(history)
+        # What a user's message has done, or a paused reply asks for, comes behind its text.
+        is_text_first = message.role == "user" or message.status == "paused"
+        if is_text_first and message.content:
+            history.append({"role": message.role, "content": message.content})
         if message.tool_calls:
             # Ids of our own: servers may use the same one again in a later turn.
             calls = [(f"call_{message.seq}_{number}", call) for number, call in enumerate(message.tool_calls)]
             history.append({"role": "assistant", "content": None, "tool_calls": [_asked(*call) for call in calls]})
             history += [{"role": "tool", "tool_call_id": id, "content": _outcome(call)} for id, call in calls]
-        if message.content:
+        if message.content and not is_text_first:
             history.append({"role": message.role, "content": message.content})
     _end_exchange(history)
     return history
@@ -43,4 +48,6 @@ def _asked(id: str, call: ToolCall) -> dict[str, Any]:
 
 
 def _outcome(call: ToolCall) -> str:
+    if call.status == "open":
+        return to_json({"error": REFUSED}).decode()
     return to_json(call.result if call.error is None else {"error": call.error}).decode()

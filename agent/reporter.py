@@ -36,4 +36,5 @@ class Reporter:
         error = begun.error or f"there is no tool {begun.tool}"[:MAX_ERROR]
         # The model has made the name up.
         metrics.tool_calls.add(1, {"gen_ai.tool.name": "_OTHER", "chat.tool.outcome": "error"})
-        self._run.end_call(begun.ended(None, error, duration_ms=0))
+        self._run.start_call(begun)
+        self._run.end_call(begun.ended(None, error, status="failed", duration_ms=0, acts=False))

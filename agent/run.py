@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from datetime import datetime
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
@@ -11,11 +12,14 @@ from agent_framework import ChatOptions
 from pydantic import JsonValue
 from pydantic_core import to_json
 
+from agent.acting import ActingCalls
 from agent.budget import ReplyBudget
+from agent.request import CallKeys, RunRequest
 from agent.text import storable
 from agent.told_text import ToldText
 from agent.usage import CallUsage, sum_details
-from models import Citation, Message, ToolCall
+from calls import UNKNOWN, Awaited, CallStatus, ToolCall
+from models import Citation
 from tools.tool import Source
 
 # The name under which the framework hands a run to the middleware.
@@ -35,13 +39,19 @@ class RunObserver(Protocol):
         """The next piece of what the model thinks before it answers."""
 
     def tool_started(self, call_id: str, tool: str, arguments: dict[str, JsonValue]) -> None:
-        """The model asked for a tool."""
+        """A tool runs that the model asked for."""
+
+    def tool_progress(self, call_id: str, text: str) -> None:
+        """A tool says how far it is."""
 
     def source_found(self, source: Citation) -> None:
         """A tool has found something that the answer may cite."""
 
     def tool_completed(self, call: ToolCall) -> None:
         """A tool call has its result or its error."""
+
+    def call_opened(self, call: ToolCall) -> None:
+        """A tool call waits for somebody: the run ends after the calls beside it."""
 
     def tokens_used(self, input_tokens: int, output_tokens: int) -> None:
         """The run has ended, however it has: what all its model calls have read and written."""
@@ -54,17 +64,25 @@ class RunOptions(ChatOptions[None], total=False):
 
 
 class BegunCall(NamedTuple):
-    """A call as it is told and kept; ``error`` says why it may not run."""
+    """A call as it is told and kept; ``key`` is that of its attempts, ``error`` says why it may not run."""
 
     id: str
     tool: str
     arguments: dict[str, JsonValue]
+    key: str
     error: str | None
 
-    def ended(self, result: JsonValue, error: str | None, *, duration_ms: int) -> ToolCall:
+    def ended(self, result: JsonValue, error: str | None, *, status: CallStatus, duration_ms: int, acts: bool) -> ToolCall:
         """Return the call with its result or its error."""
         return ToolCall(
-            id=self.id, tool=self.tool, arguments=self.arguments, result=result, error=error, duration_ms=duration_ms
+            id=self.id,
+            tool=self.tool,
+            arguments=self.arguments,
+            status=status,
+            result=result,
+            error=error,
+            duration_ms=duration_ms,
+            key=self.key if acts else None,
         )
 
 
@@ -78,27 +96,28 @@ class Run:
     """
 
     def __init__(
-        self,
-        observer: RunObserver,
-        history: Sequence[Message] = (),
-        preferences: Mapping[str, JsonValue] = MappingProxyType({}),
+        self, observer: RunObserver, request: RunRequest, preferences: Mapping[str, JsonValue] = MappingProxyType({})
     ) -> None:
         self._observer = observer
-        self.history = history
+        self.request = request
+        self.history = request.history
         self.preferences = preferences
         self.model: str | None = None
-        self.asked_ids: set[str] = set()
-        self.carried: dict[str, bytes] = {}
+        self.asked_ids = {call.id for said in (request.message, *request.paused) for call in said.tool_calls}
+        self.carried = {id: text.encode() for id, text in request.carried.items()}
         self.rendered_history: bytes | None = None
-        self._ids: set[str] = set()
+        self._ids = set(self.asked_ids)
         self._handled: set[str] = set()
         self._indexes: dict[str, int] = {}
         self.calls = 0
         self._model_calls: list[CallUsage] = []
-        self._budget = ReplyBudget()
+        # What is stored with the reply: the calls of the one that it goes on with.
+        self._budget = ReplyBudget(len(to_json(request.paused[-1].tool_calls)) if request.paused else 0)
         self._text = ToldText(self._budget.take_text, observer.text)
         self._reasoning = ToldText(self._budget.take_reasoning, observer.reasoning)
         self._untold: set[str] = set()
+        self._keys = CallKeys(request.message.id, (call for reply in request.paused for call in reply.tool_calls))
+        self._acting = ActingCalls(request)
 
     def text(self, piece: str) -> None:
         """Pass on a piece of text; what comes after a tool call begins a new paragraph.
@@ -136,7 +155,7 @@ class Run:
         self._text.end_paragraph()
 
     def begin_call(self, key: str, call_id: str, tool: str, arguments: dict[str, JsonValue]) -> BegunCall:
-        """Announce a call. Its id is the model's, unless that is missing or used already.
+        """Take note of a call that the model asks for. Its id is the model's, unless that is missing or used already.
 
         Arguments that there is no room for are left out, and the call may not run then. Where there is not even room for the
         call itself, nobody is told of it.
@@ -151,9 +170,17 @@ class Run:
         self.calls += 1
         if error and not self._budget.take_call(id, tool, arguments):
             self._untold.add(id)
-        else:
-            self._observer.tool_started(id, tool, arguments)
-        return BegunCall(id, tool, arguments, error)
+        return BegunCall(id, tool, arguments, self._keys.next(tool, arguments), error)
+
+    def start_call(self, call: BegunCall) -> None:
+        """Announce a call, unless there is no room for it."""
+        if call.id not in self._untold:
+            self._observer.tool_started(call.id, call.tool, call.arguments)
+
+    def open_call(self, call: BegunCall, awaits: Awaited, expires_at: datetime) -> None:
+        """Announce a call that waits for somebody."""
+        waiting = call.ended(None, None, status="open", duration_ms=0, acts=True)
+        self._observer.call_opened(waiting.model_copy(update={"awaits": awaits, "expires_at": expires_at}))
 
     def has_room_for(self, result: bytes) -> bool:
         """Take room for a call's result, as JSON, if there is any."""
@@ -172,6 +199,33 @@ class Run:
         """Announce a call's outcome, unless nobody has been told of the call."""
         if call.id not in self._untold:
             self._observer.tool_completed(call)
+
+    def tell_progress(self, call: BegunCall, text: str) -> None:
+        """Announce how far a call is."""
+        self._observer.tool_progress(call.id, text)
+
+    def repeat_call(self, call: BegunCall, earlier: ToolCall) -> ToolCall:
+        """Announce a call that an earlier attempt has made, and return it with what came of it there."""
+        self.start_call(call)
+        ended = earlier.model_copy(update={"id": call.id})
+        self.end_call(ended)
+        return ended
+
+    @property
+    def client_tools(self) -> set[object]:
+        """The names of the client's own tools."""
+        return {tool["name"] for tool in self.request.tools}
+
+    def made_before(self, call: BegunCall) -> ToolCall | None:
+        """Return a call as an earlier attempt has made it, or may have."""
+        return self._acting.earlier.get(call.key)
+
+    async def record(self, call: BegunCall) -> None:
+        """Record that a call is about to act.
+
+        :raises ChatError: if that fails.
+        """
+        await self._acting.record(call.ended(None, UNKNOWN, status="unknown", duration_ms=0, acts=True))
 
     def is_handled(self, key: str) -> bool:
         """Whether the call with this key has been announced."""

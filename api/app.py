@@ -10,7 +10,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from api import activities as bot_routes
-from api import batch, data_rights, docs, feedback, invoke, messages, page, system, threads, turns
+from api import batch, continuing, data_rights, docs, feedback, invoke, messages, page, system, threads, turns
 from api.assistant_page import AssistantPage
 from api.deps import State
 from api.middleware import RequestMiddleware
@@ -47,6 +47,7 @@ ROUTERS = (
     messages.router,
     feedback.router,
     turns.router,
+    continuing.router,
     invoke.router,
     batch.router,
     data_rights.router,

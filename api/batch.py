@@ -111,7 +111,13 @@ class _BatchRunner:
         if isinstance(outcome, Problem):
             return "", BatchResult(thread_id=thread_id, problem=outcome)
         return outcome.content, BatchResult(
-            thread_id=thread_id, message_id=outcome.id, tool_calls=outcome.tool_calls, citations=outcome.citations
+            thread_id=thread_id,
+            message_id=outcome.id,
+            status=outcome.status,
+            turn_id=outcome.turn_id,
+            open_calls=outcome.open_calls,
+            tool_calls=outcome.tool_calls,
+            citations=outcome.citations,
         )
 
     async def _start(self, thread: ThreadReference, question: str) -> EventLog:

@@ -11,6 +11,8 @@ from fastapi import Header
 from errors import NotAcceptable
 
 AcceptHeader = Annotated[list[str] | None, Header(alias="accept", include_in_schema=False)]
+# More digits than anybody waits seconds.
+WAIT = re.compile(r'wait\s*=\s*"?(\d{1,9})"?', re.I | re.ASCII)
 QUALITY = re.compile(r"q=(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)", re.I)
 
 
@@ -36,6 +38,15 @@ def preferred_languages(accept_language: str | None) -> list[str]:
     """Return the language tags that the caller reads, those it likes best first."""
     ranges = [_range(entry) for entry in (accept_language or "").split(",") if entry.strip()]
     return [tag for tag, quality in sorted(ranges, key=lambda each: -each[1]) if quality > 0]
+
+
+def wait_seconds(prefer: Sequence[str] | None) -> int:
+    """Return how long the ``Prefer`` header is ready to wait (RFC 7240, section 4.3); 0 where it does not say so."""
+    for header in prefer or ():
+        for each in header.split(","):
+            if match := WAIT.fullmatch(each.partition(";")[0].strip()):
+                return int(match[1])
+    return 0
 
 
 def wants_async(prefer: Sequence[str] | None) -> bool:

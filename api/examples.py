@@ -29,6 +29,7 @@ MESSAGE_EXAMPLE = {
             "id": "call_1",
             "tool": "calculate",
             "arguments": {"expression": "85 * 0.15"},
+            "status": "completed",
             "result": 12.75,
             "duration_ms": 1,
         }
@@ -78,12 +79,15 @@ EXPORT_EXAMPLE: list[Any] = [
 ]
 INVOCATION_EXAMPLE = {
     "final_answer": MESSAGE_EXAMPLE["content"],
+    "status": "completed",
     "thread_id": MESSAGE_EXAMPLE["thread_id"],
     "message_id": MESSAGE_EXAMPLE["id"],
+    "turn_id": MESSAGE_EXAMPLE["turn_id"],
+    "open_calls": [],
     "tool_calls": MESSAGE_EXAMPLE["tool_calls"],
     "citations": MESSAGE_EXAMPLE["citations"],
 }
 BATCH_EXAMPLE = {
     "answers": [MESSAGE_EXAMPLE["content"]],
-    "results": [{key: INVOCATION_EXAMPLE[key] for key in ("thread_id", "message_id", "tool_calls", "citations")}],
+    "results": [{key: value for key, value in INVOCATION_EXAMPLE.items() if key != "final_answer"}],
 }

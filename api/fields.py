@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, JsonValue
+from pydantic import AfterValidator, BeforeValidator, Field, JsonValue
 from pydantic_core import to_json
 
 from models import Metadata
@@ -47,29 +47,40 @@ def without_nul(text: str) -> str:
     return text
 
 
+def _true_or_false(value: Any) -> Any:
+    """Take what the OpenAPI document says, not every word that could mean the same."""
+    if value not in ("true", "false", True, False):
+        raise ValueError("must be true or false")
+    return value
+
+
+TrueOrFalse = Annotated[bool, BeforeValidator(_true_or_false)]
+
+
 def _small(metadata: Metadata) -> Metadata:
     if len(metadata) > METADATA_MAX_KEYS:
         raise ValueError(f"must have at most {METADATA_MAX_KEYS} keys")
-    _check_value(metadata, METADATA_MAX_DEPTH)
+    check_value(metadata, METADATA_MAX_DEPTH)
     if len(to_json(metadata)) > METADATA_MAX_BYTES:
         raise ValueError(f"must be at most {METADATA_MAX_BYTES} bytes of JSON")
     return metadata
 
 
-def _check_value(value: JsonValue, depth: int) -> None:
+def check_value(value: JsonValue, depth: int) -> None:
+    """Refuse JSON that is nested deeper than ``depth`` levels, and what no store or reader keeps as it is."""
     if depth < 0:
-        raise ValueError(f"must not be nested deeper than {METADATA_MAX_DEPTH} levels")
+        raise ValueError("is nested too deeply")
     if isinstance(value, str):
         without_nul(value)
     elif isinstance(value, int | float) and abs(value) > SAFE_NUMBER:
         raise ValueError("must not contain numbers beyond 2^53 - 1")
     elif isinstance(value, list):
         for item in value:
-            _check_value(item, depth - 1)
+            check_value(item, depth - 1)
     elif isinstance(value, dict):
         for key, item in value.items():
             without_nul(key)
-            _check_value(item, depth - 1)
+            check_value(item, depth - 1)
 
 
 SmallMetadata = Annotated[

@@ -21,7 +21,16 @@ from api.schemas import Invocation, InvocationAnswer
 from api.streaming import stream_response
 from api.turn_errors import TURN_ERRORS
 from errors import InvalidRequest, StoreUnavailable, ThreadDeleting, ThreadNotFound, TurnInProgress
-from events import MessageDelta, ReasoningDelta, ToolCompleted, ToolStarted, TurnEvent, TurnFailed, TurnStarted
+from events import (
+    MessageCompleted,
+    MessageDelta,
+    ToolCompleted,
+    ToolStarted,
+    TurnCancelled,
+    TurnEvent,
+    TurnFailed,
+    TurnPaused,
+)
 from models import Owner, Problem, new_id
 from services.services import Services
 from stores.types import NewMessage
@@ -61,8 +70,11 @@ async def invoke(body: Invocation, request: Request, services: ServicesDep, owne
         return problem_response(outcome)
     answer = InvocationAnswer(
         final_answer=outcome.content,
+        status=outcome.status,
         thread_id=log.thread_id,
         message_id=outcome.id,
+        turn_id=outcome.turn_id,
+        open_calls=outcome.open_calls,
         tool_calls=outcome.tool_calls,
         citations=outcome.citations,
     )
@@ -83,7 +95,8 @@ async def stream(body: Invocation, request: Request, services: ServicesDep, owne
     """Answer a question as server-sent events, in the given thread or in a new one.
 
     `metadata` comes first, with `run_id` (the turn's id) and `thread_id`; `data` is a piece of the text; `on_tool_start` and
-    `on_tool_end` are JSON; `end` has the whole text, or `error` the problem.
+    `on_tool_end` are JSON; `end` has the whole text, or `error` the problem. Where tool calls wait for somebody, `paused` comes
+    instead, with `turn_id`, the text so far as `final_answer`, and `open_calls`.
     """
     await place.take()
     log = await _start(body, request, services, owner, stream=True)
@@ -115,6 +128,11 @@ def _simple_event(event: TurnEvent) -> bytes:
         return sse.encode_json(name, {"name": event.tool, **fields})
     if isinstance(event, TurnFailed):
         return sse.encode_json("error", event.problem)
-    if isinstance(event, TurnStarted | ReasoningDelta):
+    if isinstance(event, TurnPaused):
+        open_calls = [call.model_dump(mode="json") for call in event.message.open_calls]
+        return sse.encode_json(
+            "paused", {"turn_id": event.turn_id, "final_answer": event.message.content, "open_calls": open_calls}
+        )
+    if not isinstance(event, MessageCompleted | TurnCancelled):
         return b""
     return sse.encode_text("end", event.message.content)

@@ -19,6 +19,7 @@ FILES = frozenset(
         "api.js",
         "composer.js",
         "conversation.js",
+        "decisions.js",
         "dom.js",
         "entra.js",
         "feedback.js",

@@ -5,27 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Query
-from pydantic import BeforeValidator
 
-from events import MessageCompleted, ReasoningDelta, TurnCancelled, TurnEvent
+from api.fields import TrueOrFalse
+from events import MessageCompleted, ReasoningDelta, TurnCancelled, TurnEvent, TurnPaused
 from models import Message, Turn
 
 Batches = AsyncGenerator[Sequence[TurnEvent]]
 
 
-def _true_or_false(value: Any) -> Any:
-    """Take what the OpenAPI document says, not every word that could mean the same."""
-    if value not in ("true", "false", True, False):
-        raise ValueError("must be true or false")
-    return value
-
-
 WithReasoning = Annotated[
-    bool,
-    BeforeValidator(_true_or_false),
+    TrueOrFalse,
     Query(description="Show what the model thought: events `reasoning.delta`, and `reasoning` of an answer."),
 ]
 
@@ -59,7 +51,7 @@ async def batches_for(batches: Batches, *, reasoning: bool, heartbeat_interval: 
 
 def _without_reasoning(events: Iterable[TurnEvent]) -> Iterable[TurnEvent]:
     for event in events:
-        if isinstance(event, MessageCompleted | TurnCancelled) and event.message.reasoning is not None:
+        if isinstance(event, MessageCompleted | TurnCancelled | TurnPaused) and event.message.reasoning is not None:
             yield event.model_copy(update={"message": event.message.without_reasoning()})
         elif not isinstance(event, ReasoningDelta):
             yield event

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StringConstraints, model_validator
 
+from api.bodies import Body
+from api.client_tools import ClientTools
 from api.fields import NOT_BLANK_WITHOUT_NUL, SmallMetadata, not_blank, without_nul
+from calls import ToolCall
 from models import (
     MAX_COMMENT,
     Citation,
@@ -15,11 +18,12 @@ from models import (
     Rating,
     Thread,
     ThreadStatus,
-    ToolCall,
+    TurnStatus,
 )
 from quotas.quotas import Usage
 from records import Record, is_none
 from settings import ModelKind
+from stores.types import Approval
 from tools.tool import ToolView
 from turns.thread_reference import ID_PREFIX, MAX_LENGTH, check_reference
 
@@ -38,12 +42,6 @@ Comment = Annotated[
     Field(json_schema_extra={"pattern": NOT_BLANK_WITHOUT_NUL}),
     AfterValidator(without_nul),
 ]
-
-
-class Body(BaseModel):
-    """A request body: unknown fields are refused, so that a typing error is not silently ignored."""
-
-    model_config = ConfigDict(extra="forbid")
 
 
 class ThreadCreate(Body):
@@ -102,6 +100,10 @@ class MessageCreate(Body):
 
     content: Content
     metadata: SmallMetadata = Field(default_factory=dict)
+    interrupt: StrictBool = Field(
+        default_factory=bool, description="Cancel the turn that runs in the thread, and take its place."
+    )
+    tools: ClientTools = Field(default_factory=list, description="Tools of your own, which you run when the model calls them.")
 
 
 class FeedbackUpdate(Body):
@@ -129,6 +131,12 @@ class MessageList(BaseModel):
     )
 
 
+class ApprovalList(BaseModel):
+    """The tools that need not ask any more in a thread."""
+
+    approvals: list[Approval]
+
+
 class Invocation(Body):
     """A question; without a `thread_id` it makes a new thread."""
 
@@ -142,8 +150,11 @@ class InvocationAnswer(BaseModel):
     """The answer to a question."""
 
     final_answer: str
+    status: TurnStatus = Field(description="`paused`: `open_calls` wait for somebody; go on with the turn to answer them.")
     thread_id: str
     message_id: str
+    turn_id: str
+    open_calls: list[ToolCall]
     tool_calls: list[ToolCall]
     citations: list[Citation]
 
@@ -162,6 +173,9 @@ class BatchResult(Record):
 
     thread_id: str | None
     message_id: str | None = Field(None, exclude_if=is_none)
+    status: TurnStatus | None = Field(None, exclude_if=is_none)
+    turn_id: str | None = Field(None, exclude_if=is_none)
+    open_calls: list[ToolCall] = Field([])
     tool_calls: list[ToolCall] = Field([])
     citations: list[Citation] = Field([])
     problem: Problem | None = Field(None, exclude_if=is_none)

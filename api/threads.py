@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Response
 
 from api.deps import OwnerDep, ServicesDep, ThreadId
 from api.examples import THREAD_EXAMPLE
+from api.fields import TrueOrFalse
 from api.json_route import JsonRoute
 from api.problems import error_responses, http_error_responses
 from api.schemas import ThreadCreate, ThreadList, ThreadUpdate
@@ -49,6 +50,7 @@ async def list_threads(
     services: ServicesDep,
     owner: OwnerDep,
     status: ThreadStatus | None = None,
+    open: Annotated[TrueOrFalse | None, Query(description="`true`: those that wait for somebody; `false`: the others.")] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     cursor: Annotated[
         str | None,
@@ -64,7 +66,7 @@ async def list_threads(
 
     Following the cursors shows every thread that nobody touches meanwhile exactly once; one that is touched moves to the front.
     """
-    page = await services.store.list_threads(owner, status=status, limit=limit, cursor=cursor)
+    page = await services.store.list_threads(owner, status=status, open=open, limit=limit, cursor=cursor)
     return ThreadList(threads=page.items, next_cursor=page.next_cursor)
 
 

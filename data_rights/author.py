@@ -68,8 +68,16 @@ async def _exchanges(store: ThreadStore, thread: OwnedRef, author_id: str) -> As
         for message in page.items:
             if message.role == "user" and message.metadata.get(AUTHOR_ID) == author_id:
                 turns.add(message.turn_id)
-            if message.turn_id in turns:
+            if message.turn_id in turns or (message.status == "paused" and await _goes_on_to(store, thread, message, turns)):
                 yield message
         if page.next_cursor is None:
             return
         after = message_seq(thread.id, page.next_cursor)
+
+
+async def _goes_on_to(store: ThreadStore, thread: OwnedRef, paused: Message, turns: set[str]) -> bool:
+    """Whether one of the turns has gone on with a paused answer, or with one that has."""
+    turn_id: str | None = paused.turn_id
+    while turn_id and turn_id not in turns:
+        turn_id = (await store.get_progress(thread.owner, thread.id, turn_id, after=None)).turn.continued_by
+    return turn_id is not None

@@ -19,7 +19,7 @@ from quotas.backend import open_quota_backend
 from services.open_store import open_store
 from settings import AssistantError, Settings, load_assistant, without_credentials
 from settings.assistant import FILE
-from tools.context import ToolContext
+from tools.environment import ToolEnvironment
 from tools.registry import open_tools
 
 MAX_SKEW_SECONDS = 5.0
@@ -31,7 +31,7 @@ async def check_assistant(settings: Settings) -> list[Finding]:
     """Read the assistant's folder and open its tools, which read what they need."""
     try:
         assistant = await asyncio.to_thread(load_assistant, settings.assistant_dir)
-        async with open_tools(ToolContext(settings, assistant)) as tools:
+        async with open_tools(ToolEnvironment(settings, assistant)) as tools:
             names = ", ".join(tool.__name__ for tool in tools)
     except AssistantError as error:
         return [Finding("assistant", str(error), _fix_of(error, settings))]

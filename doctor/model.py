@@ -15,7 +15,7 @@ from doctor.findings import Finding
 from doctor.model_context import context_of, read_ollama_context
 from doctor.model_fixes import ModelFixes
 from doctor.model_question import ModelQuestion
-from errors import ContextOverflow, ModelUnavailable
+from errors import ContextOverflow, ModelError, ModelUnavailable
 from identity.azure_credential import AzureCredential
 from settings import Settings, without_credentials
 
@@ -141,7 +141,7 @@ def _fault_of_answer(error: Exception) -> str | None:
     """Return in words what is wrong with an answer that came, or had begun to."""
     import aiohttp
 
-    cause = error.__cause__ or error
+    cause = (error.__cause__ or error) if isinstance(error, ModelError) else error
     if isinstance(cause, aiohttp.ClientPayloadError | aiohttp.ServerDisconnectedError):
         return "the connection was closed before its end"
     if isinstance(cause, aiohttp.ClientError | OSError):

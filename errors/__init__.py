@@ -19,6 +19,8 @@
     ├── TurnInProgress               409  turn_in_progress
     ├── ThreadFull                   409  thread_full
     ├── TurnEnded                    409  turn_ended
+    ├── TurnContinued                409  turn_continued
+    ├── ApprovalExpired              409  approval_expired
     ├── StateChanged                 409  state_changed
     ├── IdempotencyKeyReused         422  idempotency_key_reused
     ├── TurnInterrupted              503  turn_interrupted
@@ -72,6 +74,7 @@ from errors.parts import (
     ToolError,
 )
 from errors.threads import (
+    ApprovalExpired,
     ErasureNotFound,
     IdempotencyKeyReused,
     LeaseLost,
@@ -81,6 +84,7 @@ from errors.threads import (
     ThreadDeleting,
     ThreadFull,
     ThreadNotFound,
+    TurnContinued,
     TurnEnded,
     TurnInProgress,
     TurnInterrupted,
@@ -89,6 +93,7 @@ from errors.threads import (
 )
 
 __all__ = [
+    "ApprovalExpired",
     "Busy",
     "ChatError",
     "ContentFiltered",
@@ -120,6 +125,7 @@ __all__ = [
     "ThreadFull",
     "ThreadNotFound",
     "ToolError",
+    "TurnContinued",
     "TurnEnded",
     "TurnInProgress",
     "TurnInterrupted",

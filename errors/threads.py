@@ -73,15 +73,19 @@ class ErasureNotFound(ChatError):
 
 
 class TurnInProgress(ChatError):
-    """The thread is answering another message; ``retry_after`` is at most what is left of its lease."""
+    """The thread is answering another message.
+
+    ``turn_id`` is the turn that does, where it is known; ``retry_after`` is at most what is left of its lease.
+    """
 
     type = "turn_in_progress"
     status = 409
     title = "A turn is in progress"
     retryable = True
 
-    def __init__(self, *, retry_after: float = 1) -> None:
+    def __init__(self, *, retry_after: float = 1, turn_id: str | None = None) -> None:
         super().__init__("The thread is still answering an earlier message.", retry_after=retry_after)
+        self.turn_id = turn_id
 
 
 class ThreadFull(ChatError):
@@ -104,6 +108,30 @@ class TurnEnded(ChatError):
 
     def __init__(self) -> None:
         super().__init__("The turn has ended already.")
+
+
+class TurnContinued(ChatError):
+    """Somebody else has answered the paused turn."""
+
+    type = "turn_continued"
+    status = 409
+    title = "The turn was continued already"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Another request has answered this paused turn: `continued_by` of the turn names the one that goes on."
+        )
+
+
+class ApprovalExpired(ChatError):
+    """The time to approve is over."""
+
+    type = "approval_expired"
+    status = 409
+    title = "The time to decide is over"
+
+    def __init__(self, call_id: str) -> None:
+        super().__init__(f"Call {call_id} has expired: it can only be refused, or get an error.")
 
 
 class StateChanged(ChatError):

@@ -34,6 +34,11 @@ tool_calls = meter.create_counter("chat.tool.calls", "{call}", "Tool calls, by t
 tool_duration = meter.create_histogram(
     "chat.tool.duration", "s", "Duration of tool calls.", explicit_bucket_boundaries_advisory=OPERATION_SECONDS
 )
+tool_decisions = meter.create_counter(
+    "chat.tool.decisions",
+    "{call}",
+    "Tool calls that acted or asked, by what came of it: asked, approved, refused, expired, unknown.",
+)
 
 store_duration = meter.create_histogram(
     "db.client.operation.duration",

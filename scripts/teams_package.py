@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from settings import Assistant, AssistantError, Settings, SettingsError, load_assistant, load_settings
-from tools.context import ToolContext
+from tools.environment import ToolEnvironment
 from tools.registry import open_tools
 from tools.tool import Preference, spec_of, text_in
 
@@ -65,7 +65,7 @@ def find_faults(arguments: list[str]) -> list[str]:
 
 async def read_preferences(settings: Settings, assistant: Assistant) -> list[Preference]:
     """Return what users may choose, tool by tool."""
-    async with open_tools(ToolContext(settings, assistant)) as tools:
+    async with open_tools(ToolEnvironment(settings, assistant)) as tools:
         return [preference for tool in tools for preference in spec_of(tool).preferences]
 
 

@@ -101,13 +101,13 @@ def _load_agent(
     settings: Settings, assistant: Assistant, credential: AzureCredential
 ) -> AbstractAsyncContextManager[ChatAgent]:
     from agent.agent import open_agent
-    from tools.context import ToolContext
+    from tools.environment import ToolEnvironment
     from tools.registry import open_tools
 
     @asynccontextmanager
     async def opening() -> AsyncIterator[ChatAgent]:
         async with (
-            open_tools(ToolContext(settings, assistant)) as tools,
+            open_tools(ToolEnvironment(settings, assistant)) as tools,
             open_agent(settings, assistant, tools, credential) as agent,
         ):
             yield agent

@@ -17,6 +17,7 @@ from settings.values import (
     ConnectionString,
     Guid,
     Guids,
+    Names,
     Networks,
     Origins,
     QueueAddress,
@@ -75,6 +76,10 @@ class Settings(BaseSettings):
     event_ttl_seconds: int = Field(3600, ge=0, le=86_400, description="how long turn events are kept; 0: not at all")
     turn_max_model_calls: int = Field(8, ge=2, le=100, description="model calls per turn")
     turn_max_tool_calls: int = Field(20, ge=0, le=200, description="tool calls per turn")
+    approval_tools: Names = Field(
+        (), description="tools that ask before they run, with commas, or *; beside those that do anyway"
+    )
+    approval_ttl_seconds: int = Field(86400, ge=60, le=2592000, description="how long a call may be approved")
     tool_timeout_seconds: float = Field(15, gt=0, le=600, description="deadline of one tool call")
     history_max_messages: int = Field(40, ge=0, le=1000, description="messages of history shown to the model")
     history_max_tokens: int = Field(16_000, ge=0, description="their estimated tokens at most (four bytes a token)")

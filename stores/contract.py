@@ -10,23 +10,25 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol
 
-from models import Erasure, Feedback, Message, Metadata, Order, Owner, Thread, ThreadStatus, Turn, UserState
+from calls import Decider, ToolCall
+from models import Feedback, Message, Metadata, Order, Owner, Thread, ThreadStatus, Turn
+from stores.owner_contract import OwnerStore
 from stores.types import (
-    ErasedExchanges,
+    Approval,
     EventBatch,
+    NewContinuation,
     NewMessage,
-    OwnedRef,
+    NewTurn,
     Page,
     ReplayedTurn,
     StartedTurn,
     ThreadChanges,
+    TurnEnd,
     TurnProgress,
 )
 
-RECEIPT_DAYS = 30
 
-
-class ThreadStore(AbstractAsyncContextManager["ThreadStore"], Protocol):
+class ThreadStore(OwnerStore, AbstractAsyncContextManager["ThreadStore"], Protocol):
     """Threads and messages, safe with many processes at work on the same data.
 
     Use it as an async context manager: entering connects and checks, leaving waits for background writes and closes.
@@ -60,8 +62,13 @@ class ThreadStore(AbstractAsyncContextManager["ThreadStore"], Protocol):
         :raises ThreadNotFound: if the owner has no such thread.
         """
 
-    async def list_threads(self, owner: Owner, *, status: ThreadStatus | None, limit: int, cursor: str | None) -> Page[Thread]:
+    async def list_threads(
+        self, owner: Owner, *, status: ThreadStatus | None, open: bool | None = None, limit: int, cursor: str | None
+    ) -> Page[Thread]:
         """Return the owner's threads, latest activity first, at most ``limit``.
+
+        ``open`` asks for those that wait for somebody, or for those that do not.
+
 
         Following the cursors shows every thread that did not change meanwhile exactly once; one that changed has moved to
         the front and may be missed, never doubled after its change. A thread's row may lag behind its last turn in another
@@ -118,8 +125,10 @@ class ThreadStore(AbstractAsyncContextManager["ThreadStore"], Protocol):
 
         An expired lease of a turn that never ended is cleared first; its message stays as ``interrupted``. An
         Idempotency-Key that was used before in this thread, with the same fingerprint, gives the answer if its turn
-        completed (or was cancelled), and else starts a new attempt for the message that is already there. Keys live as long
-        as their thread.
+        completed, was cancelled or paused, and else starts a new attempt for the message that is already there. Keys live
+        as long as their thread.
+
+        A paused turn of the thread is ended as cancelled before: its open calls are refused, as the user went on.
 
         :raises ThreadNotFound: if the owner has no such thread.
         :raises TurnInProgress: if another turn, or one of the same key, holds the lease.
@@ -127,8 +136,32 @@ class ThreadStore(AbstractAsyncContextManager["ThreadStore"], Protocol):
         :raises IdempotencyKeyReused: if the key came before with another fingerprint.
         """
 
-    async def find_replay(self, owner: Owner, thread_id: str, new: NewMessage) -> ReplayedTurn | None:
-        """Return the answer that a message's Idempotency-Key has already, as :meth:`begin_turn` would; take and store nothing.
+    async def begin_continuation(
+        self, owner: Owner, thread_id: str, new: NewContinuation, *, lease_seconds: float, history_limit: int
+    ) -> StartedTurn | ReplayedTurn:
+        """Go on with a paused turn: take the lease, and put the decided calls into the paused reply, in one atomic write.
+
+        The write says that approved calls have been started; nobody gets a second one for the same pause. The turn answers the
+        message that the paused one answered. Idempotency-Keys are as in :meth:`begin_turn`: an attempt that left no answer is
+        followed by another one for the same key, which finds the calls as they were left, as long as nothing came after them.
+
+        :raises ThreadNotFound: if the owner has no such thread.
+        :raises TurnNotFound: if the thread has no such turn.
+        :raises TurnEnded: if it did not pause, or was cancelled since then.
+        :raises TurnContinued: if another turn goes on with it, or has.
+        :raises IdempotencyKeyReused: if the key came before with another fingerprint.
+        """
+
+    async def cancel_paused(self, owner: Owner, thread_id: str, turn_id: str, by: Decider) -> None:
+        """End a paused turn as cancelled: its open calls are refused, in one atomic write.
+
+        :raises ThreadNotFound: if the owner has no such thread.
+        :raises TurnNotFound: if the thread has no such turn.
+        :raises TurnEnded: if nothing of it is open.
+        """
+
+    async def find_replay(self, owner: Owner, thread_id: str, new: NewTurn) -> ReplayedTurn | None:
+        """Return the answer that an Idempotency-Key has already, as :meth:`begin_turn` would; take and store nothing.
 
         :raises ThreadNotFound, IdempotencyKeyReused: as :meth:`begin_turn` does.
         """
@@ -139,11 +172,19 @@ class ThreadStore(AbstractAsyncContextManager["ThreadStore"], Protocol):
         :raises LeaseLost: if the turn does not hold it any more.
         """
 
-    async def commit_turn(self, turn: StartedTurn, *, message: Message, reply: Message | None, final_event_id: int) -> None:
+    async def record_calls(self, turn: StartedTurn, calls: Sequence[ToolCall]) -> None:
+        """Note the calls of a turn that are about to act, all of them so far, in place of what was noted before.
+
+        If the turn ends without a commit, its message gets them, behind those that it has from earlier attempts.
+
+        :raises LeaseLost: if the turn does not hold the lease any more; none of them may run then.
+        """
+
+    async def commit_turn(self, turn: StartedTurn, end: TurnEnd) -> None:
         """End the turn: store the user's message in its final state and the reply, if any, and give the lease back.
 
-        The message's state is the turn's; ``final_event_id`` is the number of the event that will end it. Atomic: everything is
-        there afterwards, or nothing. Calling again after a failure whose outcome is unknown is safe.
+        A turn that pauses leaves its thread open. Atomic: everything is there afterwards, or nothing. Calling again after a
+        failure whose outcome is unknown is safe.
 
         :raises LeaseLost: if the turn does not hold the lease any more; nothing was stored then.
         """
@@ -180,6 +221,18 @@ class ThreadStore(AbstractAsyncContextManager["ThreadStore"], Protocol):
         :raises TurnNotFound: if the thread has no such turn.
         """
 
+    async def list_approvals(self, owner: Owner, thread_id: str) -> list[Approval]:
+        """Return the tools that need not ask in the thread, by name.
+
+        :raises ThreadNotFound: if the owner has no such thread.
+        """
+
+    async def remove_approvals(self, owner: Owner, thread_id: str) -> None:
+        """Let every tool ask again in the thread.
+
+        :raises ThreadNotFound: if the owner has no such thread.
+        """
+
     async def set_feedback(self, owner: Owner, thread_id: str, message_id: str, feedback: Feedback | None) -> Message:
         """Put feedback on an answer in place of what is there, or take it back with ``None``, and return the message.
 
@@ -188,75 +241,4 @@ class ThreadStore(AbstractAsyncContextManager["ThreadStore"], Protocol):
         :raises ThreadNotFound: if the owner has no such thread.
         :raises MessageNotFound: if the thread has no such message.
         :raises NotAnAnswer: if it is one of the user's.
-        """
-
-    async def get_user_state(self, owner: Owner) -> UserState:
-        """Return the owner's state; an empty one without ``etag`` if nothing is stored."""
-
-    async def put_user_state(self, owner: Owner, state: UserState) -> UserState:
-        """Store the owner's state in place of the version ``state.etag``, and return it with its new ``etag``.
-
-        :raises StateChanged: if that is not the stored version; without ``etag``, if there is one.
-        """
-
-    async def begin_erasure(self, owner: Owner) -> Erasure:
-        """Return the owner's erasure that is running, or begin one.
-
-        It will not end before every thread is gone that existed when this was called.
-        """
-
-    async def get_erasure(self, owner: Owner, erasure_id: str) -> Erasure:
-        """Return an erasure as it stands; a completed one stays for ``RECEIPT_DAYS``.
-
-        :raises ErasureNotFound: if the owner has no such erasure.
-        """
-
-    async def erase_threads(self, owner: Owner, erasure_id: str, *, limit: int) -> bool:
-        """Delete at most ``limit`` of the owner's threads for a running erasure, and return whether there were any.
-
-        When there are none left, the owner's state has gone too. Each thread is counted once in the erasure, by whichever
-        process and after whatever crash. What a creation or a deletion that was stopped has left counts as a thread too. Also
-        says that somebody works on the erasure.
-        """
-
-    async def complete_erasure(self, owner: Owner, erasure_id: str) -> bool:
-        """End the erasure if nothing of the owner is left; return whether it has ended, now or before.
-
-        ``False`` asks for another round of :meth:`erase_threads`, and then this again after a moment.
-        """
-
-    async def abandoned_erasures(self, *, stale_since: datetime) -> list[OwnedRef]:
-        """Return running erasures, of whichever owner, on which nobody has worked since a moment."""
-
-    async def threads_of_author(self, author_id: str) -> list[OwnedRef]:
-        """Return the threads of conversations in which somebody wrote (``metadata.author_id``), in no order.
-
-        Also one in which only the message that is being answered is theirs. Threads of other owners are left out: there, the
-        metadata is what a caller of the API says. What other processes have stored in the last moments may be missing.
-        """
-
-    async def erase_exchanges(self, owner: Owner, thread_id: str, author_id: str) -> ErasedExchanges:
-        """Erase the texts of somebody's messages in a thread and of the replies to them (:meth:`~models.Message.erased`).
-
-        The messages keep their places, so nothing else in the thread changes but its preview; stored events go, too, but those
-        of a turn that runs. A message that is being answered cannot be erased before its turn has ended: the result is
-        ``unfinished`` then, and asks for this call again after a moment.
-
-        :raises ThreadNotFound: if the owner has no such thread.
-        """
-
-    async def threads_of_team(self, tenant: str, team_key: str) -> list[OwnedRef]:
-        """Return the threads of a tenant's conversations that were made in a team (``metadata.team_key``), in no order.
-
-        The tenant is that of the conversations (:data:`~models.CONVERSATIONS`). What other processes have stored in the last
-        moments may be missing.
-        """
-
-    async def idle_threads(self, *, since: datetime, limit: int, conversations: bool | None = None) -> list[OwnedRef]:
-        """Return threads, of whichever owner, in which nothing happened since a moment, at most ``limit``, in no order.
-
-        ``conversations`` asks for those whose owner is one (:attr:`models.Owner.is_conversation`), or is none.
-
-        Also those whose deletion was stopped half-way. Some may have become active meanwhile: delete them with
-        ``idle_since``.
         """

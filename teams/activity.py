@@ -20,6 +20,8 @@ from teams.tokens import is_service_url
 
 MAX_AUTHOR = 64
 REPLY_EVENT = "agent/reply"
+# In the value of a message that a card's button sends.
+DECISION = "agent_decision"
 CONVERSATION_FIELDS = ("id", "conversationType", "tenantId", "isGroup")
 MAX_AUTHOR_ID = 256
 # The SDK logs what it cannot parse, contents included, and each refusal of a channel, with the conversation's id; what is
@@ -49,8 +51,13 @@ class Incoming:
     @property
     def is_addressed(self) -> bool:
         """Whether it is a message that the bot is to answer: Teams also tells what others say in a channel."""
-        asks = self.is_personal or self.channel != "msteams" or is_mentioned(self.activity)
+        asks = self.is_personal or self.channel != "msteams" or is_mentioned(self.activity) or self.is_decision
         return self.activity.type == "message" and asks
+
+    @property
+    def is_decision(self) -> bool:
+        """Whether it comes from a button of a card that asks: nobody is mentioned then."""
+        return decision_value(self.activity) is not None
 
     @property
     def is_reply(self) -> bool:
@@ -182,6 +189,11 @@ def reply_place(incoming: Incoming) -> tuple[str, int]:
         raise InvalidActivity("names no reply")
     _, thread_hex, seq = parts[0].split("_")
     return f"thread_{thread_hex}", int(seq)
+
+
+def decision_value(activity: Activity) -> Any:
+    """Return what the button of a card that asks has sent, or ``None``."""
+    return activity.value.get(DECISION) if isinstance(activity.value, dict) else None
 
 
 def is_group(activity: Activity) -> bool:

@@ -27,6 +27,7 @@ from teams.activity import Incoming, is_removed, message_text, recipient_id, rep
 from teams.attempt import Attempt, Redeliver, new_message
 from teams.clock import Clock
 from teams.conversations import Conversations
+from teams.decisions import ChatDecision, ChatDecisions, Refused, decided_card, read_decision, update_card
 from teams.feedback import Ratings
 from teams.messages import language_of, problem_text, strings_for
 from teams.renderer import REPEATED, RenderOptions, TurnRenderer
@@ -71,6 +72,7 @@ class ActivityHandler:
         self._settings = settings
         self._assistant = assistant
         self._clock = clock
+        self._decisions = ChatDecisions(store, turns)
         self._ratings = Ratings(store, quotas, conversations)
 
     async def answer(self, attempt: Attempt, context: TurnContext) -> None:
@@ -120,6 +122,8 @@ class ActivityHandler:
         """
         if incoming.is_reply:
             return True
+        if decision := read_decision(incoming):
+            return await self._decisions.is_stored(incoming, decision)
         claim = await self._conversations.find(incoming)
         if claim is None or not incoming.is_addressed:
             return False
@@ -135,7 +139,9 @@ class ActivityHandler:
             await self._quotas.count_request(incoming.owner)
         text = message_text(incoming.activity)
         command = text.lower()
-        if command == "/new":
+        if decision := read_decision(incoming):
+            await self._decide(attempt, sender, decision)
+        elif command == "/new":
             await self._conversations.reset(incoming)
             await self._say_once(incoming, sender, strings["new"])
         elif chosen := await self._preference(command):
@@ -204,6 +210,18 @@ class ActivityHandler:
         finally:
             # Before anything else is sent: an answer that is there must not be followed by a sign of typing.
             await typing_task
+        await self._show(attempt, sender, log)
+
+    async def _decide(self, attempt: Attempt, sender: Sender, decision: ChatDecision) -> None:
+        incoming, strings = attempt.incoming, strings_for(attempt.incoming.activity.locale)
+        found = await self._decisions.go_on(incoming, decision, attempt.request_id)
+        if isinstance(found, Refused):
+            await self._say_once(incoming, sender, strings[found.words])
+            return
+        paused, log = found
+        attempt.accepted()
+        words = strings["allowed" if decision.approved else "refused_by"].format(name=incoming.author or "?")
+        await update_card(sender, incoming, decided_card(paused, await self._known_tools(), strings, words))
         await self._show(attempt, sender, log)
 
     async def _show(self, attempt: Attempt, sender: Sender, log: EventLog) -> None:

@@ -22,6 +22,15 @@ ENGLISH: Strings = {
     "(Reference: {request_id})",
     "too_long": "That is too long for me: at most {limit} characters, please.",
     "empty": "I can only read text. What would you like to know?",
+    "asks": "Shall I?",
+    "may_i": "May I use **{tool}**?",
+    "allow": "Allow",
+    "refuse": "Refuse",
+    "allowed": "Allowed by {name}",
+    "refused_by": "Refused by {name}",
+    "decided": "This was decided already.",
+    "expired": "The time to decide is over. Ask again, please.",
+    "not_asked": "Only who has asked can decide this.",
 }
 GERMAN: Strings = {
     "help": "{help}\n\n**/new** beginnt ein neues Gespräch; dieses vergesse ich dann.\n\n{preferences}"
@@ -39,6 +48,15 @@ GERMAN: Strings = {
     "(Kennung: {request_id})",
     "too_long": "Das ist zu lang für mich: bitte höchstens {limit} Zeichen.",
     "empty": "Ich kann nur Text lesen. Was möchtest du wissen?",
+    "asks": "Soll ich?",
+    "may_i": "Darf ich **{tool}** benutzen?",
+    "allow": "Erlauben",
+    "refuse": "Ablehnen",
+    "allowed": "Erlaubt von {name}",
+    "refused_by": "Abgelehnt von {name}",
+    "decided": "Das wurde schon entschieden.",
+    "expired": "Die Zeit zum Entscheiden ist um. Bitte frag noch einmal.",
+    "not_asked": "Das kann nur entscheiden, wer gefragt hat.",
 }
 SPANISH: Strings = {
     "help": "{help}\n\n**/new** empieza una conversación nueva; esta la olvido.\n\n{preferences}"
@@ -56,6 +74,15 @@ SPANISH: Strings = {
     "(Referencia: {request_id})",
     "too_long": "Es demasiado largo para mí: como máximo {limit} caracteres.",
     "empty": "Solo puedo leer texto. ¿Qué quieres saber?",
+    "asks": "¿Lo hago?",
+    "may_i": "¿Puedo usar **{tool}**?",
+    "allow": "Permitir",
+    "refuse": "Rechazar",
+    "allowed": "Permitido por {name}",
+    "refused_by": "Rechazado por {name}",
+    "decided": "Esto ya se decidió.",
+    "expired": "El plazo para decidir ha terminado. Pregunta otra vez.",
+    "not_asked": "Solo puede decidirlo quien lo pidió.",
 }
 FRENCH: Strings = {
     "help": "{help}\n\n**/new** commence une nouvelle conversation ; j’oublie alors celle-ci.\n\n{preferences}"
@@ -73,6 +100,15 @@ FRENCH: Strings = {
     "répéter plus brièvement. (Référence : {request_id})",
     "too_long": "C’est trop long pour moi : {limit} caractères au plus, s’il vous plaît.",
     "empty": "Je ne sais lire que du texte. Que voulez-vous savoir ?",
+    "asks": "Puis-je ?",
+    "may_i": "Puis-je utiliser **{tool}** ?",
+    "allow": "Autoriser",
+    "refuse": "Refuser",
+    "allowed": "Autorisé par {name}",
+    "refused_by": "Refusé par {name}",
+    "decided": "C’est déjà décidé.",
+    "expired": "Le délai pour décider est passé. Redemandez, s’il vous plaît.",
+    "not_asked": "Seule la personne qui a demandé peut décider.",
 }
 LANGUAGES: Mapping[str, Strings] = {"en": ENGLISH, "de": GERMAN, "es": SPANISH, "fr": FRENCH}
 # What a problem's type means to somebody who chats; any other type is a failure.

@@ -11,11 +11,12 @@ from typing import Any, Literal
 from microsoft_agents.activity import Attachment
 
 from errors import StoreUnavailable, TurnInterrupted
-from events import MessageDelta, ReasoningDelta, ToolCompleted, ToolStarted, TurnEvent, TurnFailed, TurnStarted
+from events import MessageCompleted, MessageDelta, ToolCompleted, ToolStarted, TurnCancelled, TurnEvent, TurnFailed, TurnPaused
 from models import Citation, Message, Problem
 from teams.annotations import annotations_of
 from teams.cards import MAX_CARDS, Card, card_of
 from teams.clock import Clock
+from teams.decisions import decision_card
 from teams.messages import Strings, language_of, problem_text
 from teams.sender import NotSent, Reason, Sender, count_delivery, send_typing
 from teams.streamer import Mode, Pacing, Streamer
@@ -141,7 +142,7 @@ class TurnRenderer:
                 await self._take_result(event)
         elif isinstance(event, TurnFailed):
             self._result = event.problem
-        elif not isinstance(event, TurnStarted | ReasoningDelta):
+        elif isinstance(event, MessageCompleted | TurnCancelled | TurnPaused):
             self._result = event.message
 
     async def _take_result(self, event: ToolCompleted) -> None:
@@ -166,16 +167,25 @@ class TurnRenderer:
             return await self._streamer.close()
         if result.content.startswith(self._told):
             self._streamer.write(result.content[len(self._told) :])
-        if not self._streamer.text and not self._cards and self._look.cards == "with_answer":
-            self._streamer.write(self._look.strings["stopped"])
         cards = await self._replayed_cards(result)
+        if result.status == "paused":
+            return await self._ask(result, cards)
+        if not self._streamer.text and not cards and self._look.cards == "with_answer":
+            self._streamer.write(self._look.strings["stopped"])
         return await self._streamer.close(self._annotations(result.citations, cards, feedback=True))
+
+    async def _ask(self, paused: Message, cards: list[Attachment]) -> str:
+        """Ask about the open calls of a paused answer; one that was decided about meanwhile has none."""
+        if not self._streamer.text:
+            self._streamer.write(self._look.strings["asks"])
+        asks = [decision_card(paused, await self._look.tools(), self._look.strings)] if paused.open_calls else []
+        return await self._streamer.close(self._annotations(paused.citations, [*cards, *asks], feedback=False))
 
     async def _replayed_cards(self, message: Message) -> list[Attachment]:
         """Return the cards; those of a turn that ended before are made of the message."""
         if self._told or self._calls or self._look.cards == "before_answer":
             return self._cards
-        calls = [call for call in message.tool_calls if call.error is None]
+        calls = [call for call in message.tool_calls if call.status == "completed"]
         if calls:
             self._tools = await self._look.tools()
         cards = [self._card(call.tool, call.arguments, call.result) for call in calls]

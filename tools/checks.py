@@ -17,12 +17,14 @@ from pydantic import PydanticUserError, create_model
 
 from settings import AssistantError
 from settings.icons import unknown_icon
+from tools.context import ToolContext, current_call
 from tools.settings import ToolSettings
 from tools.tool import Tool, is_tool, spec_of
 
 # What model servers take.
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 SETTINGS = "settings"
+CONTEXT = "context"
 # A file and a line in it; 0 where the line is not known.
 Place = tuple[str, int]
 
@@ -41,6 +43,8 @@ def check_tool(tool: Tool, icons: Iterable[str]) -> None:
         raise tool_error(tool, "has a yield: a tool returns its result, all at once")
     if not spec.view.title:
         raise tool_error(tool, "its title is empty: say in a few words what people see, by language")
+    if spec.approval not in ("never", "always") and not callable(spec.approval):
+        raise tool_error(tool, 'approval must be "never", "always", or a function of the arguments and the context')
     if spec.timeout_seconds is not None and spec.timeout_seconds <= 0:
         raise tool_error(tool, "timeout_seconds must be more than 0")
     if reason := unknown_icon(spec.view.icon, icons):
@@ -97,7 +101,34 @@ def bind_settings(tool: Tool, settings: ToolSettings) -> Tool:
     if SETTINGS not in signature.parameters:
         raise tool_error(tool, "has settings=… in its decorator, but no parameter settings")
     bound: Any = functools.update_wrapper(functools.partial(tool, settings=settings), tool)
-    shown = [parameter for name, parameter in signature.parameters.items() if name != SETTINGS]
+    return _hiding(bound, signature, SETTINGS)
+
+
+def bind_context(tool: Tool) -> Tool:
+    """Fill in a tool's parameter ``context``, if it is a :class:`~tools.context.ToolContext`, and hide it as settings are."""
+    signature = inspect.signature(tool)
+    if CONTEXT not in signature.parameters or not _takes_context(tool):
+        return tool
+
+    async def bound(**arguments: Any) -> Any:
+        return await tool(**arguments, context=current_call.get())
+
+    def bound_in_thread(**arguments: Any) -> Any:
+        return tool(**arguments, context=current_call.get())
+
+    chosen = bound if inspect.iscoroutinefunction(tool) else bound_in_thread
+    return _hiding(functools.update_wrapper(chosen, tool), signature, CONTEXT)
+
+
+def _takes_context(tool: Tool) -> bool:
+    try:
+        return typing.get_type_hints(tool).get(CONTEXT) is ToolContext
+    except Exception:  # noqa: BLE001 - check_tool says what is wrong with it
+        return False
+
+
+def _hiding(bound: Any, signature: inspect.Signature, name: str) -> Tool:
+    shown = [parameter for each, parameter in signature.parameters.items() if each != name]
     bound.__signature__ = signature.replace(parameters=shown)
     return typing.cast("Tool", bound)
 

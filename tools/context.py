@@ -1,27 +1,40 @@
-"""What tools are opened with."""
+"""What a tool may know of the call that it answers: who asks, where, and under which key."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TypeVar
+import logging
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 
-from settings import Assistant, Settings
-from settings.settings import read_environment
-from tools.settings import ToolSettings
+from pydantic import JsonValue
 
-S = TypeVar("S", bound=ToolSettings)
+from models import Owner
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ToolContext:
-    """The settings of the core, and the assistant whose tools they are."""
+    """One call of a tool, for a parameter ``context: ToolContext``, which the model never sees.
 
-    settings: Settings
-    assistant: Assistant
+    ``call_key`` stays the same however often the message is tried again: services that know idempotency keys want it.
+    ``metadata`` is the message's, ``locale`` the caller's language, such as ``de-CH``, if it is known.
+    ``logger`` names the tool.
+    """
 
-    def read(self, kind: type[S]) -> S:
-        """Read a tool's own settings from the environment.
+    owner: Owner
+    thread_id: str
+    turn_id: str
+    message_id: str
+    call_id: str
+    call_key: str
+    metadata: Mapping[str, JsonValue]
+    locale: str | None
+    logger: logging.Logger
+    tell: Callable[[str], None] = field(repr=False)
 
-        :raises SettingsError: naming every variable whose value cannot be used.
-        """
-        return read_environment(kind)
+    def progress(self, text: str) -> None:
+        """Tell who is waiting how far the tool is, such as ``3 of 10``; from any thread. After the call it does nothing."""
+        self.tell(text)
+
+
+current_call: ContextVar[ToolContext] = ContextVar("current_call")

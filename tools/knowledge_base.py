@@ -14,7 +14,7 @@ from pydantic import Field, JsonValue
 
 from errors import ToolError
 from settings import AssistantError
-from tools.context import ToolContext
+from tools.environment import ToolEnvironment
 from tools.tool import Offline, ResultView, Source, Tool, tool
 
 FOLDER = "articles"
@@ -60,14 +60,14 @@ class Article:
 
 
 @asynccontextmanager
-async def open_tools(context: ToolContext) -> AsyncIterator[list[Tool]]:
+async def open_tools(environment: ToolEnvironment) -> AsyncIterator[list[Tool]]:
     """Read and index the articles once, and yield the tool ``search_knowledge_base``.
 
     :raises AssistantError: naming the file that cannot be read.
     """
     with closing(Index()) as index:
-        await asyncio.to_thread(lambda: index.fill(read_articles(context.assistant.folder / FOLDER)))
-        yield [as_tool(index, context.assistant.articles.about)]
+        await asyncio.to_thread(lambda: index.fill(read_articles(environment.assistant.folder / FOLDER)))
+        yield [as_tool(index, environment.assistant.articles.about)]
 
 
 def as_tool(index: "Index", about: str) -> Callable[..., list[Hit]]:

@@ -11,34 +11,34 @@ from typing import Any
 
 from settings import AssistantError, SettingsError
 from settings.assistant import FILE
-from tools.checks import bind_settings, check_function, check_names, check_tool, place_of, same_name
-from tools.context import ToolContext
+from tools.checks import bind_context, bind_settings, check_function, check_names, check_tool, place_of, same_name
+from tools.environment import ToolEnvironment
 from tools.modules import import_error, nothing_in
 from tools.settings import ToolSettings
 from tools.tool import Tool, is_tool, spec_of
 
 
 @asynccontextmanager
-async def open_tools(context: ToolContext) -> AsyncIterator[list[Tool]]:
-    """Open every tool. A module has tools, or yields them from ``open_tools(context)`` where something has to be opened first.
+async def open_tools(environment: ToolEnvironment) -> AsyncIterator[list[Tool]]:
+    """Open every tool. A module has tools, or yields them from ``open_tools`` where something has to be opened first.
 
     :raises AssistantError: naming the module, and what of it cannot be used.
     """
-    file = context.assistant.folder / FILE
+    file = environment.assistant.folder / FILE
     async with AsyncExitStack() as stack:
         tools: dict[str, Tool] = {}
-        for name in context.assistant.tools:
+        for name in environment.assistant.tools:
             module = import_tool_module(name, file)
             check_names(module)
             try:
-                opened = await _open(module, context, stack)
+                opened = await _open(module, environment, stack)
             except SettingsError as error:
                 wrong = error.file if isinstance(error, AssistantError) else None
                 raise AssistantError(f"tool {name}: {error}", file=wrong, variables=error.variables) from error
             if not opened:
                 raise nothing_in(module)
             for tool in opened:
-                check_tool(tool, context.assistant.icons)
+                check_tool(tool, environment.assistant.icons)
                 if tool.__name__ in tools:
                     raise same_name(tool.__name__, place_of(tool), place_of(tools[tool.__name__]))
                 tools[tool.__name__] = tool
@@ -66,16 +66,16 @@ def settings_of(module: ModuleType) -> list[type[ToolSettings]]:
     ]
 
 
-async def _open(module: ModuleType, context: ToolContext, stack: AsyncExitStack) -> Sequence[Tool]:
+async def _open(module: ModuleType, environment: ToolEnvironment, stack: AsyncExitStack) -> Sequence[Tool]:
     opening: Any = getattr(module, "open_tools", None)
     found = [value for value in vars(module).values() if is_tool(value) and value.__module__ == module.__name__]
     if opening is not None:
-        found += await stack.enter_async_context(opening(context))
+        found += await stack.enter_async_context(opening(environment))
     for tool in found:
         check_function(tool, module)
-    return [_with_settings(tool, context) for tool in found]
+    return [_with_settings(tool, environment) for tool in found]
 
 
-def _with_settings(tool: Tool, context: ToolContext) -> Tool:
+def _with_settings(tool: Tool, environment: ToolEnvironment) -> Tool:
     kind = spec_of(tool).settings
-    return tool if kind is None else bind_settings(tool, context.read(kind))
+    return bind_context(tool if kind is None else bind_settings(tool, environment.read(kind)))

@@ -15,10 +15,13 @@ from typing import Any, Literal, TypeGuard, TypeVar
 from pydantic import Field, JsonValue
 
 from records import Record
+from tools.context import ToolContext
 from tools.settings import ToolSettings
 
 Tool = Callable[..., Any]
 F = TypeVar("F", bound=Callable[..., Any])
+# Whether a call asks first: always, never, or as a function of its arguments and of who asks tells.
+Approval = Literal["never", "always"] | Callable[[Mapping[str, JsonValue], ToolContext], bool]
 # In a template, as in web/tools.js; all other braces are text.
 FIELD = re.compile(r"\{(\w+)\}", re.ASCII)
 # By language.
@@ -101,10 +104,13 @@ class ToolSpec:
     """All that is known of a tool.
 
     ``timeout_seconds`` is the deadline of one call; ``None`` stands for ``TOOL_TIMEOUT_SECONDS``. ``settings`` is what its
-    parameter of that name gets, which the model never sees.
+    parameter of that name gets, which the model never sees. ``approval`` says whether somebody has to approve its calls; one
+    that ``acts`` changes something in the world, so no call of it is made twice. What asks first acts, too.
     """
 
     view: ToolView
+    approval: Approval = "never"
+    acts: bool = False
     timeout_seconds: float | None = None
     settings: type[ToolSettings] | None = None
     offline: Offline | None = None
@@ -114,6 +120,8 @@ class ToolSpec:
 def tool(
     *,
     title: Texts,
+    approval: Approval = "never",
+    acts: bool = False,
     icon: str = "wrench",
     progress: Texts | None = None,
     subject: str = "",
@@ -130,7 +138,13 @@ def tool(
             raise TypeError(f"@tool(…) stands before a {type(function).__name__}, but a tool is a function")
         view = ToolView(name=function.__name__, title=title, icon=icon, progress=progress or {}, subject=subject, result=result)
         function.__dict__["spec"] = ToolSpec(
-            view=view, timeout_seconds=timeout_seconds, settings=settings, offline=offline, preferences=preferences
+            view=view,
+            approval=approval,
+            acts=acts,
+            timeout_seconds=timeout_seconds,
+            settings=settings,
+            offline=offline,
+            preferences=preferences,
         )
         return function
 

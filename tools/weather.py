@@ -14,7 +14,7 @@ from pydantic import Field
 
 from errors import ToolError
 from settings import SettingsError
-from tools.context import ToolContext
+from tools.environment import ToolEnvironment
 from tools.settings import ToolSettings
 from tools.tool import Detail, Offline, Preference, ResultView, Tool, tool
 from tools.weather_codes import CONDITIONS
@@ -106,15 +106,15 @@ class WeatherSettings(ToolSettings):
 
 
 @asynccontextmanager
-async def open_tools(context: ToolContext) -> AsyncIterator[list[Tool]]:
+async def open_tools(environment: ToolEnvironment) -> AsyncIterator[list[Tool]]:
     """Yield the tool ``get_weather``.
 
     :raises SettingsError: if made-up weather would be told to real users.
     """
-    chosen = context.read(WeatherSettings).weather_provider
-    if chosen == "sample" and context.settings.website_site_name:
+    chosen = environment.read(WeatherSettings).weather_provider
+    if chosen == "sample" and environment.settings.website_site_name:
         raise SettingsError("WEATHER_PROVIDER: sample data is refused on Azure")
-    if chosen == "sample" or (chosen is None and context.settings.model_kind == "offline"):
+    if chosen == "sample" or (chosen is None and environment.settings.model_kind == "offline"):
         yield [as_tool(sample_weather)]
         return
     async with open_meteo() as service:

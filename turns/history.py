@@ -10,8 +10,9 @@ from pydantic_core import from_json, to_json
 
 from agent.text import CUT_MARK
 from agent.usage import BYTES_PER_TOKEN
+from calls import ToolCall
 from errors import ContentFiltered
-from models import Message, ToolCall
+from models import Message
 
 TOKENS_PER_MESSAGE = 4
 # What a JSON value needs around the mark.
@@ -58,18 +59,27 @@ def _exchanges(history: Sequence[Message]) -> list[Exchange]:
     """
     found: dict[int, Exchange] = {}
     open: dict[str, int] = {}
+    paused: list[Message] = []
+    latest = 0
     for message in history:
         if message.is_erased:
             continue
         if message.role == "user":
+            found.get(latest, []).extend(paused)
+            paused = []
             found[message.seq] = [message]
-            open[message.turn_id] = message.seq
+            open[message.turn_id] = latest = message.seq
+        elif message.status == "paused" and message.turn_id not in open:
+            # It waited for somebody: what goes on with it is another turn, and answers the same question.
+            paused.append(message)
         elif message.turn_id in open and (message.content or message.tool_calls):
             # A retry's answer may stand behind later exchanges.
             question = found.pop(open.pop(message.turn_id))
-            found[message.seq] = [*question, message]
+            found[message.seq] = [*question, *paused, message]
+            paused = []
+    found.get(latest, []).extend(paused)
     exchanges = _without_filtered(list(found.values()))
-    is_answered = [len(exchange) > 1 for exchange in exchanges]
+    is_answered = [len(exchange) > 1 or _has_acted(exchange[0]) for exchange in exchanges]
     followed = [*is_answered, True][1:]
     return [
         exchange
@@ -86,6 +96,11 @@ def _without_filtered(exchanges: list[Exchange]) -> list[Exchange]:
         if refused >= MAX_FILTERED:
             start = position
     return exchanges[start:]
+
+
+def _has_acted(question: Message) -> bool:
+    """Tell whether something was done for a question that has no answer; the model has to know."""
+    return bool(question.tool_calls) and not _is_refused(question)
 
 
 def _is_refused(question: Message) -> bool:

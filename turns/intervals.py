@@ -15,6 +15,7 @@ class TurnIntervals:
     - ``event_lag``: how long after a turn's end its last events may still be on their way to the store.
     - ``cancel_poll``: between looks whether the turn was cancelled through another process.
     - ``renewals_per_lease``: how often a lease is renewed before it would expire.
+    - ``free``: between looks whether a thread is free that somebody waits for, and whether they still do.
     - ``retry``: between attempts to store how a turn has failed, each of which has tried for a while already.
     """
 
@@ -24,4 +25,5 @@ class TurnIntervals:
     event_lag: float = 3.0
     cancel_poll: float = 1.0
     renewals_per_lease: float = 3
+    free: float = 0.5
     retry: float = 0.5

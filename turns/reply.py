@@ -5,8 +5,17 @@ from __future__ import annotations
 from pydantic import JsonValue
 
 from agent.citations import cited
-from events import MessageDelta, ReasoningDelta, ToolCompleted, ToolStarted
-from models import Citation, Message, Metadata, ToolCall, TurnStatus, message_id, utcnow
+from calls import CANCELLED, Decider, ToolCall, refuse_open
+from events import (
+    ApprovalRequested,
+    MessageDelta,
+    ReasoningDelta,
+    ToolCompleted,
+    ToolProgress,
+    ToolRequested,
+    ToolStarted,
+)
+from models import Citation, Message, Metadata, TurnStatus, message_id, utcnow
 from stores.types import StartedTurn
 from turns.event_log import EventLog
 
@@ -21,6 +30,8 @@ class ReplyBuilder:
         self._reasoning: list[str] = []
         self._calls: dict[str, ToolCall | None] = {}
         self._sources: list[Citation] = []
+        # What it goes on with: its calls, by id.
+        self._paused = {call.id: call for call in started.paused[-1].tool_calls} if started.paused else {}
         self.tokens = 0
 
     @property
@@ -40,8 +51,28 @@ class ReplyBuilder:
 
     def tool_started(self, call_id: str, tool: str, arguments: dict[str, JsonValue]) -> None:
         """Take note of a tool call that the model asked for."""
-        self._calls[call_id] = None
+        if call_id not in self._paused:
+            self._calls[call_id] = None
         self._log.emit(ToolStarted(id=self._log.next_id, turn_id=self._log.id, call_id=call_id, tool=tool, arguments=arguments))
+
+    def tool_progress(self, call_id: str, text: str) -> None:
+        """Tell how far a tool is."""
+        self._log.emit(ToolProgress(id=self._log.next_id, turn_id=self._log.id, call_id=call_id, text=text))
+
+    def call_opened(self, call: ToolCall) -> None:
+        """Take a tool call that waits for somebody."""
+        self._calls[call.id] = call
+        kind = ApprovalRequested if call.awaits == "approval" else ToolRequested
+        self._log.emit(
+            kind(
+                id=self._log.next_id,
+                turn_id=self._log.id,
+                call_id=call.id,
+                tool=call.tool,
+                arguments=call.arguments,
+                expires_at=call.expires_at or utcnow(),
+            )
+        )
 
     def source_found(self, source: Citation) -> None:
         """Take note of something that the reply may cite."""
@@ -49,7 +80,10 @@ class ReplyBuilder:
 
     def tool_completed(self, call: ToolCall) -> None:
         """Take a tool call's result or error."""
-        self._calls[call.id] = call
+        if call.id in self._paused:
+            self._paused[call.id] = _outcome(self._paused[call.id], call)
+        else:
+            self._calls[call.id] = call
         self._log.emit(
             ToolCompleted(
                 id=self._log.next_id,
@@ -67,9 +101,32 @@ class ReplyBuilder:
         # The agent may have run before, and been refused.
         self.tokens += input_tokens + output_tokens
 
+    @property
+    def is_open(self) -> bool:
+        """Whether somebody has to decide about a call before the reply can go on."""
+        return any(call and call.status == "open" for call in self._calls.values())
+
+    @property
+    def acted(self) -> list[ToolCall]:
+        """The calls that have acted, or may have, for the first time in this turn."""
+        known = {call.key for call in self._started.message.tool_calls}
+        return [call for call in self._calls.values() if call and call.key and call.status != "open" and call.key not in known]
+
+    def settled(self) -> Message | None:
+        """Return the paused reply that this one goes on with, its calls with their outcomes."""
+        if not self._started.paused:
+            return None
+        return self._started.paused[-1].model_copy(update={"tool_calls": list(self._paused.values())})
+
     def build(self, status: TurnStatus, metadata: Metadata) -> Message:
-        """Return the reply as it is now, with the calls that have ended, in the order in which they began."""
+        """Return the reply as it is now, with the calls that have ended, in the order in which they began.
+
+        What is open stays open only where the turn pauses.
+        """
         content = "".join(self._pieces)
+        calls = [call for call in self._calls.values() if call is not None]
+        if status != "paused" and self.is_open:
+            calls = refuse_open(calls, Decider(self._started.owner.user, utcnow(), CANCELLED))
         return Message(
             id=message_id(self._started.thread.id, self._started.reply_seq),
             thread_id=self._started.thread.id,
@@ -80,7 +137,13 @@ class ReplyBuilder:
             timestamp=utcnow(),
             status=status,
             turn_id=self._started.turn_id,
-            tool_calls=[call for call in self._calls.values() if call is not None],
+            tool_calls=calls,
             citations=cited(content, self._sources),
             metadata=metadata,
         )
+
+
+def _outcome(decided: ToolCall, made: ToolCall) -> ToolCall:
+    """Return a call that was decided about as it has ended."""
+    outcome = {"status": made.status, "result": made.result, "error": made.error, "duration_ms": made.duration_ms}
+    return decided.model_copy(update=outcome)

@@ -4,70 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
-from errors import (
-    ChatError,
-    ContextOverflow,
-    InternalError,
-    LeaseLost,
-    RateLimited,
-    StoreUnavailable,
-    ThreadNotFound,
-    TurnInterrupted,
-    TurnTimeout,
-)
-from events import TurnFailed, TurnStarted
-from models import Message, Metadata, Owner, Problem, TurnStatus
-from observability import metrics
-from stores.contract import ThreadStore
-from stores.types import NewMessage, ReplayedTurn, StartedTurn
+from pydantic import JsonValue
+
+from agent.request import RunRequest
+from calls import ToolCall
+from errors import ContextOverflow, RateLimited, ThreadNotFound, TurnInterrupted, TurnTimeout
+from events import TurnStarted
+from models import Message, Metadata
+from stores.types import NewContinuation, NewMessage, Pause, ReplayedTurn, StartedTurn
+from turns.context import TurnContext, TurnRequest
+from turns.ending import TurnEnding
 from turns.event_log import EventLog, replay
-from turns.event_writer import EventWriter
 from turns.history import estimate_tokens, fit_history
-from turns.intervals import TurnIntervals
 from turns.lease import LeaseRenewer, TurnCancelled
 from turns.reply import ReplyBuilder
 from turns.telemetry import ObservedTurn, observed_turn
-from turns.thread_reference import ThreadReference, resolve_thread
+from turns.thread_reference import resolve_thread
 
 if TYPE_CHECKING:
     from agent.agent import ChatAgent, RunResult
-    from quotas.quotas import Quotas
-    from settings import Settings
 
+# Of the 2 MB that a commit may have, beside a reply and its message.
+MAX_CARRIED_BYTES = 200_000
 # How much less of the history is tried each time that the model cannot read it.
 OVERFLOW_DIVISOR = 4
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class TurnContext:
-    """What all turns of a process share."""
-
-    store: ThreadStore
-    agent: Callable[[], Awaitable[ChatAgent]]
-    quotas: Quotas
-    settings: Settings
-    event_writer: EventWriter
-    intervals: TurnIntervals
-
-
-@dataclass(frozen=True, slots=True)
-class TurnRequest:
-    """A message that asks for a turn, in a thread by its id or by what else its caller names it.
-
-    With ``stream`` the model is asked to stream, for a reader who wants the text as it comes, and the turn's events are stored
-    for whoever follows it later or elsewhere. ``request_id`` goes into the problem of a turn that fails.
-    """
-
-    owner: Owner
-    thread: str | ThreadReference
-    new: NewMessage
-    stream: bool
-    request_id: str | None
 
 
 class TurnRunner:
@@ -78,7 +43,7 @@ class TurnRunner:
         self._context = context
         self._request = request
         self._started: StartedTurn
-        self._log: EventLog
+        self._ending: TurnEnding
         self._reply: ReplyBuilder
         self._tokens = 0
         self._lease: LeaseRenewer | None = None
@@ -154,28 +119,28 @@ class TurnRunner:
 
     async def _try_to_begin(self, observed: ObservedTurn) -> tuple[str, StartedTurn | ReplayedTurn]:
         settings, thread_id = self._context.settings, await self._thread_id(observed)
-        begun = await self._context.store.begin_turn(
-            self._request.owner,
-            thread_id,
-            self._request.new,
-            lease_seconds=settings.turn_lease_seconds,
-            history_limit=settings.history_max_messages,
-        )
-        return thread_id, begun
+        owner, new, store = self._request.owner, self._request.new, self._context.store
+        limits: Any = {"lease_seconds": settings.turn_lease_seconds, "history_limit": settings.history_max_messages}
+        if isinstance(new, NewContinuation):
+            return thread_id, await store.begin_continuation(owner, thread_id, new, **limits)
+        return thread_id, await store.begin_turn(owner, thread_id, new, **limits)
 
     async def _run(self, started: StartedTurn, log: EventLog) -> None:
         """Run a turn that has begun to its end."""
         started = replace(started, events_kept=self._request.stream)
-        self._started, self._log, self._reply = started, log, ReplyBuilder(started, log)
+        self._started, self._reply = started, ReplyBuilder(started, log)
+        self._ending = TurnEnding(self._context, started, log, self._reply, self._request.request_id)
         self._context.event_writer.track(log, started.thread.created_at, kept=started.events_kept)
-        log.emit(TurnStarted(id=log.next_id, turn_id=log.id))
+        new = self._request.new
+        cancelled = new.cancelled_turn_id if isinstance(new, NewMessage) else None
+        log.emit(TurnStarted(id=log.next_id, turn_id=log.id, cancelled_turn_id=cancelled))
         try:
             await self._answer()
         except asyncio.CancelledError:
-            await self._fail(TurnInterrupted(), retry_timeout=0)
+            await self._ending.fail(TurnInterrupted(), retry_timeout=0)
             raise
         except Exception as error:  # noqa: BLE001 - whatever happens, the turn must end and say so
-            await self._fail(error, retry_timeout=self._context.settings.turn_lease_seconds)
+            await self._ending.fail(error, retry_timeout=self._context.settings.turn_lease_seconds)
         finally:
             self._tokens = self._reply.tokens
 
@@ -186,27 +151,32 @@ class TurnRunner:
             async with self._lease:
                 result = await self._run_agent()
         except TurnCancelled:
-            await self._complete("cancelled", {"model": settings.model_name})
+            await self._ending.complete("cancelled", {"model": settings.model_name})
             return
         finally:
             self._lease = None
-        await self._complete("completed", {"model": result.model, "usage": result.usage})
+        metadata: Metadata = {"model": result.model, "usage": result.usage}
+        if self._reply.is_open:
+            pause = Pause(tools=list(self._client_tools), carried=_kept(result.carried))
+            await self._ending.complete("paused", metadata, pause)
+        else:
+            await self._ending.complete("completed", metadata)
 
     async def _run_agent(self) -> RunResult:
         settings = self._context.settings
         try:
-            async with asyncio.timeout(settings.turn_timeout_seconds):
+            async with asyncio.timeout(settings.turn_timeout_seconds - self._request.waited):
                 return await self._ask(await self._context.agent())
         except TimeoutError as error:
             raise TurnTimeout(settings.turn_timeout_seconds) from error
 
     async def _ask(self, agent: ChatAgent) -> RunResult:
         """Run the agent; where the model cannot read that much, once more with less of the history."""
-        started, max_tokens = self._started, self._context.settings.history_max_tokens
+        max_tokens = self._context.settings.history_max_tokens
         while True:
-            history = fit_history(started.history, max_tokens)
+            history = fit_history(self._started.history, max_tokens)
             try:
-                return await agent.run(history, started.message, observer=self._reply, stream=self._request.stream)
+                return await agent.run(self._run_request(history), observer=self._reply, stream=self._request.stream)
             except ContextOverflow:
                 if not history or self._reply.has_begun:
                     raise
@@ -214,80 +184,36 @@ class TurnRunner:
                 logger.warning("history of about %d tokens is too long for the model: check HISTORY_MAX_TOKENS", tokens)
                 max_tokens = tokens // OVERFLOW_DIVISOR
 
-    async def _complete(self, status: TurnStatus, metadata: Metadata) -> Message:
-        """Store the reply, whole or partial, and end the log with it."""
-        reply = self._reply.build(status, metadata)
-        await self._commit(status, reply=reply)
-        self._log.end(reply)
-        return reply
+    def _run_request(self, history: Sequence[Message]) -> RunRequest:
+        started, store = self._started, self._context.store
 
-    async def _commit(self, status: TurnStatus, *, reply: Message | None = None, problem: Problem | None = None) -> None:
-        message = self._started.message.model_copy(update={"status": status, "problem": problem})
-        await self._context.store.commit_turn(self._started, message=message, reply=reply, final_event_id=self._log.next_id)
+        async def record_calls(calls: Sequence[ToolCall]) -> None:
+            await store.record_calls(started, calls)
 
-    async def _fail(self, error: Exception, *, retry_timeout: float) -> None:
-        """Store how the turn has failed, trying for ``retry_timeout`` seconds, and end the log, or abandon it if that fails.
+        return RunRequest(
+            owner=started.owner,
+            message=started.message,
+            record_calls=record_calls,
+            history=history,
+            locale=self._request.locale,
+            paused=started.paused,
+            approved=started.approved,
+            tools=self._client_tools,
+            carried=started.pause.carried if started.pause else {},
+            allowed_tools=started.allowed_tools,
+        )
 
-        A process that is stopping has no time to wait for the store.
-        """
-        log = self._log
-        shown = error if isinstance(error, ChatError) else InternalError()
-        level = logging.WARNING if isinstance(error, ChatError) else logging.ERROR
-        logger.log(level, "turn %s of %s failed: %s", log.id, self._started.thread.id, shown.type, exc_info=error)
-        cause = error if self._context.settings.dev_mode else None
-        problem = Problem.of(shown, self._request.request_id, cause=cause)
-        is_known = False
-        try:
-            if isinstance(error, LeaseLost):
-                metrics.leases_lost.add(1)
-            elif reply := await self._end_without_reply(
-                "interrupted" if isinstance(error, TurnInterrupted) else "failed", problem, retry_timeout=retry_timeout
-            ):
-                log.end(reply)
-            is_known = True
-        except Exception:
-            logger.warning("end of turn %s not stored; its lease will expire", log.id, exc_info=True)
-        finally:
-            if not is_known:
-                # It may be stored all the same, or be ended by somebody else: what is told here might not be true.
-                log.abandon(problem)
-            elif not log.ended:
-                log.emit(TurnFailed(id=log.next_id, turn_id=log.id, problem=problem))
+    @property
+    def _client_tools(self) -> Sequence[dict[str, JsonValue]]:
+        """The client's own tools: of the message, or of the paused turn that this one goes on with."""
+        new, pause = self._request.new, self._started.pause
+        return new.tools if isinstance(new, NewMessage) else pause.tools if pause else ()
 
-    async def _end_without_reply(self, status: TurnStatus, problem: Problem, *, retry_timeout: float) -> Message | None:
-        """Store that a turn has failed; return its reply if that turns out to be stored.
 
-        The commit of the reply may have succeeded although it was cut off, or no answer of the store came back. Until that is
-        known nobody is told how the turn has ended, for as long as the lease keeps others from ending it.
-        """
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + retry_timeout
-        while True:
-            try:
-                await self._commit(status, problem=problem)
-            except LeaseLost:
-                return await self._stored_reply(deadline)
-            except StoreUnavailable as error:
-                await self._wait_for_store(deadline, error)
-            else:
-                return None
-
-    async def _stored_reply(self, deadline: float) -> Message | None:
-        """Return the reply that is stored, if there is one: somebody else has ended the turn, or our own commit has."""
-        started = self._started
-        while True:
-            try:
-                progress = await self._context.store.get_progress(started.owner, started.thread.id, started.turn_id, after=None)
-            except StoreUnavailable as error:
-                await self._wait_for_store(deadline, error)
-            else:
-                if progress.turn.message is None:
-                    metrics.leases_lost.add(1)
-                return progress.turn.message
-
-    async def _wait_for_store(self, deadline: float, error: StoreUnavailable) -> None:
-        """Wait before the next attempt; raises ``error`` when time is up."""
-        retry = self._context.intervals.retry
-        if asyncio.get_running_loop().time() + retry > deadline:
-            raise error
-        await asyncio.sleep(retry)
+def _kept(carried: Mapping[str, str]) -> dict[str, str]:
+    """Return what a paused turn keeps for the model: without its reasoning where there is no room for that beside the reply."""
+    size = sum(len(text.encode()) for text in carried.values())
+    if size > MAX_CARRIED_BYTES:
+        logger.warning("a paused turn forgets %d bytes of the model's reasoning: there is no room for them", size)
+        return {}
+    return dict(carried)

@@ -89,6 +89,7 @@ export const deleteThread = (id, options) => request("DELETE", thread(id), optio
 export const listMessages = (id, parameters) => json("GET", `${thread(id)}/messages${query({ ...parameters, ...WITH_REASONING })}`);
 export const putFeedback = (threadId, messageId, body) => json("PUT", feedback(threadId, messageId), { body });
 export const deleteFeedback = (threadId, messageId) => request("DELETE", feedback(threadId, messageId));
+export const getTurn = (threadId, turnId) => json("GET", turn(threadId, turnId));
 export const cancelTurn = (threadId, turnId) => request("POST", `${turn(threadId, turnId)}/cancel`);
 
 /** Open the stream of a new turn: the answer to a message. */
@@ -96,6 +97,15 @@ export function openTurn(threadId, { content, key }, signal) {
   return request("POST", `${thread(threadId)}/messages${query(WITH_REASONING)}`, {
     // The key is kept with the message, so that whichever page shows it can send it again.
     body: { content, metadata: { idempotency_key: key } },
+    headers: { Accept: "text/event-stream", "Idempotency-Key": key },
+    signal,
+  });
+}
+
+/** Open the stream of the turn that goes on with a paused one. */
+export function openContinuation(threadId, { turnId, decisions, key }, signal) {
+  return request("POST", `${turn(threadId, turnId)}/continue${query(WITH_REASONING)}`, {
+    body: decisions,
     headers: { Accept: "text/event-stream", "Idempotency-Key": key },
     signal,
   });

@@ -5,7 +5,8 @@ import { announce } from "./dom.js";
 import { MessageList } from "./messagelist.js";
 import { AnswerView, UserView } from "./messages.js";
 import { errorNotice, skeleton } from "./placeholders.js";
-import { followTurn, sendMessage } from "./turns.js";
+import { showToast } from "./toasts.js";
+import { continueTurn, followTurn, sendMessage } from "./turns.js";
 import { problemText, titleFrom } from "./format.js";
 
 export class Conversation extends EventTarget {
@@ -21,7 +22,11 @@ export class Conversation extends EventTarget {
   constructor(scroll) {
     super();
     this.scroll = scroll;
-    this.#list = new MessageList(scroll, { busy: () => this.busy, send: (view) => this.#send(view) });
+    this.#list = new MessageList(scroll, {
+      busy: () => this.busy,
+      send: (view) => this.#send(view),
+      decide: (view, decisions) => this.#goOn(view, decisions),
+    });
     this.empty = document.getElementById("empty");
     this.notice = document.getElementById("notice");
   }
@@ -61,10 +66,10 @@ export class Conversation extends EventTarget {
     if (opened !== this.#opened || this.#turn) return;
     this.notice.replaceChildren();
     this.#list.merge(latest);
-    const last = this.#list.last;
-    if (last?.status === "running" && last.turnId) {
-      const follow = (options) => followTurn(this.threadId, last.turnId, options);
-      this.#run(last, follow, last.turnId);
+    const user = this.#list.running;
+    if (user?.turnId) {
+      const follow = (options) => followTurn(this.threadId, user.turnId, options);
+      this.#run(user, follow, user.turnId, this.#list.last);
     }
   }
 
@@ -111,6 +116,14 @@ export class Conversation extends EventTarget {
     await this.#run(view, (options) => this.#post(view, options), null);
   }
 
+  /** Go on with a paused answer, all of whose calls are decided about. */
+  async #goOn(paused, decisions) {
+    if (this.#turn) return paused.decisions.reset();
+    document.getElementById("input").focus();
+    const continuation = { turnId: paused.turnId, decisions, key: crypto.randomUUID() };
+    await this.#run(this.#list.questionOf(paused), (options) => continueTurn(this.threadId, continuation, options), null, paused);
+  }
+
   async *#post(view, options) {
     if (this.threadId === null) {
       const opened = this.#opened;
@@ -122,13 +135,14 @@ export class Conversation extends EventTarget {
     yield* sendMessage(this.threadId, view, options);
   }
 
-  /** Run a turn to its end; `source` yields its events. */
-  async #run(user, source, turnId) {
+  /** Run a turn to its end; `source` yields its events. Its answer comes behind `before`: the message, or a paused answer. */
+  async #run(user, source, turnId, before = user) {
     const controller = new AbortController();
-    const turn = { id: turnId, user, answer: new AnswerView(), controller, stopping: false, connected: true, threadId: this.threadId };
+    const answer = new AnswerView((view, decisions) => this.#goOn(view, decisions));
+    const turn = { id: turnId, user, before, answer, controller, stopping: false, connected: true, threadId: this.threadId };
     this.#turn = turn;
     user.setStatus("running", null, true);
-    user.element.after(turn.answer.element);
+    before.element.after(answer.element);
     this.scroll.toEnd();
     this.#emit("busy");
     announce("The assistant is answering");
@@ -146,7 +160,7 @@ export class Conversation extends EventTarget {
       if (controller.signal.aborted) return;
       if (!error.problem) console.error(error);
       refusal = error.problem ?? { type: "page", title: "This page failed to show the answer. Reload it." };
-      if (turn.id === null) this.#fail(turn, refusal);
+      if (turn.id === null) this.#refuse(turn, refusal);
     }
     if (controller.signal.aborted) return;
     this.#turn = null;
@@ -168,22 +182,39 @@ export class Conversation extends EventTarget {
     if (event.type === "message.delta") answer.append(event.text);
     else if (event.type === "reasoning.delta") answer.think(event.text);
     else if (event.type === "tool.started") {
-      answer.startCall({ id: event.call_id, tool: event.tool, arguments: event.arguments });
-    } else if (event.type === "tool.completed") {
+      this.#viewOf(turn, event).startCall({ id: event.call_id, tool: event.tool, arguments: event.arguments });
+    } else if (event.type === "tool.progress") this.#viewOf(turn, event).progressCall(event.call_id, event.text);
+    else if (event.type === "tool.completed") {
       const { call_id: id, tool, result, error, duration_ms } = event;
-      answer.completeCall({ id, tool, result, error, duration_ms });
-    } else if (event.type === "message.completed" || event.type === "turn.cancelled") this.#complete(turn, event);
+      this.#viewOf(turn, event).completeCall({ id, tool, result, error, duration_ms });
+    } else if (["message.completed", "turn.cancelled", "turn.paused"].includes(event.type)) this.#complete(turn, event);
     else if (event.type === "turn.failed") this.#fail(turn, event.problem);
+  }
+
+  /** Return the answer that shows a call: what was approved belongs to the paused one. */
+  #viewOf({ before, answer }, { call_id: id }) {
+    return before.role === "assistant" && before.hasCall(id) ? before : answer;
   }
 
   #complete(turn, event) {
     const stopped = event.type === "turn.cancelled";
     if (event.message) {
+      turn.answer.turnId = event.turn_id;
       turn.answer.finish(event.message);
-      this.#list.answered(turn.user, turn.answer);
+      this.#list.answered(turn.before, turn.answer);
     }
     turn.user.setStatus(stopped && !event.message ? "cancelled" : "completed", null, true);
-    announce(stopped ? "Stopped" : turn.answer.spoken);
+    if (event.type === "turn.paused") announce("The assistant asks before it goes on");
+    else announce(stopped ? "Stopped" : turn.answer.spoken);
+  }
+
+  /** Say why a turn could not begin. */
+  #refuse(turn, problem) {
+    if (turn.before === turn.user) return this.#fail(turn, problem);
+    const decided = ["turn_continued", "turn_ended"].includes(problem.type);
+    showToast(decided ? "This was decided already, in another place." : problemText(problem));
+    turn.user.setStatus("completed", null, true);
+    turn.before.decisions.reset();
   }
 
   #fail(turn, problem) {
@@ -196,7 +227,7 @@ export class Conversation extends EventTarget {
     turn.controller.abort();
     this.#turn = null;
     turn.answer.element.remove();
-    this.#fail(turn, { type: "network" });
+    this.#refuse(turn, { type: "network" });
     this.#emit("connection", true);
     this.#emit("busy");
   }

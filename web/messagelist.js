@@ -10,8 +10,9 @@ export class MessageList {
   #views = [];
   #cursor = null;
 
-  /** `busy()` tells whether a turn runs, `send(view)` tries a message again. */
-  constructor(scroll, { busy, send }) {
+  /** `busy()` tells whether a turn runs, `send(view)` tries a message again, `decide(view, decisions)` goes on with a paused answer. */
+  constructor(scroll, { busy, send, decide }) {
+    this.decide = decide;
     this.scroll = scroll;
     this.busy = busy;
     this.send = send;
@@ -22,6 +23,16 @@ export class MessageList {
 
   get last() {
     return this.#views.at(-1);
+  }
+
+  /** The user's message that is being answered, if there is one. */
+  get running() {
+    return this.#views.findLast((view) => view.role === "user" && view.status === "running");
+  }
+
+  /** The user's message that an answer is about. */
+  questionOf(answer) {
+    return this.#views.slice(0, this.#views.indexOf(answer)).findLast((view) => view.role === "user");
   }
 
   /** Show nothing, of this thread from now on. */
@@ -38,9 +49,9 @@ export class MessageList {
     this.#updateStatuses();
   }
 
-  /** Remember the answer of a message, which is on the page already. */
-  answered(user, answer) {
-    this.#views.splice(this.#views.indexOf(user) + 1, 0, answer);
+  /** Remember an answer that is on the page already, behind the message or the paused answer that it follows. */
+  answered(before, answer) {
+    this.#views.splice(this.#views.indexOf(before) + 1, 0, answer);
   }
 
   remove(view) {
@@ -99,7 +110,7 @@ export class MessageList {
   }
 
   #make(message) {
-    if (message.role === "assistant") return new AnswerView();
+    if (message.role === "assistant") return new AnswerView(this.decide);
     return new UserView({ ...message, key: message.metadata?.idempotency_key }, this.send);
   }
 

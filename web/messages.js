@@ -1,5 +1,6 @@
 /** How a message looks: the user's, and the assistant's while it is written and afterwards. */
 
+import { DecisionsView } from "./decisions.js";
 import { copyButton, h, icon } from "./dom.js";
 import { FeedbackView } from "./feedback.js";
 import { MarkdownView } from "./markdown.js";
@@ -61,11 +62,14 @@ export class UserView {
 export class AnswerView {
   role = "assistant";
   id = null;
+  asked = new Set();
   #text = "";
   #calls = new Map();
   #frame = 0;
 
-  constructor() {
+  /** `onDecide(view, decisions)` is called when the user has decided about all that a paused answer asks. */
+  constructor(onDecide) {
+    this.decisions = new DecisionsView((decisions) => onDecide(this, decisions));
     this.reasoning = new ReasoningView();
     this.tools = h("div", { class: "tools" });
     this.markdown = new MarkdownView();
@@ -84,6 +88,7 @@ export class AnswerView {
         this.reasoning.element,
         this.tools,
         this.markdown.element,
+        this.decisions.element,
         this.waiting,
         this.sources.element,
         this.footer,
@@ -118,6 +123,16 @@ export class AnswerView {
     this.#showCall({ ...call, running: true });
   }
 
+  /** Whether it shows this call. */
+  hasCall(id) {
+    return this.#calls.has(id) || this.asked.has(id);
+  }
+
+  /** Show how far a tool call is. */
+  progressCall(id, progress) {
+    if (this.#calls.has(id)) this.#showCall({ ...this.#calls.get(id).call, progress });
+  }
+
   /** Show a tool call's outcome. */
   completeCall(call) {
     this.#showCall({ ...this.#calls.get(call.id)?.call, ...call, running: false });
@@ -133,7 +148,10 @@ export class AnswerView {
     this.id = message.id;
     this.#text = message.content;
     this.reasoning.finish(message.reasoning ?? "");
-    for (const call of message.tool_calls ?? []) this.#showCall(call);
+    const calls = message.tool_calls ?? [];
+    this.asked = new Set(calls.filter((call) => call.awaits).map((call) => call.id));
+    for (const call of calls.filter((it) => it.status !== "open")) this.#showCall(call);
+    this.decisions.show(message);
     this.#render();
     this.sources.show(message.citations ?? [], this.markdown.element);
     this.#end(message);

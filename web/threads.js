@@ -202,6 +202,8 @@ export class ThreadList extends EventTarget {
     row.thread = thread;
     row.link.textContent = title;
     row.link.title = title;
+    row.link.classList.toggle("waits", Boolean(thread.open_turn_id));
+    if (thread.open_turn_id) row.link.append(h("span", { class: "visually-hidden" }, ", waits for you"));
     row.button.setAttribute("aria-label", `More about: ${title}`);
     return row;
   }

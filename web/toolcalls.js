@@ -61,6 +61,7 @@ export class ToolCallView {
     const failed = call.error !== undefined && call.error !== null;
     this.element.classList.toggle("running", Boolean(call.running));
     this.element.classList.toggle("failed", failed);
+    this.element.classList.toggle("refused", call.status === "refused");
     const title = inLanguage(tool?.title) || call.tool;
     const shown = !call.running && !failed ? tool?.result : null;
     const glance = (shown && GLANCES[shown.kind]?.(call, shown, title)) ?? [
@@ -68,8 +69,9 @@ export class ToolCallView {
       h("span", { class: "more" }, readable(fill(tool?.subject ?? "", call) ?? "")),
     ];
     if (failed) glance.push(h("span", { class: "more second" }, text(call.error)));
+    if (call.running && call.progress) glance.push(h("span", { class: "more second" }, text(call.progress)));
     this.summary.replaceChildren(
-      icon(failed ? "alert" : iconOf(tool, call)),
+      icon(call.status === "refused" ? "close" : failed ? "alert" : iconOf(tool, call)),
       h("span", { class: "glance" }, ...glance.filter(Boolean)),
       call.running ? h("span", { class: "spinner", role: "img", "aria-label": "running" }) : h("span", { class: "time" }, duration(call.duration_ms)),
       icon("chevron"),

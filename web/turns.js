@@ -1,9 +1,9 @@
 /** A turn's events, each exactly once and in order, however often the connection breaks. */
 
-import { ApiError, listMessages, openEvents, openTurn } from "./api.js";
+import { ApiError, getTurn, listMessages, openContinuation, openEvents, openTurn } from "./api.js";
 import { readEvents } from "./sse.js";
 
-const LAST_EVENTS = new Set(["message.completed", "turn.failed", "turn.cancelled"]);
+const LAST_EVENTS = new Set(["message.completed", "turn.failed", "turn.cancelled", "turn.paused"]);
 const MAX_WAIT_MS = 8000;
 // The server breaks every silence with a heartbeat after 15 seconds: a connection that is silent for longer is dead.
 const MAX_SILENCE_MS = 40_000;
@@ -17,6 +17,15 @@ const MAX_SILENCE_MS = 40_000;
  */
 export async function* sendMessage(threadId, message, options) {
   yield* new Turn(threadId, options).events((turn) => turn.begin(message));
+}
+
+/**
+ * Decide about a paused turn and yield the events of the one that goes on.
+ *
+ * @param {{turnId: string, decisions: object, key: string}} continuation the key stays the same for every attempt
+ */
+export async function* continueTurn(threadId, continuation, options) {
+  yield* new Turn(threadId, options).events((turn) => turn.goOn(continuation));
 }
 
 /** Yield the events of a turn that runs already, from its first one. */
@@ -64,6 +73,20 @@ class Turn {
       const ours = messages.find((it) => it.status === "running" && it.metadata?.idempotency_key === message.key);
       if (!ours) throw error;
       this.id = ours.turn_id;
+      return this.#resume();
+    }
+  }
+
+  /** Decide about a paused turn. */
+  async goOn(continuation) {
+    try {
+      return await openContinuation(this.threadId, continuation, this.#inner.signal);
+    } catch (error) {
+      // An attempt whose answer got lost may have decided all the same.
+      if (this.#failures === 0 || error.problem?.type !== "turn_continued") throw error;
+      const { continued_by: id } = await getTurn(this.threadId, continuation.turnId);
+      if (!id) throw error;
+      this.id = id;
       return this.#resume();
     }
   }

@@ -77,7 +77,8 @@ TABS: dict[str, list[View]] = {
         View("expensive_owners", "Owners with the dearest turns"),
     ],
     "Tools": [
-        View("tools", "Tool calls by outcome", colours={"Outcome": [("==", "ok", "green"), ("Default", None, "redBright")]})
+        View("tools", "Tool calls by outcome", colours={"Outcome": [("==", "ok", "green"), ("Default", None, "redBright")]}),
+        View("decisions", "Calls that asked or acted", colours={"Decision": [("==", "unknown", "redBright")]}),
     ],
     "Store": [
         View("ru_over_time", "Request units by operation", "areachart", 50),

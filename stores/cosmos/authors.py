@@ -5,22 +5,27 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from calls import CANCELLED, Decider
 from errors import StoreUnavailable
-from models import AUTHOR_ID, Message, Owner, message_id
+from models import AUTHOR_ID, Message, Owner, utcnow
 from stores.cosmos.container import CosmosContainer, PreconditionFailed
 from stores.cosmos.deletion import CosmosDeletion
-from stores.cosmos.documents import Lease, ThreadDocument, TurnDocument
+from stores.cosmos.documents import ThreadDocument, TurnDocument
 from stores.cosmos.history import CosmosHistory
-from stores.cosmos.operations import patch
+from stores.cosmos.lease_document import Lease
+from stores.cosmos.operations import Operation, patch
 from stores.cosmos.patch import changes, condition, thread_changes
+from stores.cosmos.pauses import CosmosPauses
 from stores.cosmos.reading import as_record, require_owned
 from stores.cosmos.rows import CosmosRows
+from stores.cosmos.turn_requests import TurnReader
 from stores.types import ErasedExchanges, OwnedRef
 
 MAX_ATTEMPTS = 8
 MAX_ROWS = 1_000_000
-# With their replies and the thread, less than the hundred operations that a batch may have.
 QUESTIONS_AT_ONCE = 40
+# With the thread, the hundred that a batch may have.
+OPERATIONS_AT_ONCE = 99
 TEXTS = {"content", "tool_calls", "citations", "metadata"}
 # What a message that has none leaves out.
 NO_TEXT = {"reasoning": None, "feedback": None}
@@ -39,12 +44,16 @@ class CosmosAuthors:
         rows: CosmosRows,
         deletion: CosmosDeletion,
         history: CosmosHistory,
+        reader: TurnReader,
+        pauses: CosmosPauses,
         end_expired: Callable[[ThreadDocument, Lease], Awaitable[None]],
     ) -> None:
         self._messages = messages
         self._rows = rows
         self._deletion = deletion
         self._history = history
+        self._reader = reader
+        self._pauses = pauses
         self._end_expired = end_expired
 
     async def threads(self, author_id: str) -> list[OwnedRef]:
@@ -61,6 +70,10 @@ class CosmosAuthors:
         erased = refusals = 0
         while refusals < MAX_ATTEMPTS:
             thread = await self._without_expired_lease(owner, thread_id)
+            if thread.open and await self._is_theirs(thread, thread.open.question_seq, author_id):
+                await self._pauses.close(thread, thread.open, Decider(author_id, utcnow(), CANCELLED))
+                refusals += 1
+                continue
             questions = await self._questions(thread, author_id)
             if not questions:
                 # Always: an earlier call may have been stopped before it did this.
@@ -69,13 +82,10 @@ class CosmosAuthors:
                 return ErasedExchanges(erased, await self._is_answering(thread, author_id))
             # First, because nobody finds them by the author any more once the messages are erased.
             await self._deletion.delete_events(thread.id, running_turn=thread.lease.turn_id if thread.lease else None)
-            messages = [*questions, *await self._replies(questions)]
             try:
-                await self._erase(thread, messages)
+                erased += await self._erase(thread, questions)
             except PreconditionFailed:
                 refusals += 1
-            else:
-                erased += len(messages)
         raise StoreUnavailable
 
     async def _of_conversation(self, thread_id: str) -> OwnedRef | None:
@@ -99,33 +109,40 @@ class CosmosAuthors:
         rows = await self._messages.query(thread.id, QUESTIONS, limit=QUESTIONS_AT_ONCE, author=author_id, answering=answering)
         return [as_record(Message, row) for row in rows]
 
-    async def _replies(self, questions: list[Message]) -> list[Message]:
-        return [reply for reply in await asyncio.gather(*map(self._reply, questions)) if reply]
+    async def _erase(self, thread: ThreadDocument, questions: list[Message]) -> int:
+        """Erase exchanges of a thread in which no other turn has begun or ended since it was read; return how many messages.
 
-    async def _reply(self, question: Message) -> Message | None:
-        turn = await self._messages.read(question.thread_id, question.turn_id)
-        seq = as_record(TurnDocument, turn).reply_seq if turn else None
-        return await self._message(question.thread_id, seq) if seq else None
-
-    async def _message(self, thread_id: str, seq: int) -> Message | None:
-        found = await self._messages.read(thread_id, message_id(thread_id, seq))
-        return as_record(Message, found) if found else None
-
-    async def _erase(self, thread: ThreadDocument, messages: list[Message]) -> None:
-        """Erase messages of a thread in which no other turn has begun or ended since it was read."""
+        Each question comes last: it is what its exchange is found by.
+        """
+        erased: list[Message] = []
+        operations: list[Operation] = []
+        for question, turns in zip(questions, await asyncio.gather(*map(self._turns_of, questions)), strict=True):
+            found = [await self._reader.message(thread.id, turn.reply_seq) for turn in turns if turn.reply_seq]
+            exchange = [*filter(None, found), question]
+            operations += [patch(turn.id, changes(pause=None)) for turn in turns if turn.pause]
+            operations += [
+                patch(each.id, changes(**each.erased().model_dump(mode="json", include=TEXTS) | NO_TEXT)) for each in exchange
+            ]
+            erased += exchange
         lease = {"lease__turn_id": thread.lease.turn_id} if thread.lease else {"lease": None}
         unchanged = condition(owner_hash=thread.owner_hash, deleting=False, last_seq=thread.last_seq, **lease)
-        shown = any(message.seq == thread.last_seq for message in messages)
+        shown = any(message.seq == thread.last_seq for message in erased)
         end = thread_changes(last_message_preview="") if shown else thread_changes()
-        erased = [
-            patch(message.id, changes(**message.erased().model_dump(mode="json", include=TEXTS) | NO_TEXT))
-            for message in messages
-        ]
-        await self._messages.batch(thread.id, [*erased, patch(thread.id, end, unchanged)])
+        for start in range(0, len(operations), OPERATIONS_AT_ONCE):
+            batch = operations[start : start + OPERATIONS_AT_ONCE]
+            await self._messages.batch(thread.id, [*batch, patch(thread.id, end, unchanged)])
+        return len(erased)
+
+    async def _turns_of(self, question: Message) -> list[TurnDocument]:
+        return await self._reader.turn_with_paused(question.thread_id, question.turn_id)
+
+    async def _is_theirs(self, thread: ThreadDocument, seq: int, author_id: str) -> bool:
+        message = await self._reader.message(thread.id, seq)
+        return message is not None and message.metadata.get(AUTHOR_ID) == author_id
 
     async def _is_answering(self, thread: ThreadDocument, author_id: str) -> bool:
         """Whether a turn runs for one of the author's messages: it writes the message once more when it ends."""
         message = thread.pending
         if thread.lease and thread.lease.seq:
-            message = await self._message(thread.id, thread.lease.seq)
+            message = await self._reader.message(thread.id, thread.lease.seq)
         return message is not None and message.metadata.get(AUTHOR_ID) == author_id

@@ -49,7 +49,9 @@ MESSAGES = ContainerDefinition(
     ),
     default_ttl=-1,
 )
-THREADS = ContainerDefinition("threads", "/owner_id", ("/owner_id/?", "/sort/?", "/status/?", "/deleting/?"), default_ttl=-1)
+THREADS = ContainerDefinition(
+    "threads", "/owner_id", ("/owner_id/?", "/sort/?", "/status/?", "/deleting/?", "/open/turn_id/?"), default_ttl=-1
+)
 CONTAINERS = (MESSAGES, THREADS)
 
 

@@ -9,10 +9,10 @@ yet: it stands in its thread's lease.
 from __future__ import annotations
 
 import hashlib
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal, get_args
 
-from pydantic import ConfigDict
+from pydantic import Field
 
 from errors import TurnInterrupted
 from models import (
@@ -27,56 +27,15 @@ from models import (
     message_id,
     utcnow,
 )
-from records import Record
+from records import Record, is_empty
+from stores.cosmos.lease_document import Lease, OpenTurn
 from stores.cursors import sort_key
-from stores.types import NewMessage, StartedTurn
+from stores.types import NewTurn, Pause, StartedTurn, TurnEnd
 
 Document = dict[str, Any]
 THREAD_STATUSES = get_args(ThreadStatus.__value__)
 # Of the documents' fields, in each as `v`; those of before have none. A release that gives a field another meaning raises it.
 VERSION = 1
-
-
-class PendingMessage(Record):
-    """What a new message brings along; its place and state follow from the lease.
-
-    What a newer release has added to it goes into the message, whoever ends the turn.
-    """
-
-    model_config = ConfigDict(extra="allow")
-
-    content: str
-    metadata: Metadata
-    timestamp: datetime
-
-
-class Lease(Record):
-    """A turn's hold on its thread until ``until`` (epoch seconds).
-
-    Either ``message`` is a new message, or ``seq`` is the place of an existing one that is answered again.
-    """
-
-    turn_id: str
-    started_at: datetime
-    until: float
-    message: PendingMessage | None
-    seq: int | None
-    key_id: str | None
-    cancel_requested: bool = False
-
-    def seconds_left(self) -> float:
-        """Return how long it still lives; zero or less once it has expired."""
-        return self.until - utcnow().timestamp()
-
-    @property
-    def ended_at(self) -> datetime:
-        """When it expires, or has expired."""
-        return datetime.fromtimestamp(self.until, UTC)
-
-    @property
-    def message_status(self) -> TurnStatus:
-        """The state of the message that is being answered."""
-        return "running" if self.seconds_left() > 0 else "interrupted"
 
 
 class ThreadDocument(Record):
@@ -105,13 +64,20 @@ class ThreadDocument(Record):
     deleting: bool
     lease: Lease | None
     external_id: str | None = None
+    open: OpenTurn | None = Field(None, exclude_if=is_empty)
+    # The tools that need not ask, and since when.
+    approvals: dict[str, str] = Field({}, exclude_if=is_empty)
 
     @property
     def thread(self) -> Thread:
         """The thread as callers see it."""
         fields = self.model_dump(include=_THREAD_FIELDS)
         status = self.status if self.status in THREAD_STATUSES else "active"
-        return Thread(**{**fields, "status": status}, message_count=self.last_seq + (self.pending is not None))
+        return Thread(
+            **{**fields, "status": status},
+            message_count=self.last_seq + (self.pending is not None),
+            open_turn_id=self.open.turn_id if self.open else None,
+        )
 
     @property
     def pending(self) -> Message | None:
@@ -127,6 +93,7 @@ class ThreadDocument(Record):
             timestamp=self.lease.message.timestamp,
             status=self.lease.message_status,
             turn_id=self.lease.turn_id,
+            tool_calls=self.lease.acted,
             metadata=self.lease.message.metadata,
         )
 
@@ -170,6 +137,10 @@ class TurnDocument(Record):
     ended_at: datetime
     final_event_id: int | None
     events_kept: bool = True
+    pause: Pause | None = Field(None, exclude_if=is_empty)
+    continues: str | None = Field(None, exclude_if=is_empty)
+    continued_by: str | None = Field(None, exclude_if=is_empty)
+    cancelled_turn_id: str | None = Field(None, exclude_if=is_empty)
 
     @property
     def turn(self) -> Turn:
@@ -178,13 +149,15 @@ class TurnDocument(Record):
 
 
 _TURN_FIELDS = set(Turn.model_fields) - {"message"}
-_THREAD_FIELDS = set(Thread.model_fields) - {"message_count"}
+_THREAD_FIELDS = set(Thread.model_fields) - {"message_count", "open_turn_id"}
 _MAY_BE_EMPTY = ("tool_calls", "citations", "metadata")
 
 
 def answering_again(message: Message, lease: Lease) -> Message:
     """Return an existing message as the lease's turn sees it."""
-    return message.model_copy(update={"status": lease.message_status, "turn_id": lease.turn_id, "problem": None})
+    calls = lease.acted or message.tool_calls
+    fields = {"status": lease.message_status, "turn_id": lease.turn_id, "problem": None, "tool_calls": calls}
+    return message.model_copy(update=fields)
 
 
 def new_thread_document(owner: Owner, thread: Thread) -> Document:
@@ -205,8 +178,8 @@ def new_thread_document(owner: Owner, thread: Thread) -> Document:
     return document.model_dump(mode="json")
 
 
-def new_key_document(thread_id: str, id: str, new: NewMessage) -> Document:
-    """Return the document of an Idempotency-Key whose first turn begins."""
+def new_key_document(thread_id: str, id: str, new: NewTurn, *, seq: int | None = None) -> Document:
+    """Return the document of an Idempotency-Key whose first turn begins, for the message at ``seq`` if it is there already."""
     document = KeyDocument(
         v=VERSION,
         id=id,
@@ -215,28 +188,29 @@ def new_key_document(thread_id: str, id: str, new: NewMessage) -> Document:
         fingerprint=new.fingerprint,
         turn_id=new.turn_id,
         status="running",
-        seq=None,
+        seq=seq,
         reply_seq=None,
     )
     return document.model_dump(mode="json")
 
 
-def turn_document(
-    turn: StartedTurn, status: TurnStatus, reply: Message | None, problem: Problem | None, final_event_id: int
-) -> Document:
+def turn_document(turn: StartedTurn, end: TurnEnd) -> Document:
     """Return the document of a turn that ends now."""
     document = TurnDocument(
         v=VERSION,
         id=turn.turn_id,
         thread_id=turn.thread.id,
         type="turn",
-        status=status,
-        reply_seq=reply.seq if reply else None,
-        problem=problem,
+        status=end.message.status,
+        reply_seq=end.reply.seq if end.reply else None,
+        problem=end.message.problem,
         started_at=turn.started_at,
         ended_at=utcnow(),
-        final_event_id=final_event_id,
+        final_event_id=end.final_event_id,
         events_kept=turn.events_kept,
+        pause=end.pause,
+        continues=turn.continues,
+        cancelled_turn_id=turn.cancelled_turn_id,
     )
     return document.model_dump(mode="json", exclude={"events_kept"} if turn.events_kept else None)
 
@@ -254,6 +228,8 @@ def interrupted_turn_document(thread_id: str, lease: Lease) -> Document:
         started_at=lease.started_at,
         ended_at=lease.ended_at,
         final_event_id=None,
+        continues=lease.continues,
+        cancelled_turn_id=lease.cancelled_turn_id,
     )
     return document.model_dump(mode="json", exclude={"events_kept"})
 
@@ -272,7 +248,8 @@ def message_document(message: Message) -> Document:
 def row_document(document: ThreadDocument) -> Document:
     """Return the thread's row in the container ``threads``."""
     return {
-        **document.thread.model_dump(mode="json"),
+        **document.thread.model_dump(mode="json", exclude={"open_turn_id"}),
+        "open": {"turn_id": document.open.turn_id} if document.open else None,
         "status": document.status,
         "v": VERSION,
         "owner_id": document.owner_hash,

@@ -14,7 +14,6 @@ from typing import Any, Literal
 from errors import ErasureNotFound, StoreUnavailable
 from models import ERASURE_ID_PATTERN, Erasure, Owner, new_id, utcnow
 from records import Record
-from stores.contract import RECEIPT_DAYS
 from stores.cosmos.container import CosmosContainer, PreconditionFailed, gather_pair
 from stores.cosmos.deletion import CosmosDeletion
 from stores.cosmos.documents import VERSION, Document, ThreadDocument, row_document
@@ -22,6 +21,7 @@ from stores.cosmos.operations import Operation, create, delete_unchanged, patch
 from stores.cosmos.patch import changes, condition
 from stores.cosmos.reading import as_record
 from stores.cosmos.user_states import USER_STATE_ID
+from stores.owner_contract import RECEIPT_DAYS
 from stores.types import OwnedRef
 
 RUNNING_ID = "erasure"

@@ -43,7 +43,7 @@ class CosmosHistory:
         if self._recent.is_on and owner.is_conversation:
             # Somebody's messages may be erased before the lease is taken: they are read after that.
             return None
-        return await self._read(thread_id, limit)
+        return await self.read(thread_id, limit)
 
     async def latest(self, thread: ThreadDocument, limit: int, beside: Beside) -> list[Message]:
         """Return the latest messages, the newest first, of a thread whose lease was taken.
@@ -55,10 +55,10 @@ class CosmosHistory:
         known = await self._known(thread, limit, beside if isinstance(beside, Window) else None)
         if known is not None:
             return known
-        # What was read before somebody else's commit, or from a lagging replica, is not the latest; the lease's answer has
-        # brought the newer session.
-        is_late = not isinstance(beside, list) or (beside[0].seq if beside else 0) != thread.last_seq
-        messages = beside if isinstance(beside, list) and not is_late else await self._read(thread.id, limit)
+        # What was read before somebody else's commit or the end of a pause, or from a lagging replica, is not the latest; the
+        # lease's answer has brought the newer session.
+        is_late = not isinstance(beside, list) or (beside[0].seq if beside else 0) != thread.last_seq or _may_change(beside)
+        messages = beside if isinstance(beside, list) and not is_late else await self.read(thread.id, limit)
         self._recent.keep(thread, messages, limit, read_after=is_late)
         return messages
 
@@ -80,5 +80,11 @@ class CosmosHistory:
         self._recent.forget(thread_id)
         await self._shared.forget(thread_id)
 
-    async def _read(self, thread_id: str, limit: int) -> list[Message]:
+    async def read(self, thread_id: str, limit: int) -> list[Message]:
+        """Read the latest messages, the newest first."""
         return [as_record(Message, row) for row in await self._messages.query(thread_id, HISTORY, limit=limit)]
+
+
+def _may_change(latest: list[Message]) -> bool:
+    """Whether the latest message is a paused answer: its calls change in their place, and nothing need come behind it."""
+    return bool(latest) and latest[0].status == "paused"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from calls import ToolCall
 from errors import StoreError
 from models import Message, message_id, utcnow
 from stores.cosmos.container import CosmosContainer, PreconditionFailed
-from stores.cosmos.documents import Lease, ThreadDocument, interrupted_turn_document, message_document
+from stores.cosmos.documents import Document, ThreadDocument, interrupted_turn_document, message_document
+from stores.cosmos.lease_document import Lease
 from stores.cosmos.operations import Operation, create, delete, patch
 from stores.cosmos.patch import changes, condition, less_than, thread_changes
 from stores.cosmos.reading import as_record
@@ -72,7 +74,13 @@ class CosmosLeases:
 def ended_message(message: Message) -> Operation:
     """Return what ends a message that was there already, whatever else is in its document."""
     problem = message.problem.model_dump(mode="json") if message.problem else None
-    return patch(message.id, changes(status=message.status, turn_id=message.turn_id, problem=problem))
+    acted = {"tool_calls": dumped(message.tool_calls)} if message.tool_calls else {}
+    return patch(message.id, changes(status=message.status, turn_id=message.turn_id, problem=problem, **acted))
+
+
+def dumped(calls: Sequence[ToolCall]) -> list[Document]:
+    """Return tool calls as they are stored."""
+    return [call.model_dump(mode="json") for call in calls]
 
 
 def _of_new_message(turn_id: str) -> str:
@@ -84,14 +92,15 @@ def _clear_batch(thread: ThreadDocument, lease: Lease) -> list[Operation]:
     pending = thread.pending
     if pending:
         seq = pending.seq
-        document = message_document(pending.model_copy(update={"status": "interrupted"}))
+        document = message_document(pending.model_copy(update={"status": "interrupted", "tool_calls": lease.calls}))
         kept = create({**(lease.message.model_extra or {} if lease.message else {}), **document})
         end = thread_changes(
             last_seq=seq, last_message_preview=preview(pending.content), updated_at=thread.now_not_before(), lease=None
         )
     else:
         seq = lease.seq or 0
-        kept = patch(message_id(thread.id, seq), changes(status="interrupted", turn_id=lease.turn_id, problem=None))
+        acted = {"tool_calls": dumped(lease.calls)} if lease.calls else {}
+        kept = patch(message_id(thread.id, seq), changes(status="interrupted", turn_id=lease.turn_id, problem=None, **acted))
         end = thread_changes(updated_at=thread.now_not_before(), lease=None)
     operations = [kept, create(interrupted_turn_document(thread.id, lease))]
     if lease.key_id:

@@ -9,7 +9,9 @@ from typing import Any
 from models import Owner, timestamp
 from stores.cosmos.documents import Document, ThreadDocument, row_document
 
-_ROW_FIELDS = ("title", "status", "metadata", "updated_at", "message_count", "last_message_preview", "rev", "sort")
+# Threads of before have no such field, and those in which nothing is open any more have null there.
+NOT_OPEN = " AND NOT IS_DEFINED(c.open.turn_id)"
+_ROW_FIELDS = ("title", "status", "metadata", "updated_at", "message_count", "last_message_preview", "rev", "sort", "open")
 
 
 def changes(**fields: Any) -> list[Document]:
@@ -49,8 +51,8 @@ def less_than(name: str, value: float) -> str:
 
 
 def lease_is_free(owner: Owner) -> str:
-    """Return the condition that the thread is the owner's and free for a turn."""
-    return condition(owner_hash=owner.hash, deleting=False, lease=None)
+    """Return the condition that the thread is the owner's and free for a turn, and that nothing is open in it."""
+    return condition(owner_hash=owner.hash, deleting=False, lease=None) + NOT_OPEN
 
 
 def _literal(value: str | float | bool | None) -> str:

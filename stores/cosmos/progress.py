@@ -15,7 +15,8 @@ from events import TurnEvent, stored_events
 from models import TURN_ID_PATTERN, Message, Owner, Turn, message_id
 from stores.cosmos.container import CosmosContainer, PreconditionFailed, gather_pair
 from stores.cosmos.definitions import kind
-from stores.cosmos.documents import VERSION, Document, Lease, ThreadDocument, TurnDocument
+from stores.cosmos.documents import VERSION, Document, ThreadDocument, TurnDocument
+from stores.cosmos.lease_document import Lease
 from stores.cosmos.operations import create, read
 from stores.cosmos.patch import changes, condition
 from stores.cosmos.reading import as_record, require_owned
@@ -125,7 +126,15 @@ class CosmosProgress:
         if lease.seconds_left() <= 0:
             await self._end_expired(thread, lease)
             return None
-        return TurnProgress(Turn(id=turn_id, thread_id=thread_id, status="running", started_at=lease.started_at), events, None)
+        turn = Turn(
+            id=turn_id,
+            thread_id=thread_id,
+            status="running",
+            started_at=lease.started_at,
+            cancelled_turn_id=lease.cancelled_turn_id,
+            continues=lease.continues,
+        )
+        return TurnProgress(turn, events, None)
 
     async def _save(self, batch: EventBatch) -> Exception | None:
         """Store events, if their thread is there: they must not outlive it."""

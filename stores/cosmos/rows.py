@@ -67,6 +67,10 @@ class CosmosRows:
         if waiting is None or _is_newer(document, waiting):
             self._waiting[document.id] = document
 
+    def update_soon(self, document: ThreadDocument) -> None:
+        """Bring a thread's row up to date in the background, without waiting for its time: somebody is asked."""
+        self._write(document)
+
     async def flush(self, owner_hash: str) -> None:
         """Write what waits of an owner's rows, and wait for what is being written."""
         await self._settle(lambda owner: owner == owner_hash)

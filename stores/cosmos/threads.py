@@ -7,7 +7,7 @@ import re
 from errors import ThreadNotFound
 from models import THREAD_ID_PATTERN, Metadata, Owner, Thread, ThreadStatus, new_thread, utcnow
 from stores.cosmos.container import CosmosContainer, PreconditionFailed, gather_pair
-from stores.cosmos.documents import ThreadDocument, new_thread_document
+from stores.cosmos.documents import Document, ThreadDocument, new_thread_document
 from stores.cosmos.patch import condition, thread_changes
 from stores.cosmos.reading import as_record, require_owned
 from stores.cosmos.rows import CosmosRows
@@ -70,17 +70,21 @@ class CosmosThreads:
             self._rows.update_later(thread)
         return thread.thread
 
-    async def list_page(self, owner: Owner, status: ThreadStatus | None, limit: int, cursor: str | None) -> Page[Thread]:
+    async def list_page(
+        self, owner: Owner, status: ThreadStatus | None, open: bool | None, limit: int, cursor: str | None
+    ) -> Page[Thread]:
         """Do what :meth:`ThreadStore.list_threads` promises."""
         sql = "SELECT TOP @limit * FROM c WHERE c.deleting = false"
         parameters: dict[str, str] = {}
         if status:
             sql, parameters["status"] = f"{sql} AND c.status = @status", status
+        if open is not None:
+            sql = f"{sql} AND {'' if open else 'NOT '}IS_DEFINED(c.open.turn_id)"
         if cursor:
             sql, parameters["sort"] = f"{sql} AND c.sort < @sort", decode_cursor(cursor)
         await self._rows.flush(owner.hash)
         rows = await self._threads.query(owner.hash, f"{sql} ORDER BY c.sort DESC", limit=limit + 1, **parameters)
-        page = [as_record(Thread, row) for row in rows[:limit]]
+        page = [_listed(row) for row in rows[:limit]]
         return Page(page, encode_cursor(rows[limit - 1]["sort"]) if len(rows) > limit else None)
 
     async def list_ids(self, owner: Owner, limit: int, after: str | None) -> list[str]:
@@ -99,3 +103,8 @@ class CosmosThreads:
             raise ThreadNotFound(thread_id) from refused
         await self._rows.update(document)
         return document.thread
+
+
+def _listed(row: Document) -> Thread:
+    """Return the thread in its row."""
+    return as_record(Thread, {**row, "open_turn_id": (row.get("open") or {}).get("turn_id")})

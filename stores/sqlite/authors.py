@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 
-from models import AUTHOR_ID, CONVERSATIONS, Message, Owner
+from calls import CANCELLED, Decider
+from models import AUTHOR_ID, CONVERSATIONS, Message, Owner, utcnow
 from stores.preview import preview
+from stores.sqlite.continuations import reply_seqs
 from stores.sqlite.rows import owned_ref, put_message, stored_message, thread_row
-from stores.sqlite.turns import end_expired_turn
+from stores.sqlite.turns import close_pause, end_expired_turn
 from stores.types import ErasedExchanges, OwnedRef
 
 AUTHOR = f"json_extract(record, '$.metadata.{AUTHOR_ID}')"
@@ -24,6 +26,10 @@ def erase_exchanges(db: sqlite3.Connection, owner: Owner, thread_id: str, author
     """Do what :meth:`ThreadStore.erase_exchanges` promises."""
     end_expired_turn(db, thread_row(db, owner, thread_id))
     thread = thread_row(db, owner, thread_id)
+    if thread["open_turn_id"]:
+        question = stored_message(db, thread_id, thread["open_question_seq"])
+        if question.metadata.get(AUTHOR_ID) == author_id:
+            close_pause(db, thread, Decider(author_id, utcnow(), CANCELLED))
     sql = f"SELECT record FROM messages WHERE thread_id = ? AND {AUTHOR} = ?"  # noqa: S608 - our own name
     rows = db.execute(sql, (thread_id, author_id)).fetchall()
     written = [Message.model_validate_json(row["record"]) for row in rows]
@@ -31,6 +37,7 @@ def erase_exchanges(db: sqlite3.Connection, owner: Owner, thread_id: str, author
     messages = [*questions, *_replies(db, questions)]
     for message in messages:
         put_message(db, message.erased())
+        db.execute("UPDATE turns SET pause = NULL WHERE thread_id = ? AND id = ?", (thread_id, message.turn_id))
     if messages:
         db.execute("DELETE FROM events WHERE thread_id = ? AND turn_id IS NOT ?", (thread_id, thread["lease_turn_id"]))
     if thread["last_message_preview"] in {preview(message.content) for message in messages}:
@@ -39,9 +46,5 @@ def erase_exchanges(db: sqlite3.Connection, owner: Owner, thread_id: str, author
 
 
 def _replies(db: sqlite3.Connection, questions: list[Message]) -> list[Message]:
-    found = (
-        db.execute("SELECT reply_seq FROM turns WHERE thread_id = ? AND id = ?", (each.thread_id, each.turn_id)).fetchone()
-        for each in questions
-    )
-    seqs = [row["reply_seq"] for row in found if row and row["reply_seq"]]
+    seqs = [seq for each in questions for seq in reply_seqs(db, each.thread_id, each.turn_id)]
     return [stored_message(db, questions[0].thread_id, seq) for seq in seqs]

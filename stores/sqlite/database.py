@@ -109,6 +109,20 @@ MIGRATIONS = (
     """
     ALTER TABLE turns ADD COLUMN events_kept INTEGER NOT NULL DEFAULT 1;
     """,
+    """
+    ALTER TABLE threads ADD COLUMN open_turn_id TEXT;
+    ALTER TABLE threads ADD COLUMN open_seq INTEGER;
+    ALTER TABLE threads ADD COLUMN open_question_seq INTEGER;
+    ALTER TABLE threads ADD COLUMN approvals TEXT;
+    ALTER TABLE threads ADD COLUMN lease_calls TEXT;
+    ALTER TABLE threads ADD COLUMN lease_cancelled_turn_id TEXT;
+    ALTER TABLE threads ADD COLUMN lease_continues TEXT;
+    CREATE INDEX threads_open ON threads (owner, sort) WHERE open_turn_id IS NOT NULL;
+    ALTER TABLE turns ADD COLUMN pause TEXT;
+    ALTER TABLE turns ADD COLUMN continues TEXT;
+    ALTER TABLE turns ADD COLUMN continued_by TEXT;
+    ALTER TABLE turns ADD COLUMN cancelled_turn_id TEXT;
+    """,
 )
 LOCK_TIMEOUT_SECONDS = 5.0
 LOG_TIMEOUT_SECONDS = 0.2

@@ -8,7 +8,7 @@ from typing import Any
 
 from errors import ErasureNotFound
 from models import Erasure, Owner, new_id, utcnow
-from stores.contract import RECEIPT_DAYS
+from stores.owner_contract import RECEIPT_DAYS
 from stores.sqlite.rows import moment, owned_ref
 from stores.types import OwnedRef
 

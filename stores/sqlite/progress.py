@@ -54,6 +54,8 @@ def _without_events(db: sqlite3.Connection, thread: Any, turn_id: str) -> TurnPr
             problem=None if running else Problem.of(TurnInterrupted()),
             started_at=moment(thread["lease_started_at"]),
             ended_at=None if running else moment(thread["lease_until"]),
+            cancelled_turn_id=thread["lease_cancelled_turn_id"],
+            continues=thread["lease_continues"],
         )
         return TurnProgress(turn, [], None)
     row = db.execute("SELECT * FROM turns WHERE thread_id = ? AND id = ?", (thread["id"], turn_id)).fetchone()
@@ -122,4 +124,7 @@ def _as_turn(row: Any) -> Turn:
         problem=Problem.model_validate_json(row["problem"]) if row["problem"] else None,
         started_at=moment(row["started_at"]),
         ended_at=moment(row["ended_at"]),
+        continues=row["continues"],
+        continued_by=row["continued_by"],
+        cancelled_turn_id=row["cancelled_turn_id"],
     )

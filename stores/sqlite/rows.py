@@ -36,6 +36,7 @@ def as_thread(row: Any) -> Thread:
         message_count=row["last_seq"],
         last_message_preview=row["last_message_preview"],
         external_id=row["external_id"],
+        open_turn_id=row["open_turn_id"],
     )
 
 

@@ -16,24 +16,29 @@ from typing import Self
 
 from typing_extensions import override
 
+from calls import Decider, ToolCall
 from errors import ThreadNotFound
 from models import Erasure, Feedback, Message, Metadata, Order, Owner, Thread, ThreadStatus, Turn, UserState, session_thread_id
 from stores.contract import ThreadStore
 from stores.limits import StoreLimits
-from stores.sqlite import authors, deletion, erasure, messages, progress, threads, turns, user_states
-from stores.sqlite.database import LOCK_TIMEOUT_SECONDS, SqliteDatabase
+from stores.sqlite import authors, continuations, deletion, erasure, messages, progress, threads, turns, user_states
+from stores.sqlite.database import LOCK_TIMEOUT_SECONDS, SqliteDatabase, Work
 from stores.sqlite.feedback import set_feedback
 from stores.sqlite.log_emptier import PAUSE_SECONDS, LogEmptier
 from stores.sqlite.rows import as_thread, thread_row
 from stores.types import (
+    Approval,
     ErasedExchanges,
     EventBatch,
+    NewContinuation,
     NewMessage,
+    NewTurn,
     OwnedRef,
     Page,
     ReplayedTurn,
     StartedTurn,
     ThreadChanges,
+    TurnEnd,
     TurnProgress,
 )
 
@@ -91,8 +96,10 @@ class SqliteStore(ThreadStore):
         return await self._database.read(lambda db: as_thread(thread_row(db, owner, thread_id)))
 
     @override
-    async def list_threads(self, owner: Owner, *, status: ThreadStatus | None, limit: int, cursor: str | None) -> Page[Thread]:
-        return await self._database.read(lambda db: threads.list_threads(db, owner, status, limit, cursor))
+    async def list_threads(
+        self, owner: Owner, *, status: ThreadStatus | None, open: bool | None = None, limit: int, cursor: str | None
+    ) -> Page[Thread]:
+        return await self._database.read(lambda db: threads.list_threads(db, owner, status, open, limit, cursor))
 
     @override
     async def update_thread(self, owner: Owner, thread_id: str, changes: ThreadChanges) -> Thread:
@@ -128,10 +135,23 @@ class SqliteStore(ThreadStore):
     async def begin_turn(
         self, owner: Owner, thread_id: str, new: NewMessage, *, lease_seconds: float, history_limit: int
     ) -> StartedTurn | ReplayedTurn:
+        return await self._begin(
+            lambda db: turns.begin_turn(db, owner, thread_id, new, lease_seconds, history_limit, self._limits)
+        )
+
+    @override
+    async def begin_continuation(
+        self, owner: Owner, thread_id: str, new: NewContinuation, *, lease_seconds: float, history_limit: int
+    ) -> StartedTurn | ReplayedTurn:
+        return await self._begin(
+            lambda db: continuations.begin_continuation(db, owner, thread_id, new, lease_seconds, history_limit)
+        )
+
+    async def _begin(self, work: Work[StartedTurn | ReplayedTurn]) -> StartedTurn | ReplayedTurn:
         is_wanted = True
 
         def begin(db: sqlite3.Connection) -> StartedTurn | ReplayedTurn:
-            begun = turns.begin_turn(db, owner, thread_id, new, lease_seconds, history_limit, self._limits)
+            begun = work(db)
             if not is_wanted:
                 # Undoes it: nobody would answer the message, and its sender is told that it was not accepted.
                 raise asyncio.CancelledError
@@ -144,7 +164,23 @@ class SqliteStore(ThreadStore):
             raise
 
     @override
-    async def find_replay(self, owner: Owner, thread_id: str, new: NewMessage) -> ReplayedTurn | None:
+    async def cancel_paused(self, owner: Owner, thread_id: str, turn_id: str, by: Decider) -> None:
+        await self._database.write(lambda db: continuations.cancel_paused(db, owner, thread_id, turn_id, by))
+
+    @override
+    async def list_approvals(self, owner: Owner, thread_id: str) -> list[Approval]:
+        return await self._database.read(lambda db: continuations.list_approvals(db, owner, thread_id))
+
+    @override
+    async def remove_approvals(self, owner: Owner, thread_id: str) -> None:
+        await self._database.write(lambda db: continuations.remove_approvals(db, owner, thread_id))
+
+    @override
+    async def record_calls(self, turn: StartedTurn, calls: Sequence[ToolCall]) -> None:
+        await self._database.write(lambda db: turns.record_calls(db, turn, calls))
+
+    @override
+    async def find_replay(self, owner: Owner, thread_id: str, new: NewTurn) -> ReplayedTurn | None:
         return await self._database.read(lambda db: turns.find_replay(db, owner, thread_id, new))
 
     @override
@@ -152,8 +188,8 @@ class SqliteStore(ThreadStore):
         await self._database.write(lambda db: turns.renew_lease(db, turn, lease_seconds))
 
     @override
-    async def commit_turn(self, turn: StartedTurn, *, message: Message, reply: Message | None, final_event_id: int) -> None:
-        await self._database.write(lambda db: turns.commit_turn(db, turn, message, reply, final_event_id))
+    async def commit_turn(self, turn: StartedTurn, end: TurnEnd) -> None:
+        await self._database.write(lambda db: turns.commit_turn(db, turn, end))
 
     @override
     async def request_cancel(self, owner: Owner, thread_id: str, turn_id: str) -> None:

@@ -31,11 +31,15 @@ def open_session_thread(db: sqlite3.Connection, owner: Owner, external_id: str, 
 
 
 def list_threads(
-    db: sqlite3.Connection, owner: Owner, status: ThreadStatus | None, limit: int, cursor: str | None
+    db: sqlite3.Connection, owner: Owner, status: ThreadStatus | None, open: bool | None, limit: int, cursor: str | None
 ) -> Page[Thread]:
     """Do what :meth:`ThreadStore.list_threads` promises."""
     before = decode_cursor(cursor) if cursor else "~"
-    sql = "SELECT * FROM threads WHERE owner = ? AND sort < ? AND (? IS NULL OR status = ?) ORDER BY sort DESC LIMIT ?"
+    wanted = "" if open is None else f"AND open_turn_id IS {'NOT ' if open else ''}NULL "
+    sql = (
+        "SELECT * FROM threads WHERE owner = ? AND sort < ? AND (? IS NULL OR status = ?) "  # noqa: S608 - our own
+        f"{wanted}ORDER BY sort DESC LIMIT ?"
+    )
     rows = db.execute(sql, (owner.hash, before, status, status, limit + 1)).fetchall()
     page = [as_thread(row) for row in rows[:limit]]
     return Page(page, encode_cursor(rows[limit - 1]["sort"]) if len(rows) > limit else None)

@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from pydantic import TypeAdapter
+from pydantic_core import from_json
 
+from calls import WENT_ON, Decider, ToolCall, refuse_open
 from errors import IdempotencyKeyReused, LeaseLost, TurnInProgress, TurnInterrupted
-from models import Message, Owner, Problem, TurnStatus, message_id, utcnow
+from models import Message, Owner, Problem, message_id, utcnow
 from stores.cursors import sort_key
 from stores.limits import StoreLimits
 from stores.preview import preview
-from stores.sqlite.rows import as_thread, find_message, now_not_before, put_message, stored_message, thread_row
-from stores.types import NewMessage, ReplayedTurn, StartedTurn
+from stores.sqlite.rows import as_thread, now_not_before, put_message, stored_message, thread_row
+from stores.types import NewMessage, NewTurn, ReplayedTurn, StartedTurn, TurnEnd
 
 MESSAGES = TypeAdapter(list[Message])
-NO_LEASE = "lease_turn_id = NULL, lease_started_at = NULL, lease_until = NULL, lease_seq = NULL, lease_cancel_requested = 0"
+CALLS = TypeAdapter(list[ToolCall])
+NO_LEASE = (
+    "lease_turn_id = NULL, lease_started_at = NULL, lease_until = NULL, lease_seq = NULL, lease_cancel_requested = 0, "
+    "lease_calls = NULL, lease_cancelled_turn_id = NULL, lease_continues = NULL"
+)
 
 
 def begin_turn(
@@ -31,40 +39,80 @@ def begin_turn(
 ) -> StartedTurn | ReplayedTurn:
     """Do what :meth:`ThreadStore.begin_turn` promises."""
     row = thread_row(db, owner, thread_id)
-    known = _known_key(db, thread_id, new)
+    known = known_key(db, thread_id, new)
     if known and known["reply_seq"]:
         return ReplayedTurn(stored_message(db, thread_id, known["reply_seq"]))
     if row["lease_turn_id"] and not end_expired_turn(db, row):
-        raise TurnInProgress(retry_after=min(row["lease_until"] - utcnow().timestamp(), 2))
+        raise TurnInProgress(retry_after=min(row["lease_until"] - utcnow().timestamp(), 2), turn_id=row["lease_turn_id"])
     if known:
         message = _message_again(db, thread_id, known["seq"], new)
     else:
         limits.check_messages(row["last_seq"])
         message = _store_new(db, thread_id, row["last_seq"] + 1, new)
+    if row["open_turn_id"]:
+        close_pause(db, row, Decider(new.author(owner), utcnow(), WENT_ON))
+    now = take_lease(db, thread_id, new.turn_id, message.seq, lease_seconds, cancelled_turn_id=new.cancelled_turn_id)
     last_seq = max(row["last_seq"], message.seq)
-    now = utcnow()
-    db.execute(
-        "UPDATE threads SET last_seq = ?, lease_turn_id = ?, lease_started_at = ?, lease_until = ?, lease_seq = ?, "
-        "lease_cancel_requested = 0 WHERE id = ?",
-        (last_seq, new.turn_id, now.timestamp(), now.timestamp() + lease_seconds, message.seq, thread_id),
-    )
     return StartedTurn(
         owner=owner,
-        thread=as_thread(row).model_copy(update={"message_count": last_seq}),
+        thread=as_thread(row).model_copy(update={"message_count": last_seq, "open_turn_id": None}),
         turn_id=new.turn_id,
         message=message,
-        history=_history(db, message, history_limit),
+        history=latest_messages(db, message, history_limit),
         reply_seq=last_seq + 1,
         started_at=now,
         is_retry=known is not None,
         idempotency_key=new.idempotency_key,
+        allowed_tools=frozenset(from_json(row["approvals"] or "{}")),
+        cancelled_turn_id=new.cancelled_turn_id,
     )
 
 
-def find_replay(db: sqlite3.Connection, owner: Owner, thread_id: str, new: NewMessage) -> ReplayedTurn | None:
+def take_lease(
+    db: sqlite3.Connection,
+    thread_id: str,
+    turn_id: str,
+    seq: int,
+    lease_seconds: float,
+    *,
+    cancelled_turn_id: str | None = None,
+    continues: str | None = None,
+) -> datetime:
+    """Give a turn the thread, for the message at ``seq``; return the time."""
+    now = utcnow()
+    db.execute(
+        "UPDATE threads SET last_seq = max(last_seq, ?), lease_turn_id = ?, lease_started_at = ?, lease_until = ?, "
+        "lease_seq = ?, lease_cancel_requested = 0, lease_calls = NULL, lease_cancelled_turn_id = ?, lease_continues = ? "
+        "WHERE id = ?",
+        (seq, turn_id, now.timestamp(), now.timestamp() + lease_seconds, seq, cancelled_turn_id, continues, thread_id),
+    )
+    return now
+
+
+def record_calls(db: sqlite3.Connection, turn: StartedTurn, calls: Sequence[ToolCall]) -> None:
+    """Do what :meth:`ThreadStore.record_calls` promises."""
+    sql = "UPDATE threads SET lease_calls = ? WHERE id = ? AND lease_turn_id = ?"
+    if not db.execute(sql, (CALLS.dump_json(list(calls)).decode(), turn.thread.id, turn.turn_id)).rowcount:
+        raise LeaseLost
+
+
+def close_pause(db: sqlite3.Connection, thread: Any, by: Decider) -> None:
+    """End a thread's paused turn as cancelled: what is open of it is refused."""
+    id, reply = thread["id"], stored_message(db, thread["id"], thread["open_seq"])
+    put_message(db, reply.model_copy(update={"status": "cancelled", "tool_calls": refuse_open(reply.tool_calls, by)}))
+    question = stored_message(db, id, thread["open_question_seq"])
+    if question.status == "paused":
+        put_message(db, question.model_copy(update={"status": "cancelled"}))
+    db.execute(
+        "UPDATE turns SET status = 'cancelled', pause = NULL WHERE thread_id = ? AND id = ?", (id, thread["open_turn_id"])
+    )
+    db.execute("UPDATE threads SET open_turn_id = NULL, open_seq = NULL, open_question_seq = NULL WHERE id = ?", (id,))
+
+
+def find_replay(db: sqlite3.Connection, owner: Owner, thread_id: str, new: NewTurn) -> ReplayedTurn | None:
     """Do what :meth:`ThreadStore.find_replay` promises."""
     thread_row(db, owner, thread_id)
-    known = _known_key(db, thread_id, new)
+    known = known_key(db, thread_id, new)
     return ReplayedTurn(stored_message(db, thread_id, known["reply_seq"])) if known and known["reply_seq"] else None
 
 
@@ -83,7 +131,7 @@ def _store_new(db: sqlite3.Connection, thread_id: str, seq: int, new: NewMessage
     if new.idempotency_key:
         db.execute(
             "INSERT INTO idempotency_keys VALUES (?, ?, ?, ?, NULL)",
-            (thread_id, _hash(new.idempotency_key), new.fingerprint, message.seq),
+            (thread_id, key_hash(new.idempotency_key), new.fingerprint, message.seq),
         )
     return message
 
@@ -96,47 +144,50 @@ def renew_lease(db: sqlite3.Connection, turn: StartedTurn, lease_seconds: float)
         raise LeaseLost
 
 
-def commit_turn(
-    db: sqlite3.Connection, turn: StartedTurn, message: Message, reply: Message | None, final_event_id: int
-) -> None:
+def commit_turn(db: sqlite3.Connection, turn: StartedTurn, end: TurnEnd) -> None:
     """Do what :meth:`ThreadStore.commit_turn` promises."""
+    message, reply = end.message, end.reply
     row = db.execute("SELECT * FROM threads WHERE id = ?", (turn.thread.id,)).fetchone()
     if row is None or row["lease_turn_id"] != turn.turn_id:
-        if row is not None and _is_committed(db, message):
+        if row is not None and _is_committed(db, turn, end):
             return
         raise LeaseLost
-    put_message(db, message)
-    if reply:
-        put_message(db, reply)
+    for stored in filter(None, (message, reply, end.settled)):
+        put_message(db, stored)
     last = reply or message
     updated_at = now_not_before(row["updated_at"])
+    is_open = end.pause is not None and reply is not None
     db.execute(
-        f"UPDATE threads SET last_seq = ?, last_message_preview = ?, updated_at = ?, sort = ?, {NO_LEASE} WHERE id = ?",  # noqa: S608 - our own
+        "UPDATE threads SET last_seq = ?, last_message_preview = ?, updated_at = ?, sort = ?, "  # noqa: S608 - our own
+        f"open_turn_id = ?, open_seq = ?, open_question_seq = ?, {NO_LEASE} WHERE id = ?",
         (
             max(row["last_seq"], last.seq),
-            preview(last.content),
+            preview(last.content) if last.seq >= row["last_seq"] else row["last_message_preview"],
             updated_at.timestamp(),
             sort_key(updated_at, turn.thread.id),
+            *((turn.turn_id, last.seq, message.seq) if is_open else (None, None, None)),
             turn.thread.id,
         ),
     )
     if turn.idempotency_key and reply:
         db.execute(
             "UPDATE idempotency_keys SET reply_seq = ? WHERE thread_id = ? AND key = ?",
-            (reply.seq, turn.thread.id, _hash(turn.idempotency_key)),
+            (reply.seq, turn.thread.id, key_hash(turn.idempotency_key)),
         )
-    problem = message.problem.model_dump_json() if message.problem else None
     _insert_turn(
         db,
         thread_id=turn.thread.id,
         id=turn.turn_id,
         status=message.status,
         reply_seq=reply.seq if reply else None,
-        problem=problem,
+        problem=message.problem.model_dump_json() if message.problem else None,
         started_at=turn.started_at.timestamp(),
         ended_at=utcnow().timestamp(),
-        final_event_id=final_event_id,
+        final_event_id=end.final_event_id,
         events_kept=turn.events_kept,
+        pause=end.pause.model_dump_json() if end.pause else None,
+        cancelled_turn_id=row["lease_cancelled_turn_id"],
+        continues=row["lease_continues"],
     )
 
 
@@ -145,8 +196,7 @@ def end_expired_turn(db: sqlite3.Connection, thread: Any) -> bool:
     if thread["lease_turn_id"] is None or thread["lease_until"] > utcnow().timestamp():
         return False
     id, seq, updated_at = thread["id"], thread["lease_seq"], now_not_before(thread["updated_at"])
-    status: TurnStatus = "interrupted"
-    message = stored_message(db, id, seq).model_copy(update={"status": status})
+    message = interrupted(stored_message(db, id, seq), thread)
     put_message(db, message)
     shown = preview(message.content) if seq == thread["last_seq"] else thread["last_message_preview"]
     db.execute(
@@ -157,14 +207,22 @@ def end_expired_turn(db: sqlite3.Connection, thread: Any) -> bool:
         db,
         thread_id=id,
         id=thread["lease_turn_id"],
-        status=status,
+        status=message.status,
         reply_seq=None,
         problem=Problem.of(TurnInterrupted()).model_dump_json(),
         started_at=thread["lease_started_at"],
         ended_at=thread["lease_until"],
         final_event_id=None,
+        cancelled_turn_id=thread["lease_cancelled_turn_id"],
+        continues=thread["lease_continues"],
     )
     return True
+
+
+def interrupted(message: Message, thread: Any) -> Message:
+    """Return the message that a thread's expired lease is for, with the calls that act."""
+    acted = CALLS.validate_json(thread["lease_calls"] or "[]")
+    return message.model_copy(update={"status": "interrupted", "tool_calls": [*message.tool_calls, *acted]})
 
 
 def _insert_turn(db: sqlite3.Connection, **columns: str | float | None) -> None:
@@ -187,17 +245,22 @@ def _new_message(thread_id: str, seq: int, new: NewMessage) -> Message:
     )
 
 
-def _known_key(db: sqlite3.Connection, thread_id: str, new: NewMessage) -> Any:
+def known_key(db: sqlite3.Connection, thread_id: str, new: NewTurn) -> Any:
+    """Return the row of an Idempotency-Key, if it came before.
+
+    :raises IdempotencyKeyReused: if it did with another fingerprint.
+    """
     if new.idempotency_key is None:
         return None
     query = "SELECT * FROM idempotency_keys WHERE thread_id = ? AND key = ?"
-    known = db.execute(query, (thread_id, _hash(new.idempotency_key))).fetchone()
+    known = db.execute(query, (thread_id, key_hash(new.idempotency_key))).fetchone()
     if known and known["fingerprint"] != new.fingerprint:
         raise IdempotencyKeyReused
     return known
 
 
-def _history(db: sqlite3.Connection, message: Message, limit: int) -> list[Message]:
+def latest_messages(db: sqlite3.Connection, message: Message, limit: int) -> list[Message]:
+    """Return a thread's latest messages but this one, oldest first."""
     # One row, because each row that is fetched costs a switch of threads under load.
     query = (
         "SELECT group_concat(record) FROM "
@@ -209,10 +272,11 @@ def _history(db: sqlite3.Connection, message: Message, limit: int) -> list[Messa
     return history
 
 
-def _is_committed(db: sqlite3.Connection, message: Message) -> bool:
-    stored = find_message(db, message.thread_id, message.seq)
-    return stored is not None and (stored.turn_id, stored.status) == (message.turn_id, message.status)
+def _is_committed(db: sqlite3.Connection, turn: StartedTurn, end: TurnEnd) -> bool:
+    row = db.execute("SELECT status FROM turns WHERE thread_id = ? AND id = ?", (turn.thread.id, turn.turn_id)).fetchone()
+    return row is not None and end.may_have_left(row["status"])
 
 
-def _hash(key: str) -> str:
+def key_hash(key: str) -> str:
+    """Return how an Idempotency-Key is kept."""
     return hashlib.sha256(key.encode()).hexdigest()

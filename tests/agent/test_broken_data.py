@@ -10,9 +10,9 @@ import pytest
 from pydantic_core import to_json
 from typing_extensions import override
 
-from models import ToolCall
+from calls import ToolCall
 from tests.fakes.model import Call, FakeModel, Reply
-from tests.support.agent import Recorder, a_message, agent_on, run
+from tests.support.agent import Recorder, a_message, a_request, agent_on, run
 from tools.tool import Source
 
 LONE = "\ud800"
@@ -99,7 +99,7 @@ async def test_a_made_up_name_goes_back_as_the_protocol_allows(name: str, stream
         assert (recorder.content, [each.error for each in recorder.calls]) == ("Sorry.", [f"there is no tool {name}"])
         past = [a_message("hi", 1), a_message("Sorry.", 2, "assistant", recorder.calls)]
         later = Recorder()
-        await agent.run(past, a_message("and now?", 3), observer=later, stream=stream)
+        await agent.run(a_request(a_message("and now?", 3), history=past), observer=later, stream=stream)
         assert later.content == "Sorry."
 
 
@@ -108,7 +108,7 @@ async def test_a_stored_call_without_a_name_is_shown_with_one() -> None:
     past = [a_message("hi", 1), a_message("x", 2, "assistant", [ToolCall(id="c", tool="", arguments={}, duration_ms=0)])]
     async with StrictModel(Reply(text="Fine.")) as model, agent_on(model) as agent:
         recorder = Recorder()
-        await agent.run(past, a_message("and now?", 3), observer=recorder, stream=False)
+        await agent.run(a_request(a_message("and now?", 3), history=past), observer=recorder, stream=False)
         assert recorder.content == "Fine."
 
 

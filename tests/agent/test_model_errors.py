@@ -21,7 +21,7 @@ from errors import (
 from identity.azure_credential import AzureCredential
 from settings import Settings
 from tests.fakes.model import Call, FakeModel, Reply
-from tests.support.agent import Recorder, a_message, agent_on, calculate, run
+from tests.support.agent import Recorder, a_message, a_request, agent_on, calculate, run
 from tests.support.assistant_folder import HARBOUR
 
 QUICK = {"retry-after-ms": "1"}
@@ -198,7 +198,7 @@ async def test_an_identity_without_a_token_is_a_wrong_setting(
         async with open_agent(settings, HARBOUR, (calculate,), AzureCredential()) as agent:
             recorder = Recorder()
             with pytest.raises(ModelMisconfigured):
-                await agent.run([], a_message("hi"), observer=recorder, stream=False)
+                await agent.run(a_request(a_message("hi")), observer=recorder, stream=False)
     assert "AZURE_OPENAI_API_KEY" in caplog.text
     assert recorder.tokens == (0, 0)
 

@@ -13,15 +13,15 @@ from agent.citations import cited
 from identity.azure_credential import AzureCredential
 from models import Citation
 from settings import Settings
-from tests.support.agent import Recorder, a_message
+from tests.support.agent import Recorder, a_message, a_request
 from tests.support.assistant_folder import HARBOUR
 from tools.calculator import calculate
-from tools.context import ToolContext
+from tools.environment import ToolEnvironment
 from tools.registry import open_tools
 from tools.tool import Offline, Source, tool
 
 SETTINGS = Settings()
-CONTEXT = ToolContext(SETTINGS, HARBOUR)
+CONTEXT = ToolEnvironment(SETTINGS, HARBOUR)
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ async def agent() -> AsyncIterator[ChatAgent]:
 async def ask(agent: ChatAgent, question: str, *, stream: bool = False, before: str | None = None) -> Recorder:
     recorder = Recorder()
     history = [a_message(before, 1)] if before else []
-    result = await agent.run(history, a_message(question, 2), observer=recorder, stream=stream)
+    result = await agent.run(a_request(a_message(question, 2), history=history), observer=recorder, stream=stream)
     assert result.model == "offline"
     assert result.input_tokens > 0
     assert result.output_tokens > 0

@@ -12,7 +12,7 @@ from agent.llm.offline import JOKE as JOKE_TOLD
 from agent.llm.offline import OfflineChatClient
 from agent.run import Run, RunOptions
 from settings import Settings
-from tests.support.agent import Recorder
+from tests.support.agent import Recorder, a_message, a_request
 from tests.support.events import SSE, Event, sse_events
 from tests.support.server import serve_api
 
@@ -31,7 +31,7 @@ class Clock:
 
 def run_options() -> tuple[RunOptions, Recorder]:
     recorder = Recorder()
-    return RunOptions(run=Run(recorder)), recorder
+    return RunOptions(run=Run(recorder, a_request(a_message("hi")))), recorder
 
 
 @pytest.mark.parametrize("stream", [True, False])

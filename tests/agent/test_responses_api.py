@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from errors import ContentFiltered, ContextOverflow, ModelMisconfigured, ModelThrottled, ModelUnavailable
 from tests.fakes.model import Call, Reply
 from tests.fakes.responses_model import FakeResponses, ThinkingReply
-from tests.support.agent import Recorder, a_message, agent_on, run
+from tests.support.agent import Recorder, a_message, a_request, agent_on, run
 
 TWO = (Call("calculate", '{"expression": "1"}', "a"), Call("get_tide", '{"place": "Oslo"}', "b"))
 RESPONSES: dict[str, Any] = {"model_api": "responses"}
@@ -62,7 +62,7 @@ async def test_earlier_exchanges_are_shown_with_their_calls() -> None:
             first, _ = await run(agent)
             past = [a_message("hi", 1), a_message(first.content, 2, "assistant", first.calls)]
             recorder = Recorder()
-            await agent.run(past, a_message("and now?", 3), observer=recorder, stream=True)
+            await agent.run(a_request(a_message("and now?", 3), history=past), observer=recorder, stream=True)
         assert recorder.content == "Well."
         kinds = [item.get("role", item["type"]) for item in model.requests[-1]["input"]]
         calls = ["function_call"] * 2 + ["function_call_output"] * 2

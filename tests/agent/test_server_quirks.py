@@ -178,7 +178,7 @@ ENDS_IN_FAILURE: list[tuple[dict[str, Any], dict[str, Any], type[Exception]]] = 
 async def test_an_answer_that_ends_in_a_failure_is_one(
     choice: dict[str, Any], more: dict[str, Any], expected: type[Exception], stream: bool
 ) -> None:
-    said = {"index": 0, ("delta" if stream else "message"): {"content": "Half an ans"}}
+    said = {"index": 0, ("delta" if stream else "message"): {"content": "Half an "}}
     if stream:
         last = {"choices": [{"index": 0, "delta": {"content": ""}, **choice}], **more}
         reply = streamed(b"".join(f"data: {json.dumps(each)}\n\n".encode() for each in ({"choices": [said]}, last)) + DONE)

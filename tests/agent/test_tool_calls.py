@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from pydantic import JsonValue
 
-from models import ToolCall
+from calls import ToolCall
 from tests.fakes.model import Call, FakeModel, Reply
-from tests.support.agent import Recorder, a_message, agent_on, run
+from tests.support.agent import Recorder, a_message, a_request, agent_on, run
 
 TWO_CALLS = (
     Call("get_tide", '{"place": "Seattle"}', "call_a"),
@@ -91,7 +91,7 @@ async def test_a_blocking_tool_does_not_block_the_loop() -> None:
 
     async with FakeModel(Reply(calls=(Call("block", "{}"),)), Reply(text="done")) as model, agent_on(model, block) as agent:
         watcher = Watcher()
-        running = asyncio.create_task(agent.run([], a_message("hi"), observer=watcher, stream=False))
+        running = asyncio.create_task(agent.run(a_request(a_message("hi")), observer=watcher, stream=False))
         await started.wait()
         released.set()
         await running
@@ -197,7 +197,7 @@ async def test_past_tool_calls_are_shown_with_their_results() -> None:
         a_message("lost", 3).model_copy(update={"status": "interrupted"}),
     ]
     async with FakeModel(Reply(text="Hello")) as model, agent_on(model) as agent:
-        await agent.run(past, a_message("And now?", 4), observer=Recorder(), stream=False)
+        await agent.run(a_request(a_message("And now?", 4), history=past), observer=Recorder(), stream=False)
         shown = model.requests[0]["messages"][1:]
         assert [message["role"] for message in shown] == [
             *("user", "assistant", "tool", "tool", "assistant"),

@@ -14,7 +14,7 @@ from settings import Settings
 from stores.sqlite.store import SqliteStore
 from tests.fakes.model import FakeModel, Reply
 from tests.support.server import serve_api
-from tools.context import ToolContext
+from tools.environment import ToolEnvironment
 from tools.tool import Tool, tool
 
 SENTENCE = "this deployment does not support tools"
@@ -29,7 +29,7 @@ def look_up(word: str) -> object:
 
 
 @asynccontextmanager
-async def open_broken_tool(context: ToolContext) -> AsyncIterator[list[Tool]]:
+async def open_broken_tool(context: ToolEnvironment) -> AsyncIterator[list[Tool]]:
     yield [look_up]
 
 

@@ -56,6 +56,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "batch": {"questions": ["hi"]},
     "create_thread": {},
     "put_feedback": {"rating": "up"},
+    "continue_turn": {"approvals": []},
 }
 
 

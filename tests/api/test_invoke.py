@@ -42,7 +42,16 @@ async def read_with_sseclient(api: httpx2.AsyncClient, body: dict[str, Any]) -> 
 
 async def test_invoke_answers_in_a_new_thread_and_goes_on_there(api: httpx2.AsyncClient) -> None:
     first = (await api.post("/api/invoke", json={"user_input": "What is 2 + 2?"})).json()
-    assert first.keys() == {"final_answer", "thread_id", "message_id", "tool_calls", "citations"}
+    assert first.keys() == {
+        "final_answer",
+        "status",
+        "thread_id",
+        "message_id",
+        "turn_id",
+        "tool_calls",
+        "open_calls",
+        "citations",
+    }
     assert (first["final_answer"], first["tool_calls"][0]["result"]) == ("2 + 2 = 4", 4)
     again = (await api.post("/api/invoke", json={"user_input": "Tell me a joke", "thread_id": first["thread_id"]})).json()
     assert (again["thread_id"], again["tool_calls"]) == (first["thread_id"], [])

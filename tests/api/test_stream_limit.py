@@ -12,7 +12,7 @@ import httpx2
 import pytest
 from pydantic_core import to_json
 
-from api import messages
+from api import turn_response
 from api.app import create_app
 from api.deps import services_of
 from api.functions_bridge import begin_response
@@ -146,7 +146,7 @@ async def test_a_handler_that_fails_before_the_first_byte_gives_the_place_back(
         raise RuntimeError("unexpected")
 
     async with limited(tmp_path) as (api, path):
-        monkeypatch.setattr(messages, "events_response", fail)
+        monkeypatch.setattr(turn_response, "events_response", fail)
         assert (await api.post(path, json=QUESTION, headers=SSE)).status_code == 500
         await all_given_back(api)
 

@@ -20,7 +20,7 @@ from tests.support.events import NDJSON, SSE, all_events, sse_events
 from tests.support.server import serve_api
 from tests.support.steps import Steps
 from tests.support.turns import FAST
-from tools.context import ToolContext
+from tools.environment import ToolEnvironment
 
 ASYNC = {"Prefer": "respond-async"}
 
@@ -160,7 +160,7 @@ async def test_cancelling_stops_running_tools(tmp_path: Path, monkeypatch: pytes
         await asyncio.Event().wait()
 
     @asynccontextmanager
-    async def open_tools(_: ToolContext) -> AsyncIterator[list[Any]]:
+    async def open_tools(_: ToolEnvironment) -> AsyncIterator[list[Any]]:
         yield [get_tide]
 
     monkeypatch.setattr("tools.registry.open_tools", open_tools)

@@ -2,9 +2,9 @@
 module.exports = {
   log: { level: 100 },
   configureHooks(api) {
-    const reference = /\{\{\s*(\w+)\.response\.body\.\$\.([\w.]+)\s*\}\}/g;
+    const reference = /\{\{\s*(\w+)\.response\.body\.\$\.([\w.[\]]+)\s*\}\}/g;
     const resolve = (text, variables) =>
-      text.replace(reference, (_, name, path) => path.split(".").reduce((value, key) => value[key], variables[name]));
+      text.replace(reference, (_, name, path) => path.split(/[.[\]]+/).filter(Boolean).reduce((value, key) => value[key], variables[name]));
     api.hooks.replaceVariable.addInterceptor({
       id: "restClientReferences",
       beforeLoop: async (hook) => {

@@ -6,7 +6,7 @@ import pytest
 
 from settings import Settings
 from tests.assistant.folder import SAMPLE
-from tools.context import ToolContext
+from tools.environment import ToolEnvironment
 from tools.knowledge_base import FOLDER, open_tools, read_articles
 
 
@@ -30,7 +30,7 @@ from tools.knowledge_base import FOLDER, open_tools, read_articles
     ],
 )
 async def test_the_best_article_comes_first(query: str, best: str) -> None:
-    async with open_tools(ToolContext(Settings(), SAMPLE)) as [search_knowledge_base]:
+    async with open_tools(ToolEnvironment(Settings(), SAMPLE)) as [search_knowledge_base]:
         hits = search_knowledge_base(query)
     assert best in (hits[0].id, hits[0].category), hits
     assert 1 <= len(hits) <= 3

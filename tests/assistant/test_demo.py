@@ -55,6 +55,7 @@ def _as_route(path: str) -> str:
     for name, parameter in (
         ("createThread", "thread_id"),
         ("inBackground", "turn_id"),
+        ("paused", "turn_id"),
         ("twoTools", "message_id"),
         ("erasure", "erasure_id"),
     ):

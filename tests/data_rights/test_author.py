@@ -11,6 +11,7 @@ from errors import StoreUnavailable
 from models import Owner, new_id
 from stores.contract import ThreadStore
 from stores.types import NewMessage
+from tests.support.pauses import approve, finish, go_on, pause, pause_again
 from tests.support.stores import begin, end
 
 
@@ -27,6 +28,18 @@ async def test_m13_an_author_is_exported_and_erased_across_threads(store: Thread
     assert await erase_author(store, "ann") == 4
     assert len([line async for line in await export_author_lines(store, "ann")]) == 2
     assert len([line async for line in await export_author_lines(store, "bob")]) == 6
+
+
+async def test_answers_that_paused_are_exported_with_what_goes_on_with_them(store: ThreadStore) -> None:
+    owner = Owner("bot:acme", "one")
+    thread = await store.create_thread(owner, title=None, metadata={})
+    for author in ("ann", "bob"):
+        new = NewMessage(new_id("turn"), f"{author} asks", {"author_id": author})
+        first = await pause(store, thread.id, new, owner=owner)
+        second = await pause_again(store, await go_on(store, thread.id, approve(first), owner=owner))
+        await finish(store, await go_on(store, thread.id, approve(second), owner=owner))
+    lines = [json.loads(line) async for line in await export_author_lines(store, "ann")]
+    assert [line["message"]["seq"] for line in lines[1:-1]] == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize(

@@ -139,6 +139,7 @@ async def test_a_call_without_an_id_is_told_its_result_under_one(tmp_path: Path,
 NO_ANSWERS = [
     (Reply(body=b"data: <html>\n\n"), "it is no JSON"),
     (Reply(body=b'data: {"choices": [{"delta": {"content"\n\n'), "it is no JSON"),
+    (Reply(body=b"data: " + b"[" * 100_000 + b"\n\n"), "it is no JSON"),
     (Reply(body=b"data: []\n\n"), "a field is missing, or of another type"),
     (Reply(body=b'data: {"choices": {"a": 1}}\n\n'), "a field is missing, or of another type"),
     (Reply(body=b'data: {"choices": [{"delta": {"content": 5}}]}\n\n'), "a field is missing, or of another type"),
@@ -151,7 +152,7 @@ NO_ANSWERS = [
 ]
 
 
-@pytest.mark.parametrize(("reply", "told"), NO_ANSWERS)
+@pytest.mark.parametrize(("reply", "told"), NO_ANSWERS, ids=lambda each: str(each)[:40])
 async def test_an_answer_that_is_none(model: FakeModel, settings: Settings, reply: Reply, told: str) -> None:
     model.replies = [reply]
     problem = await only_problem(settings)

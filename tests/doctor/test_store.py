@@ -85,7 +85,7 @@ async def test_a_wrong_ttl_and_a_wrong_index(cosmos: FakeCosmos, settings: Setti
     ttl, index = await problems(settings)
     assert (ttl.subject, ttl.text) == ("container threads", "its default TTL is None, not -1")
     assert (ttl.fix or "").endswith("--name threads --ttl -1")
-    assert index.text == "its index is not /owner_id/?, /sort/?, /status/?, /deleting/? alone"
+    assert index.text == "its index is not /owner_id/?, /sort/?, /status/?, /deleting/?, /open/turn_id/? alone"
     assert '"path": "/sort/?"' in (index.fix or "")
 
 

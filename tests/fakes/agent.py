@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 
 from agent.agent import RunResult
+from agent.request import RunRequest
 from agent.run import RunObserver
 from models import Message
 
@@ -20,8 +21,8 @@ class ScriptedAgent:
         self._scripts = list(scripts)
         self.runs: list[tuple[list[Message], Message, bool]] = []
 
-    async def run(self, history: Sequence[Message], message: Message, *, observer: RunObserver, stream: bool) -> RunResult:
-        self.runs.append((list(history), message, stream))
+    async def run(self, request: RunRequest, *, observer: RunObserver, stream: bool) -> RunResult:
+        self.runs.append((list(request.history), request.message, stream))
         script = self._scripts.pop(0) if len(self._scripts) > 1 else self._scripts[0]
         try:
             await script(observer)

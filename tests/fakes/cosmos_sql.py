@@ -120,6 +120,9 @@ class _Parser:
         return lambda document: all(term(document) for term in terms)
 
     def _comparison(self) -> Callable[[Document], bool]:
+        negated = self._accept("NOT")
+        if negated or self._tokens[:1] == ["IS_DEFINED"]:
+            return self._is_defined(negated=negated)
         path = self._path()
         self._paths.add(path)
         if self._accept("IN"):
@@ -134,6 +137,14 @@ class _Parser:
             raise UnknownSql(f"not an operator: {operator}")
         value = self._value()
         return lambda document: _compare(value_at(document, path), operator, value)
+
+    def _is_defined(self, *, negated: bool) -> Callable[[Document], bool]:
+        for word in ("IS_DEFINED", "("):
+            self._expect(word)
+        path = self._path()
+        self._paths.add(path)
+        self._expect(")")
+        return lambda document: (value_at(document, path) is UNDEFINED) == negated
 
     def _path(self) -> str:
         word = self._next()

@@ -32,10 +32,10 @@ from tests.support.server import serve_api
 
 pytestmark = needs_runtime
 NAMES = """
-    batch cancel_turn create_thread delete_feedback delete_thread erase_data export follow_turn get_docs
+    batch cancel_turn continue_turn create_thread delete_feedback delete_thread erase_data export follow_turn get_docs
     get_docs_file get_erasure get_health get_info get_openapi get_page_file get_ready get_sign_in get_thread
-    get_turn get_usage get_vendored_file invoke list_messages list_threads list_tools put_feedback
-    receive_activity send_message stream update_thread zz_everything_else
+    get_turn get_usage get_vendored_file invoke list_approvals list_messages list_threads list_tools put_feedback
+    receive_activity remove_approvals send_message stream update_thread zz_everything_else
 """.split()  # noqa: SIM905 - forty lines otherwise
 ROOT = Path(__file__).parents[2]
 MISSING = f"thread_{'0' * 32}"

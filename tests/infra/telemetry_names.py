@@ -15,6 +15,7 @@ METRIC_ATTRIBUTES = frozenset(
         "chat.feedback.rating",
         "chat.limit",
         "chat.limit.scope",
+        "chat.tool.decision",
         "chat.tool.outcome",
         "chat.turn.status",
         "db.collection.name",

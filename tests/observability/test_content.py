@@ -15,7 +15,7 @@ from tests.fakes.model import Call, FakeModel, Reply
 from tests.support.collected import Collected
 from tests.support.events import SSE
 from tests.support.server import serve_api
-from tools.context import ToolContext
+from tools.environment import ToolEnvironment
 
 CONTENT, SECRET, TOLD, RESULT = "MARKED-CONTENT", "MARKED-SECRET", "MARKED-ANSWER", "MARKED-RESULT"
 ARGUMENT = f'{{"text": "{CONTENT}"}}'
@@ -37,7 +37,7 @@ async def break_down(text: str) -> str:
 
 
 @asynccontextmanager
-async def open_tools(_: ToolContext) -> AsyncIterator[list[Any]]:
+async def open_tools(_: ToolEnvironment) -> AsyncIterator[list[Any]]:
     yield [tell, refuse, break_down]
 
 

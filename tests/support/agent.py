@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 from pydantic import Field, JsonValue
 
 from agent.agent import ChatAgent, RunResult, open_agent
+from agent.request import RunRequest
+from calls import ToolCall
 from errors import ToolError
 from identity.azure_credential import AzureCredential
-from models import Citation, Message, ToolCall, message_id, utcnow
+from models import Citation, Message, Owner, message_id, utcnow
 from settings import Settings
 from tests.fakes.model import FakeModel
 from tests.support.assistant_folder import HARBOUR
@@ -50,6 +52,13 @@ class Recorder:
     def tool_started(self, call_id: str, tool: str, arguments: dict[str, JsonValue]) -> None:
         self.events.append(("started", (call_id, tool, arguments)))
 
+    def tool_progress(self, call_id: str, text: str) -> None:
+        self.events.append(("progress", (call_id, text)))
+
+    def call_opened(self, call: ToolCall) -> None:
+        self.events.append(("opened", call.id))
+        self.calls.append(call)
+
     def source_found(self, source: Citation) -> None:
         self.sources.append(source)
 
@@ -83,6 +92,14 @@ def a_message(content: str, seq: int = 1, role: Any = "user", calls: list[ToolCa
     )
 
 
+async def record_nowhere(calls: Sequence[ToolCall]) -> None:
+    """Record nothing: nobody will ask about these calls."""
+
+
+def a_request(message: Message, **others: Any) -> RunRequest:
+    return RunRequest(**{"owner": Owner("t", "ann"), "message": message, "record_calls": record_nowhere, **others})
+
+
 @asynccontextmanager
 async def agent_on(model: FakeModel, *tools: Callable[..., Any], **settings: Any) -> AsyncIterator[ChatAgent]:
     configured = Settings(openai_base_url=f"{model.url}/v1", openai_model="gpt-x", **settings)
@@ -92,4 +109,4 @@ async def agent_on(model: FakeModel, *tools: Callable[..., Any], **settings: Any
 
 async def run(agent: ChatAgent, content: str = "hi", *, stream: bool = False) -> tuple[Recorder, RunResult]:
     recorder = Recorder()
-    return recorder, await agent.run([], a_message(content), observer=recorder, stream=stream)
+    return recorder, await agent.run(a_request(a_message(content)), observer=recorder, stream=stream)

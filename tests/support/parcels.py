@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypedDict
 
 from pydantic import Field
 
-from tools.context import ToolContext
+from tools.environment import ToolEnvironment
 from tools.tool import Detail, Offline, Preference, ResultView, tool
 
 
@@ -47,6 +47,6 @@ async def track_parcel(
 
 
 @asynccontextmanager
-async def open_parcels(_: ToolContext) -> AsyncIterator[list[Callable[..., Any]]]:
+async def open_parcels(_: ToolEnvironment) -> AsyncIterator[list[Callable[..., Any]]]:
     """Be the only tool that there is."""
     yield [track_parcel]

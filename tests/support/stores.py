@@ -28,7 +28,7 @@ from stores.cosmos.retries import RetryPolicy
 from stores.cosmos.rows import ROW_SECONDS
 from stores.limits import StoreLimits
 from stores.sqlite.store import SqliteStore
-from stores.types import NewMessage, StartedTurn
+from stores.types import NewMessage, StartedTurn, TurnEnd
 from tests.fakes.cosmos import KEY, FakeCosmos
 
 ANN = Owner("acme", "ann")
@@ -178,7 +178,8 @@ async def end(
 ) -> Message | None:
     """Commit a turn, with a reply unless ``content`` is ``None``; return the reply."""
     reply = None if content is None else answer(turn, content, status)
-    await store.commit_turn(turn, message=turn.message.model_copy(update={"status": status}), reply=reply, final_event_id=9)
+    message = turn.message.model_copy(update={"status": status})
+    await store.commit_turn(turn, TurnEnd(message=message, reply=reply, final_event_id=9))
     return reply
 
 

@@ -8,32 +8,49 @@ import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
+
+import httpx2
 
 from settings import Settings
 from tests.support.assistant_folder import FOLDER, HARBOUR
 from tests.support.server import serve_api
 
 
-class Call(Protocol):
-    """Calls a tool through the offline model and returns the call as the API tells it: its ``result`` or its ``error``."""
+class Caller:
+    """Calls tools through the offline model."""
 
-    async def __call__(self, tool: str, **arguments: Any) -> dict[str, Any]: ...
+    def __init__(self, api: httpx2.AsyncClient) -> None:
+        self._api = api
+        self._answer: dict[str, Any] = {}
+
+    async def __call__(self, tool: str, **arguments: Any) -> dict[str, Any]:
+        """Call a tool and return the call as the API tells it: its ``result`` or its ``error``, or that it is open."""
+        answer = await self._api.post("/api/invoke", json={"user_input": f"call {tool} {json.dumps(arguments)}"})
+        self._answer = answer.raise_for_status().json()
+        [made] = self._answer["tool_calls"]
+        assert isinstance(made, dict)
+        return made
+
+    async def decide(self, *, approved: bool, reason: str | None = None) -> dict[str, Any]:
+        """Decide about the last call, which is open, and return it as the history tells it afterwards."""
+        thread = f"/api/threads/{self._answer['thread_id']}"
+        [open_call] = self._answer["open_calls"]
+        decision = {"call_id": open_call["id"], "approved": approved, "reason": reason}
+        path = f"{thread}/turns/{self._answer['turn_id']}/continue"
+        (await self._api.post(path, json={"approvals": [decision]})).raise_for_status()
+        messages = (await self._api.get(f"{thread}/messages")).json()["messages"]
+        [made] = next(message for message in messages if message["id"] == self._answer["message_id"])["tool_calls"]
+        assert isinstance(made, dict)
+        return made
 
 
 @asynccontextmanager
-async def serve_tools(path: Path, *modules: str) -> AsyncIterator[Call]:
+async def serve_tools(path: Path, *modules: str) -> AsyncIterator[Caller]:
     """Serve the API with the tools of these modules of ``tools/`` and no others, with its data below ``path``."""
     folder = await asyncio.to_thread(assistant_with, path, *modules)
     async with serve_api(Settings(data_dir=path, assistant_dir=folder)) as api:
-
-        async def call(tool: str, **arguments: Any) -> dict[str, Any]:
-            answer = await api.post("/api/invoke", json={"user_input": f"call {tool} {json.dumps(arguments)}"})
-            [made] = answer.raise_for_status().json()["tool_calls"]
-            assert isinstance(made, dict)
-            return made
-
-        yield call
+        yield Caller(api)
 
 
 def assistant_with(path: Path, *modules: str) -> Path:

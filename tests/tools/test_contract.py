@@ -14,7 +14,7 @@ from agent.agent import as_function_tool
 from settings import AssistantError, Settings
 from tests.support.assistant_folder import HARBOUR
 from tests.support.tools import serve_tools
-from tools.context import ToolContext
+from tools.environment import ToolEnvironment
 from tools.registry import open_tools
 from tools.tool import Tool, spec_of
 
@@ -57,7 +57,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
 
 
 async def opened(*modules: str) -> list[Tool]:
-    async with open_tools(ToolContext(Settings(), HARBOUR.model_copy(update={"tools": modules}))) as tools:
+    async with open_tools(ToolEnvironment(Settings(), HARBOUR.model_copy(update={"tools": modules}))) as tools:
         return tools
 
 
@@ -179,7 +179,7 @@ async def test_what_is_opened_and_no_function_is_refused(write: Write, tools: st
             return word
 
         @asynccontextmanager
-        async def open_tools(context):
+        async def open_tools(environment):
             yield {tools}
     """)
     with pytest.raises(AssistantError, match=rf"words\.py: {module}: open_tools yields a {kind}, but a tool is") as refused:
@@ -254,17 +254,17 @@ async def test_what_a_module_opens_is_closed(write: Write) -> None:
         closed = []
 
         @asynccontextmanager
-        async def open_tools(context):
+        async def open_tools(environment):
             @tool(title={"en": "Look"})
             async def look(word: str) -> str:
                 "Look a word up."
-                return context.assistant.name
+                return environment.assistant.name
 
             yield [look]
-            closed.append(context.settings.model_kind)
+            closed.append(environment.settings.model_kind)
     """)
-    context: Any = ToolContext(Settings(), HARBOUR.model_copy(update={"tools": (module,)}))
-    async with open_tools(context) as [look]:
+    environment: Any = ToolEnvironment(Settings(), HARBOUR.model_copy(update={"tools": (module,)}))
+    async with open_tools(environment) as [look]:
         assert await look(word="x") == "Harbour desk"
     import importlib
 

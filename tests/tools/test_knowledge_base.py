@@ -16,10 +16,10 @@ from agent.agent import as_function_tool
 from errors import ToolError
 from settings import AssistantError, Settings
 from tests.support.assistant_folder import HARBOUR
-from tools.context import ToolContext
+from tools.environment import ToolEnvironment
 from tools.knowledge_base import Article, Index, open_tools, read_articles
 
-CONTEXT = ToolContext(Settings(), HARBOUR)
+CONTEXT = ToolEnvironment(Settings(), HARBOUR)
 
 
 async def search(query: str, **options: Any) -> list[dict[str, Any]]:

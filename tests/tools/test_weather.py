@@ -12,7 +12,7 @@ from errors import ToolError
 from settings import Settings, SettingsError
 from tests.fakes.weather import FakeOpenMeteo, fake_open_meteo
 from tests.support.assistant_folder import HARBOUR
-from tools.context import ToolContext
+from tools.environment import ToolEnvironment
 from tools.tool import spec_of
 from tools.weather import as_tool, open_meteo, open_tools, sample_weather
 from tools.weather_codes import CONDITIONS
@@ -122,18 +122,18 @@ async def test_made_up_weather_comes_offline_or_on_demand(
     monkeypatch: pytest.MonkeyPatch, model: dict[str, str], provider: str, source: str
 ) -> None:
     monkeypatch.setenv("WEATHER_PROVIDER", provider)
-    async with open_tools(ToolContext(Settings.model_validate(model), HARBOUR)) as [get_weather]:
+    async with open_tools(ToolEnvironment(Settings.model_validate(model), HARBOUR)) as [get_weather]:
         assert (await get_weather("Oslo"))["source"] == source
 
 
 async def test_made_up_weather_is_refused_on_azure_and_a_wrong_provider_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WEATHER_PROVIDER", "sample")
     with pytest.raises(SettingsError, match="WEATHER_PROVIDER: sample data is refused on Azure"):
-        async with open_tools(ToolContext(Settings.model_construct(website_site_name="func"), HARBOUR)):
+        async with open_tools(ToolEnvironment(Settings.model_construct(website_site_name="func"), HARBOUR)):
             pass
     monkeypatch.setenv("WEATHER_PROVIDER", "guess")
     with pytest.raises(SettingsError, match="WEATHER_PROVIDER: Input should be"):
-        async with open_tools(ToolContext(Settings(), HARBOUR)):
+        async with open_tools(ToolEnvironment(Settings(), HARBOUR)):
             pass
 
 

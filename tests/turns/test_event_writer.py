@@ -8,7 +8,7 @@ from events import MessageDelta, TurnEvent
 from models import Message, Owner
 from stores.contract import ThreadStore
 from stores.sqlite.store import SqliteStore
-from stores.types import StartedTurn
+from stores.types import StartedTurn, TurnEnd
 from tests.support.stores import ANN, Backend, answer, begin
 from turns.event_log import EventLog
 from turns.event_writer import MAX_BATCH_BYTES, EventWriter
@@ -31,7 +31,7 @@ async def begun(store: ThreadStore, owner: Owner) -> tuple[StartedTurn, EventLog
 async def finish(store: ThreadStore, turn: StartedTurn, log: EventLog) -> Message:
     reply = answer(turn)
     message = turn.message.model_copy(update={"status": "completed"})
-    await store.commit_turn(turn, message=message, reply=reply, final_event_id=log.next_id)
+    await store.commit_turn(turn, TurnEnd(message=message, reply=reply, final_event_id=log.next_id))
     log.end(reply)
     return reply
 

@@ -15,7 +15,8 @@ from typing_extensions import override
 
 from agent.history import as_history
 from agent.text import CUT_MARK
-from models import Message, Owner, Problem, ToolCall, TurnStatus, message_id, new_id, utcnow
+from calls import ToolCall
+from models import Message, Owner, Problem, TurnStatus, message_id, new_id, utcnow
 from quotas.backend import Counters, QuotaBackend
 from quotas.quotas import Quotas
 from settings import Settings

@@ -12,9 +12,9 @@ import time_machine
 
 from errors import StoreUnavailable, ThreadNotFound, TurnInProgress
 from events import FinalEvent, MessageCompleted
-from models import Message, Problem, utcnow
+from models import Problem, utcnow
 from stores.sqlite.store import SqliteStore
-from stores.types import StartedTurn
+from stores.types import StartedTurn, TurnEnd
 from tests.fakes.agent import ScriptedAgent, say_hello
 from tests.support.scripted_turns import OWNER, Gate, events_of, messages_of, problem_of, start, turns_of
 from turns.intervals import TurnIntervals
@@ -36,10 +36,10 @@ class WatchedStore(SqliteStore):
             raise self.renewal_error
         await super().renew_lease(turn, lease_seconds=lease_seconds)
 
-    async def commit_turn(self, turn: StartedTurn, *, message: Message, reply: Message | None, final_event_id: int) -> None:
+    async def commit_turn(self, turn: StartedTurn, end: TurnEnd) -> None:
         if self.commit_errors and (error := self.commit_errors.pop()):
             raise error
-        await super().commit_turn(turn, message=message, reply=reply, final_event_id=final_event_id)
+        await super().commit_turn(turn, end)
         if self.errors_after_commit:
             raise self.errors_after_commit.pop()
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from agent.run import RunObserver
+from calls import ToolCall
 from errors import ContextOverflow, ModelThrottled, TurnInProgress, TurnInterrupted
 from events import MessageCompleted, MessageDelta, ReasoningDelta, ToolCompleted, ToolStarted, TurnStarted
-from models import Thread, ToolCall
+from models import Thread
 from stores.sqlite.store import SqliteStore
 from tests.fakes.agent import ScriptedAgent, say_hello
 from tests.support.scripted_turns import OWNER, Gate, events_of, messages_of, problem_of, start, turns_of

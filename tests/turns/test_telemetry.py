@@ -20,7 +20,7 @@ from tests.fakes.model import Call, FakeModel, Reply
 from tests.support.collected import Collected
 from tests.support.events import SSE
 from tests.support.server import serve_api
-from tools.context import ToolContext
+from tools.environment import ToolEnvironment
 
 SUM = Call("calculate", '{"expression": "2 + 2"}')
 
@@ -235,7 +235,7 @@ async def test_a_tool_that_takes_too_long(collected: Collected, tmp_path: Path, 
         await asyncio.get_running_loop().create_future()
 
     @asynccontextmanager
-    async def open_tools(_: ToolContext) -> AsyncIterator[list[Any]]:
+    async def open_tools(_: ToolEnvironment) -> AsyncIterator[list[Any]]:
         yield [calculate]
 
     monkeypatch.setattr("tools.registry.open_tools", open_tools)

@@ -135,6 +135,7 @@ resource threads 'Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers@
           { path: '/sort/?' }
           { path: '/status/?' }
           { path: '/deleting/?' }
+          { path: '/open/turn_id/?' }
         ]
         excludedPaths: [
           { path: '/*' }

@@ -31,6 +31,9 @@ param busyTurns int = 30
 @description('Turns in 15 minutes. A deployment or a scale-in may cut off a few; more are crashes.')
 param interruptedTurns int = 3
 
+@description('Calls of tools that act whose outcome is not known, in 15 minutes.')
+param unknownCalls int = 0
+
 @description('Probes in 15 minutes that failed. One may meet an instance that is just starting.')
 param notReadyProbes int = 2
 
@@ -103,6 +106,15 @@ var rules = [
     query: loadTextContent('../../queries/alerts/interrupted_turns.kql')
     threshold: interruptedTurns
     todo: 'Turns are cut off. Workbook, tabs Turns and Limits: do instances restart, or does the store not answer in time?'
+  }
+  {
+    name: 'unknown-calls'
+    title: 'Tool calls of unknown outcome'
+    severity: 2
+    window: 'PT15M'
+    query: loadTextContent('../../queries/alerts/unknown_calls.kql')
+    threshold: unknownCalls
+    todo: 'A tool that acts was started, and its outcome is not known: look at the service that it calls. Workbook, tab Tools: which one.'
   }
   {
     name: 'not-ready'

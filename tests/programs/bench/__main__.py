@@ -18,7 +18,7 @@ from pathlib import Path
 
 from models import Message, Owner, message_id, new_id, utcnow
 from stores.sqlite.store import SqliteStore
-from stores.types import NewMessage, ReplayedTurn
+from stores.types import NewMessage, ReplayedTurn, TurnEnd
 from tests.programs.bench import processes
 from tests.programs.bench.cosmos import bench_cosmos
 from tests.programs.bench.extent import FULL, SHORT, Extent
@@ -111,9 +111,8 @@ async def seed(data_dir: Path, length: int) -> str:
                 status="completed",
                 turn_id=turn.turn_id,
             )
-            await store.commit_turn(
-                turn, message=turn.message.model_copy(update={"status": "completed"}), reply=reply, final_event_id=9
-            )
+            message = turn.message.model_copy(update={"status": "completed"})
+            await store.commit_turn(turn, TurnEnd(message=message, reply=reply, final_event_id=9))
     return thread.id
 
 

@@ -7,6 +7,7 @@ import asyncio
 import aiohttp
 
 from tests.programs.chaos.caller import OWNERS, Answer, Caller, Unreachable
+from tests.programs.chaos.deciding import Deciding
 from tests.programs.chaos.delivery import HOWS, Delivery, How
 from tests.programs.chaos.journal import Ask, Conversation, Journal
 from tests.programs.chaos.plan import Plan
@@ -72,6 +73,8 @@ class Client:
         delivery = self._delivery(conversation, ask)
         delivery.cancel_after = cancel_after
         await delivery.until_answered(how)
+        for paused in [each for each in ask.answers.values() if each["status"] == "paused"]:
+            await Deciding(self._caller, self._journal, conversation, ask, lagging=self._plan.store == "cosmos").decide(paused)
 
     def _delivery(self, conversation: Conversation, ask: Ask) -> Delivery:
         lagging = self._plan.store == "cosmos"

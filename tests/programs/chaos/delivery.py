@@ -149,7 +149,7 @@ class Delivery:
                 await self._look_again(found.status, f"turn {turn_id}")
             elif found.body["status"] != "running":
                 break
-        ends = {"completed": "message.completed", "cancelled": "turn.cancelled"}
+        ends = {"completed": "message.completed", "cancelled": "turn.cancelled", "paused": "turn.paused"}
         self._journal.saw_final(self._conversation, turn_id, ends.get(found.body["status"], "turn.failed"))
         if "message" in found.body:
             self._journal.saw_answer(self._conversation, self._ask, found.body["message"])

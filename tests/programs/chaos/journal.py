@@ -15,7 +15,14 @@ from tests.programs.chaos.model import MARK
 
 Kind = Literal["lost", "doubled", "stuck", "mixed up", "wrong", "error"]
 SHOWN = 40
-FINAL = {"message.completed": "completed", "turn.cancelled": "cancelled", "turn.failed": "failed"}
+FINAL = {"message.completed": "completed", "turn.paused": "paused", "turn.cancelled": "cancelled", "turn.failed": "failed"}
+
+
+def as_told(answer: dict[str, Any]) -> dict[str, Any]:
+    """Return what stays of an answer: one that pauses changes in its place once somebody has decided, or has gone on."""
+    if not any("awaits" in call for call in answer["tool_calls"]):
+        return answer
+    return {name: value for name, value in answer.items() if name not in ("status", "tool_calls")}
 
 
 @dataclass(eq=False)
@@ -62,6 +69,8 @@ class Journal:
     answers: Counter[str] = field(default_factory=Counter)
     mischief: Counter[str] = field(default_factory=Counter)
     longest_wait: float = 0
+    # What somebody has allowed to be paid for.
+    approved: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._numbers = itertools.count(1)
@@ -80,9 +89,9 @@ class Journal:
         """Note an answer that a client was given."""
         self.saw_text(conversation, str(answer))
         known = ask.answers.setdefault(answer["id"], answer)
-        if known != answer:
+        if as_told(known) != as_told(answer):
             self.find("wrong", f"answer {answer['id']} was {known}, now {answer}")
-        if len(ask.answers) > 1:
+        if len([each for each in ask.answers.values() if each["status"] != "paused"]) > 1:
             self.find("doubled", f"{ask.content!r} has the answers {sorted(ask.answers)}")
 
     def saw_text(self, conversation: Conversation, text: str) -> None:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import models
+from tests.programs.chaos.till import tools
 
 BIG_BYTES = 1024 * 1024
 
@@ -38,9 +39,9 @@ def add_misbehaving_tool() -> None:
     open_real = registry.open_tools
 
     @asynccontextmanager
-    async def open_tools(context: Any) -> AsyncIterator[list[Any]]:
-        async with open_real(context) as real:
-            yield [*real, misbehave]
+    async def open_tools(environment: Any) -> AsyncIterator[list[Any]]:
+        async with open_real(environment) as real:
+            yield [*real, misbehave, *tools()]
 
     registry.open_tools = open_tools
 

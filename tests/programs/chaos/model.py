@@ -52,9 +52,9 @@ class ChaosModel(FakeModel):
         if may_call and self._plan.random("loop", asked[-1]).random() < LOOPING:
             self._plan.inject("model: endless tool loop")
             return Reply(calls=(chance.choice(CALLS),))
-        return self._by_chance(chance, text, may_call and request["messages"][-1]["role"] == "user")
+        return self._by_chance(chance, text, asked[-1], may_call and request["messages"][-1]["role"] == "user")
 
-    def _by_chance(self, chance: random.Random, text: str, may_call: bool) -> Reply:
+    def _by_chance(self, chance: random.Random, text: str, asked: str, may_call: bool) -> Reply:
         dice = chance.random()
         if dice < 0.13:
             return self._failure(chance, text)
@@ -68,6 +68,8 @@ class ChaosModel(FakeModel):
             return Reply(calls=tuple(Call(each.name, each.arguments, f"call_{n}") for n, each in enumerate(calls)))
         if may_call and dice < 0.60:
             return self._wrong_call(chance)
+        if may_call and dice < 0.80:
+            return _acting_call(chance, asked)
         return Reply(text=text)
 
     def _failure(self, chance: random.Random, text: str) -> Reply:
@@ -98,3 +100,10 @@ class ChaosModel(FakeModel):
         self._plan.inject(kind)
         beside = (Call("calculate", '{"expression": "2 + 2"}', "call_2"),) if chance.random() < 0.5 else ()
         return Reply(calls=(call, *beside))
+
+
+def _acting_call(chance: random.Random, asked: str) -> Reply:
+    """Ask for a tool that acts: what it is paid for is the message's own, so a second time can be told from another order."""
+    name = chance.choice(("pay", "pay", "note"))
+    beside = (Call("calculate", '{"expression": "2 + 2"}', "call_2"),) if chance.random() < 0.5 else ()
+    return Reply(calls=(Call(name, json.dumps({"order": asked[-60:]})), *beside))

@@ -31,8 +31,11 @@ def check_sqlite(path: Path, conversations: Iterable[Conversation]) -> Found:
             yield from _check_messages(id, row["last_seq"], [json.loads(each["record"]) for each in found])
             if row["lease_turn_id"] is not None:
                 yield "stuck", f"thread {id} is leased to {row['lease_turn_id']}"
-        for row in db.execute("SELECT thread_id, seq, COUNT(*) AS keys FROM idempotency_keys GROUP BY 1, 2 HAVING keys > 1"):
-            yield "doubled", f"thread {row['thread_id']}: message {row['seq']} has {row['keys']} keys"
+        for row in db.execute(
+            "SELECT thread_id, reply_seq, COUNT(*) AS keys FROM idempotency_keys "
+            "WHERE reply_seq > 0 GROUP BY 1, 2 HAVING keys > 1"
+        ):
+            yield "doubled", f"thread {row['thread_id']}: reply {row['reply_seq']} has {row['keys']} keys"
         for conversation in conversations:
             if conversation.deleted == (conversation.id in threads):
                 yield "lost", f"thread {conversation.id}: deleted is {conversation.deleted}"
@@ -75,9 +78,8 @@ def _check_messages(thread_id: str, last_seq: int, messages: list[dict[str, Any]
 
 def _check_keys(thread_id: str, documents: list[dict[str, Any]]) -> Found:
     keys = [each for each in documents if each["type"] == "key"]
-    for name in ("seq", "reply_seq"):
-        places = Counter(key[name] for key in keys if key[name] is not None)
-        if doubled := [place for place, count in places.items() if count > 1]:
-            yield "doubled", f"thread {thread_id}: several keys have the {name} {doubled}"
+    places = Counter(key["reply_seq"] for key in keys if key["reply_seq"] is not None)
+    if doubled := [place for place, count in places.items() if count > 1]:
+        yield "doubled", f"thread {thread_id}: several keys have the reply {doubled}"
     if running := [key["turn_id"] for key in keys if key["status"] == "running"]:
         yield "stuck", f"thread {thread_id} has keys that run: {running}"

@@ -28,6 +28,7 @@ def table(plan: Plan, journal: Journal, seconds: float) -> str:
         *((f"  {kind}", str(count)) for kind, count in sorted(plan.injected.items())),
         ("answers other than success", str(journal.answers.total())),
         *((f"  {kind}", str(count)) for kind, count in sorted(journal.answers.items())),
+        *((f"  {kind}", str(count)) for kind, count in sorted(journal.mischief.items())),
         *((kind, str(found[kind])) for kind in KINDS),
     ]
     width = max(len(name) for name, _ in rows)

@@ -28,6 +28,7 @@ from tests.programs.chaos.plan import (
     TURN_TIMEOUT_SECONDS,
     Plan,
 )
+from tests.programs.chaos.till import VARIABLE, check_till
 from tests.programs.chaos.verification import Verification
 from tests.support.assistant_folder import FOLDER
 
@@ -84,7 +85,8 @@ async def run(plan: Plan, folder: Path) -> tuple[Journal, float]:
         model = await stack.enter_async_context(ChaosModel(plan))
         store = await stack.enter_async_context(_store(plan, folder))
         redis = await stack.enter_async_context(redis_faults.open_redis(folder))
-        environment = _environment(model) | store.environment | redis_faults.environment(redis)
+        till = folder / "till.jsonl"
+        environment = _environment(model) | {VARIABLE: str(till)} | store.environment | redis_faults.environment(redis)
         servers = [processes.Server(n, shift, environment, folder) for n, shift in enumerate(CLOCK_SHIFTS, 1)]
         session = await stack.enter_async_context(http_session())
         plan.calm = True
@@ -97,7 +99,7 @@ async def run(plan: Plan, folder: Path) -> tuple[Journal, float]:
         seconds = time.monotonic() - started
         await asyncio.gather(*(server.until_listening() for server in servers))
         await Verification(Caller(session, servers, plan.random("verification")), journal).run()
-        for kind, what in store.check(journal):
+        for kind, what in (*store.check(journal), *check_till(till, journal.approved)):
             journal.find(kind, what)
     for server in servers:
         _look_into(server, journal)

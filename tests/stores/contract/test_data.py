@@ -11,7 +11,8 @@ import time_machine
 from errors import ErasureNotFound, LeaseLost, ThreadNotFound
 from events import MessageDelta
 from models import Erasure, Feedback, Owner, Thread, TurnStatus, UserState, new_id, utcnow
-from stores.contract import RECEIPT_DAYS, ThreadStore
+from stores.contract import ThreadStore
+from stores.owner_contract import RECEIPT_DAYS
 from stores.types import EventBatch, OwnedRef
 from tests.support.stores import ANN, Backend, ask, begin, end, messages, talk
 

@@ -11,7 +11,7 @@ import pytest
 from errors import MessageNotFound, NotAnAnswer, StateChanged, ThreadNotFound
 from models import Citation, Feedback, Owner, Thread, UserState, message_id, new_id
 from stores.contract import ThreadStore
-from stores.types import ReplayedTurn
+from stores.types import ReplayedTurn, TurnEnd
 from tests.support.stores import ANN, Backend, answer, ask, begin, end, messages, talk
 
 VALUES: dict[str, Any] = {"日本": [1, None, {"a": 2.5}]}
@@ -80,9 +80,8 @@ async def test_citations_are_stored_with_the_answer(store: ThreadStore, thread: 
     turn = await begin(store, thread.id)
     source = Citation(index=1, id="refunds", title="Refunds", url=None, snippet="Within 14 days.")
     reply = answer(turn).model_copy(update={"citations": [source]})
-    await store.commit_turn(
-        turn, message=turn.message.model_copy(update={"status": "completed"}), reply=reply, final_event_id=9
-    )
+    message = turn.message.model_copy(update={"status": "completed"})
+    await store.commit_turn(turn, TurnEnd(message=message, reply=reply, final_event_id=9))
     await store.set_feedback(ANN, thread.id, reply.id, UP)
     assert [each.citations for each in await messages(store, thread.id)] == [[], [source]]
 

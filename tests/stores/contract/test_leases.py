@@ -11,7 +11,7 @@ import time_machine
 from errors import LeaseLost, TurnInProgress
 from models import Problem, Thread, utcnow
 from stores.contract import ThreadStore
-from stores.types import StartedTurn
+from stores.types import StartedTurn, TurnEnd
 from tests.support.stores import ANN, Backend, answer, ask, begin, end, messages, states, talk
 
 ASKED, ANSWERED = (1, "user", "completed"), (2, "assistant", "completed")
@@ -53,7 +53,7 @@ async def test_a_failed_turn_keeps_the_message_and_frees_the_thread(store: Threa
     turn = await begin(store, thread.id)
     problem = Problem(type="model_unavailable", title="No model", status=503, detail="Gone.", retryable=True)
     failed = turn.message.model_copy(update={"status": "failed", "problem": problem})
-    await store.commit_turn(turn, message=failed, reply=None, final_event_id=9)
+    await store.commit_turn(turn, TurnEnd(message=failed, reply=None, final_event_id=9))
     assert await messages(store, thread.id) == [failed]
     assert (await store.get_thread(ANN, thread.id)).message_count == 1
     turn = await begin(store, thread.id)
@@ -134,8 +134,8 @@ async def test_committing_again_changes_nothing(store: ThreadStore, thread: Thre
     turn = await begin(store, thread.id, ask(key="k"))
     message, reply = turn.message.model_copy(update={"status": "completed"}), answer(turn)
     for _ in range(3):
-        await store.commit_turn(turn, message=message, reply=reply, final_event_id=9)
+        await store.commit_turn(turn, TurnEnd(message=message, reply=reply, final_event_id=9))
     assert await messages(store, thread.id) == [message, reply]
     await talk(store, thread.id)
-    await store.commit_turn(turn, message=message, reply=reply, final_event_id=9)
+    await store.commit_turn(turn, TurnEnd(message=message, reply=reply, final_event_id=9))
     assert len(await messages(store, thread.id)) == 4

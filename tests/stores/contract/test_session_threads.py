@@ -10,7 +10,7 @@ from errors import LeaseLost, ThreadNotFound
 from events import MessageDelta
 from models import Owner
 from stores.contract import ThreadStore
-from stores.types import EventBatch
+from stores.types import EventBatch, TurnEnd
 from tests.support.stores import ANN, Backend, answer, ask, begin, messages, talk
 
 BOB = Owner("acme", "bob")
@@ -62,12 +62,12 @@ async def test_a_deleted_one_begins_anew_and_what_comes_late_is_refused(store: T
     with pytest.raises(LeaseLost):
         await store.renew_lease(turn, lease_seconds=30)
     with pytest.raises(LeaseLost):
-        await store.commit_turn(turn, message=turn.message, reply=answer(turn), final_event_id=9)
+        await store.commit_turn(turn, TurnEnd(message=turn.message, reply=answer(turn), final_event_id=9))
     assert await messages(store, new.id) == []
     started = await begin(store, new.id, ask("hello", key="k"))
     assert (started.message.seq, started.history, started.is_retry) == (1, [], False)
     with pytest.raises(LeaseLost):
-        await store.commit_turn(turn, message=turn.message, reply=answer(turn), final_event_id=9)
+        await store.commit_turn(turn, TurnEnd(message=turn.message, reply=answer(turn), final_event_id=9))
     assert [(message.content, message.status) for message in await messages(store, new.id)] == [("hello", "running")]
 
 

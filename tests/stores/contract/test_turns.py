@@ -9,11 +9,12 @@ from datetime import timedelta
 import pytest
 import time_machine
 
+from calls import ToolCall
 from errors import LeaseLost, ThreadNotFound, TurnEnded, TurnInterrupted, TurnNotFound
 from events import MessageDelta, ReasoningDelta, ToolCompleted, ToolStarted, TurnEvent, TurnStarted
-from models import Owner, Problem, Thread, ToolCall, Turn, new_id, utcnow
+from models import Owner, Problem, Thread, Turn, new_id, utcnow
 from stores.contract import ThreadStore
-from stores.types import EventBatch, ReplayedTurn, TurnProgress
+from stores.types import EventBatch, ReplayedTurn, TurnEnd, TurnProgress
 from tests.support.stores import ANN, Backend, answer, ask, begin, end, messages, talk
 
 BOB = Owner("acme", "bob")
@@ -43,7 +44,7 @@ async def test_reasoning_is_kept_with_the_reply_and_the_events(backend: Backend,
     events: list[TurnEvent] = [ReasoningDelta(id=1, turn_id=started.turn_id, text="Hm. ✓"), piece(started.turn_id, 2)]
     await store.save_events([EventBatch(thread.id, started.turn_id, events, 3600)])
     reply = answer(started).model_copy(update={"reasoning": "Hm. ✓"})
-    await store.commit_turn(started, message=started.message, reply=reply, final_event_id=3)
+    await store.commit_turn(started, TurnEnd(message=started.message, reply=reply, final_event_id=3))
     async with backend.new() as other:
         assert (await messages(other, thread.id))[-1] == reply
         progress = await other.get_progress(ANN, thread.id, started.turn_id, after=0)
@@ -86,7 +87,7 @@ async def test_a_failed_turn_and_the_next_attempt_are_two(store: ThreadStore, th
     first = await begin(store, thread.id, ask(key="k"))
     problem = Problem(type="model_unavailable", title="No model", status=503, detail="Gone.", retryable=True)
     failed = first.message.model_copy(update={"status": "failed", "problem": problem})
-    await store.commit_turn(first, message=failed, reply=None, final_event_id=3)
+    await store.commit_turn(first, TurnEnd(message=failed, reply=None, final_event_id=3))
     second = await begin(store, thread.id, ask(key="k"))
     reply = await end(store, second)
     turn = await turn_of(store, thread, first.turn_id)
@@ -281,5 +282,5 @@ async def test_a_reply_as_large_as_one_may_be_is_stored_in_any_script(store: Thr
     result = ToolCall(id="call_1", tool="look_up", arguments={}, result="天" * 21_000, error=None, duration_ms=1)
     calls = [result.model_copy(update={"id": f"call_{number}"}) for number in range(20)]
     reply = answer(turn, "天" * 75_000).model_copy(update={"tool_calls": calls})
-    await store.commit_turn(turn, message=turn.message, reply=reply, final_event_id=9)
+    await store.commit_turn(turn, TurnEnd(message=turn.message, reply=reply, final_event_id=9))
     assert (await messages(store, thread.id))[-1] == reply

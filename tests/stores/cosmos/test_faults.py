@@ -10,6 +10,7 @@ import pytest
 from cosmos_store import CosmosStore
 from errors import StoreUnavailable, ThreadNotFound
 from models import Thread
+from stores.types import TurnEnd
 from tests.fakes.cosmos import FakeCosmos
 from tests.stores.cosmos.conftest import FAULTS
 from tests.support.positions import Positions, every_position
@@ -91,9 +92,9 @@ async def test_an_outage_is_over_before_the_commit_is_called_again(
     message, reply = turn.message.model_copy(update={"status": "completed"}), answer(turn)
     fake.fail("batch", drop=drop, times=QUICK.attempts)
     with pytest.raises(StoreUnavailable):
-        await store.commit_turn(turn, message=message, reply=reply, final_event_id=9)
+        await store.commit_turn(turn, TurnEnd(message=message, reply=reply, final_event_id=9))
     assert await messages(store, thread.id) == ([turn.message] if drop == "before" else [message, reply])
-    await store.commit_turn(turn, message=message, reply=reply, final_event_id=9)
+    await store.commit_turn(turn, TurnEnd(message=message, reply=reply, final_event_id=9))
     assert await messages(store, thread.id) == [message, reply]
 
 

@@ -54,7 +54,7 @@ async def test_a_partition_that_does_not_answer_does_not_hold_up_the_events_of_o
     store: CosmosStore, fake: FakeCosmos, thread: Thread
 ) -> None:
     """Audit H2."""
-    progress = CosmosProgress(store._containers[0], store._turns._leases.end_expired, save_seconds=0.1)
+    progress = CosmosProgress(store._containers[0], store._parts.turns._leases.end_expired, save_seconds=0.1)
     other = await store.create_thread(ANN, title=None, metadata={})
     batches = []
     for each in (thread, other):

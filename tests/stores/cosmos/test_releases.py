@@ -122,7 +122,7 @@ async def test_what_a_newer_release_accepted_is_kept_when_an_older_one_ends_its_
 async def test_a_status_of_a_newer_release_is_read_as_the_nearest(store: CosmosStore, fake: FakeCosmos, thread: Thread) -> None:
     for each in documents(fake):
         if each.get("type") in ("thread", "message", "turn", None):
-            each["status"] = "paused"
+            each["status"] = "waiting"
     of_type(fake, "message")[1].update(role="tool", feedback={"rating": "sideways", "timestamp": "2026-01-01T00:00:00Z"})
     assert {status for _, _, status in await states(store, thread.id)} == {"interrupted"}
     assert {turn.status for turn in await store.list_turns(ANN, thread.id, limit=9, after=None)} == {"interrupted"}
@@ -135,9 +135,9 @@ async def test_a_status_of_a_newer_release_is_read_as_the_nearest(store: CosmosS
 
 async def test_a_status_of_a_newer_release_is_not_written_back(store: CosmosStore, fake: FakeCosmos, thread: Thread) -> None:
     for each in of_type(fake, "thread") + of_type(fake, None) + of_type(fake, "key"):
-        each["status"] = "paused"
+        each["status"] = "waiting"
     await use(store, thread)
-    assert {each["status"] for each in of_type(fake, "thread") + of_type(fake, None)} == {"paused"}
+    assert {each["status"] for each in of_type(fake, "thread") + of_type(fake, None)} == {"waiting"}
 
 
 async def test_documents_that_a_newer_release_has_added_go_with_their_thread(

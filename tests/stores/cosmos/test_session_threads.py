@@ -20,7 +20,7 @@ from tests.support.stores import ANN, CosmosBackend, messages, talk
 async def in_order(store: CosmosStore, thread_id: str) -> None:
     """Check that the new thread has its two messages, and is on the list as it is."""
     # Its entry is brought up to date in the background.
-    await store._rows.aclose()
+    await store._parts.rows.aclose()
     assert [message.content for message in await messages(store, thread_id)] == ["new", "4"]
     [listed] = (await store.list_threads(ANN, status=None, limit=10, cursor=None)).items
     assert (listed.id, listed.message_count, listed.last_message_preview) == (thread_id, 2, "4")
@@ -37,7 +37,7 @@ async def test_a_deletion_that_comes_late_leaves_the_new_thread_alone(
     async with backend.new() as slow, backend.new() as store:
         old = await slow.open_session_thread(ANN, "s")
         await talk(slow, old.id, "old")
-        await slow._rows.aclose()
+        await slow._parts.rows.aclose()
         erasure = await store.begin_erasure(ANN)
         request = fake.fail(None, hold=True, skip=position)
         late = asyncio.create_task(
@@ -90,7 +90,7 @@ async def test_a_list_entry_that_is_brought_up_to_date_late_is_not_the_new_threa
         new = await store.open_session_thread(ANN, "s")
         await talk(store, new.id, "new")
         request.released.set()
-        await slow._rows.aclose()
+        await slow._parts.rows.aclose()
         await in_order(store, new.id)
 
 

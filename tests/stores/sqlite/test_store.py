@@ -8,6 +8,7 @@ import os
 import sqlite3
 import stat
 import sys
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -24,20 +25,30 @@ OWNER = Owner("acme", "ann")
 ROOT = Path(__file__).parents[3]
 
 
+STATES = {
+    "turn": [[], [[1, "interrupted"]], [[1, "completed"], [2, "completed"]]],
+    "continuation": [
+        [[1, "paused"], [2, "paused open"]],
+        [[1, "interrupted"], [2, "paused unknown"]],
+        [[1, "interrupted unknown"], [2, "paused unknown"]],
+        [[1, "completed"], [2, "paused completed"], [3, "completed"]],
+    ],
+}
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-async def test_a_kill_between_any_two_statements_leaves_all_or_nothing(tmp_path: Path) -> None:
-    command = (sys.executable, "-m", "tests.support.sqlite_crasher", str(tmp_path / "chat.db"))
+@pytest.mark.parametrize("kind", STATES)
+async def test_a_kill_between_any_two_statements_leaves_all_or_nothing(tmp_path: Path, kind: str) -> None:
+    command = (sys.executable, "-m", "tests.support.sqlite_crasher", str(tmp_path / "chat.db"), kind)
     process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
     output, _ = await process.communicate()
     assert process.returncode == 0
     runs = [json.loads(line) for line in output.splitlines()]
     assert len(runs) > 10
     seen = [run["found"] for run in runs]
-    assert all(found in ([], [[1, "interrupted"]], [[1, "completed"], [2, "completed"]]) for found in seen), seen
-    assert seen == sorted(seen, key=lambda found: (len(found), found))
-    assert seen[0] == []
-    assert [[1, "interrupted"]] in seen
-    assert (runs[-1]["killed"], seen[-1]) == (False, [[1, "completed"], [2, "completed"]])
+    # One after the other, none left out, and nothing between them.
+    assert [found for found, _ in groupby(seen)] == STATES[kind]
+    assert [run["killed"] for run in runs] == [True] * (len(runs) - 1) + [False]
 
 
 async def test_the_file_and_its_folder_are_made(tmp_path: Path) -> None:

@@ -1,0 +1,64 @@
+"""What a run of the agent is asked: a message and what came before it, whose it is, and what was done about it already."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pydantic import JsonValue
+from pydantic_core import to_json
+
+from calls import ToolCall
+from models import Message, Owner
+
+# Records calls that are about to act; where that fails, none of them may run.
+RecordCalls = Callable[[Sequence[ToolCall]], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRequest:
+    """A message to answer, of ``owner``.
+
+    ``history`` is what came before it, oldest first; ``paused`` are the replies to it that paused. Of the last one's calls the
+    run makes those that are ``approved``, by id. ``tools`` are the client's own (name, description, JSON Schema of the
+    parameters). ``carried`` is what the model needs back before the calls of a paused reply, by the id of the first.
+    ``allowed_tools`` need not ask. ``record_calls`` is called before a tool acts, with all calls of the run that have acted.
+    """
+
+    owner: Owner
+    message: Message
+    record_calls: RecordCalls
+    history: Sequence[Message] = ()
+    locale: str | None = None
+    paused: Sequence[Message] = ()
+    approved: frozenset[str] = frozenset()
+    tools: Sequence[Mapping[str, JsonValue]] = ()
+    carried: Mapping[str, str] = field(default_factory=dict)
+    allowed_tools: frozenset[str] = frozenset()
+
+
+class CallKeys:
+    """Gives each call of a message a key that stays the same in every attempt to answer it."""
+
+    def __init__(self, message_id: str, earlier: Iterable[ToolCall]) -> None:
+        self._message_id = message_id
+        self._taken = {call.key for call in earlier}
+
+    def next(self, tool: str, arguments: Mapping[str, JsonValue]) -> str:
+        """Return the key of the next call of a tool with these arguments."""
+        number = 1
+        while (key := self._key(tool, arguments, number)) in self._taken:
+            number += 1
+        self._taken.add(key)
+        return key
+
+    def _key(self, tool: str, arguments: Mapping[str, JsonValue], number: int) -> str:
+        text = to_json([self._message_id, tool, _sorted(arguments), number])
+        return f"key_{hashlib.sha256(text).hexdigest()[:40]}"
+
+
+def _sorted(value: JsonValue | Mapping[str, JsonValue]) -> JsonValue:
+    if isinstance(value, Mapping):
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    return [_sorted(item) for item in value] if isinstance(value, list) else value

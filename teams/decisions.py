@@ -1,0 +1,164 @@
+"""Open tool calls in a chat: a card that asks, and what its buttons send."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from microsoft_agents.activity import Activity, Attachment
+from microsoft_teams.cards import AdaptiveCard, Fact, FactSet, SubmitAction, TextBlock
+from pydantic_core import to_json
+
+from errors import ChatError
+from models import AUTHOR_ID, Message
+from records import Record
+from stores.contract import ThreadStore
+from teams.activity import DECISION, Incoming, decision_value
+from teams.cards import CONTENT_TYPE
+from teams.messages import Strings, language_of
+from teams.sender import NotSent, Sender
+from tools.tool import ToolSpec, text_in
+from turns.decisions import ClientResult, Decisions, Verdict
+from turns.event_log import EventLog
+from turns.service import Turns
+
+MAX_VALUE = 500
+# How far back the question may be that a paused answer is about: each pause is one message.
+MAX_BACK = 50
+logger = logging.getLogger(__name__)
+
+
+class ChatDecision(Record):
+    """What a button of the card says."""
+
+    thread_id: str
+    turn_id: str
+    approved: bool
+
+
+class Refused(NamedTuple):
+    """Why nothing came of a decision: a key of the bot's words."""
+
+    words: str
+
+
+def decision_card(message: Message, tools: Mapping[str, ToolSpec], strings: Strings) -> Attachment:
+    """Make the card that asks about all open calls of a paused answer."""
+    data = {"thread_id": message.thread_id, "turn_id": message.turn_id}
+    actions = [
+        SubmitAction(title=strings[word], data={DECISION: {**data, "approved": approved}})
+        for word, approved in (("allow", True), ("refuse", False))
+    ]
+    return _card(_asked(message, tools, strings), actions)
+
+
+def decided_card(message: Message, tools: Mapping[str, ToolSpec], strings: Strings, words: str) -> Attachment:
+    """Make what is left of the card once somebody has decided."""
+    return _card([*_asked(message, tools, strings), TextBlock(text=words, weight="Bolder", wrap=True)], [])
+
+
+def _asked(message: Message, tools: Mapping[str, ToolSpec], strings: Strings) -> list[Any]:
+    body: list[Any] = []
+    for call in message.tool_calls:
+        if call.awaits is None:
+            continue
+        spec = tools.get(call.tool)
+        title = (text_in(spec.view.title, language_of(strings)) if spec else None) or call.tool
+        body.append(TextBlock(text=strings["may_i"].format(tool=title), weight="Bolder", wrap=True))
+        facts = [Fact(title=name, value=_shown(value)) for name, value in call.arguments.items()]
+        body += [FactSet(facts=facts)] if facts else []
+    return body
+
+
+def _shown(value: Any) -> str:
+    text = value if isinstance(value, str) else to_json(value).decode()
+    return text if len(text) <= MAX_VALUE else f"{text[:MAX_VALUE]}…"
+
+
+def _card(body: list[Any], actions: list[SubmitAction]) -> Attachment:
+    card = AdaptiveCard(version="1.5", body=body, actions=list(actions))
+    return Attachment(content_type=CONTENT_TYPE, content=card.model_dump(mode="json", by_alias=True, exclude_none=True))
+
+
+def read_decision(incoming: Incoming) -> ChatDecision | None:
+    """Read what a button has sent, if the activity is that."""
+    value = decision_value(incoming.activity)
+    try:
+        return ChatDecision.model_validate(value, strict=True) if value else None
+    except ValueError:
+        return None
+
+
+class ChatDecisions:
+    """Goes on with paused turns as a chat decides: the user who has asked, and nobody else."""
+
+    def __init__(self, store: ThreadStore, turns: Turns) -> None:
+        self._store = store
+        self._turns = turns
+
+    async def go_on(self, incoming: Incoming, decision: ChatDecision, request_id: str) -> tuple[Message, EventLog] | Refused:
+        """Decide about a paused turn; return its reply and the log of the turn that goes on.
+
+        :raises ChatError: as :meth:`Turns.go_on` does, but for what another decision has brought about.
+        """
+        owner = incoming.owner
+        try:
+            turn = await self._turns.get(owner, decision.thread_id, decision.turn_id)
+            if turn.message is None or not await self._was_asked(incoming, turn.message):
+                return Refused("not_asked" if turn.message else "decided")
+            log = await self._turns.go_on(
+                owner,
+                decision.thread_id,
+                decision.turn_id,
+                _decisions(turn.message, approved=decision.approved),
+                decided_by=incoming.author_id or owner.user,
+                idempotency_key=f"bot-{incoming.key}",
+                stream=True,
+                request_id=request_id,
+            )
+        except ChatError as error:
+            words = {"turn_continued": "decided", "turn_ended": "decided", "approval_expired": "expired"}.get(error.type)
+            gone = error.type in ("thread_not_found", "turn_not_found")
+            if words is None and not gone:
+                raise
+            return Refused(words or "decided")
+        return turn.message, log
+
+    async def is_stored(self, incoming: Incoming, decision: ChatDecision) -> bool:
+        """Whether a turn goes on with the paused one, or has."""
+        try:
+            turn = await self._turns.get(incoming.owner, decision.thread_id, decision.turn_id)
+        except ChatError:
+            return False
+        return turn.continued_by is not None
+
+    async def _was_asked(self, incoming: Incoming, reply: Message) -> bool:
+        """Whether the sender is who the paused answer is for; in a person's own chat nobody else is there."""
+        if not incoming.owner.is_conversation:
+            return True
+        page = await self._store.list_messages(
+            incoming.owner, reply.thread_id, limit=MAX_BACK, after=None, before=reply.seq, order="desc"
+        )
+        asked = next((message for message in page.items if message.role == "user"), None)
+        return asked is None or asked.metadata.get(AUTHOR_ID) in (None, incoming.author_id)
+
+
+def _decisions(reply: Message, *, approved: bool) -> Decisions:
+    # As they were opened: a repeated button finds them decided about, and must say the same.
+    asked = [call for call in reply.tool_calls if call.awaits == "approval"]
+    others = [call for call in reply.tool_calls if call.awaits == "result"]
+    return Decisions(
+        [Verdict(call.id, approved) for call in asked],
+        [ClientResult(call.id, error="this cannot be done in a chat") for call in others],
+    )
+
+
+async def update_card(sender: Sender, incoming: Incoming, card: Attachment) -> None:
+    """Put what was decided in the place of the card with the buttons, if the channel says which it was and lets it change."""
+    if incoming.activity.reply_to_id is None:
+        return
+    try:
+        await sender.update(Activity(type="message", id=incoming.activity.reply_to_id, attachments=[card]))
+    except NotSent:
+        logger.info("the card of a decision could not be updated")

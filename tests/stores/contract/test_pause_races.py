@@ -1,0 +1,123 @@
+"""What every thread store promises where several act on a paused turn at once, or one after another was told of nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import time_machine
+
+from calls import CANCELLED, Decider
+from errors import LeaseLost, TurnContinued, TurnEnded, TurnInProgress, TurnNotFound
+from models import Owner, Thread, new_id, utcnow
+from stores.contract import ThreadStore
+from stores.types import NewContinuation, NewMessage, StartedTurn, TurnEnd
+from tests.support.pauses import KEPT, approve, finish, go_on, open_call, pause
+from tests.support.stores import ANN, Backend, answer, ask, begin, end, messages, talk
+
+BY = Decider("ann", utcnow(), CANCELLED)
+GROUP = Owner("bot:acme", "c" * 64)
+
+
+@pytest.fixture
+async def thread(store: ThreadStore) -> Thread:
+    return await store.create_thread(ANN, title="Refunds", metadata={})
+
+
+@pytest.mark.parametrize("first", range(3))
+async def test_of_a_decision_a_message_and_a_cancellation_one_is_first(
+    backend: Backend, store: ThreadStore, thread: Thread, first: int
+) -> None:
+    reply = await pause(store, thread.id)
+    async with backend.new() as other:
+        racing: list[Any] = [
+            go_on(store, thread.id, approve(reply)),
+            begin(other, thread.id, ask("Never mind.")),
+            other.cancel_paused(ANN, thread.id, reply.turn_id, BY),
+        ]
+        in_order = racing[first:] + racing[:first]
+        outcomes = await asyncio.gather(*in_order, return_exceptions=True)
+    decided, went_on, cancelled = outcomes[3 - first :] + outcomes[: 3 - first]
+    [call] = (await messages(store, thread.id))[1].tool_calls
+    if isinstance(decided, StartedTurn):
+        assert (type(went_on), type(cancelled), call.status) == (TurnInProgress, TurnEnded, "unknown")
+        await finish(store, decided)
+    else:
+        assert (type(decided), call.status) == (TurnEnded, "refused")
+        assert isinstance(went_on, StartedTurn)
+        await end(store, went_on)
+    assert (await store.get_thread(ANN, thread.id)).open_turn_id is None
+
+
+@pytest.mark.parametrize("then", ["decided", "cancelled", "went on"])
+async def test_a_pause_whose_commit_was_not_heard_of_may_be_committed_again(
+    store: ThreadStore, thread: Thread, then: str
+) -> None:
+    turn = await begin(store, thread.id)
+    reply = answer(turn, "One moment.", "paused").model_copy(update={"tool_calls": [open_call()]})
+    paused = TurnEnd(message=turn.message.model_copy(update={"status": "paused"}), reply=reply, final_event_id=3, pause=KEPT)
+    await store.commit_turn(turn, paused)
+    if then == "decided":
+        await finish(store, await go_on(store, thread.id, approve(reply)))
+    elif then == "cancelled":
+        await store.cancel_paused(ANN, thread.id, reply.turn_id, BY)
+    else:
+        await talk(store, thread.id)
+    before = await messages(store, thread.id)
+    await store.commit_turn(turn, paused)
+    assert await messages(store, thread.id) == before
+    failed = turn.message.model_copy(update={"status": "failed"})
+    with pytest.raises(LeaseLost):
+        await store.commit_turn(turn, TurnEnd(message=failed, reply=None, final_event_id=3))
+
+
+async def test_a_turn_that_goes_on_and_fails_leaves_the_last_message_in_the_list(store: ThreadStore, thread: Thread) -> None:
+    reply = await pause(store, thread.id)
+    await end(store, await go_on(store, thread.id, approve(reply)), "failed", content=None)
+    assert (await store.get_thread(ANN, thread.id)).last_message_preview == "One moment."
+
+
+async def test_who_went_on_is_the_author_only_in_conversations(store: ThreadStore, thread: Thread) -> None:
+    """Elsewhere the metadata is what a caller of the API says."""
+    shared = await store.create_thread(GROUP, title=None, metadata={})
+    for owner, thread_id, who in ((ANN, thread.id, "ann"), (GROUP, shared.id, "bob")):
+        await pause(store, thread_id, owner=owner)
+        turn = await begin(store, thread_id, NewMessage(new_id("turn"), "Never mind.", {"author_id": "bob"}), owner=owner)
+        assert [call.decided_by for call in turn.history[-1].tool_calls] == [who]
+        await end(store, turn)
+
+
+@pytest.mark.parametrize("id", ["a message's", "a thread's", "turn_'1' OR true", ""])
+async def test_what_is_no_turns_id_names_none(store: ThreadStore, thread: Thread, id: str) -> None:
+    reply = await pause(store, thread.id)
+    id = {"a message's": reply.id, "a thread's": thread.id}.get(id, id)
+    with pytest.raises(TurnNotFound):
+        await go_on(store, thread.id, NewContinuation(new_id("turn"), id, None, []))
+    with pytest.raises(TurnNotFound):
+        await store.cancel_paused(ANN, thread.id, id, BY)
+
+
+@pytest.mark.parametrize("key", [None, "k"])
+async def test_calls_that_acted_are_shown_as_soon_as_their_turn_is_interrupted(
+    store: ThreadStore, thread: Thread, key: str | None
+) -> None:
+    """Also before anybody has ended it."""
+    if key:
+        await end(store, await begin(store, thread.id, ask(key=key)), "failed", content=None)
+    turn = await begin(store, thread.id, ask(key=key))
+    await store.record_calls(turn, [open_call().approved(BY)])
+    assert (await messages(store, thread.id))[0].tool_calls == []
+    with time_machine.travel(utcnow() + timedelta(seconds=31), tick=True):
+        [message] = await messages(store, thread.id)
+        assert (message.status, [call.status for call in message.tool_calls]) == ("interrupted", ["unknown"])
+
+
+async def test_a_thread_whose_turn_goes_on_waits_for_nobody(backend: Backend, store: ThreadStore, thread: Thread) -> None:
+    reply = await pause(store, thread.id)
+    async with backend.new() as other:
+        await go_on(other, thread.id, approve(reply))
+    assert (await store.list_threads(ANN, status=None, open=True, limit=9, cursor=None)).items == []
+    with pytest.raises(TurnContinued):
+        await go_on(store, thread.id, approve(reply))

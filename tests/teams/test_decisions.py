@@ -1,0 +1,98 @@
+"""A tool that asks first, in a chat: the card, its buttons, and who may press them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from settings import Settings
+from tests.fakes import activities
+from tests.fakes.connector import FakeConnector
+from tests.support.bot import ask, messages, post, settled, threads
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(data_dir=tmp_path, teams_local=True, approval_tools=("calculate",))
+
+
+def card_of(activity: dict[str, Any]) -> dict[str, Any]:
+    [attachment] = activity["attachments"]
+    card: dict[str, Any] = attachment["content"]
+    return card
+
+
+async def asked(api: httpx2.AsyncClient, channel: FakeConnector, activity: dict[str, Any]) -> tuple[str, list[Any]]:
+    """Ask what a tool has to be allowed for; return the id of what came back, and its buttons."""
+    await ask(api, channel, activity)
+    await settled(channel, api)
+    sent_id = next(reversed(channel.shown))
+    return sent_id, card_of(channel.shown[sent_id])["actions"]
+
+
+def pressed(channel: FakeConnector, sent_id: str, button: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    return activities.message(channel.url, None, value=button["data"], replyToId=sent_id, **changes)
+
+
+async def press(api: httpx2.AsyncClient, channel: FakeConnector, activity: dict[str, Any]) -> None:
+    await post(api, activity)
+    await settled(channel, api)
+
+
+async def test_a_card_asks_and_its_button_goes_on(api: httpx2.AsyncClient, channel: FakeConnector) -> None:
+    sent_id, (allow, refuse) = await asked(api, channel, activities.message(channel.url, "What is 2 + 2?"))
+    assert (allow["title"], refuse["title"]) == ("Allow", "Refuse")
+    assert "Calculation" in str(card_of(channel.shown[sent_id]))
+    button = pressed(channel, sent_id, allow)
+    await press(api, channel, button)
+    assert "2 + 2 = 4" in channel.texts
+    left = card_of(channel.shown[sent_id])
+    assert "actions" not in left or left["actions"] == []
+    assert "Allowed by Ann Ash" in str(left)
+    count = len(channel.shown)
+    await press(api, channel, button)
+    assert len(channel.shown) == count
+    await press(api, channel, pressed(channel, sent_id, refuse))
+    assert channel.texts[-1] == "This was decided already."
+    (thread,) = await threads(api)
+    history = await messages(api, thread["id"])
+    assert [message["status"] for message in history] == ["completed", "paused", "completed"]
+    assert history[1]["tool_calls"][0]["decided_by"] == activities.USER
+
+
+async def test_a_refused_call_does_not_run(api: httpx2.AsyncClient, channel: FakeConnector) -> None:
+    sent_id, (_, refuse) = await asked(api, channel, activities.message(channel.url, "What is 2 + 2?"))
+    await press(api, channel, pressed(channel, sent_id, refuse))
+    (thread,) = await threads(api)
+    assert (await messages(api, thread["id"]))[1]["tool_calls"][0]["status"] == "refused"
+    assert "Refused by Ann Ash" in str(card_of(channel.shown[sent_id]))
+
+
+async def test_in_a_group_only_who_has_asked_decides(api: httpx2.AsyncClient, channel: FakeConnector) -> None:
+    question = activities.group_message(channel.url, "What is 2 + 2?")
+    sent_id, (allow, _) = await asked(api, channel, question)
+    place = {"conversation": question["conversation"]}
+    bob = {"id": "29:1bob", "name": "Bob", "aadObjectId": "00000000-bbbb-4000-8000-000000000002"}
+    await press(api, channel, pressed(channel, sent_id, allow, **place, **{"from": bob}))
+    assert channel.texts[-1] == "Only who has asked can decide this."
+    await press(api, channel, pressed(channel, sent_id, allow, **place))
+    assert "2 + 2 = 4" in channel.texts
+
+
+@pytest.mark.parametrize("value", [{}, {"thread_id": 7}, {"thread_id": "thread_x", "turn_id": "turn_x", "approved": True}, 7])
+async def test_what_is_no_decision_changes_nothing(api: httpx2.AsyncClient, channel: FakeConnector, value: Any) -> None:
+    await press(api, channel, activities.message(channel.url, None, value={"agent_decision": value}))
+    assert len(channel.shown) == 1
+
+
+async def test_what_goes_on_elsewhere_is_shown_in_the_chat(api: httpx2.AsyncClient, channel: FakeConnector) -> None:
+    await asked(api, channel, activities.message(channel.url, "What is 2 + 2?"))
+    (thread,) = await threads(api)
+    paused = (await messages(api, thread["id"]))[1]
+    decisions = {"approvals": [{"call_id": paused["tool_calls"][0]["id"], "approved": True}]}
+    path = f"/api/threads/{thread['id']}/turns/{paused['turn_id']}/continue"
+    assert (await api.post(path, json=decisions)).status_code == 200
+    await channel.until(lambda: "2 + 2 = 4" in channel.texts)
