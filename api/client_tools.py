@@ -79,7 +79,9 @@ class ClientTool(Body):
     parameters: ObjectSchema
 
 
-ClientTools = Annotated[list[ClientTool], Field(max_length=MAX_TOOLS), AfterValidator(_small)]
+ClientTools = Annotated[
+    list[ClientTool], Field(max_length=MAX_TOOLS, json_schema_extra={"uniqueItems": True}), AfterValidator(_small)
+]
 
 
 class CallApproval(Body):

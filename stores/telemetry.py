@@ -7,7 +7,7 @@ nothing.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Literal
 
@@ -77,3 +77,9 @@ def store_operation(
             span.set_attribute("azure.cosmosdb.operation.request_charge", operation.charge)
             span.set_attribute("chat.store.requests", operation.requests)
         span.end()
+
+
+def count_unknown(tools: Iterable[str]) -> None:
+    """Count calls of these tools, whose process died: what they have done is not known."""
+    for tool in tools:
+        metrics.tool_decisions.add(1, {"gen_ai.tool.name": tool, "chat.tool.decision": "unknown"})

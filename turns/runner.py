@@ -122,6 +122,7 @@ class TurnRunner:
         owner, new, store = self._request.owner, self._request.new, self._context.store
         limits: Any = {"lease_seconds": settings.turn_lease_seconds, "history_limit": settings.history_max_messages}
         if isinstance(new, NewContinuation):
+            observed.continues(new.paused_turn_id)
             return thread_id, await store.begin_continuation(owner, thread_id, new, **limits)
         return thread_id, await store.begin_turn(owner, thread_id, new, **limits)
 

@@ -41,6 +41,10 @@ class ObservedTurn:
         self._span.set_attribute("chat.thread.id", thread_id)
         log_context.bind(thread_id=thread_id)
 
+    def continues(self, turn_id: str) -> None:
+        """Record which paused turn this one goes on with."""
+        self._span.set_attribute("chat.turn.continues", turn_id)
+
     def end(self) -> None:
         """Record how the turn has ended, as its log tells; one that was refused has none."""
         if self.log and self.log.replayed:

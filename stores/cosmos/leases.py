@@ -15,6 +15,7 @@ from stores.cosmos.operations import Operation, create, delete, patch
 from stores.cosmos.patch import changes, condition, less_than, thread_changes
 from stores.cosmos.reading import as_record
 from stores.preview import preview
+from stores.telemetry import count_unknown
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +55,8 @@ class CosmosLeases:
         except PreconditionFailed:
             await self._drop_late(thread, lease)
         else:
+            # Which tools were approved stands in the paused reply, which is not read for a count.
+            count_unknown([call.tool for call in lease.calls if call.status == "unknown"] + ["_OTHER"] * len(lease.approved))
             self._refresh_row(as_record(ThreadDocument, results[-1]))
 
     async def _drop_late(self, thread: ThreadDocument, lease: Lease) -> None:

@@ -18,6 +18,7 @@ from stores.cursors import sort_key
 from stores.limits import StoreLimits
 from stores.preview import preview
 from stores.sqlite.rows import as_thread, now_not_before, put_message, stored_message, thread_row
+from stores.telemetry import count_unknown
 from stores.types import NewMessage, NewTurn, ReplayedTurn, StartedTurn, TurnEnd
 
 MESSAGES = TypeAdapter(list[Message])
@@ -198,6 +199,8 @@ def end_expired_turn(db: sqlite3.Connection, thread: Any) -> bool:
     id, seq, updated_at = thread["id"], thread["lease_seq"], now_not_before(thread["updated_at"])
     message = interrupted(stored_message(db, id, seq), thread)
     put_message(db, message)
+    acted = CALLS.validate_json(thread["lease_calls"] or "[]")
+    count_unknown(call.tool for call in (*acted, *_approved(db, thread)))
     shown = preview(message.content) if seq == thread["last_seq"] else thread["last_message_preview"]
     db.execute(
         f"UPDATE threads SET last_message_preview = ?, updated_at = ?, sort = ?, {NO_LEASE} WHERE id = ?",  # noqa: S608 - our own
@@ -223,6 +226,16 @@ def interrupted(message: Message, thread: Any) -> Message:
     """Return the message that a thread's expired lease is for, with the calls that act."""
     acted = CALLS.validate_json(thread["lease_calls"] or "[]")
     return message.model_copy(update={"status": "interrupted", "tool_calls": [*message.tool_calls, *acted]})
+
+
+def _approved(db: sqlite3.Connection, thread: Any) -> list[ToolCall]:
+    """Return the calls that the turn which a thread's row is leased to was to make, and may have made."""
+    if thread["lease_continues"] is None:
+        return []
+    sql = "SELECT reply_seq FROM turns WHERE thread_id = ? AND id = ?"
+    paused = db.execute(sql, (thread["id"], thread["lease_continues"])).fetchone()
+    reply = stored_message(db, thread["id"], paused["reply_seq"])
+    return [call for call in reply.tool_calls if call.awaits and call.status == "unknown"]
 
 
 def _insert_turn(db: sqlite3.Connection, **columns: str | float | None) -> None:

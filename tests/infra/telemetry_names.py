@@ -16,6 +16,7 @@ METRIC_ATTRIBUTES = frozenset(
         "chat.limit",
         "chat.limit.scope",
         "chat.tool.decision",
+        "chat.turn.continues",
         "chat.tool.outcome",
         "chat.turn.status",
         "db.collection.name",

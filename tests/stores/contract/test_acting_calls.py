@@ -12,7 +12,8 @@ from errors import LeaseLost
 from models import Thread, utcnow
 from stores.contract import ThreadStore
 from stores.types import TurnEnd
-from tests.support.pauses import made, open_call
+from tests.support.collected import Collected
+from tests.support.pauses import approve, go_on, made, open_call, pause
 from tests.support.stores import ANN, Backend, ask, begin, end, messages
 
 BY = Decider("ann", utcnow(), CANCELLED)
@@ -58,3 +59,15 @@ async def test_calls_of_a_turn_that_has_lost_its_lease_are_not_recorded(store: T
     await end(store, turn)
     with pytest.raises(LeaseLost):
         await store.record_calls(turn, [open_call().approved(BY)])
+
+
+async def test_what_a_dead_process_may_have_done_is_counted(store: ThreadStore, thread: Thread, collected: Collected) -> None:
+    turn = await begin(store, thread.id)
+    await store.record_calls(turn, [open_call().approved(BY)])
+    with time_machine.travel(utcnow() + LATER, tick=True):
+        await store.get_progress(ANN, thread.id, turn.turn_id, after=None)
+        reply = await pause(store, thread.id)
+        dead = await go_on(store, thread.id, approve(reply))
+    with time_machine.travel(utcnow() + 3 * LATER, tick=True):
+        await store.get_progress(ANN, thread.id, dead.turn_id, after=None)
+    assert collected.sum("chat.tool.decisions", chat__tool__decision="unknown") == 2
