@@ -186,7 +186,8 @@ class Turns:
         """
         turn = await self.get(owner, thread_id, turn_id)
         decided = None
-        if turn.status == "paused" and turn.continued_by is None and turn.message:
+        # Of a turn that was read while somebody decided, the calls may be decided about already.
+        if turn.status == "paused" and turn.continued_by is None and turn.message and turn.message.open_calls:
             decided = decide(turn.message, decisions, Decider(decided_by, utcnow()))
         new = NewContinuation(
             new_id("turn"),
