@@ -1,8 +1,8 @@
 """The yardstick: what one would write in an afternoon with FastAPI, the OpenAI SDK and SQLite, and the tool loop by hand.
 
-No lease, no atomic commit, no idempotency, no framework, the latest 40 messages; answers as JSON, or streamed. How fast it is
-tells how fast this machine and these versions of the libraries are. Run as ``python -m tests.programs.bench.plain MODEL_URL PORT
-FILE``.
+No lease, no atomic commit, no idempotency, no framework, the latest 40 messages; answers as JSON, or streamed. How fast it
+is tells how fast this machine and these versions of the libraries are.
+Run as ``python -m tests.programs.bench.plain MODEL_URL PORT FILE``.
 """
 
 import asyncio
