@@ -28,6 +28,7 @@ from tests.programs.bench.load import Client, latencies, median_latency, through
 from tests.programs.bench.report import CONTENTS, report
 from tests.programs.bench.streaming import bench_streaming
 from tests.programs.bench.telemetry import bench_telemetry
+from tests.programs.bench.yardstick import bench_yardstick
 
 TARGETS = {0: (2.5, 400.0), 2: (5.0, 180.0)}
 LOCAL = Owner("local", "local")
@@ -53,7 +54,7 @@ async def model_time(model_url: str, tools: int, extent: Extent) -> float:
 async def bench_turns(model_url: str, data_dir: Path, extent: Extent) -> None:
     async with (
         processes.forwarder(model_url) as floor_url,
-        processes.plain(model_url, data_dir / "plain.db") as plain_url,
+        processes.plain(model_url, data_dir / "plain.db") as (plain_url, _),
         processes.api(data_dir, model_url) as (api_url, process),
     ):
         for tools in CONTENTS:
@@ -200,6 +201,7 @@ async def main(extent: Extent) -> None:
     with tempfile.TemporaryDirectory() as folder:
         async with processes.fake_model() as model_url:
             data_dir = Path(folder)
+            await bench_yardstick(model_url, data_dir, extent)
             await bench_turns(model_url, data_dir, extent)
             await bench_streaming(model_url, data_dir, report, extent)
             await bench_guards(model_url, data_dir, report, extent)

@@ -1,18 +1,22 @@
 """The yardstick: what one would write in an afternoon with FastAPI, the OpenAI SDK and SQLite, and the tool loop by hand.
 
-No lease, no atomic commit, no idempotency, no framework, the latest 40 messages. How fast it is tells how fast this machine and
-these versions of the libraries are. Run as ``python -m tests.programs.bench.plain MODEL_URL PORT FILE``.
+No lease, no atomic commit, no idempotency, no framework, the latest 40 messages; answers as JSON, or streamed. How fast it
+is tells how fast this machine and these versions of the libraries are.
+Run as ``python -m tests.programs.bench.plain MODEL_URL PORT FILE``.
 """
 
 import asyncio
+import json
 import sqlite3
 import sys
 import threading
+from collections.abc import AsyncIterator
 from typing import Any
 
 import openai
 import uvicorn
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
+from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
 TOOLS: list[Any] = [
@@ -39,18 +43,36 @@ def create_app(model_url: str, file: str) -> FastAPI:
     db = sqlite3.connect(file, check_same_thread=False, isolation_level=None)
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = FULL")
-    db.execute("CREATE TABLE messages (thread TEXT, role TEXT, content TEXT)")
-    db.execute("CREATE INDEX by_thread ON messages (thread)")
+    db.execute("CREATE TABLE IF NOT EXISTS messages (thread TEXT, role TEXT, content TEXT)")
+    db.execute("CREATE INDEX IF NOT EXISTS by_thread ON messages (thread)")
 
     def store(thread: str, role: str, content: str | None) -> list[tuple[str, str]]:
         with lock:
             db.execute("INSERT INTO messages VALUES (?, ?, ?)", (thread, role, content))
             return db.execute(LATEST, (thread,)).fetchall() if role == "user" else []
 
-    @app.post("/{thread}")
-    async def send(thread: str, body: Body) -> dict[str, str | None]:
+    async def stream(thread: str, messages: list[Any]) -> AsyncIterator[str]:
+        text = ""
+        pieces = await client.chat.completions.create(
+            model="fake", messages=messages, tools=TOOLS, stream=True, stream_options={"include_usage": True}
+        )
+        async for piece in pieces:
+            if piece.choices and (said := piece.choices[0].delta.content):
+                text += said
+                yield f"data: {json.dumps({'text': said})}\n\n"
+        await asyncio.to_thread(store, thread, "assistant", text)
+        yield f"data: {json.dumps({'message.completed': text})}\n\n"
+
+    @app.get("/health")
+    async def health() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @app.post("/{thread}", response_model=None)
+    async def send(thread: str, body: Body, request: Request) -> dict[str, str | None] | StreamingResponse:
         rows = await asyncio.to_thread(store, thread, "user", body.content)
         messages: list[Any] = [{"role": role, "content": content} for role, content in rows]
+        if request.headers.get("accept") == "text/event-stream":
+            return StreamingResponse(stream(thread, messages), media_type="text/event-stream")
         while True:
             answer = (await client.chat.completions.create(model="fake", messages=messages, tools=TOOLS)).choices[0].message
             if not answer.tool_calls:

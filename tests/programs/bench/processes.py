@@ -92,11 +92,12 @@ async def forwarder(model_url: str) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def plain(model_url: str, file: Path) -> AsyncIterator[str]:
-    """Run the plain server; yield its address."""
+async def plain(model_url: str, file: Path, *before: str) -> AsyncIterator[tuple[str, asyncio.subprocess.Process]]:
+    """Run the plain server, behind another command if there is one; yield its address and its process."""
     port = free_port()
-    async with program(sys.executable, "-m", "tests.programs.bench.plain", model_url, str(port), str(file), port=port):
-        yield f"http://127.0.0.1:{port}"
+    command = (*before, sys.executable, "-m", "tests.programs.bench.plain", model_url, str(port), str(file))
+    async with program(*command, port=port) as process:
+        yield f"http://127.0.0.1:{port}", process
 
 
 def api_environment(port: int, data_dir: Path, model_url: str) -> dict[str, str]:
@@ -111,13 +112,21 @@ def api_environment(port: int, data_dir: Path, model_url: str) -> dict[str, str]
 
 
 @asynccontextmanager
-async def api(data_dir: Path, model_url: str, **environment: str) -> AsyncIterator[tuple[str, asyncio.subprocess.Process]]:
-    """Run the API, with more settings; yield its address and its process."""
+async def api(
+    data_dir: Path, model_url: str, *before: str, **environment: str
+) -> AsyncIterator[tuple[str, asyncio.subprocess.Process]]:
+    """Run the API, with more settings, behind another command if there is one; yield its address and its process."""
     port = free_port()
     environment = api_environment(port, data_dir, model_url) | environment
     # Not a line a request between the figures.
-    async with program(sys.executable, "local.py", port=port, environment=environment, logs=False) as process:
+    async with program(*before, sys.executable, "local.py", port=port, environment=environment, logs=False) as process:
         yield f"http://127.0.0.1:{port}", process
+
+
+def cpu_ms(process: asyncio.subprocess.Process) -> float:
+    """Return the milliseconds of CPU that a process has used, all its threads together."""
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) * 1000 / os.sysconf("SC_CLK_TCK")
 
 
 def rss_mb(process: asyncio.subprocess.Process) -> float:
