@@ -12,11 +12,11 @@ from microsoft_agents.activity import Activity, ChannelId, DeliveryModes
 from pydantic_core import to_json
 
 from agent.text import storable
-from errors import InvalidActivity
+from errors import InvalidActivity, Unauthenticated
 from identity.authenticator import LOCAL_OWNER
 from models import CONVERSATIONS, MESSAGE_ID_PATTERN, Owner
 from settings import Settings
-from teams.tokens import is_service_url
+from teams.tokens import Origin, is_service_url
 
 MAX_AUTHOR = 64
 REPLY_EVENT = "agent/reply"
@@ -120,14 +120,17 @@ def parse_activity(body: Any) -> Activity:
     return activity
 
 
-def check_origin(activity: Activity, service_url: str | None, settings: Settings) -> None:
+def check_origin(activity: Activity, origin: Origin | None, settings: Settings) -> None:
     """Refuse an activity that does not come from where its token says, or asks for answers to be sent elsewhere.
 
-    ``service_url`` is the token's; ``None`` on this machine, where there are no tokens.
+    ``origin`` is the token's; ``None`` on this machine, where there are no tokens.
 
     :raises InvalidActivity: naming what is wrong.
+    :raises Unauthenticated: if the token's key does not speak for the activity's channel.
     """
-    if service_url is not None and activity.service_url.rstrip("/") != service_url.rstrip("/"):
+    if origin and origin.endorsements is not None and str(ChannelId(activity.channel_id).channel) not in origin.endorsements:
+        raise Unauthenticated("the token's key is not endorsed for the channel")
+    if origin and activity.service_url.rstrip("/") != origin.service_url.rstrip("/"):
         raise InvalidActivity("the service URL is not the token's")
     if not is_service_url(activity.service_url, settings):
         raise InvalidActivity("the service URL is not one of a channel")
