@@ -24,6 +24,8 @@ REPLY_EVENT = "agent/reply"
 DECISION = "agent_decision"
 CONVERSATION_FIELDS = ("id", "conversationType", "tenantId", "isGroup")
 MAX_AUTHOR_ID = 256
+MAX_FILES = 5
+MAX_FILE_NAME = 100
 # The SDK logs what it cannot parse, contents included, and each refusal of a channel, with the conversation's id; what is
 # worth a line is logged here.
 logging.getLogger("microsoft_agents").setLevel(logging.CRITICAL)
@@ -227,12 +229,26 @@ def is_removed(activity: Activity) -> bool:
 
 
 def message_text(activity: Activity) -> str:
-    """Return what was said, without the mention of the bot."""
-    text = activity.text or ""
+    """Return what was said, without the mention of the bot, or what a card has sent."""
+    text = activity.text or _submitted(activity.value)
     for entity in activity.entities or []:
         if entity.type == "mention" and _mentions(entity, recipient_id(activity)):
             text = text.replace(getattr(entity, "text", None) or "", " ")
     return text.strip()
+
+
+def file_names(activity: Activity) -> list[str]:
+    """Return what the files and images of a message are called, or else what kind they are."""
+    files = [each for each in activity.attachments or [] if not each.content_type.startswith("text/html")]
+    return [(" ".join((each.name or each.content_type).split()))[:MAX_FILE_NAME] for each in files[:MAX_FILES]]
+
+
+def _submitted(value: Any) -> str:
+    """Return a card's input as text: a string, or a line for each plain field."""
+    if isinstance(value, str):
+        return value
+    fields = value.items() if isinstance(value, dict) and DECISION not in value else ()
+    return "\n".join(f"{name}: {each}" for name, each in fields if isinstance(each, str | int | float))
 
 
 def is_mentioned(activity: Activity) -> bool:

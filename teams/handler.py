@@ -23,7 +23,7 @@ from quotas.quotas import Quotas
 from settings import Assistant, Settings
 from stores.contract import ThreadStore
 from stores.types import ReplayedTurn
-from teams.activity import Incoming, is_removed, message_text, recipient_id, reply_place
+from teams.activity import Incoming, file_names, is_removed, message_text, recipient_id, reply_place
 from teams.attempt import Attempt, Redeliver, new_message
 from teams.clock import Clock
 from teams.commands import Choice, Commands
@@ -150,7 +150,8 @@ class ActivityHandler:
         elif self._commands.asks_for_help(text):
             await self._say_once(incoming, sender, await self._commands.help(incoming.activity.locale))
         elif not text:
-            await self._say_once(incoming, sender, strings["empty"])
+            files = ", ".join(file_names(incoming.activity))
+            await self._say_once(incoming, sender, strings["unread"].format(files=files) if files else strings["empty"])
         elif len(text) > MAX_TEXT:
             await self._say_once(incoming, sender, strings["too_long"].format(limit=MAX_TEXT))
         else:
@@ -278,6 +279,7 @@ class ActivityHandler:
             feedback=teams,
             request_id=attempt.request_id,
             repeats_failures=attempt.may_repeat,
+            unread=file_names(incoming.activity),
             pacing=Pacing(self._settings.bot_stream_pace_seconds, self._settings.bot_stream_chunk),
             start=self._assistant.texts_for(incoming.activity.locale).start,
         )

@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 from models import Citation
+from teams.messages import ENGLISH
 from teams.streamer import MAX_TEXT, PACE_SECONDS, Mode, Pacing
 from tests.fakes import activities
 from tests.teams.conftest import Turn, answer
@@ -273,3 +274,10 @@ async def test_a_code_block_that_fits_into_no_message_goes_on_as_code(turn: Turn
     assert len(turn.connector.texts) > 1
     assert all(text.count("```") == 2 and text.startswith("```python\n") for text in turn.connector.texts)
     assert "".join(turn.connector.texts).count("a = 1") == MAX_TEXT // 3
+
+
+async def test_somebody_who_waits_for_thoughts_reads_that_there_is_work(turn: Turn) -> None:
+    turn.think(0.1, "secret").say(10, "Yes.").end(11)
+    await turn.show()
+    assert turn.connector.kinds[0] == "informative"
+    assert turn.connector.sent[0].activity["text"] == ENGLISH["working"]
