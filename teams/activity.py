@@ -25,6 +25,7 @@ DECISION = "agent_decision"
 CONVERSATION_FIELDS = ("id", "conversationType", "tenantId", "isGroup")
 MAX_AUTHOR_ID = 256
 MAX_FILES = 5
+OPAQUE = ("value", "channelData", "content")
 MAX_FILE_NAME = 100
 # The SDK logs what it cannot parse, contents included, and each refusal of a channel, with the conversation's id; what is
 # worth a line is logged here.
@@ -110,7 +111,7 @@ def parse_activity(body: Any) -> Activity:
     if not isinstance(body, dict):
         raise InvalidActivity("not a JSON object")
     try:
-        activity = Activity.model_validate(storable(body))
+        activity = Activity.model_validate(_without_empty(storable(body)))
     except Exception as error:  # the SDK's validators raise anything, Exception itself included
         raise InvalidActivity(f"not an activity: {type(error).__name__}") from error
     if not activity.conversation or not activity.conversation.id:
@@ -120,6 +121,27 @@ def parse_activity(body: Any) -> Activity:
     if not activity.id and activity.type == "message":
         raise InvalidActivity("a message without id")
     return activity
+
+
+def _without_empty(fields: dict[str, Any]) -> dict[str, Any]:
+    """Leave out fields that are there and say nothing, which the SDK refuses; what the sender made up stays as it is."""
+    kept: dict[str, Any] = {}
+    for name, value in fields.items():
+        if value is None or value == "":
+            continue
+        if name in OPAQUE:
+            kept[name] = value
+        elif isinstance(value, dict):
+            kept[name] = _without_empty(value)
+        elif isinstance(value, list):
+            each_kept = [_without_empty(each) if isinstance(each, dict) else each for each in value if each is not None]
+            # An attachment without a type is nothing that could be shown or named.
+            kept[name] = [
+                each for each in each_kept if name != "attachments" or not isinstance(each, dict) or "contentType" in each
+            ]
+        else:
+            kept[name] = value
+    return kept
 
 
 def check_origin(activity: Activity, origin: Origin | None, settings: Settings) -> None:

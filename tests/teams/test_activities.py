@@ -11,6 +11,7 @@ from teams.job import Job, unpack
 from teams.messages import ENGLISH
 from tests.fakes import activities
 from tests.fakes.connector import FakeConnector
+from tests.support.assistant_folder import HARBOUR
 from tests.support.bot import ask, messages, settled, threads
 
 
@@ -139,3 +140,40 @@ def test_the_queue_keeps_what_files_are_called_and_nothing_else_of_them() -> Non
     packed = Job(to_incoming(activity, settings), "req_1").pack()
     assert "downloadUrl" not in packed
     assert file_names(unpack(packed, settings).incoming.activity) == ["plan.pdf", "image/png"]
+
+
+OPTIONAL = ("text", "entities", "attachments", "locale", "channelData", "replyToId", "value", "name", "timestamp", "textFormat")
+RARE = (
+    "membersAdded",
+    "suggestedActions",
+    "deliveryMode",
+    "localTimestamp",
+    "expiration",
+    "topicName",
+    "inputHint",
+    "relatesTo",
+)
+
+
+@pytest.mark.parametrize("empty", [None, ""])
+@pytest.mark.parametrize("field", OPTIONAL + RARE)
+def test_an_optional_field_may_be_empty(field: str, empty: str | None) -> None:
+    activity = activities.message("http://localhost:1", "hi") | {field: empty}
+    assert parse_activity(activity).text == (None if field == "text" else "hi")
+
+
+def test_empty_fields_further_in_are_taken_too_and_what_is_the_senders_own_stays_as_it_is() -> None:
+    sender = {"id": "29:1ann", "name": None, "aadObjectId": None, "role": ""}
+    changes = {
+        "from": sender,
+        "attachments": [None, {"contentType": None, "name": None}, {"contentType": "image/png", "name": None}],
+        "value": {"answer": None, "note": ""},
+    }
+    activity = parse_activity(activities.message("http://localhost:1", "hi") | changes)
+    assert file_names(activity) == ["image/png"]
+    assert activity.value == {"answer": None, "note": ""}
+
+
+async def test_a_welcome_without_an_id_is_said(api: httpx2.AsyncClient, channel: FakeConnector) -> None:
+    added = activities.message(channel.url, text=None, type="conversationUpdate", membersAdded=[activities.BOT])
+    assert await ask(api, channel, added | {"id": None, "locale": None}) == HARBOUR.texts_for(None).welcome
