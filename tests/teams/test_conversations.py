@@ -102,7 +102,7 @@ async def test_the_bot_speaks_the_users_language(
     assert await threads(api) == []
 
 
-@pytest.mark.parametrize("said", ["help", "Help", "/halp", "/start"])
+@pytest.mark.parametrize("said", ["help", "Help", "/assist", "/start"])
 async def test_a_word_that_asks_for_help_is_answered_by_the_bot(
     api: httpx2.AsyncClient, channel: FakeConnector, said: str
 ) -> None:
