@@ -35,7 +35,7 @@ async def receive_activity(request: Request, services: ServicesDep) -> Response:
         if services.settings.teams_local:
             _check_is_local(request, services.settings)
         bot = await services.bot.get()
-        service_url = await bot.authenticate(request.headers.get("authorization"))
+        origin = await bot.authenticate(request.headers.get("authorization"))
     except Unauthenticated as error:
         if "authorization" in request.headers:
             await record_failed_sign_in(request, services, error)
@@ -45,7 +45,7 @@ async def receive_activity(request: Request, services: ServicesDep) -> Response:
         body = await JsonRequest(request.scope, request.receive).json()
     except json.JSONDecodeError as error:
         raise InvalidActivity("not JSON") from error
-    receipt = await bot.receive(body, service_url, id)
+    receipt = await bot.receive(body, origin, id)
     if receipt.body is None:
         return Response(status_code=receipt.status)
     return Response(json.dumps(receipt.body), receipt.status, media_type="application/json")

@@ -35,6 +35,7 @@ class SigningKeys:
         self._url = url
         self._is_metadata = is_metadata
         self._keys: dict[str, jwt.PyJWK] = {}
+        self._endorsements: dict[str, list[str]] = {}
         self._fetched_at = float("-inf")
         self._next_fetch_at = float("-inf")
         self._lock = asyncio.Lock()
@@ -58,20 +59,32 @@ class SigningKeys:
             raise Unauthenticated("the token is signed with an unknown key")
         return key
 
+    def endorsements(self, kid: str) -> list[str] | None:
+        """Return what a key that was got is endorsed for (Bot Service names channels); ``None`` if its issuer says nothing."""
+        return self._endorsements.get(kid)
+
     async def _fetch(self) -> None:
         self._next_fetch_at = self._clock() + FETCH_FLOOR_SECONDS
         try:
             async with asyncio.timeout(FETCH_SECONDS):
                 url = (await self._get(self._url))["jwks_uri"] if self._is_metadata else self._url
-                published = jwt.PyJWKSet.from_dict(await self._get(url))
+                document = await self._get(url)
+                published = jwt.PyJWKSet.from_dict(document)
+                endorsements = _read_endorsements(document)
         except (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError, LookupError, TypeError, ValueError, jwt.PyJWTError) as error:
             logger.warning("signing keys at %s cannot be fetched: %s", self._url, type(error).__name__)
             self._next_fetch_at = self._clock() + FAILURE_FLOOR_SECONDS
             return
         self._keys = {key.key_id: key for key in published.keys if key.key_id and key.key_type == "RSA"}
+        self._endorsements = endorsements
         self._fetched_at = self._clock()
 
     async def _get(self, url: str) -> Any:
         response = await self._http.get(url)
         response.raise_for_status()
         return response.json()
+
+
+def _read_endorsements(document: Any) -> dict[str, list[str]]:
+    keys = [key for key in document["keys"] if isinstance(key.get("endorsements"), list)]
+    return {key["kid"]: [str(each) for each in key["endorsements"]] for key in keys if isinstance(key.get("kid"), str)}

@@ -12,11 +12,11 @@ from microsoft_agents.activity import Activity, ChannelId, DeliveryModes
 from pydantic_core import to_json
 
 from agent.text import storable
-from errors import InvalidActivity
+from errors import InvalidActivity, Unauthenticated
 from identity.authenticator import LOCAL_OWNER
 from models import CONVERSATIONS, MESSAGE_ID_PATTERN, Owner
 from settings import Settings
-from teams.tokens import is_service_url
+from teams.tokens import Origin, is_service_url
 
 MAX_AUTHOR = 64
 REPLY_EVENT = "agent/reply"
@@ -24,6 +24,9 @@ REPLY_EVENT = "agent/reply"
 DECISION = "agent_decision"
 CONVERSATION_FIELDS = ("id", "conversationType", "tenantId", "isGroup")
 MAX_AUTHOR_ID = 256
+MAX_FILES = 5
+OPAQUE = ("value", "channelData", "content")
+MAX_FILE_NAME = 100
 # The SDK logs what it cannot parse, contents included, and each refusal of a channel, with the conversation's id; what is
 # worth a line is logged here.
 logging.getLogger("microsoft_agents").setLevel(logging.CRITICAL)
@@ -108,7 +111,7 @@ def parse_activity(body: Any) -> Activity:
     if not isinstance(body, dict):
         raise InvalidActivity("not a JSON object")
     try:
-        activity = Activity.model_validate(storable(body))
+        activity = Activity.model_validate(_without_empty(storable(body)))
     except Exception as error:  # the SDK's validators raise anything, Exception itself included
         raise InvalidActivity(f"not an activity: {type(error).__name__}") from error
     if not activity.conversation or not activity.conversation.id:
@@ -120,14 +123,38 @@ def parse_activity(body: Any) -> Activity:
     return activity
 
 
-def check_origin(activity: Activity, service_url: str | None, settings: Settings) -> None:
+def _without_empty(fields: dict[str, Any]) -> dict[str, Any]:
+    """Leave out fields that are there and say nothing, which the SDK refuses; what the sender made up stays as it is."""
+    kept: dict[str, Any] = {}
+    for name, value in fields.items():
+        if value is None or value == "":
+            continue
+        if name in OPAQUE:
+            kept[name] = value
+        elif isinstance(value, dict):
+            kept[name] = _without_empty(value)
+        elif isinstance(value, list):
+            each_kept = [_without_empty(each) if isinstance(each, dict) else each for each in value if each is not None]
+            # An attachment without a type is nothing that could be shown or named.
+            kept[name] = [
+                each for each in each_kept if name != "attachments" or not isinstance(each, dict) or "contentType" in each
+            ]
+        else:
+            kept[name] = value
+    return kept
+
+
+def check_origin(activity: Activity, origin: Origin | None, settings: Settings) -> None:
     """Refuse an activity that does not come from where its token says, or asks for answers to be sent elsewhere.
 
-    ``service_url`` is the token's; ``None`` on this machine, where there are no tokens.
+    ``origin`` is the token's; ``None`` on this machine, where there are no tokens.
 
     :raises InvalidActivity: naming what is wrong.
+    :raises Unauthenticated: if the token's key does not speak for the activity's channel.
     """
-    if service_url is not None and activity.service_url.rstrip("/") != service_url.rstrip("/"):
+    if origin and origin.endorsements is not None and str(ChannelId(activity.channel_id).channel) not in origin.endorsements:
+        raise Unauthenticated("the token's key is not endorsed for the channel")
+    if origin and activity.service_url.rstrip("/") != origin.service_url.rstrip("/"):
         raise InvalidActivity("the service URL is not the token's")
     if not is_service_url(activity.service_url, settings):
         raise InvalidActivity("the service URL is not one of a channel")
@@ -224,12 +251,26 @@ def is_removed(activity: Activity) -> bool:
 
 
 def message_text(activity: Activity) -> str:
-    """Return what was said, without the mention of the bot."""
-    text = activity.text or ""
+    """Return what was said, without the mention of the bot, or what a card has sent."""
+    text = activity.text or _submitted(activity.value)
     for entity in activity.entities or []:
         if entity.type == "mention" and _mentions(entity, recipient_id(activity)):
             text = text.replace(getattr(entity, "text", None) or "", " ")
     return text.strip()
+
+
+def file_names(activity: Activity) -> list[str]:
+    """Return what the files and images of a message are called, or else what kind they are."""
+    files = [each for each in activity.attachments or [] if not each.content_type.startswith("text/html")]
+    return [(" ".join((each.name or each.content_type).split()))[:MAX_FILE_NAME] for each in files[:MAX_FILES]]
+
+
+def _submitted(value: Any) -> str:
+    """Return a card's input as text: a string, or a line for each plain field."""
+    if isinstance(value, str):
+        return value
+    fields = value.items() if isinstance(value, dict) and DECISION not in value else ()
+    return "\n".join(f"{name}: {each}" for name, each in fields if isinstance(each, str | int | float))
 
 
 def is_mentioned(activity: Activity) -> bool:

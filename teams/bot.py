@@ -34,7 +34,7 @@ from teams.messages import strings_for
 from teams.order import ConversationOrder
 from teams.queue import MAX_BYTES, ActivityQueue, open_queue
 from teams.sender import NotSent, Reason, Sender, count_delivery, send_typing
-from teams.tokens import BotTokens, open_bot_tokens
+from teams.tokens import BotTokens, Origin, open_bot_tokens
 from teams.worker import Worker
 from turns.service import Turns
 
@@ -79,22 +79,23 @@ class Bot:
         self._inline_worker = Worker(self._handler, self._order, adapter, clock, is_kept=False)
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def authenticate(self, authorization: str | None) -> str | None:
-        """Check a request's token and return the service URL that it was issued for; ``None`` without Bot Service.
+    async def authenticate(self, authorization: str | None) -> Origin | None:
+        """Check a request's token and return what it was issued for; ``None`` without Bot Service.
 
         :raises Unauthenticated: if the token is not one of Bot Service for this bot.
         :raises IdentityUnavailable: if it cannot be checked right now.
         """
         return None if self._settings.teams_local else await self._tokens.verify(authorization)
 
-    async def receive(self, body: Any, service_url: str | None, request_id: str) -> ActivityResponse:
-        """Take an activity in; ``service_url`` is the token's.
+    async def receive(self, body: Any, origin: Origin | None, request_id: str) -> ActivityResponse:
+        """Take an activity in; ``origin`` is the token's.
 
         :raises InvalidActivity: if it is none, or not from where its token says.
+        :raises Unauthenticated: if the token's key does not speak for the activity's channel.
         :raises StoreUnavailable: if it cannot be kept.
         """
         activity = parse_activity(body)
-        check_origin(activity, service_url, self._settings)
+        check_origin(activity, origin, self._settings)
         incoming = to_incoming(activity, self._settings)
         job = Job(incoming, request_id)
         if activity.type not in ("message", "conversationUpdate", "installationUpdate", "invoke"):

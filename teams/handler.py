@@ -23,9 +23,10 @@ from quotas.quotas import Quotas
 from settings import Assistant, Settings
 from stores.contract import ThreadStore
 from stores.types import ReplayedTurn
-from teams.activity import Incoming, is_removed, message_text, recipient_id, reply_place
+from teams.activity import Incoming, file_names, is_removed, message_text, recipient_id, reply_place
 from teams.attempt import Attempt, Redeliver, new_message
 from teams.clock import Clock
+from teams.commands import Choice, Commands
 from teams.conversations import Conversations
 from teams.decisions import ChatDecision, ChatDecisions, Refused, decided_card, read_decision, update_card
 from teams.feedback import Ratings
@@ -33,7 +34,7 @@ from teams.messages import language_of, problem_text, strings_for
 from teams.renderer import REPEATED, RenderOptions, TurnRenderer
 from teams.sender import NotSent, Reason, Sender, count_delivery, send_typing
 from teams.streamer import Mode, Pacing
-from tools.tool import Preference, ToolSpec, text_in
+from tools.tool import ToolSpec, text_in
 from turns.event_log import EventLog, replay
 from turns.service import Turns
 
@@ -68,6 +69,7 @@ class ActivityHandler:
         self._quotas = quotas
         self._erase = erase
         self._tools = tools
+        self._commands = Commands(assistant, self._known_tools)
         self._conversations = conversations
         self._settings = settings
         self._assistant = assistant
@@ -138,24 +140,32 @@ class ActivityHandler:
         if attempt.is_first:
             await self._quotas.count_request(incoming.owner)
         text = message_text(incoming.activity)
-        command = text.lower()
         if decision := read_decision(incoming):
             await self._decide(attempt, sender, decision)
-        elif command == "/new":
+        elif text.lower() == "/new":
             await self._conversations.reset(incoming)
             await self._say_once(incoming, sender, strings["new"])
-        elif chosen := await self._preference(command):
-            preference, value = chosen
-            await self._conversations.choose(incoming.owner, preference.parameter, value)
-            await self._say_once(incoming, sender, text_in(preference.values[value], language_of(strings)) or value)
-        elif command == "/help":
-            await self._say_once(incoming, sender, await self._help(incoming.activity.locale))
+        elif choice := await self._commands.find_choice(text):
+            await self._choose(incoming, sender, choice)
+        elif self._commands.asks_for_help(text):
+            await self._say_once(incoming, sender, await self._commands.help(incoming.activity.locale))
         elif not text:
-            await self._say_once(incoming, sender, strings["empty"])
+            files = ", ".join(file_names(incoming.activity))
+            await self._say_once(incoming, sender, strings["unread"].format(files=files) if files else strings["empty"])
         elif len(text) > MAX_TEXT:
             await self._say_once(incoming, sender, strings["too_long"].format(limit=MAX_TEXT))
         else:
             await self._turn(attempt, sender)
+
+    async def _choose(self, incoming: Incoming, sender: Sender, choice: Choice) -> None:
+        preference, value = choice
+        language = language_of(strings_for(incoming.activity.locale))
+        if value is None:
+            values = ", ".join(f"/{preference.parameter} {each}" for each in preference.values)
+            await self._say_once(incoming, sender, text_in(preference.help, language) or values)
+        else:
+            await self._conversations.choose(incoming.owner, preference.parameter, value)
+            await self._say_once(incoming, sender, text_in(preference.values[value], language) or value)
 
     async def _known_tools(self) -> Mapping[str, ToolSpec]:
         """Return the tools; none while the agent cannot be had, which the turn that fails of it says to the user."""
@@ -164,24 +174,6 @@ class ActivityHandler:
         except Exception:
             logger.warning("tools are not known: the agent could not be started", exc_info=True)
             return {}
-
-    async def _preferences(self) -> list[Preference]:
-        return [preference for spec in (await self._known_tools()).values() for preference in spec.preferences]
-
-    async def _preference(self, command: str) -> tuple[Preference, str] | None:
-        """Return what a command ``/parameter value`` chooses, if it is one of a tool's."""
-        name, _, value = command.removeprefix("/").partition(" ")
-        if not command.startswith("/") or not value:
-            return None
-        return next(
-            ((each, value) for each in await self._preferences() if each.parameter == name and value in each.values), None
-        )
-
-    async def _help(self, locale: str | None) -> str:
-        language = self._assistant.choose_language([locale or ""])
-        lines = [text_in(preference.help, language) for preference in await self._preferences()]
-        preferences = "".join(f"{line}\n\n" for line in lines if line)
-        return strings_for(language)["help"].format(help=self._assistant.texts[language].help, preferences=preferences)
 
     async def _say_once(self, incoming: Incoming, sender: Sender, text: str) -> None:
         if not await self._conversations.is_done(incoming):
@@ -287,6 +279,7 @@ class ActivityHandler:
             feedback=teams,
             request_id=attempt.request_id,
             repeats_failures=attempt.may_repeat,
+            unread=file_names(incoming.activity),
             pacing=Pacing(self._settings.bot_stream_pace_seconds, self._settings.bot_stream_chunk),
             start=self._assistant.texts_for(incoming.activity.locale).start,
         )

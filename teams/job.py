@@ -6,9 +6,11 @@ import json
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from microsoft_agents.activity import Attachment
+
 from errors import InvalidActivity
 from settings import Settings
-from teams.activity import Incoming, check_origin, parse_activity, to_incoming
+from teams.activity import Incoming, check_origin, file_names, parse_activity, to_incoming
 from teams.order import NOTHING_SEEN, Watch
 
 
@@ -31,8 +33,10 @@ class Job:
 
     def pack(self) -> str:
         """Return it as text."""
-        # Teams sends the text a second time, as HTML.
-        slim = self.incoming.activity.model_copy(update={"attachments": None})
+        # Teams sends the text a second time, as HTML; of files only what they are called is told.
+        activity = self.incoming.activity
+        files = [Attachment(content_type="file", name=name) for name in file_names(activity)]
+        slim = activity.model_copy(update={"attachments": files or None})
         return json.dumps(
             {
                 "activity": slim.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude_none=True),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -11,7 +11,17 @@ from typing import Any, Literal
 from microsoft_agents.activity import Attachment
 
 from errors import StoreUnavailable, TurnInterrupted
-from events import MessageCompleted, MessageDelta, ToolCompleted, ToolStarted, TurnCancelled, TurnEvent, TurnFailed, TurnPaused
+from events import (
+    MessageCompleted,
+    MessageDelta,
+    ReasoningDelta,
+    ToolCompleted,
+    ToolStarted,
+    TurnCancelled,
+    TurnEvent,
+    TurnFailed,
+    TurnPaused,
+)
 from models import Citation, Message, Problem
 from teams.annotations import annotations_of
 from teams.cards import MAX_CARDS, Card, card_of
@@ -35,7 +45,8 @@ class RenderOptions:
 
     ``tools`` waits for the agent: it is asked once a turn has called one, when the agent is there.
     With ``repeats_failures`` a turn that failed of the service (``REPEATED``) will be begun again, and nothing is said about
-    it. ``start`` is said in a stream before there is anything to say.
+    it. ``start`` is said in a stream before there is anything to say. ``unread``
+    names the files that came with the question.
     """
 
     strings: Strings
@@ -48,6 +59,7 @@ class RenderOptions:
     repeats_failures: bool
     pacing: Pacing
     start: str | None
+    unread: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +145,9 @@ class TurnRenderer:
         if isinstance(event, MessageDelta):
             self._told += event.text
             self._streamer.write(event.text)
+        elif isinstance(event, ReasoningDelta):
+            if not self._calls and not self._look.start:
+                self._streamer.inform(self._look.strings["working"])
         elif isinstance(event, ToolStarted):
             self._tools = await self._look.tools()
             self._calls[event.call_id] = event.arguments
@@ -172,7 +187,13 @@ class TurnRenderer:
             return await self._ask(result, cards)
         if not self._streamer.text and not cards and self._look.cards == "with_answer":
             self._streamer.write(self._look.strings["stopped"])
+        self._say_unread()
         return await self._streamer.close(self._annotations(result.citations, cards, feedback=True))
+
+    def _say_unread(self) -> None:
+        if self._look.unread:
+            note = self._look.strings["unread"].format(files=", ".join(self._look.unread))
+            self._streamer.write(f"\n\n{note}")
 
     async def _ask(self, paused: Message, cards: list[Attachment]) -> str:
         """Ask about the open calls of a paused answer; one that was decided about meanwhile has none."""

@@ -14,14 +14,17 @@ from typing import Any
 from microsoft_agents.activity import Activity, Attachment, Entity, StreamInfo
 
 from teams.clock import Clock
+from teams.pieces import Piece, divide
 from teams.sender import NotSent, Reason, Sender, pause
 
 PACE_SECONDS = 1.5
 # Teams ends a stream after two minutes.
 STREAM_SECONDS = 100.0
 MAX_INFORMATIVE = 1000
-# Teams takes about 28 KB a message, marks and labels included, and counts two bytes a character.
-MAX_TEXT = 10_000
+# Teams takes 100 KB a message and advises 80, cards, marks and labels included, and counts two bytes a character.
+MAX_TEXT = 30_000
+# What is shown of a text that grows towards that: the rest of the room is for finding a good place to divide it.
+MAX_GROWING = 24_000
 # What a channel takes that has refused that much.
 SMALL_TEXT = 2_000
 NOTHING_YET = "…"
@@ -69,6 +72,7 @@ class Streamer:
     def _begin(self) -> None:
         self._mode = self._usual_mode
         self._text = ""
+        self._piece: Piece | None = None
         self._informative = ""
         self._shown = ""
         self._stream_id = ""
@@ -97,7 +101,8 @@ class Streamer:
 
     @property
     def _wanted(self) -> str:
-        return self._text[:MAX_TEXT] or (self._informative if self._mode is Mode.STREAM else "")
+        text = self._piece.text if self._piece else self._text[: max(MAX_GROWING, len(self._shown))]
+        return text or (self._informative if self._mode is Mode.STREAM else "")
 
     @property
     def _has_grown(self) -> bool:
@@ -116,6 +121,9 @@ class Streamer:
     def write(self, piece: str) -> None:
         """Let the message grow."""
         self._text += piece if self._text else piece.lstrip()
+        if len(self._text) > MAX_TEXT and self._piece is None:
+            # What was streamed must stay: the channel takes no final text that is shorter.
+            self._piece = divide(self._text, max(MAX_TEXT // 2, len(self._shown) if self.is_visible else 0), MAX_TEXT)
 
     async def show(self) -> None:
         """Show what there is now; whatever the channel answers, the message can still be closed.
@@ -142,22 +150,14 @@ class Streamer:
         annotations = annotations or MessageAnnotations()
         if self.stopped or not (self._text or self.is_visible or annotations.cards):
             return ""
-        while len(self._text) > MAX_TEXT:
-            rest = self._split()
-            await self._finish(MessageAnnotations())
+        while self._piece:
+            rest, self._text = self._piece.rest_of(self._text), self._piece.text
+            await self._finish(MessageAnnotations(annotations.entities))
             self._begin()
-            self._text = rest
+            self.write(rest)
         id = await self._finish(annotations)
         self._begin()
         return id
-
-    def _split(self) -> str:
-        """Leave what fits into one message, up to a line's or a word's end, and return the rest."""
-        # What was streamed must stay: the channel takes no final text that is shorter.
-        least = max(MAX_TEXT // 2, len(self._shown))
-        end = _end_of_piece(self._text, least, MAX_TEXT)
-        rest, self._text = self._text[end:].lstrip(), self._text[:end]
-        return rest
 
     async def _stream(self) -> None:
         kind = "streaming" if self._text else "informative"
@@ -249,9 +249,9 @@ class Streamer:
                 raise
         id = ""
         while text:
-            end = _end_of_piece(text, SMALL_TEXT // 2, SMALL_TEXT)
-            id = await self._sender.send_with_retry(self._final(text[:end], MessageAnnotations()))
-            text = text[end:].lstrip()
+            piece = divide(text, SMALL_TEXT // 2, SMALL_TEXT)
+            id = await self._sender.send_with_retry(self._final(piece.text, MessageAnnotations()))
+            text = piece.rest_of(text)
             await self._clock.sleep(PACE_SECONDS if text else 0)
         return id
 
@@ -289,11 +289,3 @@ class Streamer:
         if annotations.cards:
             message.attachments = annotations.cards
         return message
-
-
-def _end_of_piece(text: str, least: int, most: int) -> int:
-    """Return where to divide a text: at a line's end, or a word's, behind ``least`` and before ``most`` characters."""
-    if len(text) <= most:
-        return len(text)
-    end = max(text.rfind("\n", least, most), text.rfind(" ", least, most))
-    return end if end > 0 else most

@@ -7,20 +7,28 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import httpx2
 import jwt
 
 from errors import Unauthenticated
-from identity.entra import LEEWAY_SECONDS
 from identity.signing_keys import FETCH_SECONDS, SigningKeys
 from settings import Settings, is_loopback
 
+# How far clocks may differ, as Bot Service has it.
+LEEWAY_SECONDS = 300
 ISSUER = "https://api.botframework.com"
 # Where Bot Service's channels are: the bot's own token goes nowhere else.
 SERVICE_HOSTS = ("botframework.com", "botframework.azure.us", "smba.trafficmanager.net", "teams.microsoft.com")
+
+
+class Origin(NamedTuple):
+    """Where a token says that its activity comes from; ``endorsements`` are its key's channels, ``None`` if none are told."""
+
+    service_url: str
+    endorsements: list[str] | None
 
 
 class BotTokens:
@@ -30,8 +38,8 @@ class BotTokens:
         self._app_id = settings.bot_app_id
         self._keys = SigningKeys(http, settings.bot_openid_metadata, is_metadata=True)
 
-    async def verify(self, authorization: str | None) -> str:
-        """Return the service URL that a token was issued for.
+    async def verify(self, authorization: str | None) -> Origin:
+        """Return what a token was issued for.
 
         :raises Unauthenticated: if anything about the token is not as it must be.
         :raises IdentityUnavailable: if Bot Service's keys cannot be had.
@@ -46,7 +54,8 @@ class BotTokens:
         service_url = claims.get("serviceurl")
         if not isinstance(service_url, str):
             raise Unauthenticated("the activity's token names no service URL")
-        return service_url
+        kid = jwt.get_unverified_header(token.strip())["kid"]
+        return Origin(service_url, self._keys.endorsements(kid))
 
     async def _verified(self, token: str) -> dict[str, Any]:
         header = jwt.get_unverified_header(token)

@@ -21,11 +21,12 @@ from tests.support.server import serve
 
 
 class FakeBotService:
-    """The issuer. ``status`` is what its requests are answered with."""
+    """The issuer. ``status`` is what requests are answered with, ``endorsements`` the channels that its key may speak for."""
 
     def __init__(self) -> None:
         self.url = ""
         self.status = 200
+        self.endorsements: list[str] | None = None
         self.requests: list[str] = []
 
     @property
@@ -37,6 +38,8 @@ class FakeBotService:
             return
         self.requests.append(scope["path"])
         published = {**jwt.algorithms.RSAAlgorithm.to_jwk(KEY.public_key(), as_dict=True), "kid": "k1", "use": "sig"}
+        if self.endorsements is not None:
+            published["endorsements"] = self.endorsements
         document: dict[str, Any] = {"keys": [published]}
         if scope["path"].endswith("openidconfiguration"):
             document = {"issuer": ISSUER, "jwks_uri": f"{self.url}/v1/.well-known/keys"}

@@ -5,8 +5,13 @@ from __future__ import annotations
 import httpx2
 import pytest
 
+from settings import Settings
+from teams.activity import file_names, parse_activity, to_incoming
+from teams.job import Job, unpack
+from teams.messages import ENGLISH
 from tests.fakes import activities
 from tests.fakes.connector import FakeConnector
+from tests.support.assistant_folder import HARBOUR
 from tests.support.bot import ask, messages, settled, threads
 
 
@@ -83,3 +88,92 @@ async def test_any_field_of_the_wrong_type_is_no_failure_of_ours(api: httpx2.Asy
 async def test_a_body_that_is_too_large(api: httpx2.AsyncClient, channel: FakeConnector) -> None:
     answer = await api.post("/api/messages", json=activities.message(channel.url, "x" * 300_000))
     assert answer.status_code == 413
+
+
+FILE = {
+    "contentType": "application/vnd.microsoft.teams.file.download.info",
+    "name": "plan.pdf",
+    "content": {"downloadUrl": "x"},
+}
+IMAGE = {"contentType": "image/png", "contentUrl": "https://x.example/1"}
+HTML = {"contentType": "text/html", "content": "<p>Tell me a joke</p>"}
+
+
+async def test_files_beside_a_question_are_not_said_to_have_been_read(api: httpx2.AsyncClient, channel: FakeConnector) -> None:
+    asked = activities.message(channel.url, "What is 2 + 2?", attachments=[HTML, FILE, IMAGE])
+    answer = await ask(api, channel, asked)
+    assert "4" in answer
+    assert answer.endswith(ENGLISH["unread"].format(files="plan.pdf, image/png"))
+    await settled(channel, api)
+    (thread,) = await threads(api)
+    question, _ = await messages(api, thread["id"])
+    assert question["content"] == "What is 2 + 2?"
+
+
+async def test_files_alone_are_named(api: httpx2.AsyncClient, channel: FakeConnector) -> None:
+    only_files = activities.message(channel.url, None, attachments=[FILE, {"contentType": "a/b", "name": "x" * 5000}])
+    answer = await ask(api, channel, only_files)
+    assert "plan.pdf" in answer
+    assert len(answer) < 300
+    assert await threads(api) == []
+
+
+@pytest.mark.parametrize("value", ["Tell me a joke", {"topic": "joke", "count": 2, "msteams": {"x": 1}}])
+async def test_what_a_card_submits_is_a_question(api: httpx2.AsyncClient, channel: FakeConnector, value: object) -> None:
+    await ask(api, channel, activities.message(channel.url, None, value=value))
+    await settled(channel, api)
+    (thread,) = await threads(api)
+    question, _ = await messages(api, thread["id"])
+    assert question["content"] == (value if isinstance(value, str) else "topic: joke\ncount: 2")
+
+
+@pytest.mark.parametrize("value", [{}, [], 7, {"a": {"b": 1}}, {"a": None}, ""])
+async def test_a_card_that_submits_nothing_to_read_is_no_question(
+    api: httpx2.AsyncClient, channel: FakeConnector, value: object
+) -> None:
+    assert await ask(api, channel, activities.message(channel.url, None, value=value)) == ENGLISH["empty"]
+
+
+def test_the_queue_keeps_what_files_are_called_and_nothing_else_of_them() -> None:
+    settings = Settings(teams_local=True)
+    activity = parse_activity(activities.message("http://localhost:1", "hi", attachments=[HTML, FILE, IMAGE]))
+    packed = Job(to_incoming(activity, settings), "req_1").pack()
+    assert "downloadUrl" not in packed
+    assert file_names(unpack(packed, settings).incoming.activity) == ["plan.pdf", "image/png"]
+
+
+OPTIONAL = ("text", "entities", "attachments", "locale", "channelData", "replyToId", "value", "name", "timestamp", "textFormat")
+RARE = (
+    "membersAdded",
+    "suggestedActions",
+    "deliveryMode",
+    "localTimestamp",
+    "expiration",
+    "topicName",
+    "inputHint",
+    "relatesTo",
+)
+
+
+@pytest.mark.parametrize("empty", [None, ""])
+@pytest.mark.parametrize("field", OPTIONAL + RARE)
+def test_an_optional_field_may_be_empty(field: str, empty: str | None) -> None:
+    activity = activities.message("http://localhost:1", "hi") | {field: empty}
+    assert parse_activity(activity).text == (None if field == "text" else "hi")
+
+
+def test_empty_fields_further_in_are_taken_too_and_what_is_the_senders_own_stays_as_it_is() -> None:
+    sender = {"id": "29:1ann", "name": None, "aadObjectId": None, "role": ""}
+    changes = {
+        "from": sender,
+        "attachments": [None, {"contentType": None, "name": None}, {"contentType": "image/png", "name": None}],
+        "value": {"answer": None, "note": ""},
+    }
+    activity = parse_activity(activities.message("http://localhost:1", "hi") | changes)
+    assert file_names(activity) == ["image/png"]
+    assert activity.value == {"answer": None, "note": ""}
+
+
+async def test_a_welcome_without_an_id_is_said(api: httpx2.AsyncClient, channel: FakeConnector) -> None:
+    added = activities.message(channel.url, text=None, type="conversationUpdate", membersAdded=[activities.BOT])
+    assert await ask(api, channel, added | {"id": None, "locale": None}) == HARBOUR.texts_for(None).welcome

@@ -102,6 +102,29 @@ async def test_the_bot_speaks_the_users_language(
     assert await threads(api) == []
 
 
+@pytest.mark.parametrize("said", ["help", "Help", "/assist", "/start"])
+async def test_a_word_that_asks_for_help_is_answered_by_the_bot(
+    api: httpx2.AsyncClient, channel: FakeConnector, said: str
+) -> None:
+    help = ENGLISH["help"].format(help=HARBOUR.texts["en"].help, preferences=f"{text_in(UNITS.help, 'en')}\n\n")
+    assert await ask(api, channel, activities.message(channel.url, said)) == help
+    assert await threads(api) == []
+
+
+@pytest.mark.parametrize("said", ["/units", "/units furlongs"])
+async def test_a_preference_without_a_value_that_it_knows_is_explained(
+    api: httpx2.AsyncClient, channel: FakeConnector, said: str
+) -> None:
+    assert await ask(api, channel, activities.message(channel.url, said)) == text_in(UNITS.help, "en")
+    assert await threads(api) == []
+
+
+async def test_a_path_is_a_question_and_no_command(api: httpx2.AsyncClient, channel: FakeConnector) -> None:
+    await ask(api, channel, activities.message(channel.url, "/etc/hosts"))
+    await settled(channel, api)
+    assert len(await threads(api)) == 1
+
+
 def test_every_language_has_every_text_with_the_same_fields() -> None:
     for strings in LANGUAGES.values():
         assert set(strings) == set(ENGLISH)

@@ -129,6 +129,27 @@ async def test_an_activity_must_be_of_our_tenant_and_from_where_its_token_says(
     assert channel.sent == []
 
 
+@pytest.mark.parametrize(
+    ("endorsements", "status"), [(["msteams", "webchat"], 202), (["webchat"], 401), ([], 401), (None, 202)]
+)
+async def test_a_key_speaks_for_the_channels_that_it_is_endorsed_for(
+    api: httpx2.AsyncClient, bot_service: FakeBotService, channel: FakeConnector, endorsements: list[str] | None, status: int
+) -> None:
+    bot_service.endorsements = endorsements
+    typing = activities.message(channel.url, type="typing", text=None)
+    assert (await post(api, typing, bot_service.token(channel.url))).status_code == status
+
+
+@pytest.mark.parametrize(("seconds", "status"), [(240, 202), (360, 401)])
+async def test_clocks_may_differ_by_five_minutes(
+    api: httpx2.AsyncClient, bot_service: FakeBotService, channel: FakeConnector, seconds: int, status: int
+) -> None:
+    now = int(time.time())
+    typing = activities.message(channel.url, type="typing", text=None)
+    for claims in ({"exp": now - seconds, "nbf": now - 3600}, {"nbf": now + seconds}):
+        assert (await post(api, typing, bot_service.token(channel.url, **claims))).status_code == status
+
+
 async def test_keys_that_cannot_be_had_are_no_refusal(
     api: httpx2.AsyncClient, bot_service: FakeBotService, channel: FakeConnector
 ) -> None:

@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 from models import Citation
+from teams.messages import ENGLISH
 from teams.streamer import MAX_TEXT, PACE_SECONDS, Mode, Pacing
 from tests.fakes import activities
 from tests.teams.conftest import Turn, answer
@@ -227,3 +228,56 @@ async def test_where_nothing_streams_there_is_no_word_of_a_beginning(turn: Turn)
     await turn.show(start="Let me see …", mode=Mode.UPDATE, incoming=incoming)
     assert turn.connector.texts == ["one"]
     assert "Let me see …" not in [each.activity.get("text") for each in turn.connector.sent]
+
+
+async def test_every_piece_of_a_long_answer_says_where_it_is_from_and_that_a_machine_wrote_it(turn: Turn) -> None:
+    strings = "".join(f"word{number} " for number in range(MAX_TEXT // 4))
+    turn.say(0, strings).end(20, citations=[RETURNS])
+    await turn.show(sensitivity="General")
+    pieces = list(turn.connector.shown.values())
+    assert len(pieces) > 1
+    for piece in pieces:
+        label = next(each for each in piece["entities"] if each["type"] == "https://schema.org/Message")
+        assert label["additionalType"] == ["AIGeneratedContent"]
+        assert label["citation"][0]["position"] == 1
+        assert label["usageInfo"]["name"] == "General"
+
+
+async def test_no_word_is_cut_that_was_streamed(turn: Turn) -> None:
+    words = [f"word{number}" for number in range(MAX_TEXT // 4)]
+    for start in range(0, len(words), 200):
+        turn.say(start / 100, " ".join([*words[start : start + 200], ""]))
+    turn.end(len(words) / 100 + 5)
+    await turn.show()
+    assert [word for text in turn.connector.texts for word in text.split()] == words
+
+
+async def test_a_long_answer_is_cut_between_paragraphs(turn: Turn) -> None:
+    paragraph = "One line of it.\n" * (MAX_TEXT // 64)
+    turn.say(0, "\n\n".join([paragraph.strip()] * 6)).end(20)
+    await turn.show()
+    assert len(turn.connector.texts) > 1
+    assert all(len(text) % (len(paragraph) + 1) == len(paragraph) - 1 for text in turn.connector.texts)
+
+
+async def test_a_code_block_is_not_cut(turn: Turn) -> None:
+    code = "```python\n" + "a = 1\n\n" * (MAX_TEXT // 20) + "```"
+    turn.say(0, "\n\n".join(["Look:\n" * (MAX_TEXT // 12), code, code, "Done."])).end(20)
+    await turn.show()
+    assert len(turn.connector.texts) > 1
+    assert all(text.count("```") % 2 == 0 for text in turn.connector.texts)
+
+
+async def test_a_code_block_that_fits_into_no_message_goes_on_as_code(turn: Turn) -> None:
+    turn.say(0, "```python\n" + "a = 1\n" * (MAX_TEXT // 3) + "```\n\nDone.").end(20)
+    await turn.show()
+    assert len(turn.connector.texts) > 1
+    assert all(text.count("```") == 2 and text.startswith("```python\n") for text in turn.connector.texts)
+    assert "".join(turn.connector.texts).count("a = 1") == MAX_TEXT // 3
+
+
+async def test_somebody_who_waits_for_thoughts_reads_that_there_is_work(turn: Turn) -> None:
+    turn.think(0.1, "secret").say(10, "Yes.").end(11)
+    await turn.show()
+    assert turn.connector.kinds[0] == "informative"
+    assert turn.connector.sent[0].activity["text"] == ENGLISH["working"]
