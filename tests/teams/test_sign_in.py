@@ -146,8 +146,8 @@ async def test_clocks_may_differ_by_five_minutes(
 ) -> None:
     now = int(time.time())
     typing = activities.message(channel.url, type="typing", text=None)
-    claims: dict[str, Any]
-    for claims in ({"exp": now - seconds, "nbf": now - 3600}, {"nbf": now + seconds}):
+    cases: list[dict[str, Any]] = [{"exp": now - seconds, "nbf": now - 3600}, {"nbf": now + seconds}]
+    for claims in cases:
         assert (await post(api, typing, bot_service.token(channel.url, **claims))).status_code == status
 
 
