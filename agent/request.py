@@ -10,8 +10,9 @@ from pydantic import JsonValue
 from pydantic_core import to_json
 
 from calls import ToolCall
-from models import Message, Owner
+from models import Citation, Message, Owner
 
+SOURCE = frozenset(Citation.model_fields)
 # Records calls that are about to act; where that fails, none of them may run.
 RecordCalls = Callable[[Sequence[ToolCall]], Awaitable[None]]
 
@@ -36,6 +37,13 @@ class RunRequest:
     tools: Sequence[Mapping[str, JsonValue]] = ()
     carried: Mapping[str, str] = field(default_factory=dict)
     allowed_tools: frozenset[str] = frozenset()
+
+    @property
+    def sources(self) -> list[Citation]:
+        """What tools have found for the paused replies: the answer may cite it by the numbers that the model knows."""
+        results = [call.result for reply in self.paused for call in reply.tool_calls if isinstance(call.result, list)]
+        found = {hit["id"]: hit for result in results for hit in result if isinstance(hit, dict) and hit.keys() >= SOURCE}
+        return [Citation.model_validate(hit) for hit in found.values()]
 
 
 class CallKeys:

@@ -108,7 +108,7 @@ class Run:
         self.rendered_history: bytes | None = None
         self._ids = set(self.asked_ids)
         self._handled: set[str] = set()
-        self._indexes: dict[str, int] = {}
+        self._indexes = {source.id: source.index for source in request.sources}
         self.calls = 0
         self._model_calls: list[CallUsage] = []
         # What is stored with the reply: the calls of the one that it goes on with.
@@ -118,6 +118,8 @@ class Run:
         self._untold: set[str] = set()
         self._keys = CallKeys(request.message.id, (call for reply in request.paused for call in reply.tool_calls))
         self._acting = ActingCalls(request)
+        for source in request.sources:
+            observer.source_found(source)
 
     def text(self, piece: str) -> None:
         """Pass on a piece of text; what comes after a tool call begins a new paragraph.

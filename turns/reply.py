@@ -32,6 +32,7 @@ class ReplyBuilder:
         self._sources: list[Citation] = []
         # What it goes on with: its calls, by id.
         self._paused = {call.id: call for call in started.paused[-1].tool_calls} if started.paused else {}
+        self._left = set(started.approved)
         self.tokens = 0
 
     @property
@@ -51,6 +52,7 @@ class ReplyBuilder:
 
     def tool_started(self, call_id: str, tool: str, arguments: dict[str, JsonValue]) -> None:
         """Take note of a tool call that the model asked for."""
+        self._left.discard(call_id)
         if call_id not in self._paused:
             self._calls[call_id] = None
         self._log.emit(ToolStarted(id=self._log.next_id, turn_id=self._log.id, call_id=call_id, tool=tool, arguments=arguments))
@@ -100,6 +102,11 @@ class ReplyBuilder:
         """Take note of what the turn's model calls have used."""
         # The agent may have run before, and been refused.
         self.tokens += input_tokens + output_tokens
+
+    @property
+    def approved_left(self) -> frozenset[str]:
+        """The ids of the approved calls that have not been started yet: none is, twice."""
+        return frozenset(self._left)
 
     @property
     def is_open(self) -> bool:

@@ -186,7 +186,7 @@ class TurnRunner:
                 max_tokens = tokens // OVERFLOW_DIVISOR
 
     def _run_request(self, history: Sequence[Message]) -> RunRequest:
-        started, store = self._started, self._context.store
+        started, store, settled = self._started, self._context.store, self._reply.settled()
 
         async def record_calls(calls: Sequence[ToolCall]) -> None:
             await store.record_calls(started, calls)
@@ -197,8 +197,9 @@ class TurnRunner:
             record_calls=record_calls,
             history=history,
             locale=self._request.locale,
-            paused=started.paused,
-            approved=started.approved,
+            # As they are by now: the model may be asked again, with less of the history.
+            paused=[*started.paused[:-1], settled] if settled else [],
+            approved=self._reply.approved_left,
             tools=self._client_tools,
             carried=started.pause.carried if started.pause else {},
             allowed_tools=started.allowed_tools,

@@ -203,3 +203,26 @@ async def test_what_is_not_paused_cannot_be_gone_on_with(tmp_path: Path) -> None
         answer = await client.ask()
         assert (await client.go_on(answer["turn_id"])).json()["type"] == "turn_ended"
         assert (await client.go_on("turn_" + "0" * 32)).json()["type"] == "turn_not_found"
+
+
+async def test_an_approved_tool_runs_once_though_the_model_is_asked_again_with_less(tmp_path: Path) -> None:
+    too_long = Reply(
+        status=400, error={"message": "too long", "type": "invalid_request_error", "code": "context_length_exceeded"}
+    )
+    replies = Reply(text="Hello. " * 50), Reply(calls=(TIP,)), too_long, Reply(text="$12.75.")
+    async with asking(tmp_path, *replies) as (client, model):
+        await client.ask(content="Hello")
+        paused = await client.ask()
+        events = await client.events(f"/turns/{paused['turn_id']}/continue", YES)
+        assert [event["type"] for event in events][:3] == ["turn.started", "tool.started", "tool.completed"]
+        assert [event["type"] for event in events].count("tool.started") == 1
+        assert model.requests[3]["messages"][-1]["content"] == "12.75"
+
+
+async def test_what_was_found_before_the_pause_can_be_cited_after_it(tmp_path: Path) -> None:
+    search = Call("search_knowledge_base", '{"query": "berths"}', "call_2")
+    async with asking(tmp_path, Reply(calls=(TIP, search)), Reply(text="See [1].")) as (client, _):
+        paused = await client.ask()
+        answer = (await client.go_on(paused["turn_id"])).json()
+        [found] = [call["result"] for call in paused["tool_calls"] if call["tool"] == "search_knowledge_base"]
+        assert [(each["index"], each["id"]) for each in answer["citations"]] == [(1, found[0]["id"])]
