@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from stores.preview import preview
-from tests.programs.chaos.journal import Conversation, Kind, as_told
+from tests.programs.chaos.journal import CANCELLED_PAUSE, Conversation, Kind, as_told
 
 Found = Iterator[tuple[Kind, str]]
 ANSWERED = ("completed", "cancelled", "paused")
@@ -86,12 +86,17 @@ def check_row(thread: dict[str, Any], rows: Sequence[dict[str, Any]]) -> Found:
         yield "wrong", f"thread {thread['id']} is listed as {rows[0]}, and is {thread}"
 
 
+def _was_paused(status: str, told: set[str]) -> bool:
+    """Tell whether a turn paused before it was cancelled."""
+    return status == "cancelled" and told <= CANCELLED_PAUSE
+
+
 def check_turn(turn: dict[str, Any], told: set[str]) -> Found:
     """A turn has ended, and as its readers were told."""
     status = turn["status"]
     if status not in ENDED:
         yield "stuck", f"turn {turn['id']} is {status}"
-    elif told and told != {"failed" if status == "interrupted" else status} and (told, status) != ({"paused"}, "cancelled"):
+    elif told and told != {"failed" if status == "interrupted" else status} and not _was_paused(status, told):
         yield "wrong", f"turn {turn['id']} is {status}, its readers were told {told}"
     if (status in ANSWERED) != ("message" in turn):
         yield "wrong", f"turn {turn['id']} is {status}, with the message {turn.get('message')}"

@@ -15,6 +15,8 @@ from tests.programs.chaos.model import MARK
 
 Kind = Literal["lost", "doubled", "stuck", "mixed up", "wrong", "error"]
 SHOWN = 40
+# What readers are told of a paused turn, and of the same one once it was cancelled.
+CANCELLED_PAUSE = {"paused", "cancelled"}
 FINAL = {"message.completed": "completed", "turn.paused": "paused", "turn.cancelled": "cancelled", "turn.failed": "failed"}
 
 
@@ -102,5 +104,5 @@ class Journal:
     def saw_final(self, conversation: Conversation, turn_id: str, event_type: str) -> None:
         """Note how a turn's events ended for a reader."""
         self.finals[turn_id].add(FINAL[event_type])
-        if len(self.finals[turn_id]) > 1:
+        if len(self.finals[turn_id]) > 1 and self.finals[turn_id] != CANCELLED_PAUSE:
             self.find("wrong", f"turn {turn_id} of {conversation.id} ended in several ways: {self.finals[turn_id]}")
