@@ -7,6 +7,7 @@ import contextlib
 import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -273,6 +274,6 @@ async def test_a_worker_that_stops_gives_leases_back_whoever_is_reading(
 
 
 async def test_a_message_of_the_queue_is_not_taken_without_a_bot(api: FunctionsHost) -> None:
-    for work in (api.module.answer_activity, api.module.handle_dead_activity):
+    for work in (partial(api.module.answer_activity, "{}", 1), partial(api.module.handle_dead_activity, "{}")):
         with pytest.raises(RuntimeError, match="no bot"):
-            await work("{}", SimpleNamespace(bot=None))
+            await work(SimpleNamespace(bot=None))

@@ -229,11 +229,11 @@ def test_the_costs_count_what_is_deployed(snapshot: Callable[[str], dict[str, An
     [probe] = checks.of(resources, "Microsoft.Insights/webtests")
     probes = 730 * 3600 / probe["properties"]["Frequency"] * len(probe["properties"]["Locations"])
     assert len(checks.of(resources, "Microsoft.Network/privateEndpoints")) == 4 + 2 + 1
-    assert len(checks.of(resources, "Microsoft.Insights/scheduledQueryRules")) == 10
+    assert len(checks.of(resources, "Microsoft.Insights/scheduledQueryRules")) == 11
     assert len(checks.of(resources, "Microsoft.Insights/metricAlerts")) == 1
     assert probes == 26_280
     text = (INFRA / "cost.py").read_text()
-    assert all(figure in text for figure in ("# 4 with the private network, 2 more with the bot, 1", "# 10 with", "26,280"))
+    assert all(figure in text for figure in ("# 4 with the private network, 2 more with the bot, 1", "# 11 with", "26,280"))
 
 
 def test_a_pipeline_may_hand_out_the_roles_that_are_assigned_and_no_others() -> None:

@@ -38,7 +38,7 @@ def test_a_serverless_service_without_extras_costs_nothing_at_rest() -> None:
             always_ready_instances=1,
             private_endpoints=6,
             dns_zones=6,
-            log_alerts=10,
+            log_alerts=11,
             metric_alerts=1,
             probes=26_280,
             backup_gigabytes=10,
