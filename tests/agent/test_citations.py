@@ -110,9 +110,9 @@ async def test_a_long_snippet_is_cut_in_the_citation_only() -> None:
 
 
 def test_an_answer_cites_what_its_text_has_come_to() -> None:
-    started = cast(
-        "StartedTurn", SimpleNamespace(thread=SimpleNamespace(id="thread_1"), reply_seq=2, turn_id="turn_1", paused=())
-    )
+    thread = SimpleNamespace(id="thread_1")
+    fields = {"thread": thread, "reply_seq": 2, "turn_id": "turn_1", "paused": (), "approved": ()}
+    started = cast("StartedTurn", SimpleNamespace(**fields))
     reply = ReplyBuilder(started, EventLog(started.thread.id, "turn_1"))
     for each in citations(1, 2):
         reply.source_found(each)

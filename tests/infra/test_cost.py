@@ -47,7 +47,7 @@ def test_a_serverless_service_without_extras_costs_nothing_at_rest() -> None:
     )
     assert extras["private endpoints"] == pytest.approx(43.8)
     assert extras["private DNS zones"] == pytest.approx(3.0)
-    assert extras["alert rules"] == pytest.approx(15.1)
+    assert extras["alert rules"] == pytest.approx(16.6)
     assert extras["probes of readiness"] == pytest.approx(15.768)
     assert extras["backup for 30 days"] == pytest.approx(2.0)
     assert extras["Redis"] == pytest.approx(73)
