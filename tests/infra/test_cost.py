@@ -9,7 +9,7 @@ import pytest
 from infra.cost import Prices, Usage, at_rest, main, per_thousand_turns
 
 PROD = (
-    "--private-endpoints 4 --dns-zones 4 --log-alerts 10 --metric-alerts 1 --probes 26280 --backup-gigabytes 10 "
+    "--private-endpoints 4 --dns-zones 4 --log-alerts 11 --metric-alerts 1 --probes 26280 --backup-gigabytes 10 "
     "--always-ready-instances 1"
 )
 DOCUMENT = Path(__file__).parents[2] / "docs/deployment.md"
