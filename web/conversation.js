@@ -17,14 +17,15 @@ export class Conversation extends EventTarget {
 
   /**
    * Events: `thread` when it has made one, `busy` when a turn begins or ends, `turn` after one has begun or ended on the server,
-   * `refused` when another turn was in the way of a message, `connection` when it is lost or back.
+   * `refused` when another turn was in the way of a message, `connection` when it is lost or back, `asks` when {@link asks} may be
+   * different.
    */
   constructor(scroll) {
     super();
     this.scroll = scroll;
     this.#list = new MessageList(scroll, {
       busy: () => this.busy,
-      send: (view) => this.#send(view),
+      send: (view) => this.#retry(view),
       decide: (view, decisions) => this.#goOn(view, decisions),
     });
     this.empty = document.getElementById("empty");
@@ -35,11 +36,17 @@ export class Conversation extends EventTarget {
     return this.#turn !== null;
   }
 
+  /** Whether the user is asked to decide about calls. */
+  get asks() {
+    return !this.busy && Boolean(this.#list.last?.decisions?.isOpen);
+  }
+
   /** Show a thread, or the start of a new one. */
   async open(threadId) {
     this.#leave();
     this.threadId = threadId;
     this.#list.clear(threadId);
+    this.#emit("asks");
     this.empty.hidden = threadId !== null;
     this.notice.replaceChildren();
     this.scroll.toEnd();
@@ -66,6 +73,7 @@ export class Conversation extends EventTarget {
     if (opened !== this.#opened || this.#turn) return;
     this.notice.replaceChildren();
     this.#list.merge(latest);
+    this.#emit("asks");
     const user = this.#list.running;
     if (user?.turnId) {
       const follow = (options) => followTurn(this.threadId, user.turnId, options);
@@ -84,7 +92,7 @@ export class Conversation extends EventTarget {
   /** Send a message; makes the thread if this is its first one. */
   async send(content) {
     if (this.#turn) return;
-    const view = new UserView({ content, key: crypto.randomUUID(), timestamp: new Date().toISOString() }, (it) => this.#send(it));
+    const view = new UserView({ content, key: crypto.randomUUID(), timestamp: new Date().toISOString() }, (it) => this.#retry(it));
     this.empty.hidden = true;
     this.#list.append(view);
     await this.#send(view);
@@ -120,8 +128,20 @@ export class Conversation extends EventTarget {
   async #goOn(paused, decisions) {
     if (this.#turn) return paused.decisions.reset();
     document.getElementById("input").focus();
-    const continuation = { turnId: paused.turnId, decisions, key: crypto.randomUUID() };
-    await this.#run(this.#list.questionOf(paused), (options) => continueTurn(this.threadId, continuation, options), null, paused);
+    const user = this.#list.questionOf(paused);
+    user.continuation = { paused, turnId: paused.turnId, decisions, key: crypto.randomUUID() };
+    await this.#continue(user);
+  }
+
+  async #continue(user) {
+    const { continuation } = user;
+    await this.#run(user, (options) => continueTurn(this.threadId, continuation, options), null, continuation.paused);
+  }
+
+  /** Try what failed again: the message, or going on with its answer. */
+  async #retry(view) {
+    if (this.#turn) return;
+    await (view.continuation ? this.#continue(view) : this.#send(view));
   }
 
   async *#post(view, options) {
@@ -176,6 +196,7 @@ export class Conversation extends EventTarget {
     const { answer } = turn;
     if (turn.id === null) {
       turn.id = turn.user.turnId = event.turn_id;
+      if (turn.before !== turn.user) turn.before.settle();
       this.#emit("turn", this.threadId);
       if (turn.stopping) this.stop();
     }
@@ -204,8 +225,15 @@ export class Conversation extends EventTarget {
       this.#list.answered(turn.before, turn.answer);
     }
     turn.user.setStatus(stopped && !event.message ? "cancelled" : "completed", null, true);
-    if (event.type === "turn.paused") announce("The assistant asks before it goes on");
+    if (event.type === "turn.paused") this.#ask(turn.answer);
     else announce(stopped ? "Stopped" : turn.answer.spoken);
+  }
+
+  /** Tell that somebody has to decide; who is not writing anything is led to it. */
+  #ask(answer) {
+    announce("The assistant asks before it goes on");
+    const input = document.getElementById("input");
+    if (document.activeElement === input && !input.value) answer.decisions.focus();
   }
 
   /** Say why a turn could not begin. */
@@ -214,7 +242,8 @@ export class Conversation extends EventTarget {
     const decided = ["turn_continued", "turn_ended"].includes(problem.type);
     showToast(decided ? "This was decided already, in another place." : problemText(problem));
     turn.user.setStatus("completed", null, true);
-    turn.before.decisions.reset();
+    if (problem.type === "approval_expired") turn.before.decisions.expire();
+    else turn.before.decisions.reset();
   }
 
   #fail(turn, problem) {

@@ -12,6 +12,7 @@ const PROBLEMS = {
   model_misconfigured: "The model is not set up correctly. Whoever runs this service finds the reason in its log.",
   content_filtered: "The model’s content filter refused this. Try to say it differently.",
   context_overflow: "This conversation has become too long for the model. Start a new one.",
+  approval_expired: "The time to allow this is over. It can only be refused.",
   message_not_found: "This answer does not exist any more.",
   thread_not_found: "This conversation does not exist any more.",
   body_too_large: "This message is too long.",

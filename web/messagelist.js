@@ -122,13 +122,18 @@ export class MessageList {
     return view;
   }
 
-  /** Show every message's outcome: only the last one can be tried again. */
+  /** Show every message's outcome: only the last one can be tried again, or going on with its answer. */
   #updateStatuses() {
     for (const view of this.#views) {
       if (view.role !== "user") continue;
       const status = view.message && view.id ? view.message.status : view.status;
-      view.setStatus(status, view.message?.problem ?? view.problem, view === this.last && !this.busy() && status !== "pending");
+      view.setStatus(status, view.message?.problem ?? view.problem, this.#canRetry(view) && status !== "pending");
     }
+  }
+
+  #canRetry(view) {
+    if (this.busy()) return false;
+    return view === this.last || (view.continuation !== null && view === this.questionOf(this.last));
   }
 
   #setCursor(cursor) {

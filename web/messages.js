@@ -12,6 +12,8 @@ import { clock, problemText } from "./format.js";
 /** The user's message, with what went wrong below it. */
 export class UserView {
   role = "user";
+  /** How the last of its answers that paused goes on, for another attempt. */
+  continuation = null;
 
   /** `onRetry` is called with this view. */
   constructor({ id = null, content, key, timestamp }, onRetry) {
@@ -121,6 +123,11 @@ export class AnswerView {
   startCall(call) {
     this.reasoning.pause();
     this.#showCall({ ...call, running: true });
+  }
+
+  /** Show what was decided about, now that another turn goes on with it. */
+  settle() {
+    for (const call of this.decisions.close()) this.#showCall(call);
   }
 
   /** Whether it shows this call. */

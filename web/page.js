@@ -63,6 +63,10 @@ function showTitle() {
   document.title = [thread && title, document.documentElement.dataset.name].filter(Boolean).join(" · ");
 }
 
+function showAsking() {
+  $("asking").textContent = conversation.asks ? "A new message refuses what is asked above." : "";
+}
+
 function startNew() {
   if (location.hash) location.hash = "";
   else openFromAddress();
@@ -79,7 +83,11 @@ conversation.addEventListener("thread", ({ detail }) => {
   threads.add(detail);
   showTitle();
 });
-conversation.addEventListener("busy", () => composer.setBusy(conversation.busy));
+conversation.addEventListener("busy", () => {
+  composer.setBusy(conversation.busy);
+  showAsking();
+});
+conversation.addEventListener("asks", showAsking);
 conversation.addEventListener("turn", ({ detail }) => {
   broadcast(detail);
   threads.refresh();

@@ -45,6 +45,15 @@ const text = (value) => (typeof value === "string" ? value : JSON.stringify(valu
 const readable = (expression) =>
   text(expression ?? "").replace(/\s*\*\*\s*/g, "^").replace(/\s*\*\s*/g, " × ").replace(/\s*\/\s*/g, " ÷ ");
 
+// What became of a call that has no result, beside its line's colour.
+const ICONS = { failed: "alert", refused: "close", unknown: "question" };
+const TAGS = { refused: "Refused", unknown: "Outcome not known" };
+
+function outcomeOf({ status, error }) {
+  if (status === "refused" || status === "unknown") return status;
+  return error === undefined || error === null ? "" : "failed";
+}
+
 /** A tool call in an answer. */
 export class ToolCallView {
   constructor(call) {
@@ -58,20 +67,20 @@ export class ToolCallView {
   update(call) {
     const tool = toolView(call.tool);
     if (!tool) loadTools().then(() => toolView(call.tool) && this.update(call));
-    const failed = call.error !== undefined && call.error !== null;
-    this.element.classList.toggle("running", Boolean(call.running));
-    this.element.classList.toggle("failed", failed);
-    this.element.classList.toggle("refused", call.status === "refused");
+    const outcome = call.running ? "running" : outcomeOf(call);
+    this.element.className = `tool ${outcome}`.trim();
     const title = inLanguage(tool?.title) || call.tool;
-    const shown = !call.running && !failed ? tool?.result : null;
+    const shown = outcome ? null : tool?.result;
     const glance = (shown && GLANCES[shown.kind]?.(call, shown, title)) ?? [
       h("span", {}, title),
       h("span", { class: "more" }, readable(fill(tool?.subject ?? "", call) ?? "")),
     ];
-    if (failed) glance.push(h("span", { class: "more second" }, text(call.error)));
-    if (call.running && call.progress) glance.push(h("span", { class: "more second" }, text(call.progress)));
+    const tag = TAGS[outcome];
+    if (tag) glance.push(h("span", { class: "tag" }, tag));
+    const more = { running: call.progress, failed: call.error, unknown: call.error, refused: call.reason }[outcome];
+    if (more) glance.push(h("span", { class: "more second" }, text(more)));
     this.summary.replaceChildren(
-      icon(call.status === "refused" ? "close" : failed ? "alert" : iconOf(tool, call)),
+      icon(ICONS[outcome] ?? iconOf(tool, call)),
       h("span", { class: "glance" }, ...glance.filter(Boolean)),
       call.running ? h("span", { class: "spinner", role: "img", "aria-label": "running" }) : h("span", { class: "time" }, duration(call.duration_ms)),
       icon("chevron"),
@@ -79,7 +88,7 @@ export class ToolCallView {
     const details = shown?.kind === "sources" ? searchDetails(call) : null;
     const heading = h("p", { class: "tool-name" }, h("code", {}, call.tool), call.running ? " is running" : took(call));
     const rest = [heading, section("Arguments", call.arguments)];
-    if (!call.running) rest.push(failed ? section("Error", call.error) : section("Result", call.result));
+    if (!call.running) rest.push(outcome ? section(outcome === "failed" ? "Error" : "Outcome", call.error ?? call.reason ?? "") : section("Result", call.result));
     this.body.replaceChildren(...[details, ...rest].filter(Boolean));
   }
 }

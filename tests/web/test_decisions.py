@@ -2,45 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
+from playwright.async_api import expect
 
-from playwright.async_api import Locator, expect
-
-from tests.fakes.model import Call, FakeModel, Reply
-from tests.web.conftest import Chat, OpenChat
-
-TIP = Call("calculate", '{"expression": "85 * 0.15"}')
-SUM = Call("calculate", '{"expression": "2 + 2"}', "call_2")
-QUESTION = "What is a 15% tip?"
-
-
-def cards(chat: Chat) -> Locator:
-    return chat.page.get_by_role("group", name="Allow Calculation?")
-
-
-async def history(chat: Chat) -> list[dict[str, Any]]:
-    thread = chat.thread_id
-    found: list[dict[str, Any]] = (await chat.api("GET", f"threads/{thread}/messages"))["messages"]
-    return found
-
-
-@asynccontextmanager
-async def asking(open_chat: OpenChat, *replies: Reply) -> AsyncIterator[Chat]:
-    async with FakeModel(*replies) as model:
-        chat = await open_chat(model, settings={"approval_tools": ("calculate",)})
-        await chat.send(QUESTION)
-        await expect(cards(chat).first).to_be_visible()
-        yield chat
+from tests.fakes.model import Reply
+from tests.web.asking import SUM, TIP, allow, answer, asking, cards, decide_elsewhere, history
+from tests.web.conftest import OpenChat
 
 
 async def test_allowing_runs_the_tool_and_goes_on(open_chat: OpenChat) -> None:
     async with asking(open_chat, Reply(text="Let me see.", calls=(TIP,)), Reply(text="It is $12.75.")) as chat:
         await expect(cards(chat)).to_contain_text("85 * 0.15")
         await expect(chat.page.locator(".waits")).to_be_visible()
-        await cards(chat).get_by_role("button", name="Allow", exact=True).click()
-        await expect(chat.page.locator(".assistant .prose").last).to_contain_text("$12.75")
+        await allow(chat).click()
+        await expect(answer(chat)).to_contain_text("$12.75")
         await expect(cards(chat)).to_have_count(0)
         await expect(chat.page.locator(".tool .figure")).to_have_text("12.75")
         await expect(chat.page.locator(".waits")).to_have_count(0)
@@ -54,7 +28,7 @@ async def test_refusing_with_a_reason_by_keyboard(open_chat: OpenChat) -> None:
         await chat.page.keyboard.type("too <b>expensive</b>")
         await chat.page.keyboard.press("Enter")
         await expect(chat.page.locator(".tool.refused")).to_contain_text("too <b>expensive</b>")
-        await expect(chat.page.locator(".assistant .prose").last).to_contain_text("As you like.")
+        await expect(answer(chat)).to_contain_text("As you like.")
         assert await chat.page.evaluate("document.activeElement.id") == "input"
         assert (await history(chat))[1]["tool_calls"][0]["reason"] == "too <b>expensive</b>"
 
@@ -66,7 +40,7 @@ async def test_two_calls_are_decided_about_together_also_after_a_reload(open_cha
         assert len(await history(chat)) == 2
         await cards(chat).last.get_by_role("button", name="Refuse").click()
         await cards(chat).last.get_by_role("button", name="Refuse").click()
-        await expect(chat.page.locator(".assistant .prose").last).to_contain_text("Done.")
+        await expect(answer(chat)).to_contain_text("Done.")
         assert [call["status"] for call in (await history(chat))[1]["tool_calls"]] == ["completed", "refused"]
         thread = chat.thread_id
         assert [each["tool"] for each in (await chat.api("GET", f"threads/{thread}/approvals"))["approvals"]] == ["calculate"]
@@ -74,18 +48,16 @@ async def test_two_calls_are_decided_about_together_also_after_a_reload(open_cha
 
 async def test_what_was_decided_elsewhere_is_told_and_shown(open_chat: OpenChat) -> None:
     async with asking(open_chat, Reply(calls=(TIP,)), Reply(text="It is $12.75.")) as chat:
-        thread, turn_id = chat.thread_id, (await history(chat))[1]["turn_id"]
-        decisions = {"approvals": [{"call_id": "call_1", "approved": True}]}
-        await chat.api("POST", f"threads/{thread}/turns/{turn_id}/continue", decisions)
-        await cards(chat).get_by_role("button", name="Allow", exact=True).click()
+        await decide_elsewhere(chat)
+        await allow(chat).click()
         await expect(chat.page.get_by_text("This was decided already")).to_be_visible()
-        await expect(chat.page.locator(".assistant .prose").last).to_contain_text("$12.75")
+        await expect(answer(chat)).to_contain_text("$12.75")
         await expect(cards(chat)).to_have_count(0)
 
 
 async def test_another_message_refuses_what_is_asked(open_chat: OpenChat) -> None:
     async with asking(open_chat, Reply(calls=(TIP,)), Reply(text="Fine.")) as chat:
         await chat.send("Never mind.")
-        await expect(chat.page.locator(".assistant .prose").last).to_contain_text("Fine.")
+        await expect(answer(chat)).to_contain_text("Fine.")
         await expect(cards(chat)).to_have_count(0)
         await expect(chat.page.locator(".tool.refused")).to_contain_text("the user went on")
