@@ -2,8 +2,8 @@
 
 Needs Python 3.11 and nothing else. It sends each line as a message and prints the answer as it comes. A connection that breaks
 is taken up where it broke, and a message that may not have arrived is sent again: with the same Idempotency-Key, so that it is
-stored and answered once. Ctrl-C stops an answer, the end of the input (Ctrl-D) the chat; ``--thread`` goes on with an earlier
-one.
+stored and answered once. A tool that asks before it acts runs if the next line is ``y``. Ctrl-C stops an answer, the end of the
+input (Ctrl-D) the chat; ``--thread`` goes on with an earlier one.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from collections.abc import Iterator
 from typing import Any
 
 ATTEMPTS = 10
+NOTHING_MORE = 204
 # A stream says something every 15 seconds at least.
 SILENCE_SECONDS = 40
 BROKEN = (OSError, http.client.HTTPException)
-ENDS = ("message.completed", "turn.failed", "turn.cancelled")
+ENDS = ("message.completed", "turn.failed", "turn.cancelled", "turn.paused")
 
 
 class ApiError(Exception):
@@ -68,10 +69,10 @@ class Api:
 
 
 class Turn:
-    """A message and its answer, event by event: each once, in order, over as many connections as it takes."""
+    """What is posted and its answer, event by event: each once, in order, over as many connections as it takes."""
 
-    def __init__(self, api: Api, thread: str, content: str) -> None:
-        self._api, self._thread, self._content = api, thread, content
+    def __init__(self, api: Api, thread: str, path: str, body: dict[str, Any]) -> None:
+        self._api, self._thread, self._path, self._body = api, thread, path, body
         self._key = uuid.uuid4().hex
         self._seen = 0
         self.id: str | None = None
@@ -82,6 +83,8 @@ class Turn:
         while True:
             try:
                 with self._connect() as response:
+                    if response.status == NOTHING_MORE:
+                        return
                     for event in read_events(response):
                         self._seen, self.id = event["id"], event["turn_id"]
                         self.has_begun = self.has_begun or event["type"] == "turn.started"
@@ -97,13 +100,17 @@ class Turn:
         if self.id:
             self._api.json("POST", f"/api/threads/{self._thread}/turns/{self.id}/cancel")
 
+    def go_on(self, approvals: list[dict[str, Any]]) -> Turn:
+        """Return the turn that goes on with this one, which paused."""
+        return Turn(self._api, self._thread, f"turns/{self.id}/continue", {"approvals": approvals})
+
     def _connect(self) -> Any:
         accept = {"Accept": "text/event-stream"}
         if self.id:
             path = f"/api/threads/{self._thread}/turns/{self.id}/events"
             return self._api.open("GET", path, **accept, **{"Last-Event-ID": str(self._seen)})
         headers = {**accept, "Idempotency-Key": self._key}
-        return self._api.open("POST", f"/api/threads/{self._thread}/messages", {"content": self._content}, **headers)
+        return self._api.open("POST", f"/api/threads/{self._thread}/{self._path}", self._body, **headers)
 
 
 def read_events(response: Any) -> Iterator[dict[str, Any]]:
@@ -131,7 +138,7 @@ def show(event: dict[str, Any]) -> None:
 
 def show_whole(event: dict[str, Any]) -> None:
     """Print the end of a turn that had ended before its first event came: all at once, as the message that it left."""
-    if event["type"] in ("message.completed", "turn.cancelled"):
+    if event["type"] in ("message.completed", "turn.cancelled", "turn.paused"):
         print(event["message"]["content"], end="")
     show(event)
 
@@ -150,21 +157,41 @@ def main() -> int:
         print(f"thread {thread}", flush=True)
         for line in sys.stdin:
             if content := line.strip():
-                talk(Turn(api, thread, content))
+                talk(Turn(api, thread, "messages", {"content": content}))
     except (ApiError, *BROKEN) as error:
         print(f"{error}", file=sys.stderr)
         return 1
     return 0
 
 
-def talk(turn: Turn) -> None:
-    """Show a turn; Ctrl-C stops it, and what was said until then stays."""
+def talk(turn: Turn | None) -> None:
+    """Show a turn, and those that go on with it after a question."""
+    while turn:
+        turn = follow(turn)
+
+
+def decide(calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Ask whether the open calls may run."""
+    approvals = []
+    for call in calls:
+        if call["status"] == "open":
+            # Escapes: arguments are text of the model's, which must not steer the terminal.
+            print(f"Allow {call['tool']} {json.dumps(call['arguments'])}? [y/N] ", end="", flush=True)
+            approvals.append({"call_id": call["id"], "approved": sys.stdin.readline().strip().lower() in ("y", "yes")})
+    print(flush=True)
+    return approvals
+
+
+def follow(turn: Turn) -> Turn | None:
+    """Show a turn, and return the one that goes on with it, if it paused; Ctrl-C stops it, and what was said until then stays."""
     events = turn.events()
     while True:
         try:
             for event in events:
                 (show if turn.has_begun else show_whole)(event)
-            return
+                if event["type"] == "turn.paused":
+                    return turn.go_on(decide(event["message"]["tool_calls"]))
+            return None
         except KeyboardInterrupt:
             turn.cancel()
             events = turn.events()

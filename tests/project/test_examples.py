@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+
 from identity.api_keys import make_key
 from settings import Settings
 from tests.fakes.model import FakeModel, Reply
@@ -74,6 +76,33 @@ async def test_an_answer_that_was_there_before_its_first_event_is_shown(tmp_path
     async with serve_api(Settings(data_dir=tmp_path)) as api, Relay(str(api.base_url), asyncio.Event(), 1) as network:
         code, output, _ = await say(network.url, "What is 2 + 2?")
         assert (code, network.cut, output.splitlines()[-1]) == (0, 1, "2 + 2 = 4")
+
+
+@pytest.mark.parametrize(("reply", "status"), [("y", "completed"), ("", "refused"), (None, "refused")])
+async def test_the_terminal_asks_before_a_tool_acts(tmp_path: Path, reply: str | None, status: str) -> None:
+    async with serve_api(Settings(data_dir=tmp_path, approval_tools=("calculate",))) as api:
+        lines = ["What is 2 + 2?"] if reply is None else ["What is 2 + 2?", reply, "Tell me a joke"]
+        code, output, _ = await say(str(api.base_url), *lines)
+        assert code == 0
+        assert 'Allow calculate {"expression": "2 + 2"}? [y/N] ' in output
+        thread = output.splitlines()[0].removeprefix("thread ")
+        history = (await api.get(f"/api/threads/{thread}/messages")).json()["messages"]
+    assert history[1]["tool_calls"][0]["status"] == status
+    assert len(history) == (3 if reply is None else 5)
+
+
+async def test_ctrl_c_refuses_what_is_asked(tmp_path: Path) -> None:
+    async with serve_api(Settings(data_dir=tmp_path, approval_tools=("calculate",))) as api, chat(str(api.base_url)) as process:
+        assert process.stdin
+        assert process.stdout
+        thread = (await process.stdout.readline()).decode().split()[1]
+        process.stdin.write(b"What is 2 + 2?\n")
+        await asyncio.wait_for(process.stdout.readuntil(b"[y/N] "), 30)
+        process.send_signal(signal.SIGINT)
+        output, _ = await asyncio.wait_for(process.communicate(b"Tell me a joke\n"), 30)
+        history = (await api.get(f"/api/threads/{thread}/messages")).json()["messages"]
+    assert (process.returncode, history[1]["tool_calls"][0]["status"]) == (0, "refused")
+    assert history[-1]["content"] in output.decode()
 
 
 async def test_ctrl_c_stops_the_answer_and_not_the_chat(tmp_path: Path) -> None:
