@@ -183,7 +183,10 @@ def decide(calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def follow(turn: Turn) -> Turn | None:
-    """Show a turn, and return the one that goes on with it, if it paused; Ctrl-C stops it, and what was said until then stays."""
+    """Show a turn, and return the one that goes on with it, if it paused.
+
+    Ctrl-C stops it, and what was said until then stays.
+    """
     events = turn.events()
     while True:
         try:

@@ -79,14 +79,15 @@ export class ToolCallView {
     if (tag) glance.push(h("span", { class: "tag" }, tag));
     const more = { running: call.progress, failed: call.error, unknown: call.error, refused: call.reason }[outcome];
     if (more) glance.push(h("span", { class: "more second" }, text(more)));
+    const refused = outcome === "refused";
     this.summary.replaceChildren(
       icon(ICONS[outcome] ?? iconOf(tool, call)),
       h("span", { class: "glance" }, ...glance.filter(Boolean)),
-      call.running ? h("span", { class: "spinner", role: "img", "aria-label": "running" }) : h("span", { class: "time" }, duration(call.duration_ms)),
+      call.running ? h("span", { class: "spinner", role: "img", "aria-label": "running" }) : h("span", { class: "time" }, refused ? "" : duration(call.duration_ms)),
       icon("chevron"),
     );
     const details = shown?.kind === "sources" ? searchDetails(call) : null;
-    const heading = h("p", { class: "tool-name" }, h("code", {}, call.tool), call.running ? " is running" : took(call));
+    const heading = h("p", { class: "tool-name" }, h("code", {}, call.tool), call.running ? " is running" : refused ? " did not run" : took(call));
     const rest = [heading, section("Arguments", call.arguments)];
     if (!call.running) rest.push(outcome ? section(outcome === "failed" ? "Error" : "Outcome", call.error ?? call.reason ?? "") : section("Result", call.result));
     this.body.replaceChildren(...[details, ...rest].filter(Boolean));
