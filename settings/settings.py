@@ -79,7 +79,7 @@ class Settings(BaseSettings):
     approval_tools: Names = Field(
         (), description="tools that ask before they run, with commas, or *; beside those that do anyway"
     )
-    approval_ttl_seconds: int = Field(86400, ge=60, le=2592000, description="how long a call may be approved")
+    approval_ttl_seconds: int = Field(86400, ge=1, le=2592000, description="how long a call may be approved")
     tool_timeout_seconds: float = Field(15, gt=0, le=600, description="deadline of one tool call")
     history_max_messages: int = Field(40, ge=0, le=1000, description="messages of history shown to the model")
     history_max_tokens: int = Field(16_000, ge=0, description="their estimated tokens at most (four bytes a token)")

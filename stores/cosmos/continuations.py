@@ -61,6 +61,8 @@ class CosmosContinuations:
             return await self._reader.replay(thread, key.reply_seq)
         turns = await self._reader.turn_with_paused(thread.id, new.paused_turn_id)
         if lease and lease.turn_id == new.turn_id:
+            # The answer to the decision was lost.
+            self._refresh_row(thread)
             said = await self._said(thread, lease.seq, turns, history_limit)
             return _started(request, new, thread, lease, said) if said else None
         if not turns:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import time_machine
 
+from models import utcnow
 from tests.fakes.model import Call, Reply
 from tests.support.api import QUESTION
 from tests.support.asking import asking
@@ -59,3 +62,14 @@ async def test_tools_that_cannot_be_offered_are_refused(tmp_path: Path, tools: A
         refused = await client.api.post(f"{client.thread}/messages", json={**QUESTION, "tools": tools})
         assert refused.status_code == 422
         assert [each["field"] for each in refused.json()["errors"]] == [field]
+
+
+async def test_after_its_time_a_result_is_not_taken_but_an_error_is(tmp_path: Path) -> None:
+    replies = Reply(calls=(Call("read_clipboard", "{}"),)), Reply(text="All right.")
+    async with asking(tmp_path, *replies, approval_ttl_seconds=60) as (client, _):
+        paused = await client.ask(tools=[CLIPBOARD])
+        with time_machine.travel(utcnow() + timedelta(seconds=61), tick=True):
+            late = await client.go_on(paused["turn_id"], {"tool_results": [{"call_id": "call_1", "result": 1}]})
+            assert (late.status_code, late.json()["type"]) == (409, "approval_expired")
+            gone = await client.go_on(paused["turn_id"], {"tool_results": [{"call_id": "call_1", "error": "too late"}]})
+            assert gone.json()["content"] == "All right."

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import time_machine
 
+from models import utcnow
 from tests.fakes.model import Call, Reply
 from tests.support.api import ASYNC, QUESTION
 from tests.support.asking import YES, asking
@@ -226,3 +229,14 @@ async def test_what_was_found_before_the_pause_can_be_cited_after_it(tmp_path: P
         answer = (await client.go_on(paused["turn_id"])).json()
         [found] = [call["result"] for call in paused["tool_calls"] if call["tool"] == "search_knowledge_base"]
         assert [(each["index"], each["id"]) for each in answer["citations"]] == [(1, found[0]["id"])]
+
+
+async def test_after_its_time_a_call_can_only_be_refused(tmp_path: Path) -> None:
+    async with asking(tmp_path, Reply(calls=(TIP,)), Reply(text="All right."), approval_ttl_seconds=60) as (client, model):
+        paused = await client.ask()
+        with time_machine.travel(utcnow() + timedelta(seconds=61), tick=True):
+            late = await client.go_on(paused["turn_id"])
+            assert (late.status_code, late.json()["type"]) == (409, "approval_expired")
+            assert len(model.requests) == 1
+            assert (await client.get())["open_turn_id"] == paused["turn_id"]
+            assert (await client.go_on(paused["turn_id"], NO)).json()["content"] == "All right."

@@ -7,9 +7,10 @@ from typing import Any
 
 from tests.programs.chaos.caller import Caller, Unreachable
 from tests.programs.chaos.journal import Ask, Conversation, Journal
+from tests.programs.chaos.plan import APPROVAL_SECONDS, CLOCK_SHIFTS
 
-HOWS = ("approve", "refuse", "approve and refuse at once", "cancel", "nothing")
-WEIGHTS = (45, 10, 25, 8, 12)
+HOWS = ("approve", "refuse", "approve and refuse at once", "cancel", "nothing", "approve too late, then refuse")
+WEIGHTS = (44, 10, 24, 8, 11, 3)
 ATTEMPTS = 12
 
 
@@ -33,13 +34,20 @@ class Deciding:
         if how == "cancel":
             await self._send(paused, "cancel", None, None)
             return
+        if how == "approve too late, then refuse":
+            await asyncio.sleep(APPROVAL_SECONDS + max(CLOCK_SHIFTS) - min(CLOCK_SHIFTS))
+            await self._continue(paused, approved=True)
+            # Whatever anybody's clock says, it is over: nothing may be paid for.
+            self._journal.approved -= _orders(paused)
+            await self._continue(paused, approved=False)
+            return
         verdicts = {"approve": (True,), "refuse": (False,)}.get(how, (True, False))
         await asyncio.gather(*(self._continue(paused, approved=verdict) for verdict in verdicts))
 
     async def _continue(self, paused: dict[str, Any], *, approved: bool) -> None:
         waiting = [call for call in paused["tool_calls"] if call["status"] == "open"]
         if approved:
-            self._journal.approved |= {call["arguments"]["order"] for call in waiting}
+            self._journal.approved |= _orders(paused)
         body = {"approvals": [{"call_id": call["id"], "approved": approved} for call in waiting]}
         key = f"decide-{paused['turn_id']}-{approved}"
         for _ in range(ATTEMPTS):
@@ -63,3 +71,8 @@ class Deciding:
         if found.status == 500 or (found.status == 422 and found.body["type"] != "content_filtered"):
             self._journal.find("error", f"{what} {paused['turn_id']}: {found}")
         return found.status in (200, 202, 409, 422)
+
+
+def _orders(paused: dict[str, Any]) -> set[str]:
+    """Return what a paused answer asks to pay for."""
+    return {call["arguments"]["order"] for call in paused["tool_calls"] if call["status"] == "open"}

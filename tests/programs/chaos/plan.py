@@ -15,6 +15,7 @@ TURN_TIMEOUT_SECONDS = 8.0
 MODEL_TIMEOUT_SECONDS = 2.5
 TOOL_TIMEOUT_SECONDS = 1.0
 EVENT_TTL_SECONDS = 120
+APPROVAL_SECONDS = 8
 # How wrong the clocks of the servers are: the middle one sees others' leases end early, the last one lets its own end early.
 CLOCK_SHIFTS = (0.0, 3.0, -3.0)
 # A thread must take a message again within this, once nothing goes wrong any more: a lease, and the wrongest clocks.

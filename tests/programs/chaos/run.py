@@ -20,6 +20,7 @@ from tests.programs.chaos.invariants import Found
 from tests.programs.chaos.journal import Journal
 from tests.programs.chaos.model import ChaosModel
 from tests.programs.chaos.plan import (
+    APPROVAL_SECONDS,
     CLOCK_SHIFTS,
     EVENT_TTL_SECONDS,
     LEASE_SECONDS,
@@ -75,6 +76,7 @@ def _environment(model: ChaosModel) -> dict[str, str]:
         "MODEL_TIMEOUT_SECONDS": str(MODEL_TIMEOUT_SECONDS),
         "TOOL_TIMEOUT_SECONDS": str(TOOL_TIMEOUT_SECONDS),
         "EVENT_TTL_SECONDS": str(EVENT_TTL_SECONDS),
+        "APPROVAL_TTL_SECONDS": str(APPROVAL_SECONDS),
     }
 
 
