@@ -66,7 +66,7 @@ async def test_what_a_server_takes_after_one_that_was_not_there_is_counted() -> 
     port = int(url.rpartition(":")[2])
 
     async def start(_: float) -> None:
-        model._server = await asyncio.start_server(model._accept, "127.0.0.1", port)
+        await model.listen(port)
 
     usage = CallUsage(400)
     async with open_connection(Settings(openai_base_url=url, openai_model="m"), AzureCredential(), sleep=start) as connection:

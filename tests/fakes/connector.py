@@ -10,9 +10,10 @@ import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any
 
 from teams.clock import Clock
+from tests.fakes.connections import Connections
 
 MAX_STREAM_SECONDS = 120.0
 
@@ -96,13 +97,14 @@ class Sent:
         return "update" if self.method == "PUT" else str(self.activity["type"])
 
 
-class FakeConnector:
+class FakeConnector(Connections):
     """The channel. ``shown`` is what the reader has in the end, by id.
 
     ``faults`` are used up one request at a time; then ``fault_of`` is asked, with each request's method and activity.
     """
 
     def __init__(self, clock: Clock | None = None) -> None:
+        super().__init__()
         self.clock = clock or Clock()
         self.faults: list[Fault | None] = []
         self.fault_of: Callable[[str, dict[str, Any]], Fault | None] = lambda *_: None
@@ -113,23 +115,10 @@ class FakeConnector:
         self._streams: dict[str, tuple[str, float, int, str]] = {}
         self._last_stream_at = float("-inf")
         self._ids = 0
-        self._server: asyncio.Server
-        self._connections: set[asyncio.Task[None]] = set()
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-        for connection in self._connections:
-            connection.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
-        await self._server.wait_closed()
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/"
+        return f"{super().url}/"
 
     @property
     def kinds(self) -> list[str]:
@@ -149,19 +138,9 @@ class FakeConnector:
             self.changed.clear()
             await self.changed.wait()
 
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(self._serve(reader, writer))
-        self._connections.add(task)
-        task.add_done_callback(self._connections.discard)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while await self._exchange(reader, writer):
-                pass
-        except (asyncio.IncompleteReadError, ConnectionError):
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await self._exchange(reader, writer):
             pass
-        finally:
-            writer.close()
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")

@@ -11,8 +11,9 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any
 
+from tests.fakes.connections import Connections
 from tests.fakes.model_checks import refusal_of
 
 Wait = Callable[[], Awaitable[None]]
@@ -53,13 +54,14 @@ class Reply:
 MODELS = Reply(body=b'{"object": "list", "data": [{"id": "fake", "object": "model"}]}')
 
 
-class FakeModel:
+class FakeModel(Connections):
     """The server. ``replies`` are used up one request at a time, the last one again and again; ``requests`` are the bodies.
 
     ``models`` is the reply to whoever asks for the list of models, ``loaded`` to whoever asks Ollama for those in memory.
     """
 
     def __init__(self, *replies: Reply) -> None:
+        super().__init__()
         self.replies = list(replies)
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
@@ -67,23 +69,6 @@ class FakeModel:
         self.disconnected = asyncio.Event()
         self.models = MODELS
         self.loaded = Reply(status=404)
-        self._server: asyncio.Server
-        self._connections: set[asyncio.Task[None]] = set()
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-        for connection in self._connections:
-            connection.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
-        await self._server.wait_closed()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
     def reply_to(self, request: dict[str, Any]) -> Reply:
         """Return the reply to a request."""
@@ -97,19 +82,9 @@ class FakeModel:
         """Write a reply as HTTP."""
         await answer(writer, request, reply)
 
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(self._serve(reader, writer))
-        self._connections.add(task)
-        task.add_done_callback(self._connections.discard)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while await self._exchange(reader, writer):
-                pass
-        except (asyncio.IncompleteReadError, ConnectionError):
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await self._exchange(reader, writer):
             pass
-        finally:
-            writer.close()
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Answer one request; return whether the connection stays."""

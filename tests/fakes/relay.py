@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from types import TracebackType
-from typing import Self
 from urllib.parse import urlsplit
 
+from tests.fakes.connections import Connections
 
-class Relay:
+
+class Relay(Connections):
     """Use it as an async context manager; ``url`` is where it listens.
 
     ``cuts`` are used up one by one: so many bytes are passed on of the next answer to who asked for a stream. ``cut`` counts
@@ -16,35 +16,13 @@ class Relay:
     """
 
     def __init__(self, url: str, all_cut: asyncio.Event, *cuts: int) -> None:
+        super().__init__()
         self._target = urlsplit(url)
         self._cuts = list(cuts)
         self.cut = 0
         self._all_cut = all_cut
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._server: asyncio.Server
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(self._relay(reader, writer))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, back = await asyncio.open_connection(self._target.hostname, self._target.port)
         try:
             head = await reader.readuntil(b"\r\n\r\n")
@@ -54,10 +32,7 @@ class Relay:
             rest = asyncio.create_task(self._pump(reader, back))
             await self._pump(there, writer, self._cuts.pop(0) if is_stream and self._cuts else None)
             rest.cancel()
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass
         finally:
-            writer.close()
             back.close()
 
     async def _pump(self, source: asyncio.StreamReader, target: asyncio.StreamWriter, most: int | None = None) -> None:
