@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, SerializerFunctionWrapHandler, model_serializer
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, JsonValue, SerializerFunctionWrapHandler, model_serializer
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
@@ -26,6 +27,13 @@ def without_null(schema: dict[str, Any]) -> None:
         schema.update(kinds[0])
     elif kinds:
         schema["anyOf"] = kinds
+
+
+def canonical(value: JsonValue | Mapping[str, JsonValue]) -> JsonValue:
+    """Return JSON with the keys of all its objects in order: what is equal is written as equal text."""
+    if isinstance(value, Mapping):
+        return {key: canonical(value[key]) for key in sorted(value)}
+    return [canonical(item) for item in value] if isinstance(value, list) else value
 
 
 class Record(BaseModel):

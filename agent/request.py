@@ -11,6 +11,7 @@ from pydantic_core import to_json
 
 from calls import ToolCall
 from models import Citation, Message, Owner
+from records import canonical
 
 SOURCE = frozenset(Citation.model_fields)
 # Records calls that are about to act; where that fails, none of them may run.
@@ -62,11 +63,5 @@ class CallKeys:
         return key
 
     def _key(self, tool: str, arguments: Mapping[str, JsonValue], number: int) -> str:
-        text = to_json([self._message_id, tool, _sorted(arguments), number])
+        text = to_json([self._message_id, tool, canonical(arguments), number])
         return f"key_{hashlib.sha256(text).hexdigest()[:40]}"
-
-
-def _sorted(value: JsonValue | Mapping[str, JsonValue]) -> JsonValue:
-    if isinstance(value, Mapping):
-        return {key: _sorted(value[key]) for key in sorted(value)}
-    return [_sorted(item) for item in value] if isinstance(value, list) else value

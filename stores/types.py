@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, NamedTuple, TypeAlias, TypedDict, TypeVar
@@ -14,7 +14,7 @@ from pydantic_core import to_json
 from calls import ToolCall
 from events import TurnEvent
 from models import AUTHOR_ID, Message, Metadata, Owner, Thread, ThreadStatus, Turn, TurnStatus
-from records import Record
+from records import Record, canonical
 
 T = TypeVar("T")
 # In which team a conversation is, in the metadata of its threads.
@@ -65,8 +65,8 @@ class NewMessage:
     @property
     def fingerprint(self) -> str:
         """What must be equal when an Idempotency-Key comes again: a hash of content, metadata and the client's own tools."""
-        tools = [[_sorted(tool) for tool in self.tools]] if self.tools else []
-        return _hash([self.content, _sorted(self.metadata), *tools])
+        tools = [[canonical(tool) for tool in self.tools]] if self.tools else []
+        return _hash([self.content, canonical(self.metadata), *tools])
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class NewContinuation:
     @property
     def fingerprint(self) -> str:
         """What must be equal when an Idempotency-Key comes again: a hash of the paused turn and the decisions."""
-        return _hash([self.paused_turn_id, _sorted(self.decisions)])
+        return _hash([self.paused_turn_id, canonical(self.decisions)])
 
 
 NewTurn: TypeAlias = NewMessage | NewContinuation
@@ -209,11 +209,3 @@ class TurnProgress:
 
 def _hash(value: Any) -> str:
     return hashlib.sha256(to_json(value)).hexdigest()
-
-
-def _sorted(value: JsonValue | Mapping[str, JsonValue]) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _sorted(value[key]) for key in sorted(value)}
-    if isinstance(value, list):
-        return [_sorted(item) for item in value]
-    return value
