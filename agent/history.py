@@ -31,11 +31,18 @@ def as_history(messages: Sequence[Message]) -> list[dict[str, Any]]:
             # Ids of our own: servers may use the same one again in a later turn.
             calls = [(f"call_{message.seq}_{number}", call) for number, call in enumerate(message.tool_calls)]
             history.append({"role": "assistant", "content": None, "tool_calls": [_asked(*call) for call in calls]})
-            history += [{"role": "tool", "tool_call_id": id, "content": _outcome(call)} for id, call in calls]
+            history += [{"role": "tool", "tool_call_id": id, "content": told(call)} for id, call in calls]
         if message.content and not is_text_first:
             history.append({"role": message.role, "content": message.content})
     _end_exchange(history)
     return history
+
+
+def told(call: ToolCall) -> str:
+    """Return what the model is told of a call's outcome, as JSON; one that nobody decided about was refused."""
+    if call.status == "open":
+        return to_json({"error": REFUSED}).decode()
+    return to_json(call.result if call.error is None else {"error": call.error}).decode()
 
 
 def _end_exchange(history: list[dict[str, Any]]) -> None:
@@ -45,9 +52,3 @@ def _end_exchange(history: list[dict[str, Any]]) -> None:
 
 def _asked(id: str, call: ToolCall) -> dict[str, Any]:
     return {"id": id, "type": "function", "function": {"name": call.tool, "arguments": to_json(call.arguments).decode()}}
-
-
-def _outcome(call: ToolCall) -> str:
-    if call.status == "open":
-        return to_json({"error": REFUSED}).decode()
-    return to_json(call.result if call.error is None else {"error": call.error}).decode()

@@ -8,6 +8,7 @@ from agent_framework import Content
 from agent_framework import Message as RunMessage
 from pydantic_core import to_json
 
+from agent.history import told
 from calls import ToolCall
 from models import Message
 
@@ -23,8 +24,3 @@ def run_messages(message: Message, replies: Sequence[Message], decided: Mapping[
             messages.append(RunMessage("assistant", [*text, *asked]))
         messages += [RunMessage("tool", [Content.from_function_result(call.id, result=told(call))]) for call in calls]
     return messages
-
-
-def told(call: ToolCall) -> str:
-    """Return what the model is told of a call's outcome, as JSON."""
-    return to_json(call.result if call.error is None else {"error": call.error}).decode()

@@ -12,8 +12,8 @@ from pydantic import BaseModel, JsonValue, ValidationError
 from pydantic_core import to_jsonable_python
 
 from agent.call_context import tool_context
+from agent.history import told
 from agent.run import RUN_KEY, BegunCall, Run
-from agent.run_messages import told
 from agent.text import MAX_DEPTH, storable
 from agent.tool_rules import ToolRules
 from agent.tool_runner import ToolRunner
