@@ -231,7 +231,7 @@ class Turns:
             return log.stream(after=after, heartbeat_interval=heartbeat_interval)
         return self._followers.stream(owner, progress, after=after, heartbeat_interval=heartbeat_interval)
 
-    async def cancel(self, owner: Owner, thread_id: str, turn_id: str, *, decided_by: str | None = None) -> None:
+    async def cancel(self, owner: Owner, thread_id: str, turn_id: str) -> None:
         """Stop a turn: at once if this process runs it, else within seconds. Its partial reply is kept.
 
         What is open of a paused one is refused.
@@ -241,7 +241,7 @@ class Turns:
         try:
             await self._store.request_cancel(owner, thread_id, turn_id)
         except TurnEnded:
-            by = Decider(decided_by or owner.user, utcnow(), CANCELLED)
+            by = Decider(owner.user, utcnow(), CANCELLED)
             await self._store.cancel_paused(owner, thread_id, turn_id, by)
             return
         if runner := self._runners.get(turn_id):

@@ -36,9 +36,6 @@ class Wait:
         return max(min(self.seconds, MAX_WAIT_SECONDS), INTERRUPT_SECONDS if self.interrupt else 0)
 
 
-NO_WAIT = Wait()
-
-
 class Place:
     """A place in the line of a thread."""
 
