@@ -92,7 +92,7 @@ class Run:
     ``history`` are the messages before this one; ``preferences`` are values for parameters of tools, by name, for calls that
     leave them out. ``model`` is what the model calls itself, ``asked_ids`` are the ids of the calls that it has asked for,
     ``carried`` is what goes back to it before the calls of an answer, by the id of the first, and ``rendered_history`` is the
-    history as its service takes it, once it has been made.
+    history as its service takes it, once it has been made. ``client_tools`` are the names of the client's own.
     """
 
     def __init__(
@@ -106,6 +106,7 @@ class Run:
         self.asked_ids = {call.id for said in (request.message, *request.paused) for call in said.tool_calls}
         self.carried = {id: text.encode() for id, text in request.carried.items()}
         self.rendered_history: bytes | None = None
+        self.client_tools = {tool["name"] for tool in request.tools}
         self._ids = set(self.asked_ids)
         self._handled: set[str] = set()
         self._indexes = {source.id: source.index for source in request.sources}
@@ -212,11 +213,6 @@ class Run:
         ended = earlier.model_copy(update={"id": call.id})
         self.end_call(ended)
         return ended
-
-    @property
-    def client_tools(self) -> set[object]:
-        """The names of the client's own tools."""
-        return {tool["name"] for tool in self.request.tools}
 
     def made_before(self, call: BegunCall) -> ToolCall | None:
         """Return a call as an earlier attempt has made it, or may have."""

@@ -59,7 +59,7 @@ class ToolCallMiddleware(FunctionMiddleware):
             return "result"
         if call.tool in run.request.allowed_tools or run.made_before(call):
             return None
-        return "approval" if self._rules.asks(call.tool, call.arguments, tool_context(run, call)) else None
+        return "approval" if self._rules.asks(call.tool, call.arguments, lambda: tool_context(run, call)) else None
 
 
 async def run_approved(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from pydantic import JsonValue
 
@@ -42,15 +42,15 @@ class ToolRules:
         spec = self._specs.get(tool)
         return spec is not None and (spec.acts or spec.approval != "never" or tool in self._asking)
 
-    def asks(self, tool: str, arguments: Mapping[str, JsonValue], context: ToolContext) -> bool:
-        """Tell whether somebody has to approve a call. A tool that cannot say so is asked about."""
+    def asks(self, tool: str, arguments: Mapping[str, JsonValue], context: Callable[[], ToolContext]) -> bool:
+        """Tell whether somebody has to approve a call; ``context`` is made for tools that look. One that cannot say so asks."""
         spec = self._specs.get(tool)
         if tool in self._asking or spec is None or spec.approval == "always":
             return True
         if spec.approval == "never":
             return False
         try:
-            return bool(spec.approval(arguments, context))
+            return bool(spec.approval(arguments, context()))
         except Exception:
             logger.exception("whether tool %s asks first cannot be told: it does", tool)
             return True
