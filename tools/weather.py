@@ -267,5 +267,5 @@ def _wind_unit(units: Units) -> str:
 def _say(_: Mapping[str, Any], value: Any) -> str:
     place = f"{value['location']}, {value['country']}" if value["country"] else value["location"]
     note = " (sample data)" if value["source"] == "sample" else ""
-    weather = f"{value['temperature']:g} {value['unit']} with {value['condition']}, {value['humidity']} % humidity"
-    return f"In {place} it is {weather} and wind at {value['wind_speed']:g} {value['wind_unit']}{note}."
+    weather = f"{value['temperature']:g} {value['unit']}, {value['condition']}, {value['humidity']} % humidity"
+    return f"In {place} it is {weather}, wind at {value['wind_speed']:g} {value['wind_unit']}{note}."
