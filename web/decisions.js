@@ -63,9 +63,9 @@ export class DecisionsView {
     this.reset();
   }
 
-  /** Put the cursor on the first button. */
+  /** Lead to the first card that waits; not to a button, or an Enter that was meant for something else would allow a call. */
   focus() {
-    this.element.querySelector("button")?.focus();
+    this.element.querySelector("button")?.closest(".decision").focus();
   }
 
   #awaitEnd() {
@@ -89,7 +89,9 @@ export class DecisionsView {
     const had = this.element.contains(document.activeElement);
     const at = [...this.element.querySelectorAll("button")].indexOf(document.activeElement);
     this.#render();
-    if (had) (this.element.querySelectorAll("button")[at] ?? this.element.querySelector("button"))?.focus();
+    const button = this.element.querySelectorAll("button")[at];
+    if (button) button.focus();
+    else if (had) this.focus();
   }
 
   #card(call) {
@@ -99,7 +101,7 @@ export class DecisionsView {
     const label = call.awaits === "result" ? `${title} waits for another program` : `Allow ${title}?`;
     return h(
       "div",
-      { class: "decision", role: "group", "aria-label": label },
+      { class: "decision", role: "group", tabindex: "-1", "aria-label": label },
       h("p", { class: "asks" }, icon(view?.icon ?? "wrench"), h("span", {}, h("strong", {}, label), subject && h("span", { class: "more" }, ` ${subject}`))),
       h("pre", { tabindex: "0", "aria-label": "Arguments" }, visible(JSON.stringify(call.arguments, null, 2))),
       this.#decided.has(call.id) ? h("p", { class: "fine" }, this.#decided.get(call.id).words) : this.#buttons(call),

@@ -7,7 +7,7 @@ from playwright.async_api import expect
 
 from tests.fakes.model import Call, Reply
 from tests.support.accessibility import AXE, PHONE, findings
-from tests.web.asking import SUM, TIP, allow, answer, asking, cards
+from tests.web.asking import SUM, TIP, allow, answer, asking, cards, history
 from tests.web.conftest import OpenChat
 
 HTML = "<img src=x onerror=alert(1)><b>7</b>"
@@ -21,10 +21,13 @@ HEARD = """
 async def test_all_is_decided_by_keyboard(open_chat: OpenChat) -> None:
     async with asking(open_chat, Reply(text="Let me see.", calls=(TIP, SUM)), Reply(text="Done.")) as chat:
         press = chat.page.keyboard.press
+        await expect(cards(chat).first).to_be_focused()
+        for _ in range(2):
+            await press("Tab")
         await expect(allow(chat).first).to_be_focused()
         await press("Enter")
-        await expect(allow(chat)).to_be_focused()
-        for _ in range(2):
+        await expect(cards(chat).last).to_be_focused()
+        for _ in range(4):
             await press("Tab")
         await expect(cards(chat).last.get_by_role("button", name="Refuse")).to_be_focused()
         await press("Enter")
@@ -34,6 +37,15 @@ async def test_all_is_decided_by_keyboard(open_chat: OpenChat) -> None:
         await press("Enter")
         await expect(chat.page.get_by_role("textbox", name="Your message")).to_be_focused()
         await expect(answer(chat)).to_contain_text("Done.")
+
+
+async def test_an_enter_too_many_allows_nothing(open_chat: OpenChat) -> None:
+    async with asking(open_chat, Reply(calls=(TIP,)), Reply(text="Done.")) as chat:
+        await expect(cards(chat)).to_be_focused()
+        await chat.page.keyboard.press("Enter")
+        await chat.page.keyboard.press(" ")
+        await expect(allow(chat)).to_be_visible()
+        assert [message["status"] for message in await history(chat)] == ["paused", "paused"]
 
 
 async def test_who_writes_already_keeps_the_cursor(open_chat: OpenChat) -> None:
