@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
-from pydantic import JsonValue
+from pydantic import JsonValue, ValidationError
 from pydantic_core import to_json
 
 from calls import ToolCall
@@ -42,9 +43,19 @@ class RunRequest:
     @property
     def sources(self) -> list[Citation]:
         """What tools have found for the paused replies: the answer may cite it by the numbers that the model knows."""
-        results = [call.result for reply in self.paused for call in reply.tool_calls if isinstance(call.result, list)]
-        found = {hit["id"]: hit for result in results for hit in result if isinstance(hit, dict) and hit.keys() >= SOURCE}
-        return [Citation.model_validate(hit) for hit in found.values()]
+        calls = [call for reply in self.paused for call in reply.tool_calls]
+        return list({source.id: source for call in calls for source in sources_in(call.result)}.values())
+
+
+def sources_in(result: JsonValue) -> list[Citation]:
+    """Return what a tool call's result has found, as an answer may cite it by the numbers that the model knows."""
+    sources: list[Citation] = []
+    for hit in result if isinstance(result, list) else []:
+        if isinstance(hit, dict) and hit.keys() >= SOURCE:
+            # Another tool may have fields of these names.
+            with suppress(ValidationError):
+                sources.append(Citation.model_validate(hit))
+    return sources
 
 
 class CallKeys:

@@ -1,8 +1,10 @@
-"""What Teams shows with an answer: that it was generated, where it comes from, how sensitive it is, thumbs to rate it."""
+"""What Teams shows with an answer: that it was generated, where it comes from, how sensitive it is."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from microsoft_agents.activity import (
     AIEntity,
@@ -14,7 +16,6 @@ from microsoft_agents.activity import (
 )
 
 from models import Citation
-from teams.streamer import MessageAnnotations
 
 # What Teams takes of a citation.
 MAX_NAME = 80
@@ -22,10 +23,16 @@ MAX_ABSTRACT = 160
 MAX_CITATIONS = 20
 
 
-def annotations_of(
-    citations: Sequence[Citation], cards: list[Attachment], *, sensitivity: str | None, feedback: bool
-) -> MessageAnnotations:
-    """Make the ornaments of an answer.
+@dataclass(frozen=True, slots=True)
+class MessageAnnotations:
+    """What the last message of an answer carries beside its text and its marks."""
+
+    channel_data: dict[str, Any] | None = None
+    cards: list[Attachment] = field(default_factory=list)
+
+
+def marks_of(citations: Sequence[Citation], sensitivity: str | None) -> list[Entity]:
+    """Make the marks of a message: that it was generated, where it comes from, how sensitive it is.
 
     Fields are set one by one where they are there: a field that is set to nothing goes out as null, and is refused.
     """
@@ -34,8 +41,27 @@ def annotations_of(
         entity.citation = [_claim(each) for each in citations[:MAX_CITATIONS]]
     if sensitivity:
         entity.usage_info = SensitivityUsageInfo(type="https://schema.org/Message", name=sensitivity)
-    entities: list[Entity] = [entity]
-    return MessageAnnotations(entities, {"feedbackLoop": {"type": "default"}} if feedback else None, cards)
+    return [entity]
+
+
+def citation_marks(citations: Sequence[Citation]) -> list[Entity]:
+    """Make the marks of a message that still grows: where what it says so far comes from, if it says so."""
+    claims = [_claim(each) for each in citations[:MAX_CITATIONS]]
+    return [AIEntity(type="https://schema.org/Message", citation=claims)] if claims else []
+
+
+def link_definitions(citations: Sequence[Citation]) -> str:
+    """Make Markdown of which a mark such as ``[1]`` becomes a link, for channels that know no marks.
+
+    Written as Web Chat shows them, below the text: https://spec.commonmark.org/0.31.2/#link-reference-definitions
+    """
+    lines = [
+        f'[{each.index}]: <{each.url}> "{shortened(each.title, MAX_NAME).replace(chr(34), chr(39))}"'
+        if each.url
+        else f"[{each.index}] {shortened(each.title, MAX_NAME)}"
+        for each in citations
+    ]
+    return "\n".join(lines)
 
 
 def _claim(citation: Citation) -> ClientCitation:

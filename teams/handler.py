@@ -25,6 +25,7 @@ from stores.contract import ThreadStore
 from stores.types import ReplayedTurn
 from teams.activity import Incoming, file_names, is_removed, message_text, recipient_id, reply_place
 from teams.attempt import Attempt, Redeliver, new_message
+from teams.channel_rules import Mode, Pacing
 from teams.clock import Clock
 from teams.commands import Choice, Commands
 from teams.conversations import Conversations
@@ -33,13 +34,13 @@ from teams.feedback import Ratings
 from teams.messages import language_of, problem_text, strings_for
 from teams.renderer import REPEATED, RenderOptions, TurnRenderer
 from teams.sender import NotSent, Reason, Sender, count_delivery, send_typing
-from teams.streamer import Mode, Pacing
 from tools.tool import ToolSpec, text_in
 from turns.event_log import EventLog, replay
 from turns.service import Turns
 
 # As the API has it.
 MAX_TEXT = 32_000
+LIVE_CHANNELS = ("webchat", "directline")
 # Between attempts to remember what was delivered.
 MARK_DELAYS = (1.0, 5.0)
 # Begins to erase everything of an owner.
@@ -267,13 +268,10 @@ class ActivityHandler:
     def _look(self, attempt: Attempt) -> RenderOptions:
         incoming = attempt.incoming
         teams = incoming.channel == "msteams"
-        mode = Mode.ONCE
-        if teams and not incoming.expects_replies:
-            mode = Mode.STREAM if incoming.is_personal else Mode.UPDATE
         return RenderOptions(
             strings=strings_for(incoming.activity.locale),
             tools=self._known_tools,
-            mode=mode,
+            mode=_mode_of(incoming),
             cards=self._settings.bot_cards,
             sensitivity=self._settings.bot_sensitivity_label,
             feedback=teams,
@@ -281,8 +279,17 @@ class ActivityHandler:
             repeats_failures=attempt.may_repeat,
             unread=file_names(incoming.activity),
             pacing=Pacing(self._settings.bot_stream_pace_seconds, self._settings.bot_stream_chunk),
+            links=not teams,
             start=self._assistant.texts_for(incoming.activity.locale).start,
         )
+
+
+def _mode_of(incoming: Incoming) -> Mode:
+    if incoming.expects_replies:
+        return Mode.ONCE
+    if incoming.channel == "msteams":
+        return Mode.STREAM if incoming.is_personal else Mode.UPDATE
+    return Mode.LIVE if incoming.channel in LIVE_CHANNELS else Mode.ONCE
 
 
 def _was_added(activity: Activity) -> bool:

@@ -22,6 +22,13 @@ class Piece(NamedTuple):
         return self.prefix + behind.removeprefix("\n") if self.prefix else behind.lstrip()
 
 
+def fitting(text: str, units: int) -> int:
+    """Return how many of a text's first characters are at most so many units of UTF-16, in which Teams counts."""
+    if text.isascii() or len(text) * 2 <= units:
+        return min(len(text), units)
+    return len(text.encode("utf-16-le", "surrogatepass")[: units * 2].decode("utf-16-le", "ignore"))
+
+
 def divide(text: str, least: int, most: int) -> Piece:
     """Divide a text behind ``least`` and before ``most`` characters: between paragraphs, else lines, else words.
 

@@ -8,8 +8,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from microsoft_agents.activity import Attachment
+from microsoft_agents.activity import Attachment, Entity
 
+from agent.citations import cited
+from agent.request import sources_in
 from errors import StoreUnavailable, TurnInterrupted
 from events import (
     MessageCompleted,
@@ -23,13 +25,14 @@ from events import (
     TurnPaused,
 )
 from models import Citation, Message, Problem
-from teams.annotations import annotations_of
+from teams.annotations import MessageAnnotations, citation_marks, link_definitions, marks_of
 from teams.cards import MAX_CARDS, Card, card_of
+from teams.channel_rules import Mode, Pacing
 from teams.clock import Clock
 from teams.decisions import decision_card
 from teams.messages import Strings, language_of, problem_text
 from teams.sender import NotSent, Reason, Sender, count_delivery, send_typing
-from teams.streamer import Mode, Pacing, Streamer
+from teams.streamer import Streamer
 from tools.tool import ToolSpec, fill, text_in
 from turns.event_log import EventLog
 
@@ -45,8 +48,8 @@ class RenderOptions:
 
     ``tools`` waits for the agent: it is asked once a turn has called one, when the agent is there.
     With ``repeats_failures`` a turn that failed of the service (``REPEATED``) will be begun again, and nothing is said about
-    it. ``start`` is said in a stream before there is anything to say. ``unread``
-    names the files that came with the question.
+    it. ``start`` is said in a stream before there is anything to say. ``unread`` names the files that came with the question.
+    With ``links`` sources are told as Markdown links, for channels that know no marks.
     """
 
     strings: Strings
@@ -60,6 +63,7 @@ class RenderOptions:
     pacing: Pacing
     start: str | None
     unread: Sequence[str] = ()
+    links: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +82,13 @@ class TurnRenderer:
         self._clock = clock
         self._look = look
         self._cancel = cancel
-        self._streamer = Streamer(sender, clock, look.mode, look.pacing)
+        self._streamer = Streamer(sender, clock, look.mode, look.pacing, self._mark)
         self._streamer.inform(look.start or "")
         self._tools: Mapping[str, ToolSpec] = {}
         self._cards: list[Attachment] = []
         self._calls: dict[str, dict[str, Any]] = {}
+        self._sources: dict[str, Citation] = {}
+        self._is_generated = True
         self._told = ""
         self._result: Message | Problem | None = None
 
@@ -161,6 +167,7 @@ class TurnRenderer:
             self._result = event.message
 
     async def _take_result(self, event: ToolCompleted) -> None:
+        self._sources |= {source.id: source for source in sources_in(event.result)}
         card = self._card(event.tool, self._calls.get(event.call_id, {}), event.result)
         if card is None or len(self._cards) >= MAX_CARDS:
             return
@@ -170,25 +177,29 @@ class TurnRenderer:
         # The card is a message of its own; the answer goes on in the next.
         if not self._streamer.text:
             self._streamer.write(card.title)
-        await self._streamer.close(self._annotations([], [card.attachment], feedback=False))
+        await self._streamer.close(self._annotations([card.attachment], feedback=False))
 
     async def _close(self, result: Message | Problem) -> str:
         if isinstance(result, Problem):
             if result.type in REPEATED and self._look.repeats_failures:
                 return ""
+            self._is_generated = bool(self._streamer.text)
             if self._streamer.text:
                 self._streamer.write("\n\n")
             self._streamer.write(problem_text(self._look.strings, result.type, self._look.request_id))
             return await self._streamer.close()
         if result.content.startswith(self._told):
             self._streamer.write(result.content[len(self._told) :])
+        self._sources = {source.id: source for source in result.citations}
         cards = await self._replayed_cards(result)
         if result.status == "paused":
             return await self._ask(result, cards)
         if not self._streamer.text and not cards and self._look.cards == "with_answer":
             self._streamer.write(self._look.strings["stopped"])
+        if self._look.links and result.citations:
+            self._streamer.write(f"\n\n{link_definitions(result.citations)}")
         self._say_unread()
-        return await self._streamer.close(self._annotations(result.citations, cards, feedback=True))
+        return await self._streamer.close(self._annotations(cards, feedback=True))
 
     def _say_unread(self) -> None:
         if self._look.unread:
@@ -200,7 +211,7 @@ class TurnRenderer:
         if not self._streamer.text:
             self._streamer.write(self._look.strings["asks"])
         asks = [decision_card(paused, await self._look.tools(), self._look.strings)] if paused.open_calls else []
-        return await self._streamer.close(self._annotations(paused.citations, [*cards, *asks], feedback=False))
+        return await self._streamer.close(self._annotations([*cards, *asks], feedback=False))
 
     async def _replayed_cards(self, message: Message) -> list[Attachment]:
         """Return the cards; those of a turn that ended before are made of the message."""
@@ -212,9 +223,15 @@ class TurnRenderer:
         cards = [self._card(call.tool, call.arguments, call.result) for call in calls]
         return [card.attachment for card in cards if card][:MAX_CARDS]
 
-    def _annotations(self, citations: list[Citation], cards: list[Attachment], *, feedback: bool) -> Any:
+    def _annotations(self, cards: list[Attachment], *, feedback: bool) -> MessageAnnotations:
         wanted = feedback and self._look.feedback
-        return annotations_of(citations, cards, sensitivity=self._look.sensitivity, feedback=wanted)
+        return MessageAnnotations({"feedbackLoop": {"type": "default"}} if wanted else None, cards)
+
+    def _mark(self, text: str, is_whole: bool) -> list[Entity]:
+        sources = cited(text, self._sources.values())
+        if not is_whole:
+            return citation_marks(sources)
+        return marks_of(sources, self._look.sensitivity) if self._is_generated else []
 
     def _informative(self, tool: str, arguments: dict[str, Any]) -> str:
         spec = self._tools.get(tool)

@@ -1,66 +1,48 @@
 """A message that grows before the reader's eyes, as far as the channel can show that.
 
-Its life: text is written, shown as often as the channel allows, and closed; then the next message may be written. Protocol:
-https://learn.microsoft.com/microsoftteams/platform/bots/streaming-ux
+Its life: text is written, shown as often as the channel allows, and closed; then the next message may be written.
 """
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
-from enum import Enum, auto
-from typing import Any
+import uuid
+from collections.abc import Callable
 
-from microsoft_agents.activity import Activity, Attachment, Entity, StreamInfo
+from microsoft_agents.activity import Activity, Entity, StreamInfo
 
+from teams.annotations import MessageAnnotations
+from teams.channel_rules import (
+    MAX_GROWING,
+    MAX_INFORMATIVE,
+    MAX_TEXT,
+    PACE_SECONDS,
+    SMALL_TEXT,
+    STREAM_SECONDS,
+    Mode,
+    Pacing,
+)
 from teams.clock import Clock
-from teams.pieces import Piece, divide
+from teams.pieces import Piece, divide, fitting
 from teams.sender import NotSent, Reason, Sender, pause
 
-PACE_SECONDS = 1.5
-# Teams ends a stream after two minutes.
-STREAM_SECONDS = 100.0
-MAX_INFORMATIVE = 1000
-# Teams takes 100 KB a message and advises 80, cards, marks and labels included, and counts two bytes a character.
-MAX_TEXT = 30_000
-# What is shown of a text that grows towards that: the rest of the room is for finding a good place to divide it.
-MAX_GROWING = 24_000
-# What a channel takes that has refused that much.
-SMALL_TEXT = 2_000
 NOTHING_YET = "…"
 logger = logging.getLogger(__name__)
 
 
-class Mode(Enum):
-    """How a channel shows text that grows."""
-
-    STREAM = auto()
-    UPDATE = auto()
-    ONCE = auto()
-
-
-@dataclass(frozen=True, slots=True)
-class MessageAnnotations:
-    """What the last message of an answer carries beside its text."""
-
-    entities: list[Entity] = field(default_factory=list)
-    channel_data: dict[str, Any] | None = None
-    cards: list[Attachment] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class Pacing:
-    """How a message grows: shown again after so many ``seconds`` at the soonest, and when so many ``characters`` are new."""
-
-    seconds: float = PACE_SECONDS
-    characters: int = 1
+# What a message with a text is marked with, once it is whole or while it grows: what wrote it, and where it comes from.
+Mark = Callable[[str, bool], list[Entity]]
 
 
 class Streamer:
-    """Shows one message after the other; ``stopped`` says that the user wants no more of it."""
+    """Shows one message after the other, each with its marks; ``stopped`` says that the user wants no more of it.
 
-    def __init__(self, sender: Sender, clock: Clock, mode: Mode, pacing: Pacing) -> None:
+    A text that is too long for one message goes on growing in the next.
+    """
+
+    def __init__(self, sender: Sender, clock: Clock, mode: Mode, pacing: Pacing, mark: Mark) -> None:
         self._sender = sender
+        self._mark = mark
         self._clock = clock
         self._usual_mode = mode
         self._pacing = pacing
@@ -95,14 +77,19 @@ class Streamer:
         """Seconds until there is something to show, 0 if now, ``None`` if nothing waits for it."""
         if self.stopped or self._mode is Mode.ONCE:
             return None
-        if self._is_too_old or self._has_grown:
+        if self._is_too_old or self._piece or self._has_grown:
             return max(0.0, self._next_at - self._clock.now())
-        return max(0.0, self._stream_at + STREAM_SECONDS - self._clock.now()) if self._stream_id else None
+        ends = bool(self._stream_id) and self._mode is Mode.STREAM
+        return max(0.0, self._stream_at + STREAM_SECONDS - self._clock.now()) if ends else None
 
     @property
     def _wanted(self) -> str:
-        text = self._piece.text if self._piece else self._text[: max(MAX_GROWING, len(self._shown))]
-        return text or (self._informative if self._mode is Mode.STREAM else "")
+        text = self._piece.text if self._piece else self._text[: max(fitting(self._text, MAX_GROWING), len(self._shown))]
+        return text or (self._informative if self._streams else "")
+
+    @property
+    def _streams(self) -> bool:
+        return self._mode in (Mode.STREAM, Mode.LIVE)
 
     @property
     def _has_grown(self) -> bool:
@@ -112,7 +99,8 @@ class Streamer:
 
     @property
     def _is_too_old(self) -> bool:
-        return bool(self._stream_id) and self._clock.now() - self._stream_at >= STREAM_SECONDS
+        is_old = self._clock.now() - self._stream_at >= STREAM_SECONDS
+        return is_old and bool(self._stream_id) and self._mode is Mode.STREAM
 
     def inform(self, text: str) -> None:
         """Say what is going on, for as long as there is no text."""
@@ -121,20 +109,23 @@ class Streamer:
     def write(self, piece: str) -> None:
         """Let the message grow."""
         self._text += piece if self._text else piece.lstrip()
-        if len(self._text) > MAX_TEXT and self._piece is None:
+        if self._piece is None and (most := fitting(self._text, MAX_TEXT)) < len(self._text):
             # What was streamed must stay: the channel takes no final text that is shorter.
-            self._piece = divide(self._text, max(MAX_TEXT // 2, len(self._shown) if self.is_visible else 0), MAX_TEXT)
+            self._piece = divide(self._text, max(most // 2, len(self._shown) if self.is_visible else 0), most)
 
     async def show(self) -> None:
         """Show what there is now; whatever the channel answers, the message can still be closed.
 
-        :raises NotSent: only if nothing reaches the conversation any more.
+        :raises NotSent: if nothing reaches the conversation any more, or a message that is full cannot be finished.
         """
+        if self._piece:
+            await self._pass_on(self._piece)
+            return
         self._next_at = self._clock.now() + self._pacing.seconds
         try:
             if self._is_too_old:
                 await self._end_stream()
-            elif self._mode is Mode.STREAM:
+            elif self._streams:
                 await self._stream()
             else:
                 await self._show_message()
@@ -150,14 +141,19 @@ class Streamer:
         annotations = annotations or MessageAnnotations()
         if self.stopped or not (self._text or self.is_visible or annotations.cards):
             return ""
-        while self._piece:
-            rest, self._text = self._piece.rest_of(self._text), self._piece.text
-            await self._finish(MessageAnnotations(annotations.entities))
-            self._begin()
-            self.write(rest)
-        id = await self._finish(annotations)
+        while self._piece and not self.stopped:
+            await self._pass_on(self._piece)
+        id = "" if self.stopped else await self._finish(annotations)
         self._begin()
         return id
+
+    async def _pass_on(self, piece: Piece) -> None:
+        """Finish the message, which is full, and begin the next one with the rest of the text."""
+        whole, self._text = self._text, piece.text
+        await self._finish(MessageAnnotations())
+        if not self.stopped:
+            self._begin()
+            self.write(piece.rest_of(whole))
 
     async def _stream(self) -> None:
         kind = "streaming" if self._text else "informative"
@@ -168,13 +164,18 @@ class Streamer:
             info.stream_id = self._stream_id
         else:
             self._stream_at = self._clock.now()
-        id = await self._sender.send(Activity(type="typing", text=text, entities=[info]))
-        self._stream_id = self._stream_id or id
+        if self._mode is Mode.LIVE:
+            info.stream_id = self._stream_id or uuid.uuid4().hex
+        marks = self._mark(text, False) if self._text else []
+        id = await self._sender.send(Activity(type="typing", text=text, entities=[info, *marks]))
+        self._stream_id = self._stream_id or info.stream_id or id
         self._shown = text
 
     async def _show_message(self) -> None:
         text = self._wanted
         message = Activity(type="message", text=text)
+        if marks := self._mark(text, False):
+            message.entities = marks
         if self._message_id:
             message.id = self._message_id
             await self._sender.update(message)
@@ -200,14 +201,14 @@ class Streamer:
             self.stopped = True
         elif error.reason is Reason.UNREACHABLE:
             raise error
-        elif error.reason is Reason.COMPLETED and self._stream_id:
+        elif error.reason is Reason.COMPLETED and self._stream_id and self._mode is Mode.STREAM:
             # By a final message whose answer was lost: it is a message now, and may lack what came since.
             self._message_id, self._stream_id = self._stream_id, ""
             self._mode = Mode.UPDATE
             self._shown = ""
         elif error.reason is Reason.MISSING and self.is_visible:
             # Somebody has deleted it: the answer goes on in a new message.
-            self._mode = Mode.UPDATE
+            self._mode = Mode.ONCE if self._mode is Mode.LIVE else Mode.UPDATE
             self._stream_id = self._message_id = self._shown = ""
         else:
             # What was streamed may stay as it is: the answer comes as a message.
@@ -243,7 +244,7 @@ class Streamer:
         # Better without its cards and marks than not at all, and better in pieces.
         text = text or NOTHING_YET
         try:
-            return await self._sender.send_with_retry(self._final(text, MessageAnnotations()))
+            return await self._sender.send_with_retry(Activity(type="message", text=text))
         except NotSent as error:
             if error.reason is not Reason.TOO_LARGE or len(text) <= SMALL_TEXT:
                 raise
@@ -266,7 +267,7 @@ class Streamer:
         return await self._finish_by_update(text, annotations)
 
     async def _finish_by_update(self, text: str, annotations: MessageAnnotations) -> str:
-        message = self._final(text, MessageAnnotations(annotations.entities, annotations.channel_data))
+        message = self._final(text, MessageAnnotations(annotations.channel_data))
         message.id = self._message_id
         id = await self._sender.send_with_retry(message, update=True)
         if annotations.cards:
@@ -276,10 +277,10 @@ class Streamer:
         return id
 
     def _final(self, text: str, annotations: MessageAnnotations, *, streamed: bool = False) -> Activity:
-        entities = list(annotations.entities)
+        entities = self._mark(text, True)
+        message = Activity(type="message")
         if streamed:
             entities.insert(0, StreamInfo(type="streaminfo", stream_type="final", stream_id=self._stream_id))
-        message = Activity(type="message")
         if text:
             message.text = text
         if entities:

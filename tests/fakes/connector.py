@@ -16,6 +16,8 @@ from teams.clock import Clock
 from tests.fakes.connections import Connections
 
 MAX_STREAM_SECONDS = 120.0
+# Of an activity, in UTF-16.
+MAX_BYTES = 100 * 1024
 
 
 class FakeClock(Clock):
@@ -114,6 +116,7 @@ class FakeConnector(Connections):
         self.stopped = False
         self._streams: dict[str, tuple[str, float, int, str]] = {}
         self._last_stream_at = float("-inf")
+        self._live: set[str] = set()
         self._ids = 0
 
     @property
@@ -171,6 +174,8 @@ class FakeConnector(Connections):
         return True
 
     def _take(self, method: str, path: str, activity: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        if len(json.dumps(activity, ensure_ascii=False).encode("utf-16-le")) > MAX_BYTES:
+            return refused(413, "MessageSizeTooBig", "Message size too large.")
         if method == "PUT":
             return self._update(path.rpartition("/")[2], activity)
         if stream_info(activity):
@@ -191,8 +196,19 @@ class FakeConnector(Connections):
         self.shown[id] = activity
         return 200, {"id": id}
 
+    def _live_stream(self, info: dict[str, Any], activity: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        if fault := live_stream_faults(info, activity, self._live):
+            return refused(400, "BadRequest", fault)
+        self._live.add(info["streamId"])
+        if info["streamType"] == "final":
+            self._live.remove(info["streamId"])
+            self.shown[info["streamId"]] = activity
+        return 201, {"id": info["streamId"]}
+
     def _stream(self, path: str, activity: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         info = stream_info(activity)
+        if activity["channelId"] != "msteams":
+            return self._live_stream(info, activity)
         now, conversation = self.clock.now(), activity["conversation"]["id"]
         if activity["conversation"].get("conversationType") not in (None, "personal"):
             return refused(403, "ContentStreamNotAllowed", "Content stream is not allowed")
@@ -228,6 +244,15 @@ class FakeConnector(Connections):
             return refused(403, "ContentStreamNotAllowed", "Request streamed content should contain the previous content")
         self._streams[id] = (conversation, since, info["streamSequence"], said)
         return (202, {}) if info.get("streamId") else (201, {"id": id})
+
+
+def live_stream_faults(info: dict[str, Any], activity: dict[str, Any], known: set[str]) -> str | None:
+    """Return what is wrong with an activity of a stream in Web Chat, whose id the bot makes up."""
+    if not info.get("streamId"):
+        return "a stream without an id"
+    if info["streamType"] == "final":
+        return None if activity["type"] == "message" and info["streamId"] in known else "not a final message"
+    return None if activity["type"] == "typing" and info["streamSequence"] > 0 else "out of order"
 
 
 def stream_info(activity: dict[str, Any]) -> dict[str, Any]:

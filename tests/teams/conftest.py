@@ -15,11 +15,11 @@ from microsoft_agents.hosting.core import TurnContext
 from events import MessageDelta, ReasoningDelta, ToolCompleted, ToolStarted, TurnFailed
 from models import Citation, Message, Problem, message_id, new_id, utcnow
 from settings import Settings
+from teams.channel_rules import Mode, Pacing
 from teams.connector import Adapter, open_adapter
 from teams.messages import strings_for
 from teams.renderer import Outcome, RenderOptions, TurnRenderer
 from teams.sender import Sender
-from teams.streamer import Mode, Pacing
 from tests.fakes import activities
 from tests.fakes.connector import FakeClock, FakeConnector
 from tests.support.bot import serve_bot

@@ -12,8 +12,8 @@ import pytest
 from identity.authenticator import LOCAL_OWNER
 from settings import Settings
 from teams.attempt import Redeliver
+from teams.channel_rules import Mode
 from teams.messages import ENGLISH
-from teams.streamer import Mode
 from teams.worker import MAX_FAILURES
 from tests.fakes import activities
 from tests.fakes.connector import (

@@ -7,8 +7,8 @@ import random
 import pytest
 
 from models import Message
+from teams.channel_rules import Mode
 from teams.connector import Adapter
-from teams.streamer import Mode
 from tests.fakes import activities
 from tests.fakes.connector import (
     BROKEN,

@@ -76,10 +76,10 @@ async def test_stop_at_the_very_end_is_no_failure(turn: Turn) -> None:
 @pytest.mark.parametrize("at", range(3))
 async def test_what_may_not_be_streamed_is_a_message(turn: Turn, fault: Fault, at: int) -> None:
     turn.connector.faults = [None] * at + [fault]
-    turn.say(0, "one ").say(2, "two ").say(9, "three").end(10, citations=[RETURNS])
+    turn.say(0, "one ").say(2, "two ").say(9, "three [1]").end(10, citations=[RETURNS])
     await turn.show()
     assert turn.cancelled == 0
-    assert turn.connector.texts[-1] == "one two three"
+    assert turn.connector.texts[-1] == "one two three [1]"
     assert turn.connector.sent[-1].activity["entities"][-1]["citation"]
 
 
