@@ -24,9 +24,7 @@ REPLY_EVENT = "agent/reply"
 DECISION = "agent_decision"
 CONVERSATION_FIELDS = ("id", "conversationType", "tenantId", "isGroup")
 MAX_AUTHOR_ID = 256
-MAX_FILES = 5
 OPAQUE = ("value", "channelData", "content")
-MAX_FILE_NAME = 100
 # The SDK logs what it cannot parse, contents included, and each refusal of a channel, with the conversation's id; what is
 # worth a line is logged here.
 logging.getLogger("microsoft_agents").setLevel(logging.CRITICAL)
@@ -53,9 +51,9 @@ class Incoming:
 
     @property
     def is_addressed(self) -> bool:
-        """Whether it is a message that the bot is to answer: Teams also tells what others say in a channel."""
+        """Whether it is a message that the bot is to answer, or a correction: Teams also tells what others say in a channel."""
         asks = self.is_personal or self.channel != "msteams" or is_mentioned(self.activity) or self.is_decision
-        return self.activity.type == "message" and asks
+        return (self.activity.type == "message" or is_edited(self.activity)) and asks
 
     @property
     def is_decision(self) -> bool:
@@ -118,7 +116,7 @@ def parse_activity(body: Any) -> Activity:
         raise InvalidActivity("no conversation.id")
     if not activity.channel_id or not activity.service_url or not activity.recipient or not activity.from_property:
         raise InvalidActivity("no channelId, serviceUrl, recipient or from")
-    if not activity.id and activity.type == "message":
+    if not activity.id and activity.type in ("message", "messageUpdate"):
         raise InvalidActivity("a message without id")
     return activity
 
@@ -168,7 +166,9 @@ def to_incoming(activity: Activity, settings: Settings) -> Incoming:
     tenant = next(iter(sorted(tenant_ids(activity))), "").lower()
     channel = str(ChannelId(activity.channel_id).channel)
     conversation_key = _hash(tenant, channel, activity.conversation.id)
-    id = activity.id or hashlib.sha256(activity.model_dump_json().encode()).hexdigest()
+    # A correction has the id of what it corrects.
+    id = f"{activity.id} {activity.timestamp}" if is_edited(activity) else activity.id
+    id = id or hashlib.sha256(activity.model_dump_json().encode()).hexdigest()
     user = (activity.from_property.aad_object_id or "").lower()
     if _is_teams(activity) and not is_group(activity) and settings.teams_local:
         owner = LOCAL_OWNER
@@ -250,35 +250,19 @@ def is_removed(activity: Activity) -> bool:
     return activity.type == "conversationUpdate" and any(member.id == recipient_id(activity) for member in removed)
 
 
-def message_text(activity: Activity) -> str:
-    """Return what was said, without the mention of the bot, or what a card has sent."""
-    text = activity.text or _submitted(activity.value)
-    for entity in activity.entities or []:
-        if entity.type == "mention" and _mentions(entity, recipient_id(activity)):
-            text = text.replace(getattr(entity, "text", None) or "", " ")
-    return text.strip()
-
-
-def file_names(activity: Activity) -> list[str]:
-    """Return what the files and images of a message are called, or else what kind they are."""
-    files = [each for each in activity.attachments or [] if not each.content_type.startswith("text/html")]
-    return [(" ".join((each.name or each.content_type).split()))[:MAX_FILE_NAME] for each in files[:MAX_FILES]]
-
-
-def _submitted(value: Any) -> str:
-    """Return a card's input as text: a string, or a line for each plain field."""
-    if isinstance(value, str):
-        return value
-    fields = value.items() if isinstance(value, dict) and DECISION not in value else ()
-    return "\n".join(f"{name}: {each}" for name, each in fields if isinstance(each, str | int | float))
+def is_edited(activity: Activity) -> bool:
+    """Whether it is a message that somebody has changed. Teams tells also what was deleted, or taken back from there."""
+    data = activity.channel_data
+    return activity.type == "messageUpdate" and isinstance(data, dict) and data.get("eventType") == "editMessage"
 
 
 def is_mentioned(activity: Activity) -> bool:
     """Whether the bot is addressed."""
-    return any(entity.type == "mention" and _mentions(entity, recipient_id(activity)) for entity in activity.entities or [])
+    return any(entity.type == "mention" and mentions(entity, recipient_id(activity)) for entity in activity.entities or [])
 
 
-def _mentions(entity: Any, id: str) -> bool:
+def mentions(entity: Any, id: str) -> bool:
+    """Whether an entity of an activity is the mention of somebody."""
     mentioned = getattr(entity, "mentioned", None)
     return mentioned is not None and mentioned.id == id
 

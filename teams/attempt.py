@@ -8,8 +8,9 @@ from typing import Any
 
 from models import AUTHOR_ID, new_id
 from stores.types import NewMessage
-from teams.activity import Incoming, message_text
+from teams.activity import Incoming
 from teams.conversations import ActivityClaim
+from teams.question import whole_question
 
 
 class Redeliver(Exception):
@@ -43,11 +44,11 @@ class Attempt:
 
 def new_message(incoming: Incoming, claim: ActivityClaim) -> NewMessage:
     """Return what is put into the thread, the same in every attempt."""
-    text = message_text(incoming.activity)
+    author = None if incoming.is_personal else incoming.author
+    text = whole_question(incoming.activity, author)
     metadata: dict[str, Any] = {"channel": incoming.channel}
-    if not incoming.is_personal and incoming.author:
-        metadata["author"] = incoming.author
-        text = f"{incoming.author}: {text}"
+    if author:
+        metadata["author"] = author
     if incoming.owner.is_conversation and incoming.author_id:
         metadata[AUTHOR_ID] = incoming.author_id
     return NewMessage(new_id("turn"), text, metadata | claim.preferences, f"bot-{incoming.key}")

@@ -98,7 +98,7 @@ class Bot:
         check_origin(activity, origin, self._settings)
         incoming = to_incoming(activity, self._settings)
         job = Job(incoming, request_id)
-        if activity.type not in ("message", "conversationUpdate", "installationUpdate", "invoke"):
+        if activity.type not in ("message", "messageUpdate", "conversationUpdate", "installationUpdate", "invoke"):
             return ActivityResponse(HTTPStatus.ACCEPTED)
         if activity.type == "invoke" or incoming.expects_replies:
             return await self._answer_inline(job)

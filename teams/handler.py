@@ -23,7 +23,7 @@ from quotas.quotas import Quotas
 from settings import Assistant, Settings
 from stores.contract import ThreadStore
 from stores.types import ReplayedTurn
-from teams.activity import Incoming, file_names, is_removed, message_text, recipient_id, reply_place
+from teams.activity import Incoming, is_removed, recipient_id, reply_place
 from teams.attempt import Attempt, Redeliver, new_message
 from teams.channel_rules import Mode, Pacing
 from teams.clock import Clock
@@ -32,6 +32,7 @@ from teams.conversations import Conversations
 from teams.decisions import ChatDecision, ChatDecisions, Refused, decided_card, read_decision, update_card
 from teams.feedback import Ratings
 from teams.messages import language_of, problem_text, strings_for
+from teams.question import file_names, message_text
 from teams.renderer import REPEATED, RenderOptions, TurnRenderer
 from teams.sender import NotSent, Reason, Sender, count_delivery, send_typing
 from tools.tool import ToolSpec, text_in

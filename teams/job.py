@@ -10,8 +10,9 @@ from microsoft_agents.activity import Attachment
 
 from errors import InvalidActivity
 from settings import Settings
-from teams.activity import Incoming, check_origin, file_names, parse_activity, to_incoming
+from teams.activity import Incoming, check_origin, parse_activity, to_incoming
 from teams.order import NOTHING_SEEN, Watch
+from teams.question import QUOTED_ENTITY, file_names, quote_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +34,13 @@ class Job:
 
     def pack(self) -> str:
         """Return it as text."""
-        # Teams sends the text a second time, as HTML; of files only what they are called is told.
+        # Teams sends the text a second time, as HTML, of which a quote is kept; of files only what they are called is told.
         activity = self.incoming.activity
         files = [Attachment(content_type="file", name=name) for name in file_names(activity)]
-        slim = activity.model_copy(update={"attachments": files or None})
+        entities = [each for each in activity.entities or [] if each.type != QUOTED_ENTITY]
+        if quote := quote_of(activity):
+            entities.append(quote.entity)
+        slim = activity.model_copy(update={"attachments": files or None, "entities": entities or None})
         return json.dumps(
             {
                 "activity": slim.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude_none=True),

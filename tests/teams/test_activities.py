@@ -6,9 +6,10 @@ import httpx2
 import pytest
 
 from settings import Settings
-from teams.activity import file_names, parse_activity, to_incoming
+from teams.activity import parse_activity, to_incoming
 from teams.job import Job, unpack
 from teams.messages import ENGLISH
+from teams.question import file_names
 from tests.fakes import activities
 from tests.fakes.connector import FakeConnector
 from tests.support.assistant_folder import HARBOUR

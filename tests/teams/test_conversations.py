@@ -165,7 +165,7 @@ async def test_in_a_group_it_answers_when_mentioned_and_knows_who_asks(
 async def test_nobody_becomes_a_teams_user_by_saying_so_in_a_web_chat(api: httpx2.AsyncClient, channel: FakeConnector) -> None:
     await ask(api, channel, activities.web_chat(channel.url, "Tell me a joke"))
     await settled(channel, api)
-    assert set(channel.kinds) <= {"typing", "streaming", "final", "message"}
+    assert channel.kinds[-1] in ("final", "message")
     assert await threads(api) == []
 
 
