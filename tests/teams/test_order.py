@@ -48,6 +48,16 @@ def answered(channel: FakeConnector) -> list[int]:
     return [int(text.rpartition("= ")[2]) - 100 for text in channel.texts]
 
 
+async def arrived(store: ThreadStore, sent: dict[str, Any]) -> None:
+    """Wait until a message has its place in the order, or has had it."""
+    key = to_incoming(parse_activity(sent), LOCAL).key
+    while True:
+        kept, _ = await ConversationStates(store).get(LOCAL_OWNER)
+        if kept.find(key) or any(ticket.key == key for ticket in kept.tickets):
+            return
+        await asyncio.sleep(0)
+
+
 async def asked(settings: Settings, owner: Owner = LOCAL_OWNER) -> list[str]:
     """Return what the owner's messages are, in their order."""
     asked = []
@@ -104,7 +114,7 @@ async def test_many_messages_from_many_instances_keep_their_order_on_every_store
             sent = activities.message(channel.url, f"What is {number} + 100?", timestamp=f"2026-01-01T10:30:0{number}.5Z")
             # All at once where there is no queue: a request ends when its message is in the thread, or after seconds.
             waiting.append(asyncio.create_task(instances.receive(sent, number % 3)))
-            await asyncio.sleep(0.02)
+            await arrived(instances.all[0].store, sent)
         if queued:
             await asyncio.gather(*waiting)
             await instances.run()
