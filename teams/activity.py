@@ -36,7 +36,8 @@ class Incoming:
 
     ``owner`` owns the conversation's threads: a Teams user's own chat is the user's; groups and the other channels, which
     let anybody say who they are, are owned by the conversation itself. ``key`` is the same for a redelivered activity;
-    ``conversation_key`` names the conversation. Both are hashes: the ids hold characters that keys must not.
+    ``conversation_key`` names the conversation, or what one member of a group has with the bot in private there. Both are
+    hashes: the ids hold characters that keys must not.
     """
 
     activity: Activity
@@ -52,8 +53,14 @@ class Incoming:
     @property
     def is_addressed(self) -> bool:
         """Whether it is a message that the bot is to answer, or a correction: Teams also tells what others say in a channel."""
-        asks = self.is_personal or self.channel != "msteams" or is_mentioned(self.activity) or self.is_decision
+        to_bot = is_mentioned(self.activity) or self.is_decision or self.is_private
+        asks = self.is_personal or self.channel != "msteams" or to_bot
         return (self.activity.type == "message" or is_edited(self.activity)) and asks
+
+    @property
+    def is_private(self) -> bool:
+        """Whether it was written in a group for the bot alone: then nobody else may read the answer."""
+        return is_private(self.activity)
 
     @property
     def is_decision(self) -> bool:
@@ -165,7 +172,9 @@ def to_incoming(activity: Activity, settings: Settings) -> Incoming:
     """Say whose conversation an activity belongs to, and how it and its conversation are called here."""
     tenant = next(iter(sorted(tenant_ids(activity))), "").lower()
     channel = str(ChannelId(activity.channel_id).channel)
-    conversation_key = _hash(tenant, channel, activity.conversation.id)
+    group_key = conversation_key = _hash(tenant, channel, activity.conversation.id)
+    if is_private(activity):
+        conversation_key = _hash(group_key, "private", activity.from_property.id or "")
     # A correction has the id of what it corrects.
     id = f"{activity.id} {activity.timestamp}" if is_edited(activity) else activity.id
     id = id or hashlib.sha256(activity.model_dump_json().encode()).hexdigest()
@@ -175,7 +184,7 @@ def to_incoming(activity: Activity, settings: Settings) -> Incoming:
     elif _is_teams(activity) and not is_group(activity) and tenant and user:
         owner = Owner(tenant, user)
     else:
-        owner = Owner(f"{CONVERSATIONS}{tenant or channel}", conversation_key)
+        owner = Owner(f"{CONVERSATIONS}{tenant or channel}", group_key)
     return Incoming(activity, owner, _hash(conversation_key, id), conversation_key)
 
 
@@ -221,6 +230,17 @@ def reply_place(incoming: Incoming) -> tuple[str, int]:
 def decision_value(activity: Activity) -> Any:
     """Return what the button of a card that asks has sent, or ``None``."""
     return activity.value.get(DECISION) if isinstance(activity.value, dict) else None
+
+
+def is_private(activity: Activity) -> bool:
+    """Whether it is between one member of a group and the bot: Teams calls such messages targeted.
+
+    https://learn.microsoft.com/microsoftteams/platform/agents-in-teams/targeted-messages
+    """
+    decision = decision_value(activity)
+    is_asked_in_private = isinstance(decision, dict) and decision.get("is_private") is True
+    targeted = getattr(activity.recipient, "isTargeted", None) is True or activity.is_targeted_activity()
+    return is_group(activity) and (targeted or is_asked_in_private)
 
 
 def is_group(activity: Activity) -> bool:

@@ -52,7 +52,9 @@ class Conversations:
             chosen = current if current is not None and current != in_use else thread_id
             found.use(incoming.conversation_key, chosen)
             found.remember(ActivityRecord(key=incoming.key, thread_id=chosen, preferences=state.preferences))
-            found.refer(incoming.conversation_key, conversation_reference(incoming))
+            if not incoming.is_private:
+                # Nothing is said on the bot's own account where all would read it.
+                found.refer(incoming.conversation_key, conversation_reference(incoming))
 
         record = (await self.states.change(incoming.owner, change, state=state)).find(incoming.key)
         if record is None:
@@ -122,7 +124,8 @@ class Conversations:
         """
         kept, _ = await self.states.get(owner)
         key = next((key for key, thread in kept.threads.items() if thread == thread_id), None)
-        if key is None and len(kept.references) == 1 and any(each.thread_id == thread_id for each in kept.activities):
+        is_only = len(kept.references) == 1 and kept.threads.keys() <= kept.references.keys()
+        if key is None and is_only and any(each.thread_id == thread_id for each in kept.activities):
             # A thread before the one in use, of the owner's only conversation.
             key = next(iter(kept.references))
         return kept.references.get(key or "")

@@ -35,6 +35,7 @@ class ChatDecision(Record):
     thread_id: str
     turn_id: str
     approved: bool
+    is_private: bool = False
 
 
 class Refused(NamedTuple):
@@ -43,9 +44,9 @@ class Refused(NamedTuple):
     words: str
 
 
-def decision_card(message: Message, tools: Mapping[str, ToolSpec], strings: Strings) -> Attachment:
-    """Make the card that asks about all open calls of a paused answer."""
-    data = {"thread_id": message.thread_id, "turn_id": message.turn_id}
+def decision_card(message: Message, tools: Mapping[str, ToolSpec], strings: Strings, *, is_private: bool) -> Attachment:
+    """Make the card that asks about all open calls of a paused answer; one in private says so to who answers its buttons."""
+    data = {"thread_id": message.thread_id, "turn_id": message.turn_id, "is_private": is_private}
     actions = [
         SubmitAction(title=strings[word], data={DECISION: {**data, "approved": approved}})
         for word, approved in (("allow", True), ("refuse", False))
@@ -156,7 +157,7 @@ def _decisions(reply: Message, *, approved: bool) -> Decisions:
 
 async def update_card(sender: Sender, incoming: Incoming, card: Attachment) -> None:
     """Put what was decided in the place of the card with the buttons, if the channel says which it was and lets it change."""
-    if incoming.activity.reply_to_id is None:
+    if incoming.activity.reply_to_id is None or incoming.is_private:
         return
     try:
         await sender.update(Activity(type="message", id=incoming.activity.reply_to_id, attachments=[card]))

@@ -281,12 +281,14 @@ class ActivityHandler:
             unread=file_names(incoming.activity),
             pacing=Pacing(self._settings.bot_stream_pace_seconds, self._settings.bot_stream_chunk),
             links=not teams,
+            is_private=incoming.is_private,
             start=self._assistant.texts_for(incoming.activity.locale).start,
         )
 
 
 def _mode_of(incoming: Incoming) -> Mode:
-    if incoming.expects_replies:
+    # What is private cannot be changed: the SDK would do that in public.
+    if incoming.expects_replies or incoming.is_private:
         return Mode.ONCE
     if incoming.channel == "msteams":
         return Mode.STREAM if incoming.is_personal else Mode.UPDATE

@@ -64,6 +64,7 @@ class RenderOptions:
     start: str | None
     unread: Sequence[str] = ()
     links: bool = False
+    is_private: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,8 +211,10 @@ class TurnRenderer:
         """Ask about the open calls of a paused answer; one that was decided about meanwhile has none."""
         if not self._streamer.text:
             self._streamer.write(self._look.strings["asks"])
-        asks = [decision_card(paused, await self._look.tools(), self._look.strings)] if paused.open_calls else []
-        return await self._streamer.close(self._annotations([*cards, *asks], feedback=False))
+        if paused.open_calls:
+            look, tools = self._look, await self._look.tools()
+            cards = [*cards, decision_card(paused, tools, look.strings, is_private=look.is_private)]
+        return await self._streamer.close(self._annotations(cards, feedback=False))
 
     async def _replayed_cards(self, message: Message) -> list[Attachment]:
         """Return the cards; those of a turn that ended before are made of the message."""

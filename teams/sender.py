@@ -14,6 +14,7 @@ from microsoft_agents.activity import Activity, DeliveryModes
 from microsoft_agents.hosting.core import TurnContext
 
 from observability import metrics
+from teams.activity import is_private
 from teams.clock import Clock
 
 # Together less than what the Functions host gives a call.
@@ -65,6 +66,7 @@ class Sender:
     def __init__(self, context: TurnContext, clock: Clock) -> None:
         self._context = context
         self._clock = clock
+        self._is_private = is_private(context.activity)
         self.is_buffered = context.activity.delivery_mode == DeliveryModes.expect_replies
 
     async def send(self, activity: Activity) -> str:
@@ -72,6 +74,8 @@ class Sender:
 
         :raises NotSent: saying why.
         """
+        if self._is_private:
+            activity.make_targeted_activity(self._context.activity.from_property)
         try:
             response = await self._context.send_activity(activity)
         except BROKEN as error:

@@ -135,6 +135,11 @@ class FakeConnector(Connections):
     def texts(self) -> list[str]:
         return [activity.get("text", "") for activity in self.shown.values()]
 
+    def break_for(self, seconds: float, fault: Fault) -> None:
+        """Let every request have the same fault for so long."""
+        until = self.clock.now() + seconds
+        self.fault_of = lambda *_: fault if self.clock.now() < until else None
+
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait until a condition holds, which is looked at after each request."""
         while not condition():

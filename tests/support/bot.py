@@ -9,8 +9,11 @@ from typing import Any
 
 import httpx2
 
+from identity.authenticator import LOCAL_OWNER
+from models import Owner, utcnow
 from services.intervals import Intervals
 from settings import Settings
+from stores.sqlite.store import SqliteStore
 from tests.fakes.connector import FakeConnector
 from tests.support.server import serve_api
 
@@ -54,3 +57,14 @@ async def settled(channel: FakeConnector, api: httpx2.AsyncClient) -> None:
         if not tasks:
             return
         await asyncio.wait(tasks)
+
+
+async def asked(settings: Settings, owner: Owner = LOCAL_OWNER) -> list[str]:
+    """Return what the owner's messages are, in their order."""
+    asked = []
+    async with SqliteStore(settings.data_dir / "chat.db") as store:
+        for thread in await store.idle_threads(since=utcnow(), limit=10):
+            stored = await store.list_messages(thread.owner, thread.id, limit=100, after=None, before=None, order="asc")
+            assert thread.owner == owner
+            asked += [each.content for each in stored.items if each.role == "user"]
+    return asked

@@ -41,11 +41,6 @@ async def instances(settings: Settings, channel: FakeConnector, monkeypatch: pyt
         yield instances
 
 
-def broken_for(channel: FakeConnector, seconds: float, fault: Fault) -> None:
-    until = channel.clock.now() + seconds
-    channel.fault_of = lambda *_: fault if channel.clock.now() < until else None
-
-
 def refuse(channel: FakeConnector, fault: Fault, refused: Callable[[dict[str, Any]], bool]) -> None:
     channel.fault_of = lambda _, activity: fault if activity["type"] == "message" and refused(activity) else None
 
@@ -64,7 +59,7 @@ OUTAGES = [
 
 @pytest.mark.parametrize(("fault", "seconds"), OUTAGES)
 async def test_an_outage_delays_an_answer(instances: Instances, channel: FakeConnector, fault: Fault, seconds: float) -> None:
-    broken_for(channel, seconds, fault)
+    channel.break_for(seconds, fault)
     await instances.receive(activities.message(channel.url, TIP))
     await instances.receive(activities.message(channel.url, "What is 2 + 2?"))
     await instances.run()
@@ -78,7 +73,7 @@ async def test_an_outage_delays_an_answer(instances: Instances, channel: FakeCon
 async def test_an_outage_delays_an_answer_on_this_machine(
     api: httpx2.AsyncClient, channel: FakeConnector, fault: Fault, seconds: float
 ) -> None:
-    broken_for(channel, seconds, fault)
+    channel.break_for(seconds, fault)
     await post(api, activities.message(channel.url, TIP))
     await channel.until(lambda: bool(channel.shown))
     await settled(channel, api)
@@ -150,7 +145,7 @@ async def test_an_answer_to_a_message_that_was_deleted_is_given_in_the_conversat
 async def test_what_cannot_be_delivered_for_hours_is_given_up_and_told_afterwards(
     instances: Instances, channel: FakeConnector, collected: Collected
 ) -> None:
-    broken_for(channel, 1e9, BROKEN)
+    channel.break_for(1e9, BROKEN)
     await instances.receive(activities.message(channel.url, TIP))
     await instances.run()
     (payload,) = instances.queue.poison
@@ -172,7 +167,7 @@ async def test_what_cannot_be_delivered_for_hours_is_given_up_and_told_afterward
 async def test_who_has_removed_the_bot_is_not_written_to_again(
     instances: Instances, channel: FakeConnector, collected: Collected
 ) -> None:
-    broken_for(channel, 1e9, REMOVED)
+    channel.break_for(1e9, REMOVED)
     began = channel.clock.now()
     await instances.receive(activities.message(channel.url, TIP))
     await instances.run()

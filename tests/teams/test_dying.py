@@ -11,9 +11,9 @@ from errors import StoreUnavailable
 from settings import Settings
 from tests.fakes import activities
 from tests.fakes.connector import FakeConnector
+from tests.support.bot import asked
 from tests.support.instances import Fate, open_instances
 from tests.support.positions import every_position
-from tests.teams.test_order import asked
 
 # What two messages take of the store, the channel and the queue, and one more.
 POSITIONS = 30

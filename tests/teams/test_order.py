@@ -10,10 +10,8 @@ import httpx2
 import pytest
 
 from identity.authenticator import LOCAL_OWNER
-from models import Owner, utcnow
 from settings import Settings
 from stores.contract import ThreadStore
-from stores.sqlite.store import SqliteStore
 from teams.activity import parse_activity, to_incoming
 from teams.clock import Clock
 from teams.conversation_state import ConversationStates
@@ -21,7 +19,7 @@ from teams.order import ConversationOrder
 from tests.fakes import activities
 from tests.fakes.connector import BROKEN, FakeConnector
 from tests.fakes.model import FakeModel, Reply
-from tests.support.bot import messages, post, settled, threads
+from tests.support.bot import asked, messages, post, settled, threads
 from tests.support.instances import Fate, Instances, open_instances
 from tests.support.stores import Backend
 
@@ -56,17 +54,6 @@ async def arrived(store: ThreadStore, sent: dict[str, Any]) -> None:
         if kept.find(key) or any(ticket.key == key for ticket in kept.tickets):
             return
         await asyncio.sleep(0)
-
-
-async def asked(settings: Settings, owner: Owner = LOCAL_OWNER) -> list[str]:
-    """Return what the owner's messages are, in their order."""
-    asked = []
-    async with SqliteStore(settings.data_dir / "chat.db") as store:
-        for thread in await store.idle_threads(since=utcnow(), limit=10):
-            stored = await store.list_messages(thread.owner, thread.id, limit=100, after=None, before=None, order="asc")
-            assert thread.owner == owner
-            asked += [each.content for each in stored.items if each.role == "user"]
-    return asked
 
 
 async def test_quick_messages_are_answered_and_stored_in_the_order_of_their_arrival(

@@ -13,7 +13,6 @@ from stores.types import NewMessage
 from tests.fakes import activities
 from tests.fakes.connector import BROKEN, FakeConnector
 from tests.support.instances import Instances, open_instances
-from tests.teams.test_delivery import broken_for
 
 
 @pytest.fixture
@@ -42,7 +41,7 @@ async def test_a_reply_of_a_turn_elsewhere_comes_once_and_can_be_rated(instances
     await instances.run()
     thread_id = await thread_of(instances, LOCAL_OWNER)
     message = await turn_elsewhere(instances, LOCAL_OWNER, thread_id, "What is a 15% tip on $85?")
-    broken_for(channel, 100, BROKEN)
+    channel.break_for(100, BROKEN)
     for instance in (*instances.all, *instances.all):
         assert await instance.bot.deliver(LOCAL_OWNER, message, "req_2")
     await instances.run()
