@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal, TypeAlias
 
 from errors.base import ChatError
 
@@ -43,13 +44,17 @@ class IdentityUnavailable(ChatError):
         super().__init__("The token cannot be checked right now.", retry_after=5)
 
 
+Limit: TypeAlias = Literal["requests", "turns", "tokens"]
+
+
 class RateLimited(ChatError):
-    """The caller has used up one of its limits; ``retry_after`` is when there is room again."""
+    """The caller has used up a limit, ``limit`` where it has a name; ``retry_after`` is when there is room again."""
 
     type = "rate_limited"
     status = 429
     title = "Too many requests"
     retryable = True
+    limit: Limit | None = None
 
     def __init__(self, what: str, *, retry_after: float) -> None:
         super().__init__(f"The limit of {what} is used up.", retry_after=retry_after)

@@ -98,13 +98,13 @@ class Quotas:
         """Take a place for a turn, which :meth:`end_turn` gives back.
 
         :raises TurnLimitExceeded: if no place is free; nothing is taken then.
-        :raises RateLimited: if the day's tokens are used up.
+        :raises TokenLimitExceeded: if the day's tokens are used up.
         """
         quotas = list(self._quotas(owner))
         for quota in quotas:
             if quota.tokens_per_day and await self._tokens(quota) >= quota.tokens_per_day:
                 _count_hit("tokens_per_day", quota.party)
-                raise RateLimited(f"{quota.tokens_per_day} tokens a day of this {quota.party}", retry_after=_until_tomorrow())
+                raise TokenLimitExceeded(quota)
         await self._enter("turns", quotas, turn_id, self._settings.turn_timeout_seconds + SLOT_GRACE_SECONDS)
 
     def turns_at_once(self, owner: Owner) -> int:
@@ -221,6 +221,8 @@ class Quotas:
 class RequestLimitExceeded(RateLimited):
     """The requests of a minute are used up; ``windows`` is what is left of each limit."""
 
+    limit = "requests"
+
     def __init__(self, windows: list[Window], *, retry_after: float) -> None:
         super().__init__("requests a minute", retry_after=retry_after)
         self.windows = windows
@@ -229,8 +231,19 @@ class RequestLimitExceeded(RateLimited):
 class TurnLimitExceeded(RateLimited):
     """As many turns as may run at once do; a place may be free at any moment."""
 
+    limit = "turns"
+
     def __init__(self, quota: Quota) -> None:
         super().__init__(f"{quota.turns_at_once} turns at once of this {quota.party}", retry_after=1)
+
+
+class TokenLimitExceeded(RateLimited):
+    """The tokens of a day are used up."""
+
+    limit = "tokens"
+
+    def __init__(self, quota: Quota) -> None:
+        super().__init__(f"{quota.tokens_per_day} tokens a day of this {quota.party}", retry_after=_until_tomorrow())
 
 
 class StreamLimitExceeded(RateLimited):

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from teams.activity import Incoming
+
 PACE_SECONDS = 1.5
 # Teams ends a stream after two minutes.
 STREAM_SECONDS = 100.0
@@ -17,6 +19,7 @@ MAX_INFORMATIVE = 1000
 MAX_TEXT = 30_000
 # What is shown of a text that grows towards that: the rest of the room is for finding a good place to divide it.
 MAX_GROWING = 24_000
+LIVE_CHANNELS = ("webchat", "directline")
 # What a channel takes that has refused that much.
 SMALL_TEXT = 2_000
 
@@ -36,3 +39,13 @@ class Pacing:
 
     seconds: float = PACE_SECONDS
     characters: int = 1
+
+
+def mode_of(incoming: Incoming) -> Mode:
+    """Return how text grows where an activity came from."""
+    # What is private cannot be changed: the SDK would do that in public.
+    if incoming.expects_replies or incoming.is_private:
+        return Mode.ONCE
+    if incoming.channel == "msteams":
+        return Mode.STREAM if incoming.is_personal else Mode.UPDATE
+    return Mode.LIVE if incoming.channel in LIVE_CHANNELS else Mode.ONCE

@@ -13,6 +13,7 @@ from errors import (
     Busy,
     ChatError,
     IdempotencyKeyReused,
+    RateLimited,
     StoreUnavailable,
     ThreadNotFound,
     TurnInProgress,
@@ -25,7 +26,7 @@ from stores.contract import ThreadStore
 from stores.types import ReplayedTurn
 from teams.activity import Incoming, is_removed, recipient_id, reply_place
 from teams.attempt import Attempt, Redeliver, new_message
-from teams.channel_rules import Mode, Pacing
+from teams.channel_rules import Pacing, mode_of
 from teams.clock import Clock
 from teams.commands import Choice, Commands
 from teams.conversations import Conversations
@@ -41,7 +42,6 @@ from turns.service import Turns
 
 # As the API has it.
 MAX_TEXT = 32_000
-LIVE_CHANNELS = ("webchat", "directline")
 # Between attempts to remember what was delivered.
 MARK_DELAYS = (1.0, 5.0)
 # Begins to erase everything of an owner.
@@ -96,7 +96,8 @@ class ActivityHandler:
                 logger.warning("activity of request %s failed: %s", request_id, error.type, exc_info=error)
                 if attempt.may_repeat and isinstance(error, StoreUnavailable | Busy | TurnInterrupted):
                     raise Redeliver(is_stored=False, reason=error.type) from error
-                text = problem_text(strings_for(activity.locale), error.type, request_id)
+                strings, limit = strings_for(activity.locale), error.limit if isinstance(error, RateLimited) else None
+                text = problem_text(strings, error.type, request_id, limit)
                 await sender.send_with_retry(Activity(type="message", text=text))
         except NotSent as error:
             logger.warning("request %s: nothing reaches the conversation (%s)", request_id, error.reason.name)
@@ -272,7 +273,7 @@ class ActivityHandler:
         return RenderOptions(
             strings=strings_for(incoming.activity.locale),
             tools=self._known_tools,
-            mode=_mode_of(incoming),
+            mode=mode_of(incoming),
             cards=self._settings.bot_cards,
             sensitivity=self._settings.bot_sensitivity_label,
             feedback=teams,
@@ -284,15 +285,6 @@ class ActivityHandler:
             is_private=incoming.is_private,
             start=self._assistant.texts_for(incoming.activity.locale).start,
         )
-
-
-def _mode_of(incoming: Incoming) -> Mode:
-    # What is private cannot be changed: the SDK would do that in public.
-    if incoming.expects_replies or incoming.is_private:
-        return Mode.ONCE
-    if incoming.channel == "msteams":
-        return Mode.STREAM if incoming.is_personal else Mode.UPDATE
-    return Mode.LIVE if incoming.channel in LIVE_CHANNELS else Mode.ONCE
 
 
 def _was_added(activity: Activity) -> bool:

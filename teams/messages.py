@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from errors import Limit
+
 Strings = Mapping[str, str]
 
 ENGLISH: Strings = {
@@ -14,8 +16,15 @@ ENGLISH: Strings = {
     "working": "Working on it…",
     "stopped": "Stopped.",
     "busy": "There is too much to do right now. Please try again in a moment. (Reference: {request_id})",
-    "refused": "I cannot answer this conversation as it is. Ask in other words, or start afresh with /new. "
+    "refused": "The filter for harmful content refuses this conversation as it is. Ask in other words, or start afresh "
+    "with /new. (Reference: {request_id})",
+    "overflow": "This conversation has become too long for the model. Start afresh with /new. (Reference: {request_id})",
+    "full": "This conversation holds as many messages as it may. Start afresh with /new. (Reference: {request_id})",
+    "limit_requests": "Those were more messages than I may take in a minute. Please try again in a minute. "
     "(Reference: {request_id})",
+    "limit_turns": "I am answering as many of these messages at once as I may. Please try again in a moment. "
+    "(Reference: {request_id})",
+    "limit_tokens": "What may be used in a day is used up. Please try again tomorrow. (Reference: {request_id})",
     "failed": "Sorry, something went wrong. Your message is kept; please try again. (Reference: {request_id})",
     "lost": "Sorry, I could not answer your message, although I tried several times. (Reference: {request_id})",
     "kept": "My answer could not be shown here. It is kept in our conversation: ask me to repeat it in fewer words. "
@@ -42,7 +51,16 @@ GERMAN: Strings = {
     "working": "Ich arbeite daran …",
     "stopped": "Angehalten.",
     "busy": "Gerade ist zu viel zu tun. Bitte versuch es gleich noch einmal. (Kennung: {request_id})",
-    "refused": "Auf dieses Gespräch kann ich so nicht antworten. Frag anders oder beginn neu mit /new. (Kennung: {request_id})",
+    "refused": "Der Filter für schädliche Inhalte lässt dieses Gespräch so nicht zu. Frag anders oder beginn neu mit /new. "
+    "(Kennung: {request_id})",
+    "overflow": "Dieses Gespräch ist für das Modell zu lang geworden. Beginn neu mit /new. (Kennung: {request_id})",
+    "full": "Dieses Gespräch fasst keine Nachricht mehr. Beginn neu mit /new. (Kennung: {request_id})",
+    "limit_requests": "Das waren mehr Nachrichten, als ich in einer Minute annehmen darf. Bitte versuch es in einer Minute "
+    "noch einmal. (Kennung: {request_id})",
+    "limit_turns": "Ich beantworte schon so viele dieser Nachrichten zugleich, wie ich darf. Bitte versuch es gleich noch "
+    "einmal. (Kennung: {request_id})",
+    "limit_tokens": "Was an einem Tag verbraucht werden darf, ist verbraucht. Bitte versuch es morgen noch einmal. "
+    "(Kennung: {request_id})",
     "failed": "Entschuldige, etwas ist schiefgegangen. Deine Nachricht ist gespeichert; bitte versuch es noch einmal. "
     "(Kennung: {request_id})",
     "lost": "Entschuldige, ich konnte deine Nachricht trotz mehrerer Versuche nicht beantworten. (Kennung: {request_id})",
@@ -70,8 +88,15 @@ SPANISH: Strings = {
     "working": "Estoy en ello…",
     "stopped": "Detenido.",
     "busy": "Ahora mismo hay demasiado trabajo. Inténtalo de nuevo en un momento. (Referencia: {request_id})",
-    "refused": "No puedo responder a esta conversación tal como está. Pregunta de otra forma o empieza de nuevo con /new. "
+    "refused": "El filtro de contenidos dañinos no admite esta conversación tal como está. Pregunta de otra forma o empieza de "
+    "nuevo con /new. (Referencia: {request_id})",
+    "overflow": "Esta conversación es ya demasiado larga para el modelo. Empieza de nuevo con /new. (Referencia: {request_id})",
+    "full": "En esta conversación no caben más mensajes. Empieza de nuevo con /new. (Referencia: {request_id})",
+    "limit_requests": "Son más mensajes de los que puedo aceptar en un minuto. Inténtalo de nuevo dentro de un minuto. "
     "(Referencia: {request_id})",
+    "limit_turns": "Ya respondo a la vez a tantos de estos mensajes como puedo. Inténtalo de nuevo en un momento. "
+    "(Referencia: {request_id})",
+    "limit_tokens": "Se ha gastado lo que se puede usar en un día. Inténtalo de nuevo mañana. (Referencia: {request_id})",
     "failed": "Lo siento, algo ha salido mal. Tu mensaje está guardado; inténtalo de nuevo. (Referencia: {request_id})",
     "lost": "Lo siento, no pude responder a tu mensaje tras varios intentos. (Referencia: {request_id})",
     "kept": "No he podido mostrar aquí mi respuesta. Se guarda en nuestra conversación: pídeme que la repita más breve. "
@@ -98,8 +123,15 @@ FRENCH: Strings = {
     "working": "J’y travaille…",
     "stopped": "Arrêté.",
     "busy": "Il y a trop à faire en ce moment. Réessayez dans un instant. (Référence : {request_id})",
-    "refused": "Je ne peux pas répondre à cette conversation telle quelle. Demandez autrement ou recommencez avec /new. "
+    "refused": "Le filtre des contenus nuisibles refuse cette conversation telle quelle. Posez la question autrement ou "
+    "recommencez avec /new. (Référence : {request_id})",
+    "overflow": "Cette conversation est devenue trop longue pour le modèle. Recommencez avec /new. (Référence : {request_id})",
+    "full": "Cette conversation ne peut plus recevoir de messages. Recommencez avec /new. (Référence : {request_id})",
+    "limit_requests": "C’est plus de messages que je ne peux en prendre en une minute. Réessayez dans une minute. "
     "(Référence : {request_id})",
+    "limit_turns": "Je réponds déjà à autant de ces messages à la fois que je le peux. Réessayez dans un instant. "
+    "(Référence : {request_id})",
+    "limit_tokens": "Ce qui peut être utilisé en un jour l’est. Réessayez demain. (Référence : {request_id})",
     "failed": "Désolé, une erreur s’est produite. Votre message est conservé ; veuillez réessayer. (Référence : {request_id})",
     "lost": "Désolé, je n’ai pas pu répondre à votre message malgré plusieurs essais. (Référence : {request_id})",
     "kept": "Ma réponse n’a pas pu être affichée ici. Elle est conservée dans notre conversation : demandez-moi de la "
@@ -127,8 +159,8 @@ PROBLEM_WORDS = {
     "model_throttled": "busy",
     "store_unavailable": "busy",
     "content_filtered": "refused",
-    "context_overflow": "refused",
-    "thread_full": "refused",
+    "context_overflow": "overflow",
+    "thread_full": "full",
 }
 
 
@@ -142,6 +174,7 @@ def language_of(strings: Strings) -> str:
     return next(language for language, each in LANGUAGES.items() if each is strings)
 
 
-def problem_text(strings: Strings, type: str, request_id: str) -> str:
-    """Say kindly that a turn has failed; ``request_id`` leads the operator to the reason."""
-    return strings[PROBLEM_WORDS.get(type, "failed")].format(request_id=request_id)
+def problem_text(strings: Strings, type: str, request_id: str, limit: Limit | None = None) -> str:
+    """Say kindly that a turn has failed, and which ``limit`` was met; ``request_id`` leads the operator to the reason."""
+    words = f"limit_{limit}" if limit else PROBLEM_WORDS.get(type, "failed")
+    return strings[words].format(request_id=request_id)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from settings import Settings
-from teams.messages import ENGLISH
+from teams.messages import ENGLISH, LANGUAGES, problem_text
 from tests.fakes import activities
 from tests.fakes.connector import FakeConnector
-from tests.support.bot import serve_bot
+from tests.fakes.model import FakeModel, Reply
+from tests.support.bot import ask, serve_bot
 
 
 async def test_each_activity_of_the_bot_is_a_request_and_leaves_no_thread_over_the_limit(
@@ -24,5 +27,34 @@ async def test_each_activity_of_the_bot_is_a_request_and_leaves_no_thread_over_t
         before = len(channel.shown)
         await api.post("/api/messages", json=activities.message(channel.url, "What is 2 + 4?"))
         await channel.until(lambda: len(channel.shown) > before)
-        assert channel.texts[-1].startswith(ENGLISH["busy"].partition("{")[0])
+        assert channel.texts[-1].startswith(ENGLISH["limit_requests"].partition("{")[0])
         assert (await api.get("/api/threads")).status_code == 429
+
+
+async def test_the_days_tokens_are_named(tmp_path: Path, channel: FakeConnector) -> None:
+    settings = Settings(data_dir=tmp_path, teams_local=True, limit_tokens_per_day=1)
+    async with serve_bot(settings, channel) as api:
+        await ask(api, channel, activities.message(channel.url, "What is 2 + 2?"))
+        told = await ask(api, channel, activities.message(channel.url, "What is 2 + 3?"))
+        assert told.startswith(ENGLISH["limit_tokens"].partition("{")[0])
+
+
+@pytest.mark.parametrize(
+    ("code", "words"), [("content_filter", "refused"), ("context_length_exceeded", "overflow"), ("rate_limit_exceeded", "busy")]
+)
+async def test_what_the_model_refuses_is_named(tmp_path: Path, channel: FakeConnector, code: str, words: str) -> None:
+    status = 429 if code == "rate_limit_exceeded" else 400
+    refusal = Reply(status=status, error={"message": "no", "type": "x", "code": code}, headers={"retry-after": "0"})
+    async with FakeModel(refusal) as model:
+        settings = Settings(data_dir=tmp_path, teams_local=True, openai_base_url=f"{model.url}/v1", openai_model="gpt-x")
+        async with serve_bot(settings, channel) as api:
+            told = await ask(api, channel, activities.message(channel.url, "Hello"))
+            assert told.startswith(ENGLISH[words].partition("{")[0])
+
+
+def test_every_limit_has_words_of_its_own_in_every_language() -> None:
+    types = ("content_filtered", "context_overflow", "thread_full", "model_throttled", "model_unavailable")
+    for strings in LANGUAGES.values():
+        texts = {problem_text(strings, type, "req_1") for type in types}
+        texts |= {problem_text(strings, "rate_limited", "req_1", limit) for limit in ("requests", "turns", "tokens")}
+        assert len(texts) == len(types) + 3
