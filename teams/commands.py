@@ -7,9 +7,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 
 from settings import Assistant
-from teams.messages import strings_for
+from teams.activity import Incoming
+from teams.conversations import Conversations
+from teams.messages import language_of, strings_for
 from tools.tool import Preference, ToolSpec, text_in
 
+NEW = "/new"
+RESET = "/reset"
 # One word with a slash: a path has a second slash, a question has more words.
 COMMAND = re.compile(r"/[^\W\d_][\w-]*\Z")
 
@@ -24,16 +28,36 @@ class Choice(NamedTuple):
 class Commands:
     """Understands commands; ``tools`` gives the tools, whose preferences are commands too."""
 
-    def __init__(self, assistant: Assistant, tools: Callable[[], Awaitable[Mapping[str, ToolSpec]]]) -> None:
+    def __init__(
+        self, assistant: Assistant, conversations: Conversations, tools: Callable[[], Awaitable[Mapping[str, ToolSpec]]]
+    ) -> None:
         self._assistant = assistant
+        self._conversations = conversations
         self._tools = tools
 
-    @staticmethod
-    def asks_for_help(text: str) -> bool:
-        """Whether somebody wants to know what the bot can do, or uses a command that is none."""
-        return text.lower() == "help" or COMMAND.match(text) is not None
+    async def answer(self, incoming: Incoming, text: str) -> str | None:
+        """Do what a command says and return what to say about it; ``None`` if the text is no command."""
+        command, strings = text.lower(), strings_for(incoming.activity.locale)
+        if command in (NEW, RESET):
+            await self._conversations.reset(incoming, preferences=command == RESET)
+            return strings["new"]
+        if choice := await self._find_choice(text):
+            return await self._choose(incoming, choice)
+        # A word that is no command is answered as somebody who does not know them.
+        if command == "help" or COMMAND.match(text):
+            return await self._help(incoming.activity.locale)
+        return None
 
-    async def find_choice(self, text: str) -> Choice | None:
+    async def _choose(self, incoming: Incoming, choice: Choice) -> str:
+        preference, value = choice
+        language = language_of(strings_for(incoming.activity.locale))
+        if value is None:
+            values = ", ".join(f"/{preference.parameter} {each}" for each in preference.values)
+            return text_in(preference.help, language) or values
+        await self._conversations.choose(incoming.owner, preference.parameter, value)
+        return text_in(preference.values[value], language) or value
+
+    async def _find_choice(self, text: str) -> Choice | None:
         """Return the preference that a command ``/parameter value`` names, if it is one of a tool's."""
         name, _, value = text.lower().removeprefix("/").partition(" ")
         if not text.startswith("/"):
@@ -42,7 +66,7 @@ class Commands:
         value = value.strip()
         return Choice(found, value if value in found.values else None) if found else None
 
-    async def help(self, locale: str | None) -> str:
+    async def _help(self, locale: str | None) -> str:
         """Return what the bot can do, and its commands."""
         language = self._assistant.choose_language([locale or ""])
         lines = [text_in(preference.help, language) for preference in await self._preferences()]

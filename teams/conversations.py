@@ -74,8 +74,16 @@ class Conversations:
         known = kept.find(incoming.key)
         return known is not None and known.done
 
-    async def reset(self, incoming: Incoming) -> None:
-        """Let the conversation's next messages go into a fresh thread, unless this activity has done so before."""
+    async def knows(self, incoming: Incoming) -> bool:
+        """Whether there is anything to forget of a conversation."""
+        kept, state = await self.states.get(incoming.owner)
+        return incoming.conversation_key in kept.threads or bool(state.preferences)
+
+    async def reset(self, incoming: Incoming, *, preferences: bool = False) -> None:
+        """Let the conversation's next messages go into a fresh thread, unless this activity has done so before.
+
+        With ``preferences`` what the owner has chosen is forgotten, too.
+        """
         kept, state = await self.states.get(incoming.owner)
         if kept.find(incoming.key):
             return
@@ -87,7 +95,8 @@ class Conversations:
             found.use(incoming.conversation_key, thread_id)
             found.remember(ActivityRecord(key=incoming.key, thread_id=thread_id))
 
-        await self.states.change(incoming.owner, change, state=state)
+        fields: dict[str, Any] = {"preferences": {}} if preferences else {}
+        await self.states.change(incoming.owner, change, state=state, **fields)
 
     async def choose(self, owner: Owner, parameter: str, value: str) -> None:
         """Remember what the owner prefers for a parameter of tools."""

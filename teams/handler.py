@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 
-from microsoft_agents.activity import Activity
+from microsoft_agents.activity import Activity, CardAction, SuggestedActions
 from microsoft_agents.hosting.core import TurnContext
 
 from errors import (
@@ -19,6 +19,7 @@ from errors import (
     TurnInProgress,
     TurnInterrupted,
 )
+from errors.explain import explain
 from models import Message, Owner, Problem
 from quotas.quotas import Quotas
 from settings import Assistant, Settings
@@ -28,15 +29,16 @@ from teams.activity import Incoming, is_removed, recipient_id, reply_place
 from teams.attempt import Attempt, Redeliver, new_message
 from teams.channel_rules import Pacing, mode_of
 from teams.clock import Clock
-from teams.commands import Choice, Commands
+from teams.commands import RESET, Commands
 from teams.conversations import Conversations
 from teams.decisions import ChatDecision, ChatDecisions, Refused, decided_card, read_decision, update_card
 from teams.feedback import Ratings
-from teams.messages import language_of, problem_text, strings_for
+from teams.messages import problem_text, strings_for
 from teams.question import file_names, message_text
 from teams.renderer import REPEATED, RenderOptions, TurnRenderer
 from teams.sender import NotSent, Reason, Sender, count_delivery, send_typing
-from tools.tool import ToolSpec, text_in
+from teams.traces import trace_error
+from tools.tool import ToolSpec
 from turns.event_log import EventLog, replay
 from turns.service import Turns
 
@@ -71,7 +73,7 @@ class ActivityHandler:
         self._quotas = quotas
         self._erase = erase
         self._tools = tools
-        self._commands = Commands(assistant, self._known_tools)
+        self._commands = Commands(assistant, conversations, self._known_tools)
         self._conversations = conversations
         self._settings = settings
         self._assistant = assistant
@@ -94,6 +96,7 @@ class ActivityHandler:
                 if isinstance(error, TurnInProgress) and attempt.may_wait:
                     raise
                 logger.warning("activity of request %s failed: %s", request_id, error.type, exc_info=error)
+                await trace_error(incoming, sender, error.type, explain(error))
                 if attempt.may_repeat and isinstance(error, StoreUnavailable | Busy | TurnInterrupted):
                     raise Redeliver(is_stored=False, reason=error.type) from error
                 strings, limit = strings_for(activity.locale), error.limit if isinstance(error, RateLimited) else None
@@ -113,7 +116,9 @@ class ActivityHandler:
         elif incoming.is_reply:
             await self._show_reply(attempt, sender)
         elif activity.type == "conversationUpdate" and _was_added(activity):
-            await self._say_once(incoming, sender, self._assistant.texts_for(activity.locale).welcome)
+            await self._say_once(
+                incoming, sender, self._assistant.texts_for(activity.locale).welcome, await self._offers(incoming)
+            )
         elif is_removed(activity):
             for owner in await self._conversations.removed_owners(incoming):
                 await self._erase(owner)
@@ -145,13 +150,8 @@ class ActivityHandler:
         text = message_text(incoming.activity)
         if decision := read_decision(incoming):
             await self._decide(attempt, sender, decision)
-        elif text.lower() == "/new":
-            await self._conversations.reset(incoming)
-            await self._say_once(incoming, sender, strings["new"])
-        elif choice := await self._commands.find_choice(text):
-            await self._choose(incoming, sender, choice)
-        elif self._commands.asks_for_help(text):
-            await self._say_once(incoming, sender, await self._commands.help(incoming.activity.locale))
+        elif said := await self._commands.answer(incoming, text):
+            await self._say_once(incoming, sender, said)
         elif not text:
             files = ", ".join(file_names(incoming.activity))
             await self._say_once(incoming, sender, strings["unread"].format(files=files) if files else strings["empty"])
@@ -159,16 +159,6 @@ class ActivityHandler:
             await self._say_once(incoming, sender, strings["too_long"].format(limit=MAX_TEXT))
         else:
             await self._turn(attempt, sender)
-
-    async def _choose(self, incoming: Incoming, sender: Sender, choice: Choice) -> None:
-        preference, value = choice
-        language = language_of(strings_for(incoming.activity.locale))
-        if value is None:
-            values = ", ".join(f"/{preference.parameter} {each}" for each in preference.values)
-            await self._say_once(incoming, sender, text_in(preference.help, language) or values)
-        else:
-            await self._conversations.choose(incoming.owner, preference.parameter, value)
-            await self._say_once(incoming, sender, text_in(preference.values[value], language) or value)
 
     async def _known_tools(self) -> Mapping[str, ToolSpec]:
         """Return the tools; none while the agent cannot be had, which the turn that fails of it says to the user."""
@@ -178,9 +168,19 @@ class ActivityHandler:
             logger.warning("tools are not known: the agent could not be started", exc_info=True)
             return {}
 
-    async def _say_once(self, incoming: Incoming, sender: Sender, text: str) -> None:
+    async def _offers(self, incoming: Incoming) -> SuggestedActions | None:
+        """Return what a welcome offers to who was here before: to forget that."""
+        if not await self._conversations.knows(incoming):
+            return None
+        title = strings_for(incoming.activity.locale)["reset"]
+        return SuggestedActions(actions=[CardAction(type="imBack", title=title, value=RESET)])
+
+    async def _say_once(self, incoming: Incoming, sender: Sender, text: str, offers: SuggestedActions | None = None) -> None:
         if not await self._conversations.is_done(incoming):
-            sent_id = await sender.send_with_retry(Activity(type="message", text=text))
+            message = Activity(type="message", text=text)
+            if offers:
+                message.suggested_actions = offers
+            sent_id = await sender.send_with_retry(message)
             await self._mark_done(incoming, None, sent_id)
 
     async def _mark_done(self, incoming: Incoming, message_id: str | None, sent_id: str, thread_id: str = "") -> None:
@@ -239,6 +239,8 @@ class ActivityHandler:
         else:
             if isinstance(outcome.result, Problem) and outcome.result.type in REPEATED and attempt.may_repeat:
                 raise Redeliver(is_stored=False, reason=outcome.result.type)
+            if isinstance(outcome.result, Problem):
+                await trace_error(attempt.incoming, sender, outcome.result.type, outcome.result.detail)
             message_id = outcome.result.id if isinstance(outcome.result, Message) else None
             sent_id = outcome.activity_id
         await self._mark_done(attempt.incoming, message_id, sent_id, log.thread_id)

@@ -9,10 +9,12 @@ from errors import Limit
 Strings = Mapping[str, str]
 
 ENGLISH: Strings = {
-    "help": "{help}\n\n**/new** starts a new conversation; I then forget this one.\n\n{preferences}"
+    "help": "{help}\n\n**/new** starts a new conversation; I then forget this one. "
+    "**/reset** also forgets what you have chosen.\n\n{preferences}"
     "**/help** shows this text.\n\n"
     "In a group, mention me and I answer.",
     "new": "A new conversation. What can I do for you?",
+    "reset": "Start afresh",
     "working": "Working on it…",
     "stopped": "Stopped.",
     "busy": "There is too much to do right now. Please try again in a moment. (Reference: {request_id})",
@@ -42,12 +44,22 @@ ENGLISH: Strings = {
     "decided": "This was decided already.",
     "expired": "The time to decide is over. Ask again, please.",
     "not_asked": "Only who has asked can decide this.",
+    "rate_up": "What was good?",
+    "rate_down": "What was wrong?",
+    "rate_wrong": "It is not true",
+    "rate_incomplete": "Something is missing",
+    "rate_off_topic": "It is not what I asked",
+    "rate_other": "Something else",
+    "rate_comment": "In your words (optional)",
+    "rate_send": "Send",
 }
 GERMAN: Strings = {
-    "help": "{help}\n\n**/new** beginnt ein neues Gespräch; dieses vergesse ich dann.\n\n{preferences}"
+    "help": "{help}\n\n**/new** beginnt ein neues Gespräch; dieses vergesse ich dann. "
+    "**/reset** vergisst auch, was du gewählt hast.\n\n{preferences}"
     "**/help** zeigt diesen Text.\n\n"
     "In einer Gruppe antworte ich, wenn du mich erwähnst.",
     "new": "Ein neues Gespräch. Was kann ich für dich tun?",
+    "reset": "Neu beginnen",
     "working": "Ich arbeite daran …",
     "stopped": "Angehalten.",
     "busy": "Gerade ist zu viel zu tun. Bitte versuch es gleich noch einmal. (Kennung: {request_id})",
@@ -79,12 +91,22 @@ GERMAN: Strings = {
     "decided": "Das wurde schon entschieden.",
     "expired": "Die Zeit zum Entscheiden ist um. Bitte frag noch einmal.",
     "not_asked": "Das kann nur entscheiden, wer gefragt hat.",
+    "rate_up": "Was war gut?",
+    "rate_down": "Was war falsch?",
+    "rate_wrong": "Es stimmt nicht",
+    "rate_incomplete": "Es fehlt etwas",
+    "rate_off_topic": "Danach habe ich nicht gefragt",
+    "rate_other": "Etwas anderes",
+    "rate_comment": "In deinen Worten (freiwillig)",
+    "rate_send": "Senden",
 }
 SPANISH: Strings = {
-    "help": "{help}\n\n**/new** empieza una conversación nueva; esta la olvido.\n\n{preferences}"
+    "help": "{help}\n\n**/new** empieza una conversación nueva; esta la olvido. "
+    "**/reset** olvida también lo que elegiste.\n\n{preferences}"
     "**/help** muestra este texto.\n\n"
     "En un grupo, mencióname y respondo.",
     "new": "Una conversación nueva. ¿Qué puedo hacer por ti?",
+    "reset": "Empezar de nuevo",
     "working": "Estoy en ello…",
     "stopped": "Detenido.",
     "busy": "Ahora mismo hay demasiado trabajo. Inténtalo de nuevo en un momento. (Referencia: {request_id})",
@@ -114,12 +136,22 @@ SPANISH: Strings = {
     "decided": "Esto ya se decidió.",
     "expired": "El plazo para decidir ha terminado. Pregunta otra vez.",
     "not_asked": "Solo puede decidirlo quien lo pidió.",
+    "rate_up": "¿Qué estuvo bien?",
+    "rate_down": "¿Qué estuvo mal?",
+    "rate_wrong": "No es cierto",
+    "rate_incomplete": "Falta algo",
+    "rate_off_topic": "No es lo que pregunté",
+    "rate_other": "Otra cosa",
+    "rate_comment": "Con tus palabras (opcional)",
+    "rate_send": "Enviar",
 }
 FRENCH: Strings = {
-    "help": "{help}\n\n**/new** commence une nouvelle conversation ; j’oublie alors celle-ci.\n\n{preferences}"
+    "help": "{help}\n\n**/new** commence une nouvelle conversation ; j’oublie alors celle-ci. "
+    "**/reset** oublie aussi vos choix.\n\n{preferences}"
     "**/help** affiche ce texte.\n\n"
     "Dans un groupe, mentionnez-moi et je réponds.",
     "new": "Une nouvelle conversation. Que puis-je faire pour vous ?",
+    "reset": "Recommencer",
     "working": "J’y travaille…",
     "stopped": "Arrêté.",
     "busy": "Il y a trop à faire en ce moment. Réessayez dans un instant. (Référence : {request_id})",
@@ -149,6 +181,14 @@ FRENCH: Strings = {
     "decided": "C’est déjà décidé.",
     "expired": "Le délai pour décider est passé. Redemandez, s’il vous plaît.",
     "not_asked": "Seule la personne qui a demandé peut décider.",
+    "rate_up": "Qu’est-ce qui était bien ?",
+    "rate_down": "Qu’est-ce qui n’allait pas ?",
+    "rate_wrong": "Ce n’est pas vrai",
+    "rate_incomplete": "Il manque quelque chose",
+    "rate_off_topic": "Ce n’est pas ma question",
+    "rate_other": "Autre chose",
+    "rate_comment": "Dans vos mots (facultatif)",
+    "rate_send": "Envoyer",
 }
 LANGUAGES: Mapping[str, Strings] = {"en": ENGLISH, "de": GERMAN, "es": SPANISH, "fr": FRENCH}
 # What a problem's type means to somebody who chats; any other type is a failure.

@@ -228,7 +228,7 @@ class TurnRenderer:
 
     def _annotations(self, cards: list[Attachment], *, feedback: bool) -> MessageAnnotations:
         wanted = feedback and self._look.feedback
-        return MessageAnnotations({"feedbackLoop": {"type": "default"}} if wanted else None, cards)
+        return MessageAnnotations({"feedbackLoop": {"type": "custom"}} if wanted else None, cards)
 
     def _mark(self, text: str, is_whole: bool) -> list[Entity]:
         sources = cited(text, self._sources.values())

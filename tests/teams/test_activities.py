@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import httpx2
 import pytest
 
@@ -41,11 +43,52 @@ async def test_thumbs_are_kept_on_the_message(
     assert rated["feedback"].get("comment") == ("Very helpful" if text else None)
 
 
+@pytest.mark.parametrize(
+    ("locale", "title", "wrong"), [("en-US", "What was wrong?", "It is not true"), ("de", "Was war falsch?", "Es stimmt nicht")]
+)
+async def test_a_thumb_down_asks_for_a_reason(
+    api: httpx2.AsyncClient, channel: FakeConnector, locale: str, title: str, wrong: str
+) -> None:
+    await ask(api, channel, activities.message(channel.url, "Tell me a joke"))
+    await settled(channel, api)
+    thumb = {"actionName": "feedback", "actionValue": {"reaction": "dislike"}}
+    invoke = {"type": "invoke", "text": None, "replyToId": next(reversed(channel.shown)), "locale": locale}
+    fetch = activities.message(channel.url, name="message/fetchTask", value={"data": thumb}, **invoke)
+    answer = await api.post("/api/messages", json=fetch)
+    assert answer.status_code == 200
+    task = answer.json()["task"]
+    assert (task["type"], task["value"]["title"]) == ("continue", title)
+    reason, comment = task["value"]["card"]["content"]["body"]
+    assert reason["choices"][0] == {"title": wrong, "value": "wrong"}
+    filled = json.dumps({reason["id"]: "wrong", comment["id"]: " In March it is six weeks. "})
+    said = {"actionName": "feedback", "actionValue": {"reaction": "dislike", "feedback": filled}}
+    submit = activities.message(channel.url, name="message/submitAction", value=said, **invoke)
+    assert (await api.post("/api/messages", json=submit)).status_code == 200
+    (thread,) = await threads(api)
+    _, rated = await messages(api, thread["id"])
+    assert (rated["feedback"]["rating"], rated["feedback"]["comment"]) == ("down", "wrong: In March it is six weeks.")
+
+
+async def test_a_thumb_up_asks_for_words_only(api: httpx2.AsyncClient, channel: FakeConnector) -> None:
+    value = {"data": {"actionName": "feedback", "actionValue": {"reaction": "like"}}}
+    invoke = activities.message(channel.url, type="invoke", text=None, name="message/fetchTask", value=value)
+    task = (await api.post("/api/messages", json=invoke)).json()["task"]
+    assert [field["id"] for field in task["value"]["card"]["content"]["body"]] == ["comment"]
+
+
 async def test_invokes_that_mean_nothing_here(api: httpx2.AsyncClient, channel: FakeConnector) -> None:
     for name, value, status in (
         ("message/submitAction", {"actionName": "feedback", "actionValue": {"reaction": "like"}}, 400),
         ("message/submitAction", {"actionName": "feedback", "actionValue": {"reaction": "love"}}, 400),
         ("message/submitAction", None, 400),
+        (
+            "message/submitAction",
+            {"actionName": "feedback", "actionValue": {"reaction": "like", "feedback": '{"reason": []}'}},
+            400,
+        ),
+        ("message/fetchTask", None, 400),
+        ("message/fetchTask", {"data": {"actionName": "feedback"}}, 400),
+        ("message/fetchTask", {"data": {"actionName": "feedback", "actionValue": {"reaction": ["like"]}}}, 400),
         ("composeExtension/query", {}, 501),
     ):
         invoke = activities.message(channel.url, type="invoke", name=name, text=None, value=value)

@@ -18,7 +18,7 @@ async def test_a_text_that_is_too_long_for_one_message_goes_on_in_the_next(turn:
     assert "".join(turn.connector.texts).replace(" ", "") == strings.replace(" ", "")
     assert {each.status for each in turn.connector.sent} <= {200, 201, 202}
     *others, last = turn.connector.shown.values()
-    assert last["channelData"] == {"feedbackLoop": {"type": "default"}}
+    assert last["channelData"] == {"feedbackLoop": {"type": "custom"}}
     assert not [each for each in others if "channelData" in each]
 
 

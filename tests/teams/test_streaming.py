@@ -65,7 +65,7 @@ async def test_a_turn_in_a_personal_chat(turn: Turn) -> None:
                     "usageInfo": {"@type": "CreativeWork", "type": "https://schema.org/Message", "name": "General"},
                 },
             ],
-            "channelData": {"feedbackLoop": {"type": "default"}},
+            "channelData": {"feedbackLoop": {"type": "custom"}},
         },
     ]
     assert first.activity["replyToId"].startswith("f:")
