@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +13,7 @@ from pydantic_core import to_json
 from agent.text import storable
 from errors import InvalidActivity, Unauthenticated
 from identity.authenticator import LOCAL_OWNER
-from models import CONVERSATIONS, MESSAGE_ID_PATTERN, Owner
+from models import CONVERSATIONS, Owner
 from settings import Settings
 from teams.tokens import Origin, is_service_url
 
@@ -22,7 +21,6 @@ MAX_AUTHOR = 64
 REPLY_EVENT = "agent/reply"
 # In the value of a message that a card's button sends.
 DECISION = "agent_decision"
-CONVERSATION_FIELDS = ("id", "conversationType", "tenantId", "isGroup")
 MAX_AUTHOR_ID = 256
 OPAQUE = ("value", "channelData", "content")
 # The SDK logs what it cannot parse, contents included, and each refusal of a channel, with the conversation's id; what is
@@ -69,7 +67,10 @@ class Incoming:
 
     @property
     def is_reply(self) -> bool:
-        """Whether it asks for a reply to be shown that is in its thread (:func:`reply_activity`); no channel sends such."""
+        """Whether it asks for a reply to be shown that is in its thread; no channel sends such.
+
+        :func:`teams.references.reply_activity` makes them.
+        """
         return self.activity.type == "event" and self.activity.name == REPLY_EVENT
 
     @property
@@ -89,6 +90,13 @@ class Incoming:
         team = data.get("team") if isinstance(data, dict) and _is_teams(self.activity) else None
         id = team.get("id") if isinstance(team, dict) else None
         return _hash(self.owner.tenant, id) if isinstance(id, str) and id and self.owner.is_conversation else None
+
+    @property
+    def member(self) -> Owner | None:
+        """The sender of an activity of a group, as the owner of what is their own; ``None`` where nobody vouches for them."""
+        user = (self.activity.from_property.aad_object_id or "").lower()
+        tenant = self.owner.tenant.removeprefix(CONVERSATIONS)
+        return Owner(tenant, user) if _is_teams(self.activity) and user and tenant_ids(self.activity) else None
 
     @property
     def author(self) -> str | None:
@@ -186,45 +194,6 @@ def to_incoming(activity: Activity, settings: Settings) -> Incoming:
     else:
         owner = Owner(f"{CONVERSATIONS}{tenant or channel}", group_key)
     return Incoming(activity, owner, _hash(conversation_key, id), conversation_key)
-
-
-def conversation_reference(incoming: Incoming) -> dict[str, Any]:
-    """Return what is needed to say something in an activity's conversation later: its fields that name the conversation.
-
-    A person is among them only where they own the conversation.
-    """
-    activity = incoming.activity
-    bot = {"id": recipient_id(activity)}
-    person = {"id": activity.from_property.id, "aadObjectId": activity.from_property.aad_object_id}
-    conversation = activity.conversation.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude_none=True)
-    return {
-        "channelId": str(activity.channel_id),
-        "serviceUrl": activity.service_url,
-        "conversation": {name: conversation[name] for name in CONVERSATION_FIELDS if name in conversation},
-        "recipient": bot,
-        "from": bot if incoming.owner.is_conversation else person,
-        **({"locale": activity.locale} if activity.locale else {}),
-    }
-
-
-def reply_activity(reference: dict[str, Any], message_id: str) -> Activity:
-    """Return the activity that asks for a reply to be shown in a conversation."""
-    return parse_activity(
-        {**reference, "type": "event", "name": REPLY_EVENT, "id": f"reply-{message_id}", "value": {"message_id": message_id}}
-    )
-
-
-def reply_place(incoming: Incoming) -> tuple[str, int]:
-    """Return the thread and the place in it of the reply that an activity of :func:`reply_activity` asks for.
-
-    :raises InvalidActivity: if it is not such an activity.
-    """
-    value = incoming.activity.value
-    parts = re.fullmatch(MESSAGE_ID_PATTERN, str(value.get("message_id"))) if isinstance(value, dict) else None
-    if parts is None:
-        raise InvalidActivity("names no reply")
-    _, thread_hex, seq = parts[0].split("_")
-    return f"thread_{thread_hex}", int(seq)
 
 
 def decision_value(activity: Activity) -> Any:

@@ -24,7 +24,7 @@ from models import Message, Owner
 from quotas.quotas import Quotas
 from settings import Assistant, Settings
 from stores.contract import ThreadStore
-from teams.activity import Incoming, check_origin, parse_activity, reply_activity, to_incoming
+from teams.activity import Incoming, check_origin, parse_activity, to_incoming
 from teams.clock import Clock
 from teams.connector import Adapter, open_adapter
 from teams.conversations import Conversations
@@ -33,6 +33,7 @@ from teams.job import Job, Later, unpack
 from teams.messages import strings_for
 from teams.order import ConversationOrder
 from teams.queue import MAX_BYTES, ActivityQueue, open_queue
+from teams.references import reply_activity
 from teams.sender import NotSent, Reason, Sender, count_delivery, send_typing
 from teams.tokens import BotTokens, Origin, open_bot_tokens
 from teams.worker import Worker

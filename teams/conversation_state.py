@@ -7,15 +7,16 @@ the other, in the order in which they were asked for.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
 from pydantic import BaseModel, ConfigDict
 from pydantic_core import to_json
 
 from errors import StateChanged, StoreUnavailable
-from models import Owner, UserState
+from models import Feedback, Owner, UserState, message_id, message_seq
 from stores.contract import ThreadStore
 
 MAX_CONVERSATIONS = 50
@@ -23,6 +24,9 @@ MAX_ACTIVITIES = 40
 MAX_TICKETS = 40
 MAX_REFERENCES = 8
 MAX_REFERENCE = 800
+# Answers before those activities; each takes about fifteen bytes of a document that is written with every message.
+MAX_SHOWN = 300
+MAX_RATINGS_BYTES = 8_000
 # Between processes only: those of one process do not race.
 ATTEMPTS = 20
 VALUES_KEY = "bot"
@@ -60,16 +64,28 @@ class Ticket(BaseModel):
     beats: int = 0
 
 
+class ShownAnswer(NamedTuple):
+    """A reply that was shown in a conversation."""
+
+    thread_id: str
+    message_id: str
+
+
 class ConversationState(BaseModel):
     """The threads in use by conversation, the latest activities, the last at the end of each, and who waits, in order.
 
-    ``references`` say how to reach the latest conversations (:func:`teams.activity.conversation_reference`).
+    ``references`` say how to reach the latest conversations (:func:`teams.references.conversation_reference`). ``shown`` are
+    the answers before the latest activities, by thread: the place of each in its thread, and a hash of the activity that
+    carried it. ``ratings`` are what the owner thinks of answers in groups, by message: there each member has an opinion of
+    their own.
     """
 
     threads: dict[str, str] = {}
     activities: list[ActivityRecord] = []
     tickets: list[Ticket] = []
     references: dict[str, dict[str, Any]] = {}
+    shown: dict[str, str] = {}
+    ratings: dict[str, Feedback] = {}
 
     def find(self, key: str) -> ActivityRecord | None:
         """Return what is known of an activity."""
@@ -80,6 +96,41 @@ class ConversationState(BaseModel):
         self.activities = [*(each for each in self.activities if each.key != record.key), record]
         if record.done:
             self.drop_ticket(record.key)
+        for oldest in self.activities[:-MAX_ACTIVITIES]:
+            self._keep_shown(oldest)
+        del self.activities[:-MAX_ACTIVITIES]
+
+    def find_shown(self, sent_id: str) -> ShownAnswer | None:
+        """Return the answer that an activity has carried."""
+        for each in self.activities:
+            if each.message_id and each.sent_id == sent_id:
+                return ShownAnswer(each.thread_id, each.message_id)
+        for thread_id, answers in self.shown.items():
+            for answer in answers.split():
+                seq, _, mark = answer.partition(".")
+                if mark == _mark(sent_id):
+                    return ShownAnswer(thread_id, message_id(thread_id, int(seq)))
+        return None
+
+    def _keep_shown(self, record: ActivityRecord) -> None:
+        seq = message_seq(record.thread_id, record.message_id or "")
+        if seq is None or record.sent_id is None:
+            return
+        before = self.shown.pop(record.thread_id, "")
+        self.shown[record.thread_id] = f"{before} {seq}.{_mark(record.sent_id)}".lstrip()
+        while sum(answers.count(".") for answers in self.shown.values()) > MAX_SHOWN:
+            oldest, answers = next(iter(self.shown.items()))
+            if rest := answers.partition(" ")[2]:
+                self.shown[oldest] = rest
+            else:
+                del self.shown[oldest]
+
+    def rate(self, message_id: str, feedback: Feedback) -> None:
+        """Keep what the owner thinks of an answer in a group, in place of what is there."""
+        self.ratings.pop(message_id, None)
+        self.ratings[message_id] = feedback
+        while len(to_json(self.ratings)) > MAX_RATINGS_BYTES and len(self.ratings) > 1:
+            del self.ratings[next(iter(self.ratings))]
 
     def use(self, conversation_key: str, thread_id: str) -> None:
         """Let a thread be the one in use in a conversation."""
@@ -131,7 +182,6 @@ class ConversationStates:
                 state = state or await self._store.get_user_state(owner)
                 kept = _read(state)
                 change(kept)
-                del kept.activities[:-MAX_ACTIVITIES]
                 values = {**state.values, VALUES_KEY: kept.model_dump(mode="json", exclude_defaults=True)}
                 if not fields and values == {VALUES_KEY: {}, **state.values}:
                     return kept
@@ -142,6 +192,11 @@ class ConversationStates:
                 except StateChanged:
                     state = None
         raise StoreUnavailable
+
+
+def _mark(sent_id: str) -> str:
+    """Return what stands for an activity's id where there is room for little."""
+    return hashlib.sha256(sent_id.encode()).hexdigest()[:10]
 
 
 def _read(state: UserState) -> ConversationState:

@@ -6,11 +6,12 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from errors import StoreUnavailable, ThreadNotFound
-from models import Metadata, Owner
+from models import Feedback, Metadata, Owner
 from stores.contract import ThreadStore
 from stores.types import TEAM_KEY
-from teams.activity import Incoming, conversation_reference
-from teams.conversation_state import ActivityRecord, ConversationState, ConversationStates
+from teams.activity import Incoming
+from teams.conversation_state import ActivityRecord, ConversationState, ConversationStates, ShownAnswer
+from teams.references import conversation_reference
 
 
 class ActivityClaim(NamedTuple):
@@ -149,14 +150,18 @@ class Conversations:
 
         await self.states.change(incoming.owner, change)
 
-    async def find_rated_answer(self, incoming: Incoming) -> ActivityRecord | None:
+    async def find_rated_answer(self, incoming: Incoming) -> ShownAnswer | None:
         """Return the answer that feedback is about: the named activity's, else the conversation's latest."""
         kept, _ = await self.states.get(incoming.owner)
-        answers = [each for each in kept.activities if each.message_id]
         if named := incoming.activity.reply_to_id:
-            return next((each for each in answers if each.sent_id == named), None)
+            return kept.find_shown(named)
         thread_id = kept.threads.get(incoming.conversation_key)
-        return next((each for each in reversed(answers) if each.thread_id == thread_id), None)
+        answers = (each for each in reversed(kept.activities) if each.message_id and each.thread_id == thread_id)
+        return next((ShownAnswer(each.thread_id, each.message_id or "") for each in answers), None)
+
+    async def rate(self, member: Owner, message_id: str, feedback: Feedback) -> None:
+        """Keep what a member of a group thinks of an answer, with what is the member's own."""
+        await self.states.change(member, lambda found: found.rate(message_id, feedback))
 
     async def mark_feedback(self, owner: Owner, moment: datetime) -> None:
         """Remember when the owner has last said what they think."""

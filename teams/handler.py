@@ -25,7 +25,7 @@ from quotas.quotas import Quotas
 from settings import Assistant, Settings
 from stores.contract import ThreadStore
 from stores.types import ReplayedTurn
-from teams.activity import Incoming, is_removed, recipient_id, reply_place
+from teams.activity import Incoming, is_removed, recipient_id
 from teams.attempt import Attempt, Redeliver, new_message
 from teams.channel_rules import Pacing, mode_of
 from teams.clock import Clock
@@ -35,6 +35,7 @@ from teams.decisions import ChatDecision, ChatDecisions, Refused, decided_card, 
 from teams.feedback import Ratings
 from teams.messages import problem_text, strings_for
 from teams.question import file_names, message_text
+from teams.references import reply_place
 from teams.renderer import REPEATED, RenderOptions, TurnRenderer
 from teams.sender import NotSent, Reason, Sender, count_delivery, send_typing
 from teams.traces import trace_error

@@ -20,9 +20,14 @@ async def give_feedback(
     """
     feedback = Feedback(rating=rating, comment=comment, timestamp=utcnow())
     message = await store.set_feedback(owner, thread_id, message_id, feedback)
+    count_feedback(rating, message_id)
+    return message
+
+
+def count_feedback(rating: Rating, message_id: str) -> None:
+    """Count a rating, wherever it is kept."""
     metrics.feedback.add(1, {"chat.feedback.rating": rating})
     logger.info("feedback %s on message %s", rating, message_id)
-    return message
 
 
 async def withdraw_feedback(store: ThreadStore, owner: Owner, thread_id: str, message_id: str) -> None:

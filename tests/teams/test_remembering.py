@@ -5,11 +5,21 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from models import Owner
+from pydantic_core import to_json
+
+from models import MAX_COMMENT, Feedback, Owner, message_id, new_id, utcnow
 from settings import Settings
 from stores.contract import ThreadStore
 from teams.activity import Incoming, parse_activity, to_incoming
-from teams.conversation_state import MAX_ACTIVITIES, MAX_CONVERSATIONS, MAX_TICKETS
+from teams.conversation_state import (
+    MAX_ACTIVITIES,
+    MAX_CONVERSATIONS,
+    MAX_RATINGS_BYTES,
+    MAX_SHOWN,
+    MAX_TICKETS,
+    ActivityRecord,
+    ConversationState,
+)
 from teams.conversations import Conversations
 from tests.fakes import activities
 
@@ -76,4 +86,30 @@ async def test_what_is_remembered_has_an_end(store: ThreadStore) -> None:
     remembered: Any = state.values["bot"]
     assert len(remembered["activities"]) == MAX_ACTIVITIES
     assert remembered["activities"][-1]["sent_id"] == f"sent-{MAX_ACTIVITIES + 2}"
-    assert MAX_CONVERSATIONS * 110 + MAX_ACTIVITIES * 250 + MAX_TICKETS * 240 < 32_000
+    most = MAX_CONVERSATIONS * 110 + MAX_ACTIVITIES * 250 + MAX_TICKETS * 240 + MAX_SHOWN * 16 + MAX_RATINGS_BYTES
+    assert most < 40_000
+
+
+def test_answers_before_the_latest_are_found_up_to_an_end() -> None:
+    kept = ConversationState()
+    shown: list[tuple[str, str]] = []
+    for _ in range(3):
+        thread_id = new_id("thread")
+        for seq in range(2, 130):
+            id, sent_id, key = message_id(thread_id, seq), new_id("turn"), new_id("turn")
+            kept.remember(ActivityRecord(key=key, thread_id=thread_id))
+            kept.remember(ActivityRecord(key=key, thread_id=thread_id, done=True, message_id=id, sent_id=sent_id))
+            shown.append((sent_id, id))
+    kept = ConversationState.model_validate_json(kept.model_dump_json())
+    found = [sent_id for sent_id, id in shown if (answer := kept.find_shown(sent_id)) and answer.message_id == id]
+    assert found == [sent_id for sent_id, _ in shown[-MAX_SHOWN - MAX_ACTIVITIES :]]
+    assert len(to_json(kept.shown)) < MAX_SHOWN * 16
+    assert kept.find_shown("other") is None
+
+
+def test_ratings_have_an_end() -> None:
+    kept = ConversationState()
+    for number in range(60):
+        kept.rate(f"msg_{number}", Feedback(rating="up", comment="x" * MAX_COMMENT, timestamp=utcnow()))
+    assert len(to_json(kept.ratings)) <= MAX_RATINGS_BYTES
+    assert list(kept.ratings)[-1] == "msg_59"
