@@ -15,6 +15,7 @@ from microsoft_agents.hosting.core import TurnContext
 
 from observability import metrics
 from teams.activity import is_private
+from teams.channel_rules import PACE_SECONDS
 from teams.clock import Clock
 
 # Together less than what the Functions host gives a call.
@@ -137,8 +138,8 @@ class Sender:
 
 
 def pause(attempt: int, retry_after: float | None) -> float:
-    """Return how long to wait before the next attempt: what the channel asks for, else 1, 2, 4, … seconds."""
-    return min(MAX_WAIT_SECONDS, retry_after if retry_after is not None else 2.0**attempt)
+    """Return how long to wait before the next attempt: what the channel asks for, else 2, 4, … seconds; a pace at least."""
+    return min(MAX_WAIT_SECONDS, max(PACE_SECONDS, retry_after if retry_after is not None else 2.0**attempt))
 
 
 def classify_error(error: BaseException) -> NotSent:

@@ -16,7 +16,6 @@ from teams.channel_rules import (
     MAX_GROWING,
     MAX_INFORMATIVE,
     MAX_TEXT,
-    PACE_SECONDS,
     SMALL_TEXT,
     STREAM_SECONDS,
     Mode,
@@ -218,8 +217,7 @@ class Streamer:
             self._stream_id = self._message_id = self._shown = ""
 
     async def _finish(self, annotations: MessageAnnotations) -> str:
-        await self._clock.sleep(max(0.0, self._next_at - self._clock.now()))
-        self._next_at = self._clock.now() + self._pacing.seconds
+        await self._keep_pace()
         text = self._text or (NOTHING_YET if self.is_visible else "")
         try:
             if self._stream_id:
@@ -233,7 +231,15 @@ class Streamer:
             if error.reason in (Reason.UNREACHABLE, Reason.BUSY):
                 raise
             logger.warning("an answer could not be finished in place (%s) and is sent anew", error.reason.name)
+            await self._keep_pace(after_send=True)
         return await self._finish_anew(text, annotations)
+
+    async def _keep_pace(self, *, after_send: bool = False) -> None:
+        """Wait until something may be sent again; ``after_send`` says that something was just now."""
+        if after_send:
+            self._next_at = self._clock.now() + self._pacing.seconds
+        await self._clock.sleep(max(0.0, self._next_at - self._clock.now()))
+        self._next_at = self._clock.now() + self._pacing.seconds
 
     async def _finish_anew(self, text: str, annotations: MessageAnnotations) -> str:
         try:
@@ -243,6 +249,7 @@ class Streamer:
                 raise
         # Better without its cards and marks than not at all, and better in pieces.
         text = text or NOTHING_YET
+        await self._keep_pace(after_send=True)
         try:
             return await self._sender.send_with_retry(Activity(type="message", text=text))
         except NotSent as error:
@@ -250,10 +257,10 @@ class Streamer:
                 raise
         id = ""
         while text:
+            await self._keep_pace(after_send=True)
             piece = divide(text, SMALL_TEXT // 2, SMALL_TEXT)
             id = await self._sender.send_with_retry(self._final(piece.text, MessageAnnotations()))
             text = piece.rest_of(text)
-            await self._clock.sleep(PACE_SECONDS if text else 0)
         return id
 
     async def _finish_stream(self, text: str, annotations: MessageAnnotations) -> str:
@@ -264,6 +271,7 @@ class Streamer:
                 raise
         # By a final message that was to end the stream in time, and whose answer was lost.
         self._message_id = self._stream_id
+        await self._keep_pace(after_send=True)
         return await self._finish_by_update(text, annotations)
 
     async def _finish_by_update(self, text: str, annotations: MessageAnnotations) -> str:
@@ -272,7 +280,7 @@ class Streamer:
         id = await self._sender.send_with_retry(message, update=True)
         if annotations.cards:
             # Teams refuses an update that has a text and a card.
-            await self._clock.sleep(PACE_SECONDS)
+            await self._keep_pace(after_send=True)
             await self._sender.send_with_retry(Activity(type="message", attachments=annotations.cards))
         return id
 

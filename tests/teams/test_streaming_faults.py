@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 
 import pytest
 
 from models import Citation, Message, Problem
+from teams.channel_rules import PACE_SECONDS, Mode
 from teams.sender import ATTEMPTS, NotSent, Reason
+from tests.fakes import activities
 from tests.fakes.connector import (
     BROKEN,
     BUSY,
@@ -127,3 +130,21 @@ async def test_a_channel_that_takes_nothing_is_left_alone_until_a_later_attempt(
         await turn.show()
     assert caught.value.reason is Reason.BUSY
     assert turn.connector.kinds == ["streaming"] + ["final"] * ATTEMPTS
+
+
+@pytest.mark.parametrize(
+    "fault", [NOT_ALLOWED, TIMED_OUT, Fault(400), Fault(413), BUSY, DROP, DROP_AFTER, Fault(429, {"Retry-After": "0"})]
+)
+@pytest.mark.parametrize("mode", [Mode.STREAM, Mode.UPDATE])
+async def test_whatever_is_refused_the_channel_is_asked_no_faster(turn: Turn, fault: Fault, mode: Mode) -> None:
+    incoming = activities.message(turn.connector.url)
+    if mode is Mode.UPDATE:
+        incoming = activities.group_message(turn.connector.url, "hi")
+    turn.connector.faults = [None, None, None, fault, fault]
+    turn.call(0, "calculate", {"expression": "1 + 1"}).result(0.5, "calculate", 2)
+    turn.say(2, "one ").say(4, "two ").say(9, "three [1]").end(10, citations=[RETURNS])
+    await turn.show(incoming=incoming, mode=mode)
+    assert "three" in turn.connector.texts[-1] or "three" in turn.connector.texts[-2]
+    # On a kept connection that is closed, the HTTP client itself asks again at once.
+    times = [each.at for each in turn.connector.sent if each.kind != "typing" and each.status]
+    assert min(later - earlier for earlier, later in pairwise(times)) >= PACE_SECONDS
