@@ -6,6 +6,7 @@ import asyncio
 import json
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -242,6 +243,16 @@ async def test_the_state_goes_with_everything_else_of_its_owner(
         assert state.thread_id == (await threads(api))[0]["id"]
         assert "joke" not in json.dumps(state.values)
         assert "Ann" not in json.dumps(state.values)
+        kept: Any = state.values["bot"]
+        # The conversation's own id only where it is needed to say something there, and then nothing that it is not needed for.
+        (reference,) = kept.pop("references").values()
+        assert reference.keys() == {"channelId", "serviceUrl", "conversation", "recipient", "from", "locale"}
+        assert reference["conversation"] == {
+            "id": "a:1;x@thread",
+            "conversationType": "personal",
+            "tenantId": activities.TENANT,
+        }
+        assert reference["conversation"]["id"] not in json.dumps(kept)
 
 
 async def test_an_agent_that_cannot_be_started_is_told(
