@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from html.parser import HTMLParser
 from typing import Any, NamedTuple
 
@@ -70,7 +71,9 @@ def quote_of(activity: Activity) -> Quote | None:
         html = attachment.content if attachment.content_type.startswith("text/html") else None
         if isinstance(html, str) and REPLY_SCHEMA in html:
             parser = _QuoteParser()
-            parser.feed(html)
+            # What Python's parser says of some of what is no HTML.
+            with suppress(AssertionError):
+                parser.feed(html)
             return _quote("".join(parser.name), "".join(parser.text))
     return None
 

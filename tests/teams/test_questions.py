@@ -62,6 +62,8 @@ async def test_what_is_quoted_is_part_of_the_question(
         html({"schema.skype.com/Reply": 1}),
         html('<blockquote itemtype="http://schema.skype.com/Reply">'),
         html("schema.skype.com/Reply " + "<blockquote>" * 5000),
+        html("schema.skype.com/Reply <![a=>"),
+        html("schema.skype.com/Reply <![DOCTYPE x]>"),
         {"entities": [{"type": "quotedReply"}]},
         {"entities": [{"type": "quotedReply", "quotedReply": "x"}]},
         {"entities": [{"type": "quotedReply", "quotedReply": {"preview": None, "senderName": []}}]},
