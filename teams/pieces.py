@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-FENCE = re.compile(r"^ {0,3}```.*$", re.MULTILINE)
+# A line that is longer opens nothing: it would have to be repeated in each message.
+FENCE = re.compile(r"^ {0,3}```.{0,100}$", re.MULTILINE)
 CLOSING = "\n```"
 
 

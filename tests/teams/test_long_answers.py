@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import random
+
+import pytest
+
 from models import Citation
 from teams.channel_rules import MAX_TEXT, Mode
+from teams.pieces import CLOSING, divide, fitting
 from tests.fakes import activities
 from tests.teams.conftest import Turn
 
@@ -99,3 +104,22 @@ async def test_a_code_block_that_fits_into_no_message_goes_on_as_code(turn: Turn
     assert len(turn.connector.texts) > 1
     assert all(text.count("```") == 2 and text.startswith("```python\n") for text in turn.connector.texts)
     assert "".join(turn.connector.texts).count("a = 1") == MAX_TEXT // 3
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_whatever_the_text_its_pieces_come_to_an_end_and_lose_no_word(seed: int) -> None:
+    chance = random.Random(seed)
+    parts = ["word ", "\n", "\n\n", "```py\n", "```\n", "x" * 50, "\N{GRINNING FACE}" * 9, "~~~\n", "```" + "z" * 700]
+    for _ in range(100):
+        text = rest = "".join(chance.choices(parts, k=chance.randint(1, 120)))
+        most, pieces = chance.randint(300, 900), list[str]()
+        while rest:
+            units = fitting(rest, most)
+            piece = divide(rest, units // 2, units)
+            pieces.append(piece.text)
+            assert len(piece.text.encode("utf-16-le")) <= (most + len(CLOSING)) * 2
+            behind = piece.rest_of(rest)
+            assert len(behind) < len(rest)
+            rest = behind
+        said = "".join(pieces)
+        assert [said.count(each) for each in ("x", "z", "word")] == [text.count(each) for each in ("x", "z", "word")]
