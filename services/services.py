@@ -17,6 +17,7 @@ from observability.setup import open_telemetry
 from quotas.backend import QuotaBackend, open_quota_backend
 from quotas.quotas import Quotas
 from quotas.redis_client import open_redis
+from services.background_store import open_in_background
 from services.intervals import Intervals
 from services.lazy import LazyResource
 from services.open_store import open_store
@@ -56,9 +57,9 @@ async def open_services(
     assistant: Assistant,
     intervals: Intervals = Intervals(),  # noqa: B008 - immutable
 ) -> AsyncIterator[Services]:
-    """Open all services. The agent and the bot, whose imports take long, are still being opened when this returns.
+    """Open all services. The agent, the bot and Cosmos DB, whose imports take long, are still being opened when this returns.
 
-    :raises StoreError: as the store cannot be opened.
+    :raises StoreError: as the store on this machine cannot be opened.
     """
     async with AsyncExitStack() as stack:
         owner_hash.use_key(settings)
@@ -69,7 +70,10 @@ async def open_services(
         quotas = Quotas(settings, counters)
         # Of its own: whoever waits for messages must not hold up the counters.
         redis = await stack.enter_async_context(open_redis(settings, credential)) if settings.cosmos_endpoint else None
-        store = await stack.enter_async_context(open_store(settings, credential, redis))
+        load_store = partial(open_store, settings, credential, redis)
+        # A file is there at once; the way to Cosmos DB takes imports, a token and requests.
+        opening = open_in_background(load_store) if settings.cosmos_endpoint else load_store()
+        store = await stack.enter_async_context(opening)
         agent = await stack.enter_async_context(
             aclosing(LazyResource("agent", partial(_load_agent, settings, assistant, credential)))
         )

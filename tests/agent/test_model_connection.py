@@ -11,6 +11,7 @@ from base64 import b64encode
 from typing import Any
 
 import pytest
+from azure.core.exceptions import ClientAuthenticationError
 
 from agent.agent import open_agent
 from agent.llm.connection import open_connection
@@ -157,3 +158,18 @@ async def test_what_a_proxy_holds_back_is_not_counted(monkeypatch: pytest.Monkey
             with pytest.raises(ModelUnavailable):
                 await connection.post("/chat/completions", QUESTION, usage)
     assert usage.input_tokens == 0
+
+
+async def test_a_token_is_on_its_way_before_the_first_turn_wants_it() -> None:
+    asked = asyncio.Event()
+
+    class Watched(AzureCredential):
+        async def get_token_info(self, *_: str, options: Any = None) -> Any:
+            asked.set()
+            raise ClientAuthenticationError("no identity here")
+
+    settings = Settings(azure_openai_endpoint="https://chat.openai.azure.com")
+    async with open_connection(settings, Watched()) as connection:
+        await asked.wait()
+        with pytest.raises(ModelMisconfigured):
+            await connection.post("/chat/completions", QUESTION, CallUsage(1))
