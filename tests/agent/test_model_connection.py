@@ -168,7 +168,7 @@ async def test_a_token_is_on_its_way_before_the_first_turn_wants_it() -> None:
             asked.set()
             raise ClientAuthenticationError("no identity here")
 
-    settings = Settings(azure_openai_endpoint="https://chat.openai.azure.com")
+    settings = Settings(azure_openai_endpoint="https://chat.openai.azure.com", azure_openai_model="m")
     async with open_connection(settings, Watched()) as connection:
         await asked.wait()
         with pytest.raises(ModelMisconfigured):
