@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from errors import Limit
+from errors.callers import Limit
 
 Strings = Mapping[str, str]
 

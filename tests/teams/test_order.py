@@ -16,6 +16,7 @@ from teams.activity import parse_activity, to_incoming
 from teams.clock import Clock
 from teams.conversation_state import ConversationStates
 from teams.order import ConversationOrder
+from teams.worker import MAX_QUEUED_SECONDS
 from tests.fakes import activities
 from tests.fakes.connector import BROKEN, FakeConnector
 from tests.fakes.model import FakeModel, Reply
@@ -180,6 +181,7 @@ async def test_nobody_waits_for_ever_for_a_process_that_died(
             instances.all[0].fate.died.set()
             await channel.until(lambda: len(channel.shown) == 2)
             assert answered(channel) == [1, 2]
-            assert channel.clock.now() - died_at < 120
+            # The lease of its turn goes by real time, in which the channel's clock runs on: how far, the machine's load says.
+            assert channel.clock.now() - died_at < MAX_QUEUED_SECONDS
             await running
     assert answered(channel) == [1, 2, 0]
