@@ -80,10 +80,7 @@ async def open_services(
             await stack.enter_async_context(HourlyRetention(retention))
         readiness = await stack.enter_async_context(aclosing(_readiness(settings, intervals, store, agent, counters)))
         turns = Turns(store, agent.get, quotas, settings, intervals.turns)
-
-        async def tools() -> Mapping[str, ToolSpec]:
-            return (await agent.get()).tools
-
+        tools = _tools_of(agent)
         load_bot = partial(_load_bot, settings, assistant, credential, store, turns, quotas, eraser, tools, intervals.bot_clock)
         bot = LazyResource("bot", load_bot) if settings.has_bot else None
         try:
@@ -113,6 +110,13 @@ def _load_agent(
             yield agent
 
     return opening()
+
+
+def _tools_of(agent: LazyResource[ChatAgent]) -> Callable[[], Awaitable[Mapping[str, ToolSpec]]]:
+    async def tools() -> Mapping[str, ToolSpec]:
+        return (await agent.get()).tools
+
+    return tools
 
 
 def _load_bot(
