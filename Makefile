@@ -60,7 +60,7 @@ playground: $(VENV)/dev-ready ## open Microsoft's Agents Playground on the bot o
 teams-package: $(VENV)/run-ready ## zip the Teams app: make teams-package BOT_APP_ID=… DOMAIN=name.azurewebsites.net
 	@unset BOT_APP_ID BOT_TENANT_ID; $(BIN)/python -m scripts.teams_package "$(BOT_APP_ID)" "$(DOMAIN)"
 
-doctor: $(VENV)/run-ready ## try what the app needs with the settings of the environment; say what is wrong and what mends it
+doctor: $(VENV)/run-ready ## try what the app needs with the settings of the environment; say what is wrong and what fixes it
 	@$(BIN)/python -m doctor
 
 snapshots: $(VENV)/dev-ready ## write tests/infra/snapshots anew, after a change to infra/ (needs the Bicep CLI: BICEP=<path>)

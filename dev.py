@@ -32,7 +32,7 @@ Versions = dict[Path, tuple[int, int]]
 
 def serve(listener: socket.socket) -> None:
     """Serve in this process until a signal comes, or the end of the process that watches."""
-    # Not before: what cannot be imported now may be mended by the next change.
+    # Not before: what cannot be imported now may be fixed by the next change.
     import local
 
     threading.Thread(target=_end_with_parent, daemon=True).start()

@@ -52,5 +52,5 @@ class ToolRules:
         try:
             return bool(spec.approval(arguments, context()))
         except Exception:
-            logger.exception("whether tool %s asks first cannot be told: it does", tool)
+            logger.exception("approval rule of tool %s failed: the call waits for approval", tool)
             return True

@@ -109,7 +109,7 @@ class DrainingServer(uvicorn.Server):
         await super().shutdown(sockets)
         (failure,) = await asyncio.gather(draining, return_exceptions=True)
         if failure:
-            logger.error("ending what runs failed", exc_info=failure)
+            logger.error("ending open streams and turns failed", exc_info=failure)
         await self._close()
 
 

@@ -18,14 +18,13 @@ from api.reasoning import WithReasoning, message_for
 from api.schemas import MessageCreate, MessageList
 from api.turn_errors import TURN_ERRORS
 from api.turn_response import TURN_RESPONSES, IdempotencyKey, ResponderDep
-from errors import IdempotencyKeyReused, InvalidCursor, InvalidRequest, NotAcceptable, StoreUnavailable, ThreadNotFound
-from models import MESSAGE_ID_PATTERN, Message, Order, message_seq, new_id
+from errors import IdempotencyKeyReused, InvalidRequest, MessageNotFound, NotAcceptable, StoreUnavailable, ThreadNotFound
+from models import Message, Order, message_seq, new_id
 from services.services import Services
 from stores.types import NewMessage
 from turns.waiting import Wait
 
 router = APIRouter(prefix="/api/threads/{thread_id}/messages", tags=["messages"], route_class=JsonRoute)
-AN_ID = {"pattern": MESSAGE_ID_PATTERN}
 
 
 @router.post(
@@ -77,7 +76,7 @@ async def send_message(
     summary="Read the history",
     responses={
         200: {"content": {"application/json": {"example": {"messages": [MESSAGE_EXAMPLE], "next_cursor": None}}}},
-        **error_responses(ThreadNotFound, InvalidRequest, StoreUnavailable),
+        **error_responses(ThreadNotFound, MessageNotFound, InvalidRequest, StoreUnavailable),
     },
 )
 async def list_messages(
@@ -85,19 +84,18 @@ async def list_messages(
     services: ServicesDep,
     owner: OwnerDep,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    after: Annotated[str | None, Query(description="A message's id: only later messages.", json_schema_extra=AN_ID)] = None,
-    before: Annotated[str | None, Query(description="A message's id: only earlier ones.", json_schema_extra=AN_ID)] = None,
+    after: Annotated[str | None, Query(description="A message's id: only later messages.")] = None,
+    before: Annotated[str | None, Query(description="A message's id: only earlier ones.")] = None,
     order: Annotated[Order, Query(description="`asc`: oldest first; `desc`: newest first.")] = "asc",
     reasoning: WithReasoning = False,
 ) -> MessageList:
     """List a thread's messages, one page at a time."""
+    for message_id in (after, before):
+        if message_id is not None and message_seq(thread_id, message_id) is None:
+            await services.store.get_thread(owner, thread_id)
+            raise MessageNotFound(message_id)
     page = await services.store.list_messages(
-        owner,
-        thread_id,
-        limit=limit,
-        after=_seq(thread_id, after, "query.after"),
-        before=_seq(thread_id, before, "query.before"),
-        order=order,
+        owner, thread_id, limit=limit, after=_seq(thread_id, after), before=_seq(thread_id, before), order=order
     )
     messages = [message_for(message, reasoning=reasoning) for message in page.items]
     return MessageList(messages=messages, next_cursor=page.next_cursor)
@@ -116,10 +114,5 @@ async def own_tools(tools: Sequence[ClientTool], services: Services) -> list[dic
     return [tool.model_dump() for tool in tools]
 
 
-def _seq(thread_id: str, message_id: str | None, field: str) -> int | None:
-    if message_id is None:
-        return None
-    seq = message_seq(thread_id, message_id)
-    if seq is None:
-        raise InvalidCursor(field)
-    return seq
+def _seq(thread_id: str, message_id: str | None) -> int | None:
+    return None if message_id is None else message_seq(thread_id, message_id)

@@ -59,8 +59,8 @@ async def _count(request: Request, caller: Caller) -> None:
 def quota_headers(windows: Sequence[Window]) -> dict[str, str]:
     """Return the headers of https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/."""
     return {
-        "RateLimit-Policy": ", ".join(f'"{each.party}";q={each.limit};w={MINUTE}' for each in windows),
-        "RateLimit": ", ".join(f'"{each.party}";r={each.remaining};t={each.reset_seconds}' for each in windows),
+        "RateLimit-Policy": ", ".join(f'"{each.scope}";q={each.limit};w={MINUTE}' for each in windows),
+        "RateLimit": ", ".join(f'"{each.scope}";r={each.remaining};t={each.reset_seconds}' for each in windows),
     }
 
 

@@ -56,7 +56,7 @@ class StreamResponse(StreamingResponse):
         except ClientDisconnect:
             logger.info("client stopped reading, stream closed after %g s", seconds)
         except BrokenOff:
-            logger.info("stream broken off: how its turn has ended is not known")
+            logger.info("stream closed without a final event: the end of its turn is unknown")
         finally:
             metrics.streams_open.add(-1)
 

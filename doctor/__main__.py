@@ -1,4 +1,4 @@
-"""``python -m doctor``: examine everything, print what was found, exit with 1 if anything is wrong."""
+"""``python -m doctor``: check everything, print what was found, exit with 1 if anything is wrong."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _about(settings: Settings) -> Finding:
 
 
 def main() -> int:
-    """Examine, print, and return the exit code."""
+    """Check, print, and return the exit code."""
     # The libraries' own words come without order, and may hold more than should be shown.
     logging.disable()
     try:
@@ -75,7 +75,7 @@ def main() -> int:
     else:
         findings = asyncio.run(diagnose(settings))
     problems = sum(finding.fix is not None for finding in findings)
-    print(*findings, f"Faults: {problems}", sep="\n")  # noqa: T201 - this program's purpose
+    print(*findings, f"Problems: {problems}", sep="\n")  # noqa: T201 - this program's purpose
     return 1 if problems else 0
 
 

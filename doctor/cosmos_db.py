@@ -47,7 +47,7 @@ class CosmosDoctor:
                 database = client.get_database_client(self._database)
                 await database.read()
             except (AzureError, ValueError) as error:
-                return [self._account_fault(error)]
+                return [self._account_problem(error)]
             findings = [Finding("Cosmos DB", f"{self._shown} answers and has the database {self._database}")]
             for definition in CONTAINERS:
                 findings += await self._check_container(database, definition)
@@ -61,13 +61,13 @@ class CosmosDoctor:
         except CosmosHttpResponseError as error:
             if error.status_code == 404:
                 return [Finding(subject, "is missing", self._create(definition))]
-            return [self._account_fault(error)]
-        if problems := self._property_faults(subject, definition, properties):
+            return [self._account_problem(error)]
+        if problems := self._property_problems(subject, definition, properties):
             return problems
         kept = f"partition key {definition.partition_key}, TTL and index are as the app needs them"
         return [Finding(subject, kept), await self._check_access(subject, container, definition)]
 
-    def _property_faults(self, subject: str, definition: ContainerDefinition, properties: Document) -> list[Finding]:
+    def _property_problems(self, subject: str, definition: ContainerDefinition, properties: Document) -> list[Finding]:
         paths = properties.get("partitionKey", {}).get("paths")
         if paths != [definition.partition_key]:
             text = f"its partition key is {paths}, not {definition.partition_key}, and no container's can be changed"
@@ -95,11 +95,11 @@ class CosmosDoctor:
             doing = "delete"
             await container.delete_item(id, id)
         except CosmosHttpResponseError as error:
-            problem = self._account_fault(error)
+            problem = self._account_problem(error)
             return Finding(subject, f"cannot {doing} a document: {problem.text}", problem.fix)
         return Finding(subject, "a document was written, read and deleted")
 
-    def _account_fault(self, error: Exception) -> Finding:
+    def _account_problem(self, error: Exception) -> Finding:
         """Say what a failure of any request means."""
         status = error.status_code if isinstance(error, CosmosHttpResponseError) else None
         if isinstance(error, ClientAuthenticationError):

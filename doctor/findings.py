@@ -17,7 +17,7 @@ class Deadlines:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A thing as it is; or, with ``mend``, what is wrong with it and the command that mends it."""
+    """A thing as it is; or, with ``fix``, what is wrong with it and the command that fixes it."""
 
     subject: str
     text: str
@@ -25,12 +25,12 @@ class Finding:
 
     def __str__(self) -> str:
         if self.fix is None:
-            return f"ok     {self.subject}: {self.text}"
-        return f"FAULT  {self.subject}: {self.text}\n       mend: {self.fix}"
+            return f"ok       {self.subject}: {self.text}"
+        return f"PROBLEM  {self.subject}: {self.text}\n         fix: {self.fix}"
 
 
 async def run_check(subject: str, check: Callable[[], Awaitable[list[Finding]]], *, fix: str, seconds: float) -> list[Finding]:
-    """Return what a check finds; one that raises or takes too long is a fault, of which only the exception's type is told."""
+    """Return what a check finds; one that raises or takes too long is a problem, of which only the exception's type is told."""
     try:
         async with asyncio.timeout(seconds):
             return await check()

@@ -39,7 +39,7 @@ class ModelDoctor:
             try:
                 listed = await client.get("/models")
             except Exception as error:  # noqa: BLE001 - told by its type or status
-                return [self._fault(error, address, model_asked=False)]
+                return [self._problem(error, address, model_asked=False)]
             api = " (the v1 API, which has no api-version)" if self._is_azure else ""
             findings = [Finding("model", f"{address} answers{api}"), await self._check_answer(client, address)]
             return [*findings, *await self._check_context(client, listed)]
@@ -51,9 +51,9 @@ class ModelDoctor:
         try:
             answer = await question.ask(stream=streams)
         except Exception as error:  # noqa: BLE001 - told by its type or status
-            if streams and _fault_of_answer(error) and await self._answers_whole():
+            if streams and _answer_problem(error) and await self._answers_whole():
                 return Finding("model", *self._no_stream())
-            return self._fault(error, address, model_asked=True)
+            return self._problem(error, address, model_asked=True)
         seconds = time.perf_counter() - started
         if not answer.calls:
             text = f"{name} answered, but did not call the tool that it was asked to: it, or its server, may not support tools"
@@ -61,8 +61,8 @@ class ModelDoctor:
         try:
             await question.tell_results(answer, stream=streams)
         except Exception as error:  # noqa: BLE001 - told by its type or status
-            fault = self._fault(error, address, model_asked=True)
-            return Finding("model", f"{name} called a tool, but told its result, {fault.text}", fault.fix)
+            problem = self._problem(error, address, model_asked=True)
+            return Finding("model", f"{name} called a tool, but told its result, {problem.text}", problem.fix)
         if END in answer.text:
             return Finding("model", f"{name} thinks in its text, where users would read it", self._fixes.reasoning())
         return Finding("model", f"{name} called a tool after {seconds:.1f} s")
@@ -94,7 +94,7 @@ class ModelDoctor:
     def _name(self) -> str:
         return f"{'deployment' if self._is_azure else 'model'} {self._settings.model_name}"
 
-    def _fault(self, error: Exception, address: str, *, model_asked: bool) -> Finding:
+    def _problem(self, error: Exception, address: str, *, model_asked: bool) -> Finding:
         status = error.status if isinstance(error, ServerError) and error.status != OK else None
         text, fix = self._explain(error, status, address, model_asked=model_asked)
         words = words_of(error) if isinstance(error, ServerError) else ""
@@ -131,13 +131,13 @@ class ModelDoctor:
             return f"the {name} refuses what the app sends ({status or 'in its answer'})", self._fixes.model()
         if model_asked and status and status >= 500:
             return f"the {name} fails ({status})", self._fixes.question()
-        if model_asked and (fault := _fault_of_answer(error)):
-            return f"the answer of the {name} cannot be read: {fault}", self._fixes.question()
+        if model_asked and (problem := _answer_problem(error)):
+            return f"the answer of the {name} cannot be read: {problem}", self._fixes.question()
         told = f"status {status}" if status else self._reason(error, model_asked=model_asked)
         return f"{address} cannot be used ({told}): check the address and the network", self._fixes.address()
 
 
-def _fault_of_answer(error: Exception) -> str | None:
+def _answer_problem(error: Exception) -> str | None:
     """Return in words what is wrong with an answer that came, or had begun to."""
     import aiohttp
 

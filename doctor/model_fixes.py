@@ -1,4 +1,4 @@
-"""The commands that mend what is wrong with the model's service."""
+"""The commands that fix what is wrong with the model's service."""
 
 from __future__ import annotations
 

@@ -110,5 +110,5 @@ class InvalidActivity(ChatError):
 class InvalidCursor(InvalidRequest):
     """A paging cursor that this API did not make."""
 
-    def __init__(self, field: str = "query.cursor") -> None:
-        super().__init__([(field, "not a cursor that this API returned")])
+    def __init__(self) -> None:
+        super().__init__([("query.cursor", "not a cursor that this API returned")])

@@ -22,6 +22,8 @@ from typing import Any
 
 ATTEMPTS = 10
 NOTHING_MORE = 204
+# What may help to repeat, whoever answers it.
+OF_A_HOST = (429, 500, 502, 503, 504)
 # A stream says something every 15 seconds at least.
 SILENCE_SECONDS = 40
 BROKEN = (OSError, http.client.HTTPException)
@@ -52,9 +54,9 @@ class Api:
             try:
                 return urllib.request.urlopen(request, timeout=SILENCE_SECONDS)  # noqa: S310
             except urllib.error.HTTPError as refused:
-                problem = json.loads(refused.read())
+                problem = read_problem(refused)
                 if not problem.get("retryable") or attempt == ATTEMPTS:
-                    raise ApiError(f"{problem['title']} {problem.get('detail', '')} ({problem['request_id']})") from None
+                    raise ApiError(f"{problem['title']} {problem.get('detail', '')} ({problem.get('request_id')})") from None
                 time.sleep(float(problem.get("retry_after") or 1))
             except BROKEN:
                 if attempt == ATTEMPTS:
@@ -111,6 +113,14 @@ class Turn:
             return self._api.open("GET", path, **accept, **{"Last-Event-ID": str(self._seen)})
         headers = {**accept, "Idempotency-Key": self._key}
         return self._api.open("POST", f"/api/threads/{self._thread}/{self._path}", self._body, **headers)
+
+
+def read_problem(refused: urllib.error.HTTPError) -> dict[str, Any]:
+    """Return why a request was refused; what stands before the API (a host, a gateway) says it by the status alone."""
+    if refused.headers.get_content_type() == "application/problem+json":
+        problem: dict[str, Any] = json.loads(refused.read())
+        return problem
+    return {"title": f"{refused.code} {refused.reason}", "retryable": refused.code in OF_A_HOST}
 
 
 def read_events(response: Any) -> Iterator[dict[str, Any]]:

@@ -33,9 +33,9 @@ STREAM_GRACE_SECONDS = 240.0
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """The limits of one party and the key under which it is counted; 0 is no limit."""
+    """The limits of one scope and the key under which it is counted; 0 is no limit."""
 
-    party: Scope
+    scope: Scope
     key: str
     requests_per_minute: int
     turns_at_once: int
@@ -49,9 +49,9 @@ class Quota:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What is left of a party's requests, and the seconds until there are more."""
+    """What is left of a scope's requests, and the seconds until there are more."""
 
-    party: Scope
+    scope: Scope
     limit: int
     remaining: int
     reset_seconds: int
@@ -59,7 +59,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a party has used: requests in the last minute, turns that run, streams that are open, tokens today (UTC)."""
+    """What a scope has used: requests in the last minute, turns that run, streams that are open, tokens today (UTC)."""
 
     quota: Quota
     requests_last_minute: int
@@ -89,8 +89,8 @@ class Quotas:
             window = await self._count_request(quota)
             windows.append(window)
             if window.remaining < 0:
-                _count_hit("requests_per_minute", window.party)
-                left = [Window(each.party, each.limit, max(0, each.remaining), each.reset_seconds) for each in windows]
+                _count_hit("requests_per_minute", window.scope)
+                left = [Window(each.scope, each.limit, max(0, each.remaining), each.reset_seconds) for each in windows]
                 raise RequestLimitExceeded(left, retry_after=window.reset_seconds)
         return windows
 
@@ -103,7 +103,7 @@ class Quotas:
         quotas = list(self._quotas(owner))
         for quota in quotas:
             if quota.tokens_per_day and await self._tokens(quota) >= quota.tokens_per_day:
-                _count_hit("tokens_per_day", quota.party)
+                _count_hit("tokens_per_day", quota.scope)
                 raise TokenLimitExceeded(quota)
         await self._enter("turns", quotas, turn_id, self._settings.turn_timeout_seconds + SLOT_GRACE_SECONDS)
 
@@ -178,12 +178,12 @@ class Quotas:
             allowed = await counters.windows.hit(item, quota.key)
             stats = await counters.windows.get_window_stats(item, quota.key)
             seconds = max(1, round(stats.reset_time - time.time()))
-            return Window(quota.party, quota.requests_per_minute, stats.remaining if allowed else -1, seconds)
+            return Window(quota.scope, quota.requests_per_minute, stats.remaining if allowed else -1, seconds)
 
         return await self._backend.run(count)
 
     async def _enter(self, place: Place, quotas: list[Quota], holder: str, seconds: float) -> None:
-        """Take a place of every party for at most ``seconds``, or none."""
+        """Take a place of every scope for at most ``seconds``, or none."""
         for number, quota in enumerate(quotas):
 
             async def enter(counters: Counters, quota: Quota = quota) -> bool:
@@ -191,7 +191,7 @@ class Quotas:
                 return await counters.slots.enter(_places_key(place, quota), holder, limit=limit, seconds=seconds)
 
             if not await self._backend.run(enter):
-                _count_hit(f"{place}_at_once", quota.party)
+                _count_hit(f"{place}_at_once", quota.scope)
                 await self._leave(place, quotas[:number], holder)
                 raise TurnLimitExceeded(quota) if place == "turns" else StreamLimitExceeded(quota)
 
@@ -234,7 +234,7 @@ class TurnLimitExceeded(RateLimited):
     limit = "turns"
 
     def __init__(self, quota: Quota) -> None:
-        super().__init__(f"{quota.turns_at_once} turns at once of this {quota.party}", retry_after=1)
+        super().__init__(f"{quota.turns_at_once} turns at once of this {quota.scope}", retry_after=1)
 
 
 class TokenLimitExceeded(RateLimited):
@@ -243,18 +243,18 @@ class TokenLimitExceeded(RateLimited):
     limit = "tokens"
 
     def __init__(self, quota: Quota) -> None:
-        super().__init__(f"{quota.tokens_per_day} tokens a day of this {quota.party}", retry_after=_until_tomorrow())
+        super().__init__(f"{quota.tokens_per_day} tokens a day of this {quota.scope}", retry_after=_until_tomorrow())
 
 
 class StreamLimitExceeded(RateLimited):
     """As many streams as may be open at once are; one may end at any moment."""
 
     def __init__(self, quota: Quota) -> None:
-        super().__init__(f"{quota.streams_at_once} streams at once of this {quota.party}", retry_after=1)
+        super().__init__(f"{quota.streams_at_once} streams at once of this {quota.scope}", retry_after=1)
 
 
-def _count_hit(limit: str, party: Scope) -> None:
-    metrics.limits_hit.add(1, {"chat.limit": limit, "chat.limit.scope": party})
+def _count_hit(limit: str, scope: Scope) -> None:
+    metrics.limits_hit.add(1, {"chat.limit": limit, "chat.limit.scope": scope})
 
 
 def _places_key(place: Place, quota: Quota) -> str:

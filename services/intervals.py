@@ -20,7 +20,7 @@ class Intervals:
     - ``turns``: those of a turn.
     - ``ready_wait``: how long a readiness check may keep its callers waiting.
     - ``ready_fresh``, ``model_fresh``: how long the outcome of one counts; the model's costs money.
-    - ``heartbeat``: of silence in a stream, before a sign of life.
+    - ``heartbeat``: without an event in a stream, before a comment line keeps it open.
     - ``send``: how long a client may take nothing of a stream before it is cut off; the turn's events wait for it to come back.
     - ``place``: between two looks for a place among the turns that may run at once, for the questions of a batch.
     - ``body``: how long a request's body may take to arrive.

@@ -27,6 +27,8 @@ from stores.contract import ThreadStore
 from turns.service import Turns
 
 if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
     from agent.agent import ChatAgent
     from teams.bot import Bot
     from teams.clock import Clock
@@ -70,10 +72,7 @@ async def open_services(
         quotas = Quotas(settings, counters)
         # Of its own: whoever waits for messages must not hold up the counters.
         redis = await stack.enter_async_context(open_redis(settings, credential)) if settings.cosmos_endpoint else None
-        load_store = partial(open_store, settings, credential, redis)
-        # A file is there at once; the way to Cosmos DB takes imports, a token and requests.
-        opening = open_in_background(load_store) if settings.cosmos_endpoint else load_store()
-        store = await stack.enter_async_context(opening)
+        store = await stack.enter_async_context(_opening_store(settings, credential, redis))
         agent = await stack.enter_async_context(
             aclosing(LazyResource("agent", partial(_load_agent, settings, assistant, credential)))
         )
@@ -84,10 +83,7 @@ async def open_services(
             await stack.enter_async_context(HourlyRetention(retention))
         readiness = await stack.enter_async_context(aclosing(_readiness(settings, intervals, store, agent, counters)))
         turns = Turns(store, agent.get, quotas, settings, intervals.turns)
-
-        async def tools() -> Mapping[str, ToolSpec]:
-            return (await agent.get()).tools
-
+        tools = _tools_of(agent)
         load_bot = partial(_load_bot, settings, assistant, credential, store, turns, quotas, eraser, tools, intervals.bot_clock)
         bot = LazyResource("bot", load_bot) if settings.has_bot else None
         try:
@@ -99,6 +95,14 @@ async def open_services(
             if bot:
                 # After the turns: how they ended is still to be told.
                 await bot.aclose()
+
+
+def _opening_store(
+    settings: Settings, credential: AzureCredential, redis: Redis | None
+) -> AbstractAsyncContextManager[ThreadStore]:
+    """Return what opens the store: a file is there at once, the way to Cosmos DB takes imports, a token and requests."""
+    load = partial(open_store, settings, credential, redis)
+    return open_in_background(load) if settings.cosmos_endpoint else load()
 
 
 def _load_agent(
@@ -117,6 +121,13 @@ def _load_agent(
             yield agent
 
     return opening()
+
+
+def _tools_of(agent: LazyResource[ChatAgent]) -> Callable[[], Awaitable[Mapping[str, ToolSpec]]]:
+    async def tools() -> Mapping[str, ToolSpec]:
+        return (await agent.get()).tools
+
+    return tools
 
 
 def _load_bot(

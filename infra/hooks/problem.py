@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class DeploymentProblem:
-    """Something that would make the deployment fail, and the command that mends it."""
+    """Something that would make the deployment fail, and the command that fixes it."""
 
     text: str
     command: str

@@ -145,14 +145,21 @@ async def test_a_chunked_body_is_refused_while_it_is_read(api: httpx2.AsyncClien
         ("/api/threads/{thread_id}/messages?limit=0", "query.limit"),
         ("/api/threads/{thread_id}/messages?limit=201", "query.limit"),
         ("/api/threads/{thread_id}/messages?order=up", "query.order"),
-        ("/api/threads/{thread_id}/messages?after=1", "query.after"),
-        ("/api/threads/{thread_id}/messages?before=msg_0_1", "query.before"),
-        ("/api/threads/{thread_id}/messages?before=msg_" + "0" * 32 + "_1", "query.before"),
-        ("/api/threads/{thread_id}/messages?before=msg_" + "0" * 32 + "_99999999999999999999", "query.before"),
     ],
 )
 async def test_bad_parameters_are_named(api: httpx2.AsyncClient, thread_id: str, path: str, field: str) -> None:
     assert_names(await api.get(path.replace("{thread_id}", thread_id)), field)
+
+
+@pytest.mark.parametrize("side", ["after", "before"])
+@pytest.mark.parametrize(
+    "id", ["", "1", "%00", "msg_0_1", "msg_" + "0" * 32 + "_1", "msg_" + "0" * 32 + "_99999999999999999999"]
+)
+async def test_a_page_beside_no_message_of_the_thread_is_not_found(
+    api: httpx2.AsyncClient, thread_id: str, side: str, id: str
+) -> None:
+    assert_problem(await api.get(f"/api/threads/{thread_id}/messages?{side}={id}"), 404, "message_not_found")
+    assert_problem(await api.get(f"/api/threads/nothing/messages?{side}={id}"), 404, "thread_not_found")
 
 
 @pytest.mark.parametrize("key", ["", "a b", "x" * 256, "schlüssel"])

@@ -9,8 +9,10 @@ from typing import Any
 import httpx2
 import pytest
 
+from stores.sqlite.store import SqliteStore
 from tests.fakes.model import FakeModel, Reply
 from tests.support.api import ASYNC, QUESTION, api_with, in_background
+from tests.support.calls import watch
 from tests.support.events import all_events
 from tests.support.steps import Steps
 
@@ -52,8 +54,8 @@ async def test_a_thread_that_stays_busy_is_told_when_time_is_up(tmp_path: Path) 
         gate.step(99)
 
 
-async def test_who_leaves_while_waiting_leaves_nothing_behind(tmp_path: Path) -> None:
-    gate = Steps()
+async def test_who_leaves_while_waiting_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate, begun = Steps(), watch(monkeypatch, SqliteStore, "begin_turn")
     async with (
         FakeModel(Reply(text="first", wait=gate), Reply(text="later")) as model,
         api_with(model, tmp_path) as (api, path),
@@ -61,8 +63,9 @@ async def test_who_leaves_while_waiting_leaves_nothing_behind(tmp_path: Path) ->
         first = await in_background(api, path)
         with pytest.raises(httpx2.ReadTimeout):
             await api.post(path, json={"content": "gone"}, headers={"Prefer": "wait=30"}, timeout=0.3)
+        attempts = len(begun.outcomes)
         behind = asyncio.create_task(api.post(path, json={"content": "stays"}, headers={"Prefer": "wait=30"}))
-        await asyncio.sleep(0.1)
+        await begun.at_least(attempts + 1)
         gate.step(99)
         await all_events(api, f"{first}/events")
         assert (await behind).status_code == 200

@@ -61,9 +61,9 @@ def test_the_exit_code_tells(tmp_path: Path, environment: dict[str, str], code: 
         timeout=60,
     )
     assert done.returncode == code, done.stdout + done.stderr
-    assert f"Faults: {len(environment)}" in done.stdout
+    assert f"Problems: {len(environment)}" in done.stdout
     for name in environment:
-        assert f"FAULT  settings: {name}: " in done.stdout
+        assert f"PROBLEM  settings: {name}: " in done.stdout
 
 
 # Cosmos DB

@@ -53,6 +53,8 @@ CHOICES: dict[str, dict[str, str]] = {
     },
 }
 GOLDEN_CHOICES = ("dev", "everything")
+# Not those of main.parameters.json, which are an assistant's: its tools may come and go.
+OF_TOOLS = {"TIDES_URL": "https://tides.example.com"}
 # Built from infra/queries, and compared with them elsewhere.
 LEFT_OUT = {"Microsoft.Insights/workbooks", "Microsoft.Portal/dashboards"}
 
@@ -119,7 +121,8 @@ def literal(value: Any) -> str:
 def take(folder: Path, template: Mapping[str, Any], choice: str) -> dict[str, Any]:
     """Evaluate one of the choices for the ``infra`` in a folder; Bicep takes no absolute path, and leaves its files there."""
     path = folder / f"{choice}.bicepparam"
-    write_parameters(path, parameters(template, {**ENVIRONMENT, **CHOICES[choice]}))
+    given = parameters(template, {**ENVIRONMENT, **CHOICES[choice]})
+    write_parameters(path, {**given, "toolAppSettings": OF_TOOLS})
     return bicep_cli.snapshot(path, subscription=SUBSCRIPTION, location=LOCATION)
 
 

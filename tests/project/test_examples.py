@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -76,6 +77,35 @@ async def test_an_answer_that_was_there_before_its_first_event_is_shown(tmp_path
     async with serve_api(Settings(data_dir=tmp_path)) as api, Relay(str(api.base_url), asyncio.Event(), 1) as network:
         code, output, _ = await say(network.url, "What is 2 + 2?")
         assert (code, network.cut, output.splitlines()[-1]) == (0, 1, "2 + 2 = 4")
+
+
+class Gateway(Relay):
+    """Answers the first requests itself, with these lines and a page, and passes all others on."""
+
+    def __init__(self, url: str, *answers: bytes) -> None:
+        super().__init__(url, asyncio.Event())
+        self.answers = list(answers)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not self.answers:
+            return await super().serve(reader, writer)
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = re.search(rb"content-length: (\d+)", head, re.IGNORECASE)
+        await reader.readexactly(int(length[1]) if length else 0)
+        writer.write(
+            b"HTTP/1.1 " + self.answers.pop(0) + b"\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n<h1>No</h1>"
+        )
+        return await writer.drain()
+
+
+async def test_a_gateway_that_answers_for_the_api_is_asked_again(tmp_path: Path) -> None:
+    refusals = b"502 Bad Gateway", b"503 Service Unavailable"
+    async with serve_api(Settings(data_dir=tmp_path)) as api, Gateway(str(api.base_url), *refusals) as gateway:
+        code, output, _ = await say(gateway.url, "What is 2 + 2?")
+        assert (code, gateway.answers, output.splitlines()[-1]) == (0, [], "2 + 2 = 4")
+        gateway.answers.append(b"413 Content Too Large")
+        code, _, errors = await say(gateway.url, "hi")
+        assert (code, errors.split(" (")[0].strip()) == (1, "413 Content Too Large")
 
 
 @pytest.mark.parametrize(("reply", "status"), [("y", "completed"), ("", "refused"), (None, "refused")])

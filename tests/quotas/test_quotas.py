@@ -62,19 +62,19 @@ async def test_requests_a_minute(new_quotas: NewQuotas) -> None:
     quotas = await new_quotas(limit_requests_per_minute=3, tenant_limit_requests_per_minute=5)
     for left in (2, 1, 0):
         owner, tenant = await quotas.count_request(ANN)
-        assert (owner.party, owner.limit, owner.remaining) == ("owner", 3, left)
-        assert (tenant.party, tenant.limit, tenant.remaining) == ("tenant", 5, left + 2)
+        assert (owner.scope, owner.limit, owner.remaining) == ("owner", 3, left)
+        assert (tenant.scope, tenant.limit, tenant.remaining) == ("tenant", 5, left + 2)
         assert 0 < owner.reset_seconds <= 60
     with pytest.raises(RequestLimitExceeded) as refused:
         await quotas.count_request(ANN)
-    assert next((window.party, window.remaining) for window in refused.value.windows) == ("owner", 0)
+    assert next((window.scope, window.remaining) for window in refused.value.windows) == ("owner", 0)
     assert refused.value.retry_after is not None
     assert 0 < refused.value.retry_after <= 60
     await quotas.count_request(BOB)
     await quotas.count_request(BOB)
     with pytest.raises(RequestLimitExceeded) as refused:
         await quotas.count_request(BOB)
-    assert [(window.party, window.remaining) for window in refused.value.windows] == [("owner", 0), ("tenant", 0)]
+    assert [(window.scope, window.remaining) for window in refused.value.windows] == [("owner", 0), ("tenant", 0)]
     await quotas.count_request(EVE)
 
 
@@ -85,7 +85,7 @@ async def test_an_owner_over_its_request_limit_uses_nothing_of_its_tenants(new_q
     for _ in range(5):
         with pytest.raises(RequestLimitExceeded) as refused:
             await quotas.count_request(ANN)
-        assert [window.party for window in refused.value.windows] == ["owner"]
+        assert [window.scope for window in refused.value.windows] == ["owner"]
     _, tenant = await quotas.count_request(BOB)
     assert tenant.remaining == 1
 

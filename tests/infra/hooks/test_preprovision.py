@@ -20,7 +20,7 @@ CliWith = Callable[..., AzureCli]
 
 
 @pytest.mark.parametrize(
-    ("command", "answer", "text", "mended_by"),
+    ("command", "answer", "text", "fixed_by"),
     [
         ("az account show", "fails", "The Azure CLI cannot be used", "az login"),
         ("azd auth login --check-status", {"status": "unauthenticated"}, "azd is not signed in", "azd auth login"),
@@ -69,14 +69,14 @@ CliWith = Callable[..., AzureCli]
         ("az cognitiveservices usage list", usage(0), "has 0 thousand", "ask for quota"),
     ],
 )
-def test_what_would_fail_is_named_with_the_command_that_mends_it(
-    cli: AzureCli, command: str, answer: Any, text: str, mended_by: str
+def test_what_would_fail_is_named_with_the_command_that_fixes_it(
+    cli: AzureCli, command: str, answer: Any, text: str, fixed_by: str
 ) -> None:
     cli.answers[command] = answer
     done = cli.run("infra.hooks.preprovision")
     assert done.returncode == 1
     assert text in done.stderr
-    assert f"    {mended_by}" in done.stderr or mended_by in done.stderr.splitlines()[-1]
+    assert f"    {fixed_by}" in done.stderr or fixed_by in done.stderr.splitlines()[-1]
     assert "chat_" not in done.stdout
     # Nothing is kept of a key that nobody has seen.
     assert cli.environment == ENVIRONMENT
