@@ -80,6 +80,9 @@ class ConversationState(BaseModel):
     their own.
     """
 
+    # What a later release keeps here outlives what this one writes while both run.
+    model_config = ConfigDict(extra="allow")
+
     threads: dict[str, str] = {}
     activities: list[ActivityRecord] = []
     tickets: list[Ticket] = []

@@ -107,6 +107,14 @@ def test_answers_before_the_latest_are_found_up_to_an_end() -> None:
     assert kept.find_shown("other") is None
 
 
+async def test_what_a_later_release_keeps_is_left_there(store: ThreadStore) -> None:
+    state = await store.get_user_state(OWNER)
+    await store.put_user_state(OWNER, state.model_copy(update={"values": {"bot": {"moods": ["glad"]}}}))
+    await Conversations(store).mark_done(incoming(), None, "sent")
+    kept: Any = (await store.get_user_state(OWNER)).values["bot"]
+    assert (kept["moods"], len(kept["activities"])) == (["glad"], 1)
+
+
 def test_ratings_have_an_end() -> None:
     kept = ConversationState()
     for number in range(60):
