@@ -11,7 +11,7 @@ from calls import Decider
 from errors import TurnContinued, TurnEnded, TurnNotFound
 from models import Owner, timestamp, utcnow
 from stores.sqlite.rows import as_thread, put_message, stored_message, thread_row
-from stores.sqlite.turns import close_pause, end_expired_turn, key_hash, known_key, latest_messages, take_lease
+from stores.sqlite.turns import close_pause, end_expired_turn, known_key, latest_messages, message_again, store_key, take_lease
 from stores.types import Approval, NewContinuation, Pause, ReplayedTurn, StartedTurn
 
 
@@ -38,9 +38,7 @@ def begin_continuation(
         question_seq = known["seq"]
         if row["last_seq"] != paused["reply_seq"] or row["open_turn_id"]:
             raise TurnContinued
-    question = stored_message(db, thread_id, question_seq)
-    question = question.model_copy(update={"status": "running", "turn_id": new.turn_id, "problem": None})
-    put_message(db, question)
+    question = message_again(db, thread_id, question_seq, new)
     db.execute("UPDATE turns SET continued_by = ? WHERE thread_id = ? AND id = ?", (new.turn_id, thread_id, new.paused_turn_id))
     started_at = take_lease(db, thread_id, new.turn_id, question_seq, lease_seconds, continues=new.paused_turn_id)
     row = thread_row(db, owner, thread_id)
@@ -75,12 +73,8 @@ def _decide(db: sqlite3.Connection, row: Any, new: NewContinuation) -> int:
         "UPDATE threads SET open_turn_id = NULL, open_seq = NULL, open_question_seq = NULL, approvals = ? WHERE id = ?",
         (to_json(allowed).decode(), row["id"]),
     )
-    if new.idempotency_key:
-        db.execute(
-            "INSERT INTO idempotency_keys VALUES (?, ?, ?, ?, NULL)",
-            (row["id"], key_hash(new.idempotency_key), new.fingerprint, row["open_question_seq"]),
-        )
     question_seq: int = row["open_question_seq"]
+    store_key(db, row["id"], new, question_seq)
     return question_seq
 
 

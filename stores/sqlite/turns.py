@@ -46,7 +46,7 @@ def begin_turn(
     if row["lease_turn_id"] and not end_expired_turn(db, row):
         raise TurnInProgress(retry_after=min(row["lease_until"] - utcnow().timestamp(), 2), turn_id=row["lease_turn_id"])
     if known:
-        message = _message_again(db, thread_id, known["seq"], new)
+        message = message_again(db, thread_id, known["seq"], new)
     else:
         limits.check_messages(row["last_seq"])
         message = _store_new(db, thread_id, row["last_seq"] + 1, new)
@@ -117,8 +117,8 @@ def find_replay(db: sqlite3.Connection, owner: Owner, thread_id: str, new: NewTu
     return ReplayedTurn(stored_message(db, thread_id, known["reply_seq"])) if known and known["reply_seq"] else None
 
 
-def _message_again(db: sqlite3.Connection, thread_id: str, seq: int, new: NewMessage) -> Message:
-    """Return the message that an earlier attempt has stored, which this turn answers."""
+def message_again(db: sqlite3.Connection, thread_id: str, seq: int, new: NewTurn) -> Message:
+    """Return the message that an earlier turn has stored, which this one answers."""
     message = stored_message(db, thread_id, seq)
     message = message.model_copy(update={"status": "running", "turn_id": new.turn_id, "problem": None})
     put_message(db, message)
@@ -129,12 +129,17 @@ def _store_new(db: sqlite3.Connection, thread_id: str, seq: int, new: NewMessage
     """Store a new message and its Idempotency-Key."""
     message = _new_message(thread_id, seq, new)
     put_message(db, message)
+    store_key(db, thread_id, new, message.seq)
+    return message
+
+
+def store_key(db: sqlite3.Connection, thread_id: str, new: NewTurn, seq: int) -> None:
+    """Store a request's Idempotency-Key, if it has one, for the message at ``seq``."""
     if new.idempotency_key:
         db.execute(
             "INSERT INTO idempotency_keys VALUES (?, ?, ?, ?, NULL)",
-            (thread_id, key_hash(new.idempotency_key), new.fingerprint, message.seq),
+            (thread_id, key_hash(new.idempotency_key), new.fingerprint, seq),
         )
-    return message
 
 
 def renew_lease(db: sqlite3.Connection, turn: StartedTurn, lease_seconds: float) -> None:
