@@ -174,7 +174,7 @@ def _attempt(
         raise TurnContinued
     free = lease_is_free(request.owner) + f" AND c.rev = {thread.rev}"
     return key.seq, [
-        patch(key.id, changes(turn_id=new.turn_id, status="running"), condition(turn_id=key.turn_id, status=key.status)),
+        request.takes_key(key),
         patch(new.paused_turn_id, changes(continued_by=new.turn_id), condition(status="paused")),
         patch(thread.id, thread_changes(lease=request.lease(seq=key.seq)), free),
     ]

@@ -12,6 +12,8 @@ from models import TURN_ID_PATTERN, Message, Owner, message_id, utcnow
 from stores.cosmos.container import CosmosContainer, gather_pair
 from stores.cosmos.documents import Document, KeyDocument, ThreadDocument, TurnDocument, answering_again, key_id
 from stores.cosmos.lease_document import Lease, PendingMessage
+from stores.cosmos.operations import Operation, patch
+from stores.cosmos.patch import changes, condition
 from stores.cosmos.reading import as_record, require_owned
 from stores.types import NewContinuation, NewMessage, NewTurn, ReplayedTurn
 
@@ -50,6 +52,11 @@ class Request:
             cancelled_turn_id=cancelled,
         )
         return lease.model_dump(mode="json")
+
+    def takes_key(self, key: KeyDocument) -> Operation:
+        """Return the write that gives a known key to this call's turn, unless another one has it by then."""
+        unchanged = condition(turn_id=key.turn_id, status=key.status)
+        return patch(key.id, changes(turn_id=self.new.turn_id, status="running"), unchanged)
 
 
 class AcquiredLease(NamedTuple):

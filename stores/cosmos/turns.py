@@ -23,7 +23,7 @@ from stores.cosmos.documents import KeyDocument, ThreadDocument, new_key_documen
 from stores.cosmos.history import CosmosHistory
 from stores.cosmos.leases import CosmosLeases
 from stores.cosmos.operations import create, patch
-from stores.cosmos.patch import changes, condition, lease_is_free, less_than, thread_changes
+from stores.cosmos.patch import lease_is_free, less_than, thread_changes
 from stores.cosmos.pauses import CosmosPauses
 from stores.cosmos.reading import as_record
 from stores.cosmos.turn_requests import AcquiredLease, Request, TurnReader
@@ -134,12 +134,9 @@ class CosmosTurns:
 
     async def _lease_again(self, request: Request, key: KeyDocument) -> AcquiredLease | None:
         """Try to take the lease for the message that an earlier attempt has left at ``key.seq``."""
-        restart = patch(
-            key.id, changes(turn_id=request.new.turn_id, status="running"), condition(turn_id=key.turn_id, status=key.status)
-        )
         take = patch(request.thread_id, thread_changes(lease=request.lease(seq=key.seq)), lease_is_free(request.owner))
         try:
-            _, thread = await self._messages.batch(request.thread_id, [restart, take])
+            _, thread = await self._messages.batch(request.thread_id, [request.takes_key(key), take])
         except PreconditionFailed:
             return None
         return await self._reader.acquired(as_record(ThreadDocument, thread))
