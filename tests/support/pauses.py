@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from calls import Decider, ToolCall
+from calls import CANCELLED, Decider, ToolCall
 from models import Message, Owner, new_id, utcnow
 from stores.contract import ThreadStore
 from stores.types import NewContinuation, NewMessage, Pause, StartedTurn, TurnEnd
 from tests.support.stores import ANN, answer, begin
 
+BY = Decider("ann", utcnow(), CANCELLED)
 KEPT = Pause(tools=[{"name": "mine", "description": "Mine.", "parameters": {"type": "object"}}], carried={"call_1": '{"x": 1}'})
 
 
@@ -67,3 +69,11 @@ async def finish(store: ThreadStore, turn: StartedTurn) -> Message:
     message = turn.message.model_copy(update={"status": "completed"})
     await store.commit_turn(turn, TurnEnd(message=message, reply=reply, final_event_id=9, settled=settled))
     return reply
+
+
+def statuses(found: Sequence[Message]) -> list[str]:
+    return [message.status for message in found]
+
+
+def outcomes(message: Message) -> list[str]:
+    return [call.status for call in message.tool_calls]

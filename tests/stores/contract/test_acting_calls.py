@@ -7,16 +7,14 @@ from datetime import timedelta
 import pytest
 import time_machine
 
-from calls import CANCELLED, Decider
 from errors import LeaseLost
 from models import Thread, utcnow
 from stores.contract import ThreadStore
 from stores.types import TurnEnd
 from tests.support.collected import Collected
-from tests.support.pauses import approve, go_on, made, open_call, pause
+from tests.support.pauses import BY, approve, go_on, made, open_call, pause
 from tests.support.stores import ANN, Backend, ask, begin, end, messages
 
-BY = Decider("ann", utcnow(), CANCELLED)
 LATER = timedelta(seconds=31)
 
 

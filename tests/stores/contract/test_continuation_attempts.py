@@ -2,36 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
 import time_machine
 
-from calls import CANCELLED, Decider
 from errors import IdempotencyKeyReused, LeaseLost, TurnContinued
-from models import Message, Owner, Thread, new_id, utcnow
+from models import Owner, Thread, new_id, utcnow
 from stores.contract import ThreadStore
 from stores.types import NewContinuation, ReplayedTurn, TurnEnd
-from tests.support.pauses import KEPT, approve, finish, go_on, made, open_call, pause
+from tests.support.pauses import KEPT, approve, finish, go_on, made, open_call, outcomes, pause, statuses
 from tests.support.stores import ANN, Backend, ask, begin, end, messages, talk
 
 BOB = Owner("acme", "bob")
-BY = Decider("ann", utcnow(), CANCELLED)
 LATER = timedelta(seconds=31)
 
 
 @pytest.fixture
 async def thread(store: ThreadStore) -> Thread:
     return await store.create_thread(ANN, title="Refunds", metadata={})
-
-
-def statuses(found: Sequence[Message]) -> list[str]:
-    return [message.status for message in found]
-
-
-def outcomes(message: Message) -> list[str]:
-    return [call.status for call in message.tool_calls]
 
 
 async def test_a_known_key_gets_the_reply(backend: Backend, store: ThreadStore, thread: Thread) -> None:

@@ -3,36 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
 import time_machine
 
-from calls import CANCELLED, WENT_ON, Decider, ToolCall
+from calls import WENT_ON, ToolCall
 from errors import ThreadNotFound, TurnContinued, TurnEnded, TurnInProgress, TurnNotFound
-from models import Message, Owner, Thread, new_id, utcnow
+from models import Owner, Thread, new_id, utcnow
 from stores.contract import ThreadStore
 from stores.types import NewContinuation, ReplayedTurn, StartedTurn, TurnEnd
-from tests.support.pauses import KEPT, approve, finish, go_on, made, open_call, pause, pause_again
+from tests.support.pauses import BY, KEPT, approve, finish, go_on, made, open_call, outcomes, pause, pause_again, statuses
 from tests.support.stores import ANN, Backend, answer, ask, begin, end, messages, talk
 
 BOB = Owner("acme", "bob")
-BY = Decider("ann", utcnow(), CANCELLED)
 LATER = timedelta(seconds=31)
 
 
 @pytest.fixture
 async def thread(store: ThreadStore) -> Thread:
     return await store.create_thread(ANN, title="Refunds", metadata={})
-
-
-def statuses(found: Sequence[Message]) -> list[str]:
-    return [message.status for message in found]
-
-
-def outcomes(message: Message) -> list[str]:
-    return [call.status for call in message.tool_calls]
 
 
 async def test_a_turn_that_pauses_leaves_its_thread_open(backend: Backend, store: ThreadStore, thread: Thread) -> None:

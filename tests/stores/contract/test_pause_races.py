@@ -9,15 +9,13 @@ from typing import Any
 import pytest
 import time_machine
 
-from calls import CANCELLED, Decider
 from errors import LeaseLost, TurnContinued, TurnEnded, TurnInProgress, TurnNotFound
 from models import Owner, Thread, new_id, utcnow
 from stores.contract import ThreadStore
 from stores.types import NewContinuation, NewMessage, StartedTurn, TurnEnd
-from tests.support.pauses import KEPT, approve, finish, go_on, open_call, pause
+from tests.support.pauses import BY, KEPT, approve, finish, go_on, open_call, pause
 from tests.support.stores import ANN, Backend, answer, ask, begin, end, messages, talk
 
-BY = Decider("ann", utcnow(), CANCELLED)
 GROUP = Owner("bot:acme", "c" * 64)
 
 

@@ -6,15 +6,12 @@ import os
 
 import pytest
 
-from calls import CANCELLED, Decider
-from models import utcnow
 from tests.fakes.cosmos import FakeCosmos
 from tests.stores.cosmos.conftest import FAULTS
-from tests.support.pauses import approve, finish, go_on, open_call, pause, pause_again
+from tests.support.pauses import BY, approve, finish, go_on, open_call, pause, pause_again
 from tests.support.positions import Positions
 from tests.support.stores import ANN, CosmosBackend, ask, begin, end, messages
 
-BY = Decider("ann", utcnow(), CANCELLED)
 pytestmark = pytest.mark.skipif("COSMOS_TEST_ENDPOINT" in os.environ, reason="a real account has no faults to order")
 
 

@@ -10,18 +10,16 @@ from typing import Literal
 import pytest
 import time_machine
 
-from calls import CANCELLED, Decider
 from cosmos_store import CosmosStore
 from errors import ChatError, TurnContinued, TurnEnded
 from models import Thread, utcnow
 from stores.types import NewContinuation, StartedTurn, TurnEnd
 from tests.fakes.cosmos import METADATA, FakeCosmos, Fault
 from tests.fakes.cosmos_requests import Logged
-from tests.support.pauses import KEPT, approve, finish, go_on, made, open_call, pause
+from tests.support.pauses import BY, KEPT, approve, finish, go_on, made, open_call, pause
 from tests.support.positions import Positions
 from tests.support.stores import ANN, CosmosBackend, begin, end, messages, talk
 
-BY = Decider("ann", utcnow(), CANCELLED)
 LATER = timedelta(seconds=31)
 pytestmark = pytest.mark.skipif("COSMOS_TEST_ENDPOINT" in os.environ, reason="a real account has no requests to hold")
 
