@@ -21,10 +21,10 @@ def run_messages(message: Message, replies: Sequence[Message], decided: Mapping[
         asked = [Content.from_function_call(call.id, call.tool, arguments=to_json(call.arguments).decode()) for call in calls]
         if text or asked:
             messages.append(RunMessage("assistant", [*text, *asked]))
-        messages += [RunMessage("tool", [Content.from_function_result(call.id, result=told(call))]) for call in calls]
+        messages += [RunMessage("tool", [Content.from_function_result(call.id, result=outcome_json(call))]) for call in calls]
     return messages
 
 
-def told(call: ToolCall) -> str:
+def outcome_json(call: ToolCall) -> str:
     """Return what the model is told of a call's outcome, as JSON."""
     return to_json(call.result if call.error is None else {"error": call.error}).decode()
