@@ -22,13 +22,13 @@ def known_to_tool(run: Run, call: BegunCall) -> Iterator[None]:
 
     def pass_on(text: str) -> None:
         if is_running:
-            run.tell_progress(call, text)
+            run.emit_progress(call, text)
 
-    def tell(text: str) -> None:
+    def emit(text: str) -> None:
         # Tools that block run in threads of their own.
         loop.call_soon_threadsafe(pass_on, storable(str(text)[:MAX_PROGRESS]))
 
-    token = current_call.set(tool_context(run, call, tell))
+    token = current_call.set(tool_context(run, call, emit))
     try:
         yield
     finally:
@@ -36,7 +36,7 @@ def known_to_tool(run: Run, call: BegunCall) -> Iterator[None]:
         current_call.reset(token)
 
 
-def tool_context(run: Run, call: BegunCall, tell: Callable[[str], None] = lambda _: None) -> ToolContext:
+def tool_context(run: Run, call: BegunCall, emit: Callable[[str], None] = lambda _: None) -> ToolContext:
     """Return what a tool may know of a call."""
     message = run.request.message
     return ToolContext(
@@ -49,5 +49,5 @@ def tool_context(run: Run, call: BegunCall, tell: Callable[[str], None] = lambda
         metadata=message.metadata,
         locale=run.request.locale,
         logger=logging.getLogger(f"tools.{call.tool}"),
-        tell=tell,
+        emit=emit,
     )

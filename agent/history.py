@@ -31,14 +31,14 @@ def as_history(messages: Sequence[Message]) -> list[dict[str, Any]]:
             # Ids of our own: servers may use the same one again in a later turn.
             calls = [(f"call_{message.seq}_{number}", call) for number, call in enumerate(message.tool_calls)]
             history.append({"role": "assistant", "content": None, "tool_calls": [_asked(*call) for call in calls]})
-            history += [{"role": "tool", "tool_call_id": id, "content": told(call)} for id, call in calls]
+            history += [{"role": "tool", "tool_call_id": id, "content": outcome_json(call)} for id, call in calls]
         if message.content and not is_text_first:
             history.append({"role": message.role, "content": message.content})
     _end_exchange(history)
     return history
 
 
-def told(call: ToolCall) -> str:
+def outcome_json(call: ToolCall) -> str:
     """Return what the model is told of a call's outcome, as JSON; one that nobody decided about was refused."""
     if call.status == "open":
         return to_json({"error": REFUSED}).decode()

@@ -14,9 +14,9 @@ from pydantic_core import to_json
 
 from agent.acting import ActingCalls
 from agent.budget import ReplyBudget
+from agent.emitted_text import EmittedText
 from agent.request import CallKeys, RunRequest
 from agent.text import storable
-from agent.told_text import ToldText
 from agent.usage import CallUsage, sum_details
 from calls import UNKNOWN, Awaited, CallStatus, ToolCall
 from models import Citation
@@ -114,8 +114,8 @@ class Run:
         self._model_calls: list[CallUsage] = []
         # What is stored with the reply: the calls of the one that it goes on with.
         self._budget = ReplyBudget(len(to_json(request.paused[-1].tool_calls)) if request.paused else 0)
-        self._text = ToldText(self._budget.take_text, observer.text)
-        self._reasoning = ToldText(self._budget.take_reasoning, observer.reasoning)
+        self._text = EmittedText(self._budget.take_text, observer.text)
+        self._reasoning = EmittedText(self._budget.take_reasoning, observer.reasoning)
         self._untold: set[str] = set()
         self._keys = CallKeys(request.message.id, (call for reply in request.paused for call in reply.tool_calls))
         self._acting = ActingCalls(request)
@@ -203,7 +203,7 @@ class Run:
         if call.id not in self._untold:
             self._observer.tool_completed(call)
 
-    def tell_progress(self, call: BegunCall, text: str) -> None:
+    def emit_progress(self, call: BegunCall, text: str) -> None:
         """Announce how far a call is."""
         self._observer.tool_progress(call.id, text)
 

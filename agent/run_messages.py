@@ -8,7 +8,7 @@ from agent_framework import Content
 from agent_framework import Message as RunMessage
 from pydantic_core import to_json
 
-from agent.history import told
+from agent.history import outcome_json
 from calls import ToolCall
 from models import Message
 
@@ -22,5 +22,5 @@ def run_messages(message: Message, replies: Sequence[Message], decided: Mapping[
         asked = [Content.from_function_call(call.id, call.tool, arguments=to_json(call.arguments).decode()) for call in calls]
         if text or asked:
             messages.append(RunMessage("assistant", [*text, *asked]))
-        messages += [RunMessage("tool", [Content.from_function_result(call.id, result=told(call))]) for call in calls]
+        messages += [RunMessage("tool", [Content.from_function_result(call.id, result=outcome_json(call))]) for call in calls]
     return messages

@@ -12,7 +12,7 @@ from pydantic import BaseModel, JsonValue, ValidationError
 from pydantic_core import to_jsonable_python
 
 from agent.call_context import tool_context
-from agent.history import told
+from agent.history import outcome_json
 from agent.run import RUN_KEY, BegunCall, Run
 from agent.text import MAX_DEPTH, storable
 from agent.tool_rules import ToolRules
@@ -40,7 +40,7 @@ class ToolCallMiddleware(FunctionMiddleware):
         call = run.begin_call(key, call_id, context.function.name, jsonable_arguments(context.arguments))
         refusal = unfit or call.error or self._too_many(run) or wrong_arguments(context)
         if refusal:
-            context.result = told(self._runner.refuse(run, call, refusal))
+            context.result = outcome_json(self._runner.refuse(run, call, refusal))
         elif awaits := self._awaited(run, call):
             if awaits == "approval":
                 metrics.tool_decisions.add(1, {"gen_ai.tool.name": call.tool, "chat.tool.decision": "asked"})
@@ -49,7 +49,7 @@ class ToolCallMiddleware(FunctionMiddleware):
             asked = Content.from_function_call(call_id, call.tool, arguments=call.arguments)
             context.result = Content.from_function_approval_request(id=call.id, function_call=asked)
         else:
-            context.result = told(await self._runner.run(run, call, _invoking(context, call_next)))
+            context.result = outcome_json(await self._runner.run(run, call, _invoking(context, call_next)))
 
     def _too_many(self, run: Run) -> str | None:
         return f"no more than {self._max_calls} tool calls are possible in one turn" if run.calls > self._max_calls else None

@@ -68,10 +68,10 @@ class ToolRunner:
             error, outcome = str(late), "timeout"
             status = "unknown" if acts else status
         except ToolError as failure:
-            error = self._told(str(failure), failure.__cause__)
+            error = self._error_text(str(failure), failure.__cause__)
         except Exception as failure:
             logger.exception("tool %s failed", call.tool)
-            error = self._told("the tool failed", failure)
+            error = self._error_text("the tool failed", failure)
             status = "unknown" if acts else status
         except asyncio.CancelledError:
             error = "the tool was stopped"
@@ -97,7 +97,7 @@ class ToolRunner:
         """Tell that a call may not run, and return it with the error."""
         run.start_call(call)
         self._measure(call.tool, "error", 0)
-        ended = call.ended(None, self._told(error, None), status="failed", duration_ms=0, acts=False)
+        ended = call.ended(None, self._error_text(error, None), status="failed", duration_ms=0, acts=False)
         run.end_call(ended)
         return ended
 
@@ -109,13 +109,13 @@ class ToolRunner:
         turn_usage.add_tool_call(tool, milliseconds)
         return milliseconds
 
-    def _told(self, error: str, cause: BaseException | None) -> str:
-        """Return a call's error as it is told, in ``dev_mode`` with its cause."""
+    def _error_text(self, error: str, cause: BaseException | None) -> str:
+        """Return a call's error as model and readers get it, in ``dev_mode`` with its cause."""
         # Arguments that do not fit are named already.
         if self._dev_mode and cause and not isinstance(cause, ValidationError):
             error = f"{error}: {explain(cause)}"
-        told: str = storable(error[:MAX_ERROR])
-        return told
+        text: str = storable(error[:MAX_ERROR])
+        return text
 
     async def _call(self, run: Run, call: BegunCall, invoke: Invoke) -> JsonValue:
         seconds = self._rules.timeout(call.tool)

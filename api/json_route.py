@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any, NoReturn
 
 from fastapi import Request
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
+from typing_extensions import override
 
 from api.deps import services_of
-from api.secured_route import SecuredRoute
+from api.secured_route import Handler, SecuredRoute
 
 MAX_BODY_BYTES = 256 * 1024
 
@@ -64,17 +65,16 @@ class JsonRequest(Request):
 class JsonRoute(SecuredRoute):
     """A route that takes a JSON body (if it takes one) and answers 415 to anything else."""
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return the handler, with the checks in front where the route has a body."""
-        handle = super(SecuredRoute, self).get_route_handler()
+    @override
+    def body_handler(self, handle: Handler) -> Handler:
         if self.body_field is None:
-            return self.secured(handle)
+            return handle
 
         async def handle_json(request: Request) -> Response:
             require_json(request)
             return await handle(JsonRequest(request.scope, request.receive))
 
-        return self.secured(handle_json)
+        return handle_json
 
 
 def require_json(request: Request) -> None:

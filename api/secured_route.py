@@ -29,10 +29,7 @@ class SecuredRoute(APIRoute):
 
     def get_route_handler(self) -> Handler:
         """Return the handler, with the check in front."""
-        return self.secured(super().get_route_handler())
-
-    def secured(self, handle: Handler) -> Handler:
-        """Put the check in front of a handler."""
+        handle = self.body_handler(super().get_route_handler())
 
         async def handle_for_caller(request: Request) -> Response:
             bind_path_ids(request.path_params)
@@ -42,6 +39,10 @@ class SecuredRoute(APIRoute):
             return await handle(request)
 
         return handle_for_caller
+
+    def body_handler(self, handle: Handler) -> Handler:
+        """Return the handler with what has to be checked of a body, once it is known who is calling."""
+        return handle
 
 
 async def _count(request: Request, caller: Caller) -> None:

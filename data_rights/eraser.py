@@ -55,7 +55,7 @@ class Eraser:
         self._looking: asyncio.Task[None]
 
     async def __aenter__(self) -> Self:
-        self._looking = asyncio.create_task(self._keep_looking())
+        self._looking = asyncio.create_task(self._keep_polling())
         return self
 
     async def __aexit__(
@@ -77,19 +77,19 @@ class Eraser:
 
         :raises StoreError: if the store could not be asked for them.
         """
-        await self._look()
+        await self._poll()
         if self._running:
             await asyncio.wait(list(self._running.values()), timeout=wait_seconds)
 
-    async def _keep_looking(self) -> None:
+    async def _keep_polling(self) -> None:
         while True:
             try:
-                await self._look()
+                await self._poll()
             except Exception:
                 logger.warning("listing abandoned erasures failed, will try again", exc_info=True)
             await asyncio.sleep(self._poll_seconds)
 
-    async def _look(self) -> None:
+    async def _poll(self) -> None:
         stale_since = utcnow() - self._stale_after
         for left in await self._store.abandoned_erasures(stale_since=stale_since):
             self._work_on(left)

@@ -25,7 +25,7 @@ NOTHING_MORE = 204
 # What may help to repeat, whoever answers it.
 OF_A_HOST = (429, 500, 502, 503, 504)
 # A stream says something every 15 seconds at least.
-SILENCE_SECONDS = 40
+STALE_AFTER_SECONDS = 40
 BROKEN = (OSError, http.client.HTTPException)
 ENDS = ("message.completed", "turn.failed", "turn.cancelled", "turn.paused")
 
@@ -52,7 +52,7 @@ class Api:
         for attempt in range(1, ATTEMPTS + 1):
             request = urllib.request.Request(self._url + path, data, headers, method=method)  # noqa: S310 - the user's own
             try:
-                return urllib.request.urlopen(request, timeout=SILENCE_SECONDS)  # noqa: S310
+                return urllib.request.urlopen(request, timeout=STALE_AFTER_SECONDS)  # noqa: S310
             except urllib.error.HTTPError as refused:
                 problem = read_problem(refused)
                 if not problem.get("retryable") or attempt == ATTEMPTS:

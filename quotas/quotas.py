@@ -137,7 +137,7 @@ class Quotas:
 
     async def forget(self, owner: Owner) -> None:
         """Forget what the owner has used; its tenant's counts stay."""
-        quota = next(self._quotas(owner))
+        quota = self._quota_of_owner(owner)
         item = _a_minute(quota.requests_per_minute or 1)
 
         async def forget(counters: Counters) -> None:
@@ -153,22 +153,29 @@ class Quotas:
         )
 
     def _quotas(self, owner: Owner) -> Iterator[Quota]:
-        local = self._settings
-        yield Quota(
+        yield self._quota_of_owner(owner)
+        yield self._quota_of_tenant(owner)
+
+    def _quota_of_owner(self, owner: Owner) -> Quota:
+        settings = self._settings
+        return Quota(
             "owner",
             f"owner:{owner.hash}",
-            local.limit_requests_per_minute,
-            local.limit_turns_at_once,
-            local.limit_streams_at_once,
-            local.limit_tokens_per_day,
+            settings.limit_requests_per_minute,
+            settings.limit_turns_at_once,
+            settings.limit_streams_at_once,
+            settings.limit_tokens_per_day,
         )
-        yield Quota(
+
+    def _quota_of_tenant(self, owner: Owner) -> Quota:
+        settings = self._settings
+        return Quota(
             "tenant",
             f"tenant:{owner.tenant}",
-            local.tenant_limit_requests_per_minute,
-            local.tenant_limit_turns_at_once,
+            settings.tenant_limit_requests_per_minute,
+            settings.tenant_limit_turns_at_once,
             0,
-            local.tenant_limit_tokens_per_day,
+            settings.tenant_limit_tokens_per_day,
         )
 
     async def _count_request(self, quota: Quota) -> Window:
@@ -196,9 +203,12 @@ class Quotas:
                 raise TurnLimitExceeded(quota) if place == "turns" else StreamLimitExceeded(quota)
 
     async def _leave(self, place: Place, quotas: list[Quota], holder: str) -> None:
-        for quota in quotas:
-            key = _places_key(place, quota)
-            await self._backend.give_back(lambda counters, key=key: counters.slots.leave(key, holder))  # type: ignore[misc]
+        for key in [_places_key(place, quota) for quota in quotas]:
+
+            async def leave(counters: Counters, key: str = key) -> None:
+                await counters.slots.leave(key, holder)
+
+            await self._backend.give_back(leave)
 
     async def _tokens(self, quota: Quota) -> int:
         return await self._backend.run(lambda counters: counters.storage.get(_tokens_key(quota)))

@@ -8,12 +8,13 @@ what Teams shows.
 from __future__ import annotations
 
 import tomllib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from settings.colors import MIN_CONTRAST, contrast
 from settings.icons import fault_of_drawing, unknown_icon
@@ -135,6 +136,13 @@ class Assistant(_Part):
                 if example.icon and (reason := unknown_icon(example.icon, self.icons)):
                     raise ValueError(f"texts.{language}.examples.{number}.icon: {reason}")
         return self
+
+    @field_validator("tools")
+    @classmethod
+    def _names_each_tool_once(cls, tools: tuple[str, ...]) -> tuple[str, ...]:
+        if twice := [name for name, count in Counter(tools).items() if count > 1]:
+            raise ValueError(f"{', '.join(twice)} is there more than once")
+        return tools
 
     def choose_language(self, wanted: Iterable[str]) -> str:
         """Return the first wanted language (tags such as ``de-AT``) that the assistant speaks, else its own."""

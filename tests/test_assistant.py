@@ -63,6 +63,7 @@ def told_of(folder: Path) -> str:
         ),
         ('accent_dark = "#6fcdb9"', 'accent_dark = "#222222"', "colors.accent_dark: cannot be read on #171b1a"),
         ('"calculator"', '"../calculator"', "assistant.toml: tools.1: String should match pattern"),
+        ('"calculator"', '"calculator", "calculator"', "assistant.toml: tools: calculator is there more than once"),
         ('language = "en"', 'language = "it"', "texts.it: must be there: it is the assistant's language"),
         ('language = "en"', 'language = ["en"]', "assistant.toml: language: must be there, a text"),
         ('language = "en"', "", "assistant.toml: language: must be there, a text"),

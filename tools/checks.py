@@ -9,6 +9,7 @@ import json
 import re
 import typing
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -87,9 +88,24 @@ def check_function(tool: object, module: ModuleType) -> None:
     :raises AssistantError: naming the module. What it is bound to is not shown: it may be a secret.
     """
     if not inspect.isroutine(tool):
-        file = module.__file__ or module.__name__
-        reason = f"open_tools yields a {type(tool).__name__}, but a tool is a function or a method"
-        raise AssistantError(f"{file}: {module.__name__}: {reason}", file=Path(file))
+        raise _module_error(module, f"open_tools yields a {type(tool).__name__}, but a tool is a function or a method")
+
+
+def check_opening(opened: object, module: ModuleType) -> AbstractAsyncContextManager[list[Tool]]:
+    """Return what a module's ``open_tools`` has returned.
+
+    :raises AssistantError: if nothing can be opened with it.
+    """
+    if isinstance(opened, AbstractAsyncContextManager):
+        return opened
+    if inspect.iscoroutine(opened):
+        opened.close()
+    raise _module_error(module, "open_tools is no asynchronous context manager: write @asynccontextmanager in front of it")
+
+
+def _module_error(module: ModuleType, reason: str) -> AssistantError:
+    file = module.__file__ or module.__name__
+    return AssistantError(f"{file}: {module.__name__}: {reason}", file=Path(file))
 
 
 def bind_settings(tool: Tool, settings: ToolSettings) -> Tool:

@@ -30,11 +30,11 @@ class ToolContext:
     metadata: Mapping[str, JsonValue]
     locale: str | None
     logger: logging.Logger
-    tell: Callable[[str], None] = field(repr=False)
+    emit: Callable[[str], None] = field(repr=False)
 
     def progress(self, text: str) -> None:
         """Tell who is waiting how far the tool is, such as ``3 of 10``; from any thread. After the call it does nothing."""
-        self.tell(text)
+        self.emit(text)
 
 
 current_call: ContextVar[ToolContext] = ContextVar("current_call")

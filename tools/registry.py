@@ -11,7 +11,16 @@ from typing import Any
 
 from settings import AssistantError, SettingsError
 from settings.assistant import FILE
-from tools.checks import bind_context, bind_settings, check_function, check_names, check_tool, place_of, same_name
+from tools.checks import (
+    bind_context,
+    bind_settings,
+    check_function,
+    check_names,
+    check_opening,
+    check_tool,
+    place_of,
+    same_name,
+)
 from tools.environment import ToolEnvironment
 from tools.modules import import_error, nothing_in
 from tools.settings import ToolSettings
@@ -70,7 +79,7 @@ async def _open(module: ModuleType, environment: ToolEnvironment, stack: AsyncEx
     opening: Any = getattr(module, "open_tools", None)
     found = [value for value in vars(module).values() if is_tool(value) and value.__module__ == module.__name__]
     if opening is not None:
-        found += await stack.enter_async_context(opening(environment))
+        found += await stack.enter_async_context(check_opening(opening(environment), module))
     for tool in found:
         check_function(tool, module)
     return [_with_settings(tool, environment) for tool in found]

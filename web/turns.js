@@ -6,7 +6,7 @@ import { readEvents } from "./sse.js";
 const LAST_EVENTS = new Set(["message.completed", "turn.failed", "turn.cancelled", "turn.paused"]);
 const MAX_WAIT_MS = 8000;
 // The server breaks every silence with a heartbeat after 15 seconds: a connection that is silent for longer is dead.
-const MAX_SILENCE_MS = 40_000;
+const STALE_AFTER_MS = 40_000;
 
 /**
  * Send a message and yield its turn's events; returns when the turn has ended, or `signal` aborts.
@@ -100,10 +100,10 @@ class Turn {
     const inner = (this.#inner = new AbortController());
     const abort = () => inner.abort();
     this.signal.addEventListener("abort", abort);
-    let silence = setTimeout(abort, MAX_SILENCE_MS);
+    let silence = setTimeout(abort, STALE_AFTER_MS);
     const onBytes = () => {
       clearTimeout(silence);
-      silence = setTimeout(abort, MAX_SILENCE_MS);
+      silence = setTimeout(abort, STALE_AFTER_MS);
     };
     try {
       const response = await open();

@@ -16,6 +16,7 @@ from settings import Settings
 from stores.cosmos.definitions import CONTAINERS
 from tests.infra import checks
 from tests.infra.conftest import Resources
+from tests.infra.snapshots import OF_TOOLS
 
 ROOT = Path(__file__).parents[2]
 INFRA = ROOT / "infra"
@@ -69,8 +70,9 @@ def unreachable_settings(explicit: set[str], extra: set[str], fields: set[str]) 
 
 def test_every_setting_can_be_set_and_nothing_else_is(snapshot: Callable[[str], dict[str, Any]]) -> None:
     given = set(app_settings(snapshot("everything")["predictedResources"]))
-    extra, of_tools = (set(PARAMETERS[name]["value"]) for name in ("extraAppSettings", "toolAppSettings"))
-    assert unreachable_settings(given - extra - of_tools, extra, set(Settings.model_fields)) == (set(), set())
+    extra = set(PARAMETERS["extraAppSettings"]["value"])
+    assert given >= OF_TOOLS.keys()
+    assert unreachable_settings(given - extra - OF_TOOLS.keys(), extra, set(Settings.model_fields)) == (set(), set())
     assert given >= PLATFORM
     assert set(NOT_ON_AZURE) <= set(Settings.model_fields)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,22 @@ def test_every_box_has_a_place() -> None:
     packages = {path.parent.name for path in ROOT.glob("*/__init__.py")} - apart
     modules = {path.stem for path in ROOT.glob("*.py")}
     assert packages | modules == set(read_layers())
+
+
+def picture(document: str) -> str:
+    found = re.search(r"^```\n( entries .*?)^```$", (ROOT / document).read_text(), re.MULTILINE | re.DOTALL)
+    assert found
+    return found[1]
+
+
+def test_the_picture_has_every_box_in_the_order_of_the_imports() -> None:
+    assert picture("README.md") == picture("docs/architecture.md")
+    rows = picture("README.md").splitlines()
+    # `dev.py` starts an entry, and is none of them.
+    boxes = sorted(read_layers().items(), key=lambda box: box[1])[1:]
+    shown = [[number for number, row in enumerate(rows) if re.search(rf"\b{box}(/|\.py)", row)] for box, _ in boxes]
+    assert all(len(places) == 1 for places in shown), dict(zip(boxes, shown, strict=True))
+    assert shown == sorted(shown)
 
 
 UPWARD = "bottom imports {}, which is not below it"

@@ -188,6 +188,19 @@ async def test_what_is_opened_and_no_function_is_refused(write: Write, tools: st
     assert "sesame" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "async def open_tools(environment):\n    yield []",
+        "async def open_tools(environment):\n    return []",
+        "def open_tools(environment):\n    return []",
+    ],
+)
+async def test_what_opens_nothing_is_refused(write: Write, code: str) -> None:
+    with pytest.raises(AssistantError, match=r"words\.py: .*open_tools is no .*: write @asynccontextmanager in front of it"):
+        await opened(write(code))
+
+
 async def test_two_tools_of_one_name_are_refused(write: Write) -> None:
     code = '@tool(title={"en": "Look"})\ndef look(word: str) -> str:\n    "Look."\n    return word'
     told = r"tool look \(.*other\.py:13\): there is another tool look \(.*words\.py:13\): give one of them another name"

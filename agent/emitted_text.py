@@ -1,4 +1,4 @@
-"""Text that is told as it comes in: the answer's, or the thoughts before it."""
+"""Text that is emitted as it comes in: the answer's, or the thoughts before it."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Callable
 from agent.text import CUT_MARK
 
 
-class ToldText:
-    """Passes pieces on to ``tell``, in paragraphs, as far as ``take`` has room for them: it returns what it takes of a piece.
+class EmittedText:
+    """Passes pieces on to ``emit``, in paragraphs, as far as ``take`` has room for them: it returns what it takes of a piece.
 
     What there is no room for is left out, with a mark.
     """
 
-    def __init__(self, take: Callable[[str], str], tell: Callable[[str], None]) -> None:
+    def __init__(self, take: Callable[[str], str], emit: Callable[[str], None]) -> None:
         self._take = take
-        self._tell = tell
+        self._emit = emit
         self._has_begun = False
         self._paragraph_ended = False
         self._is_full = False
@@ -31,7 +31,7 @@ class ToldText:
         if self._has_begun and self._paragraph_ended:
             piece = f"\n\n{piece}"
         self._has_begun, self._paragraph_ended = True, False
-        self._tell(piece)
+        self._emit(piece)
 
     def end_paragraph(self) -> None:
         """Begin a new paragraph with the next piece, if there are any before it."""
