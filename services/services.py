@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -56,7 +57,9 @@ async def open_services(
     assistant: Assistant,
     intervals: Intervals = Intervals(),  # noqa: B008 - immutable
 ) -> AsyncIterator[Services]:
-    """Open all services. The agent and the bot, whose imports take long, are still being opened when this returns.
+    """Open all services; imports, which take most of it, are made in threads, so that health is answered meanwhile.
+
+    The agent is opened beside the store. It and the bot are still being opened when this returns.
 
     :raises StoreError: as the store cannot be opened.
     """
@@ -64,15 +67,15 @@ async def open_services(
         owner_hash.use_key(settings)
         await stack.enter_async_context(open_telemetry(settings))
         credential = await stack.enter_async_context(AzureCredential())
+        agent = await stack.enter_async_context(
+            aclosing(LazyResource("agent", partial(_load_agent, settings, assistant, credential)))
+        )
         identity = await stack.enter_async_context(open_identity(settings))
         counters = await stack.enter_async_context(open_quota_backend(settings, credential))
         quotas = Quotas(settings, counters)
         # Of its own: whoever waits for messages must not hold up the counters.
         redis = await stack.enter_async_context(open_redis(settings, credential)) if settings.cosmos_endpoint else None
-        store = await stack.enter_async_context(open_store(settings, credential, redis))
-        agent = await stack.enter_async_context(
-            aclosing(LazyResource("agent", partial(_load_agent, settings, assistant, credential)))
-        )
+        store = await stack.enter_async_context(await asyncio.to_thread(open_store, settings, credential, redis))
         eraser = await stack.enter_async_context(Eraser(store, forget=(quotas.forget,)))
         retention = Retention(store, settings.retention_days, bot_days=settings.bot_retention_days)
         if (settings.retention_days or settings.bot_retention_days) and not settings.website_site_name:

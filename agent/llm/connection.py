@@ -172,13 +172,16 @@ async def open_connection(settings: Settings, credential: AzureCredential, **opt
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0), timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()
     ) as session:
-        yield ModelConnection(
-            session,
-            base_url(settings),
-            _secret_of(settings, credential),
-            timeout_seconds=settings.model_timeout_seconds,
-            **options,
-        )
+        secret = _secret_of(settings, credential)
+        # The first turn finds its token here. If there is none, it asks again, and tells.
+        first = asyncio.ensure_future(secret())
+        try:
+            yield ModelConnection(
+                session, base_url(settings), secret, timeout_seconds=settings.model_timeout_seconds, **options
+            )
+        finally:
+            first.cancel()
+            await asyncio.gather(first, return_exceptions=True)
 
 
 def reason_of(error: BaseException, seconds: float) -> str | None:
