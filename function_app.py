@@ -49,7 +49,7 @@ async def end_turns(state: Mapping[str, Any]) -> None:
 
 
 # Before the worker makes its web app, which it does once it has indexed this module.
-functions_worker.install(web, drain=partial(bridge.drain, end_turns), close=bridge.aclose)
+functions_worker.install(web, start=bridge.start, drain=partial(bridge.drain, end_turns), close=bridge.aclose)
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 for function in http_functions(api):
     app.function_name(function.name)(app.route(route=function.route, methods=function.methods)(bridge.handle))

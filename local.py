@@ -5,43 +5,58 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from functools import partial
+from typing import TYPE_CHECKING
 
 import uvicorn
 
-from api.app import create_app
-from api.deps import services_of
+from api.health import EarlyHealth
 from observability import logs
 from services.intervals import GRACE_SECONDS, Intervals
 from settings import Assistant, Settings, SettingsError, load_assistant, load_settings, without_credentials
 from settings.env_file import read_env_file
 from settings.listener import open_listener
-from tools.environment import ToolEnvironment
-from tools.registry import open_tools
+
+if TYPE_CHECKING:
+    from api.health import OpenApp
 
 
 class Server(uvicorn.Server):
-    """uvicorn, telling the user what runs where, and the app when it is about to stop."""
+    """uvicorn, which tells the user what runs where once the app is open, ends if it cannot be, and tells it of its own end."""
 
-    def __init__(self, config: uvicorn.Config, settings: Settings, assistant: Assistant, tools: Sequence[str]) -> None:
+    def __init__(self, config: uvicorn.Config, app: EarlyHealth, settings: Settings, assistant: Assistant) -> None:
         super().__init__(config)
-        self._tools = tools
+        self.exit_code = 0
+        self._app = app
         self._settings = settings
         self._assistant = assistant
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, then tell the addresses."""
+        """Listen; the rest follows."""
         await super().startup(sockets)
-        if self.started:
-            port = self.servers[0].sockets[0].getsockname()[1]
-            print(banner(self._settings, self._assistant, self._tools, port), flush=True)  # noqa: T201 - the terminal is this program's user interface
+        self._opening = asyncio.create_task(self._tell_when_open())
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop taking messages, let the turns that run finish, then close."""
-        if self.lifespan.state:
-            services_of(self.lifespan.state).turns.stop_accepting()
+        if self._opening.done() and not self.exit_code:
+            (await self._app.services()).turns.stop_accepting()
         await super().shutdown(sockets)
+        self._opening.cancel()
+
+    async def _tell_when_open(self) -> None:
+        try:
+            tools = await (await self._app.services()).tools()
+        except SettingsError as error:
+            self.exit_code = refuse(error)
+        except Exception:  # noqa: BLE001 - it is logged where it has failed
+            self.exit_code = 3
+        else:
+            port = self.servers[0].sockets[0].getsockname()[1]
+            print(banner(self._settings, self._assistant, tuple(tools), port), flush=True)  # noqa: T201 - the terminal is this program's user interface
+            return
+        self.should_exit = True
 
 
 def banner(settings: Settings, assistant: Assistant, tools: Sequence[str], port: int) -> str:
@@ -69,15 +84,6 @@ def banner(settings: Settings, assistant: Assistant, tools: Sequence[str], port:
     )
 
 
-async def name_tools(environment: ToolEnvironment) -> list[str]:
-    """Open the tools once before anything is served: whoever writes one is told at once what is wrong with it.
-
-    :raises AssistantError: naming the tool.
-    """
-    async with open_tools(environment) as tools:
-        return [tool.__name__ for tool in tools]
-
-
 def check_host(settings: Settings) -> None:
     """Refuse to serve other machines without sign-in.
 
@@ -88,21 +94,41 @@ def check_host(settings: Settings) -> None:
         raise SettingsError(f"HOST: {settings.host} {reason}", variables=["HOST"])
 
 
+def refuse(error: SettingsError) -> int:
+    """Tell what is wrong with the settings, or the assistant; return the exit code."""
+    print(f"These settings cannot be used:\n{error}", file=sys.stderr)  # noqa: T201
+    return 2
+
+
+def load_app(settings: Settings, grace_seconds: int) -> AbstractAsyncContextManager[OpenApp]:
+    """Import the API, and return what opens it."""
+    from api.app import create_app
+
+    app = create_app(settings, Intervals(grace=grace_seconds))
+
+    @asynccontextmanager
+    async def opening() -> AsyncIterator[OpenApp]:
+        async with app.router.lifespan_context(app) as state:
+            yield app, state or {}
+
+    return opening()
+
+
 def serve(listener: socket.socket | None = None, *, grace_seconds: int = int(GRACE_SECONDS)) -> int:
     """Serve until a signal comes, on a socket that is open already if there is one; return the exit code."""
     try:
         read_env_file()
         settings = load_settings()
         assistant = load_assistant(settings.assistant_dir)
-        tools = asyncio.run(name_tools(ToolEnvironment(settings, assistant)))
         check_host(settings)
         listener = listener or open_listener(settings)
     except SettingsError as error:
-        print(f"These settings cannot be used:\n{error}", file=sys.stderr)  # noqa: T201
-        return 2
+        return refuse(error)
     logs.install(settings)
+    app = EarlyHealth(partial(load_app, settings, grace_seconds))
     config = uvicorn.Config(
-        create_app(settings, Intervals(grace=grace_seconds)),
+        app,
+        ws="none",
         timeout_graceful_shutdown=grace_seconds,
         server_header=False,
         proxy_headers=False,
@@ -110,10 +136,10 @@ def serve(listener: socket.socket | None = None, *, grace_seconds: int = int(GRA
         log_config=None,
         log_level="warning",
     )
-    server = Server(config, settings, assistant, tools)
+    server = Server(config, app, settings, assistant)
     with listener, suppress(KeyboardInterrupt):  # uvicorn raises Ctrl-C again when it has stopped in good order
         server.run([listener])
-    return 0 if server.started else 3
+    return server.exit_code
 
 
 if __name__ == "__main__":

@@ -6,9 +6,9 @@ An invocation that has not returned by then costs the worker its life.) So the h
 soon as the response has begun; the rest follows through a short queue while the server sends. The task is made in the handler,
 because trace context and invocation id are not there any more when the response is sent.
 
-The worker runs no lifespan of ours. The bridge starts the app with the first request, timer or message. The worker's server,
-which shuts down on SIGTERM and SIGINT, drains and closes it (:mod:`api.functions_worker`). A worker that is killed closes
-nothing: its turns' leases expire.
+The worker runs no lifespan of ours. Its server starts the app when it starts itself, before the first request is there, and
+drains and closes it when it shuts down, on SIGTERM and SIGINT (:mod:`api.functions_worker`). A start that failed is tried again
+with the next request, timer or message. A worker that is killed closes nothing: its turns' leases expire.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.health import HEALTH_PATH
 from api.problems import error_response
 from errors import ChatError, InternalError, NotReady
 
@@ -83,13 +84,20 @@ class FunctionsBridge:
         self._lifespan: Lifespan | None = None
         self._is_closing = False
 
+    async def start(self) -> None:
+        """Start the app, so that the first request finds it started; a failure is logged."""
+        try:
+            await self._started()
+        except Exception:
+            logger.exception("the app could not be started")
+
     async def handle(self, req: Request) -> Response:
-        """Let the app answer a request of the worker's web server.
+        """Let the app answer a request of the worker's web server; health is answered while the app starts.
 
         Never raises: a failed start is a 503 problem, an app that fails before its response begins a 500 problem.
         """
         try:
-            state = await self._started()
+            state = {} if req.scope["path"] == HEALTH_PATH else await self._started()
         except Exception:
             logger.exception("the app could not be started")
             return _problem(NotReady(), req)

@@ -15,8 +15,9 @@ import socket
 import sys
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
+from contextvars import Context
 from functools import partial, partialmethod
-from typing import Any
+from typing import Any, NamedTuple
 
 import uvicorn
 from starlette.requests import Request
@@ -41,20 +42,28 @@ Hook = Callable[[], Coroutine[Any, Any, None]]
 Handler = Callable[[Request], Awaitable[Response]]
 
 
+class Hooks(NamedTuple):
+    """What the worker's server calls: once it listens, as soon as it is to stop, and after its last connection."""
+
+    start: Hook
+    drain: Hook
+    close: Hook
+
+
 class RequestNotForwarded(Exception):
     """An invocation and its request have not come together in time."""
 
 
-def install(web: Any, *, drain: Hook, close: Hook) -> None:
+def install(web: Any, *, start: Hook, drain: Hook, close: Hook) -> None:
     """Prepare the worker; ``web`` is the module of the HTTP extension.
 
     The extension's own web app would answer addresses itself (its documentation's, and what its route does not match), without
-    telling the invocation, record each request that the host has recorded already, and name its server. On SIGTERM ``drain``
-    is called at once, ``close`` after the last connection.
+    telling the invocation, record each request that the host has recorded already, and name its server. ``start`` is called
+    once the server listens; on SIGTERM ``drain`` is called at once, ``close`` after the last connection.
     """
     web.FastAPI = partial(web.FastAPI, telemetry=NO_TELEMETRY, openapi_url=None, docs_url=None, redoc_url=None)
     web.WebApp.route = _route_everything
-    web.WebServer.serve = partialmethod(_serve, drain, close)
+    web.WebServer.serve = partialmethod(_serve, Hooks(start, drain, close))
     if worker := sys.modules.get(COORDINATOR_MODULE):
         BoundedCoordinator(worker.http_coordinator, seconds=REQUEST_SECONDS).install()
     elif sys.version_info >= (3, 13):
@@ -74,7 +83,7 @@ def _route_everything(web_app: Any, handler: Handler) -> Handler:
     return handler
 
 
-async def _serve(server: Any, drain: Hook, close: Hook) -> None:
+async def _serve(server: Any, hooks: Hooks) -> None:
     """Do what the extension's ``WebServer.serve`` does, but neither name the server nor print a line a request.
 
     The host logs requests, and so do we; the server's errors go where the app's lines go.
@@ -89,28 +98,33 @@ async def _serve(server: Any, drain: Hook, close: Hook) -> None:
         log_config=None,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
-    await DrainingServer(config, drain, close).serve()
+    await DrainingServer(config, hooks).serve()
 
 
 class DrainingServer(uvicorn.Server):
     """uvicorn, which lets the app end its streams while it waits for the connections to close.
 
-    It closes the app too, since nobody else tells of a worker's end, least of all one that only timers and queues have called.
+    It starts and closes the app too: nobody else tells of a worker's beginning, before the first request, nor of its end, least
+    of all one that only timers and queues have called.
     """
 
-    def __init__(self, config: uvicorn.Config, drain: Hook, close: Hook) -> None:
+    def __init__(self, config: uvicorn.Config, hooks: Hooks) -> None:
         super().__init__(config)
-        self._drain = drain
-        self._close = close
+        self._hooks = hooks
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, and start the app meanwhile."""
+        await super().startup(sockets)
+        self._starting = asyncio.create_task(self._hooks.start(), context=Context())
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop listening, end what runs, and close."""
-        draining = asyncio.create_task(self._drain())
+        draining = asyncio.create_task(self._hooks.drain())
         await super().shutdown(sockets)
         (failure,) = await asyncio.gather(draining, return_exceptions=True)
         if failure:
             logger.error("ending open streams and turns failed", exc_info=failure)
-        await self._close()
+        await self._hooks.close()
 
 
 class BoundedCoordinator:

@@ -10,8 +10,7 @@ import uuid
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.problems import error_response
-from errors import InternalError, InvalidRequest, TurnInterrupted
+from errors import ChatError, InternalError, InvalidRequest, TurnInterrupted
 from observability import log_context
 
 VISIBLE_ASCII = re.compile(rb"[\t\x20-\x7e]*")
@@ -67,21 +66,21 @@ class RequestMiddleware:
             await send(message)
 
         if refused := _not_ascii(scope):
-            await error_response(InvalidRequest(refused), request_id)(scope, receive, send_with_id)
+            await _problem(InvalidRequest(refused), request_id)(scope, receive, send_with_id)
             return
         try:
             await self._app(scope, receive, send_with_id)
         except asyncio.CancelledError:
             # The server stops and waits no longer: its own answer would be a 500 that says nothing.
             if not started:
-                await error_response(TurnInterrupted("The service is stopping."), request_id)(scope, receive, send_with_id)
+                await _problem(TurnInterrupted("The service is stopping."), request_id)(scope, receive, send_with_id)
             raise
         except Exception as error:
             logger.exception("request failed unexpectedly")
             if started:
                 raise
             cause = error if self._dev_mode else None
-            await error_response(InternalError(), request_id, cause=cause)(scope, receive, send_with_id)
+            await _problem(InternalError(), request_id, cause=cause)(scope, receive, send_with_id)
 
     async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the app start and stop. What failed is logged by its type: the server would log the exception's text."""
@@ -93,6 +92,13 @@ class RequestMiddleware:
             await send(message)
 
         await self._app(scope, receive, send_without_text)
+
+
+def _problem(error: ChatError, request_id: str, cause: BaseException | None = None) -> ASGIApp:
+    # Not before there is one: health is answered before the framework is imported.
+    from api.problems import error_response
+
+    return error_response(error, request_id, cause=cause)
 
 
 def _not_ascii(scope: Scope) -> list[tuple[str, str]]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from errors import InvalidRequest, Unauthenticated
@@ -63,10 +64,14 @@ async def open_identity(settings: Settings) -> AsyncIterator[Identity]:
     async with AsyncExitStack() as stack:
         tokens = None
         if settings.entra_tenant_ids:
-            from identity.entra import open_entra_tokens
-
-            tokens = await stack.enter_async_context(open_entra_tokens(settings))
+            tokens = await stack.enter_async_context(await asyncio.to_thread(_load_entra_tokens, settings))
         yield Identity(settings, tokens)
+
+
+def _load_entra_tokens(settings: Settings) -> AbstractAsyncContextManager[EntraTokens]:
+    from identity.entra import open_entra_tokens
+
+    return open_entra_tokens(settings)
 
 
 def _checked_user(user: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
@@ -23,8 +24,10 @@ class AzureCredential:
 
     def __init__(self) -> None:
         self._chain: DefaultAzureCredential | None = None
+        self._opening = asyncio.Lock()
         self._tokens: dict[tuple[str, ...], AccessTokenInfo] = {}
-        self._lock = asyncio.Lock()
+        # One for each service: at the start of the process several are called at once, and none is to wait for another's token.
+        self._renewing: defaultdict[tuple[str, ...], asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def __aenter__(self) -> Self:
         return self
@@ -56,7 +59,7 @@ class AzureCredential:
         if options and options.get("claims"):
             # A service has refused the token that is kept.
             self._tokens.pop(scopes, None)
-        async with self._lock:
+        async with self._renewing[scopes]:
             held = self._tokens.get(scopes)
             if held is None or time.time() >= (held.refresh_on or held.expires_on - RENEW_BEFORE_SECONDS):
                 held = self._tokens[scopes] = await self._renew(held, scopes, options)
@@ -67,14 +70,19 @@ class AzureCredential:
     ) -> AccessTokenInfo:
         from azure.core.exceptions import ClientAuthenticationError
 
-        if self._chain is None:
-            self._chain = await asyncio.to_thread(_open_chain)
+        chain = await self._opened()
         try:
-            return await self._chain.get_token_info(*scopes, options=options)
+            return await chain.get_token_info(*scopes, options=options)
         except ClientAuthenticationError:
             if held is None or time.time() >= held.expires_on:
                 raise
             return held
+
+    async def _opened(self) -> DefaultAzureCredential:
+        async with self._opening:
+            if self._chain is None:
+                self._chain = await asyncio.to_thread(_open_chain)
+            return self._chain
 
 
 def _open_chain() -> DefaultAzureCredential:

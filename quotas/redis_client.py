@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
@@ -53,21 +54,25 @@ async def open_redis(settings: Settings, credential: AzureCredential) -> AsyncIt
     if settings.redis_url is None:
         yield None
         return
+    redis = await asyncio.to_thread(_load_redis, settings.redis_url.get_secret_value(), settings, credential)
+    try:
+        yield redis
+    finally:
+        await redis.aclose()
+
+
+def _load_redis(address: str, settings: Settings, credential: AzureCredential) -> Redis:
     from redis.asyncio import Redis
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
 
     from quotas.redis_identity import EntraCredentials
 
-    redis = Redis.from_url(
-        settings.redis_url.get_secret_value(),
+    return Redis.from_url(
+        address,
         credential_provider=EntraCredentials(credential) if settings.redis_takes_identity else None,
         # Once, on a new connection: Redis closes those whose token has expired.
         retry=Retry(NoBackoff(), 1),
         socket_connect_timeout=REDIS_SECONDS,
         socket_timeout=REDIS_SECONDS,
     )
-    try:
-        yield redis
-    finally:
-        await redis.aclose()

@@ -26,6 +26,11 @@ class LazyResource(Generic[T]):
         self._stack = AsyncExitStack()
         self._opening = asyncio.create_task(self._open())
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it is there."""
+        return self._opening.done() and not self._opening.cancelled() and self._opening.exception() is None
+
     async def get(self) -> T:
         """Return it as soon as it is there."""
         if self._opening.done() and self._opening.exception():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -17,7 +18,6 @@ from observability.setup import open_telemetry
 from quotas.backend import QuotaBackend, open_quota_backend
 from quotas.quotas import Quotas
 from quotas.redis_client import open_redis
-from services.background_store import open_in_background
 from services.intervals import Intervals
 from services.lazy import LazyResource
 from services.open_store import open_store
@@ -27,8 +27,6 @@ from stores.contract import ThreadStore
 from turns.service import Turns
 
 if TYPE_CHECKING:
-    from redis.asyncio import Redis
-
     from agent.agent import ChatAgent
     from teams.bot import Bot
     from teams.clock import Clock
@@ -59,23 +57,25 @@ async def open_services(
     assistant: Assistant,
     intervals: Intervals = Intervals(),  # noqa: B008 - immutable
 ) -> AsyncIterator[Services]:
-    """Open all services. The agent, the bot and Cosmos DB, whose imports take long, are still being opened when this returns.
+    """Open all services; imports, which take most of it, are made in threads, so that health is answered meanwhile.
 
-    :raises StoreError: as the store on this machine cannot be opened.
+    The agent is opened beside the store. It and the bot are still being opened when this returns.
+
+    :raises StoreError: as the store cannot be opened.
     """
     async with AsyncExitStack() as stack:
         owner_hash.use_key(settings)
         await stack.enter_async_context(open_telemetry(settings))
         credential = await stack.enter_async_context(AzureCredential())
+        agent = await stack.enter_async_context(
+            aclosing(LazyResource("agent", partial(_load_agent, settings, assistant, credential)))
+        )
         identity = await stack.enter_async_context(open_identity(settings))
         counters = await stack.enter_async_context(open_quota_backend(settings, credential))
         quotas = Quotas(settings, counters)
         # Of its own: whoever waits for messages must not hold up the counters.
         redis = await stack.enter_async_context(open_redis(settings, credential)) if settings.cosmos_endpoint else None
-        store = await stack.enter_async_context(_opening_store(settings, credential, redis))
-        agent = await stack.enter_async_context(
-            aclosing(LazyResource("agent", partial(_load_agent, settings, assistant, credential)))
-        )
+        store = await stack.enter_async_context(await asyncio.to_thread(open_store, settings, credential, redis))
         eraser = await stack.enter_async_context(Eraser(store, forget=(quotas.forget,)))
         retention = Retention(store, settings.retention_days, bot_days=settings.bot_retention_days)
         if (settings.retention_days or settings.bot_retention_days) and not settings.website_site_name:
@@ -95,14 +95,6 @@ async def open_services(
             if bot:
                 # After the turns: how they ended is still to be told.
                 await bot.aclose()
-
-
-def _opening_store(
-    settings: Settings, credential: AzureCredential, redis: Redis | None
-) -> AbstractAsyncContextManager[ThreadStore]:
-    """Return what opens the store: a file is there at once, the way to Cosmos DB takes imports, a token and requests."""
-    load = partial(open_store, settings, credential, redis)
-    return open_in_background(load) if settings.cosmos_endpoint else load()
 
 
 def _load_agent(

@@ -12,7 +12,7 @@ import logging
 import os
 from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 from urllib.request import getproxies, proxy_bypass
@@ -173,8 +173,8 @@ async def open_connection(settings: Settings, credential: AzureCredential, **opt
         connector=aiohttp.TCPConnector(limit=0), timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()
     ) as session:
         secret = _secret_of(settings, credential)
-        # A token is on its way before the first turn wants it; one that cannot be had is that turn's to tell.
-        first = asyncio.create_task(_ask_for(secret))
+        # The first turn finds its token here. If there is none, it asks again, and tells.
+        first = asyncio.ensure_future(secret())
         try:
             yield ModelConnection(
                 session, base_url(settings), secret, timeout_seconds=settings.model_timeout_seconds, **options
@@ -182,11 +182,6 @@ async def open_connection(settings: Settings, credential: AzureCredential, **opt
         finally:
             first.cancel()
             await asyncio.gather(first, return_exceptions=True)
-
-
-async def _ask_for(secret: Secret) -> None:
-    with suppress(ModelError):
-        await secret()
 
 
 def reason_of(error: BaseException, seconds: float) -> str | None:

@@ -16,7 +16,8 @@ from azure.cosmos.exceptions import CosmosHttpResponseError, CosmosResourceExist
 
 from errors import StoreMisconfigured, StoreUnavailable
 from settings import without_credentials
-from stores.cosmos.definitions import CONTAINERS, ContainerDefinition
+from stores.cosmos.container import gather_pair
+from stores.cosmos.definitions import MESSAGES, THREADS, ContainerDefinition
 from stores.cosmos.retries import REQUEST_SECONDS, TRANSIENT_STATUSES, RetryPolicy, retry_after
 
 if TYPE_CHECKING:
@@ -111,7 +112,8 @@ async def _containers(client: CosmosClient, database: str, *, may_create: bool) 
         with suppress(CosmosResourceExistsError):  # another process has just created it
             await client.create_database_if_not_exists(database)
     proxy = client.get_database_client(database)
-    return {each.id: await _container(proxy, each, may_create=may_create) for each in CONTAINERS}
+    messages, threads = await gather_pair(*(_container(proxy, each, may_create=may_create) for each in (MESSAGES, THREADS)))
+    return {MESSAGES.id: messages, THREADS.id: threads}
 
 
 async def _container(database: DatabaseProxy, definition: ContainerDefinition, *, may_create: bool) -> ContainerProxy:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import ipaddress
 import ssl
@@ -9,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any, Self
 
+from aiohttp import web
 from azure.core.credentials import AccessTokenInfo
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -34,6 +36,47 @@ class FakeIdentity:
     async def get_token_info(self, *scopes: str, **_: Any) -> AccessTokenInfo:
         self.scopes += scopes
         return AccessTokenInfo("token", int(time.time()) + 3600)
+
+
+class FakeIdentityEndpoint:
+    """Gives tokens to an app with a managed identity, as App Service and Functions do; ``environment`` says where.
+
+    Written from https://learn.microsoft.com/azure/app-service/overview-managed-identity#rest-endpoint-reference.
+    """
+
+    SECRET = "header"
+
+    def __init__(self) -> None:
+        self.environment: dict[str, str] = {}
+        self.resources: list[str] = []
+        self._asked = asyncio.Condition()
+
+    async def __aenter__(self) -> Self:
+        app = web.Application()
+        app.router.add_get("/msi/token", self._answer)
+        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        address = f"http://127.0.0.1:{self._runner.addresses[0][1]}/msi/token"
+        self.environment = {"IDENTITY_ENDPOINT": address, "IDENTITY_HEADER": self.SECRET}
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._runner.cleanup()
+
+    async def has_asked_for(self, resource: str) -> None:
+        """Wait until a token for a service has been asked for."""
+        async with self._asked:
+            await self._asked.wait_for(lambda: resource in self.resources)
+
+    async def _answer(self, request: web.Request) -> web.Response:
+        if request.headers.get("X-IDENTITY-HEADER") != self.SECRET or request.query.get("api-version") != "2019-08-01":
+            return web.json_response({"statusCode": 400, "message": "not as documented"}, status=400)
+        async with self._asked:
+            self.resources.append(resource := request.query["resource"])
+            self._asked.notify_all()
+        expires = str(int(time.time()) + 24 * 3600)
+        return web.json_response({"access_token": "token", "expires_on": expires, "resource": resource, "token_type": "Bearer"})
 
 
 def self_signed(folder: Path) -> ssl.SSLContext:

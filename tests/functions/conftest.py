@@ -24,18 +24,32 @@ def start(request: pytest.FixtureRequest) -> Start:
 
 
 @pytest.fixture
-async def sample() -> AsyncIterator[FunctionsHost]:
-    """The sample app in the runtime."""
+async def starting() -> AsyncIterator[FunctionsHost]:
+    """The sample app in the runtime, held back in its start."""
     safe_logging.install()
     async with start_host(HERE, "sample_app.py") as host:
         yield host
+        host.module.probe.may_start.set()
 
 
 @pytest.fixture
-async def sample_client(sample: FunctionsHost) -> AsyncIterator[httpx2.AsyncClient]:
-    """A client of the sample app."""
-    async with httpx2.AsyncClient(transport=sample, base_url="http://localhost", timeout=20) as client:
+async def starting_client(starting: FunctionsHost) -> AsyncIterator[httpx2.AsyncClient]:
+    """A client of the sample app that is held back in its start."""
+    async with httpx2.AsyncClient(transport=starting, base_url="http://localhost", timeout=20) as client:
         yield client
+
+
+@pytest.fixture
+def sample(starting: FunctionsHost) -> FunctionsHost:
+    """The sample app in the runtime."""
+    starting.module.probe.may_start.set()
+    return starting
+
+
+@pytest.fixture
+def sample_client(sample: FunctionsHost, starting_client: httpx2.AsyncClient) -> httpx2.AsyncClient:
+    """A client of the sample app."""
+    return starting_client
 
 
 @pytest.fixture(autouse=True)

@@ -23,7 +23,7 @@ from tests.fakes.functions_host import INVOCATION
 
 @dataclass
 class Probe:
-    """What happened in the app, and what the tests hold back."""
+    """What happened in the app, and what the tests hold back; its start among it."""
 
     arrived: int = 0
     starts: int = 0
@@ -40,7 +40,6 @@ class Probe:
 
 
 probe = Probe()
-probe.may_start.set()
 
 
 @asynccontextmanager
@@ -68,6 +67,11 @@ class Sample(fastapi.FastAPI):
 
 
 api = Sample(lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None)
+
+
+@api.get("/api/health")
+async def get_health() -> dict[str, int]:
+    return {"starts": probe.starts}
 
 
 @api.get("/api/things/{thing_id}")
@@ -152,7 +156,7 @@ async def drain(_: Mapping[str, Any]) -> None:
     probe.go.set()
 
 
-functions_worker.install(web, drain=partial(bridge.drain, drain), close=bridge.aclose)
+functions_worker.install(web, start=bridge.start, drain=partial(bridge.drain, drain), close=bridge.aclose)
 
 
 async def handle(req: Request) -> Response:

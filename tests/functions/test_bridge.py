@@ -131,13 +131,26 @@ async def test_first_requests_share_one_start(sample: FunctionsHost, sample_clie
     assert sample.module.probe.starts == 1
 
 
-async def test_failed_start_is_a_problem_for_all_who_wait_and_tried_again_by_the_next(
-    sample: FunctionsHost, sample_client: httpx2.AsyncClient, caplog: pytest.LogCaptureFixture
+async def test_the_app_is_started_before_its_first_request_and_health_does_not_wait_for_it(
+    starting: FunctionsHost, starting_client: httpx2.AsyncClient
 ) -> None:
-    probe = sample.module.probe
+    probe = starting.module.probe
+    await until(lambda: probe.starts == 1)
+    assert (probe.arrived, probe.start_context) == (0, None)
+    waiting = asyncio.create_task(starting_client.get("/api/things/1"))
+    await until(lambda: probe.arrived == 1)
+    assert (await starting_client.get("/api/health")).json() == {"starts": 1}
+    assert not waiting.done()
+    probe.may_start.set()
+    assert (await waiting).status_code == 200
+
+
+async def test_failed_start_is_a_problem_for_all_who_wait_and_tried_again_by_the_next(
+    starting: FunctionsHost, starting_client: httpx2.AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    probe = starting.module.probe
     probe.failing_starts = 1
-    probe.may_start.clear()
-    calls = [asyncio.create_task(sample_client.get("/api/things/1")) for _ in range(3)]
+    calls = [asyncio.create_task(starting_client.get("/api/things/1")) for _ in range(3)]
     await until(lambda: probe.arrived == 3)
     probe.may_start.set()
     for answer in await asyncio.gather(*calls):
@@ -148,14 +161,18 @@ async def test_failed_start_is_a_problem_for_all_who_wait_and_tried_again_by_the
         assert "secret" not in answer.text
     assert "the app could not be started" in caplog.text
     assert "secret" not in caplog.text
-    assert (await sample_client.get("/api/things/1")).status_code == 200
+    assert (await starting_client.get("/api/things/1")).status_code == 200
     assert probe.starts == 2
 
 
-async def test_a_start_that_is_cancelled_is_tried_again(sample: FunctionsHost, sample_client: httpx2.AsyncClient) -> None:
-    sample.module.probe.cancelled_start = True
-    assert (await sample_client.get("/api/things/1")).status_code == 503
-    assert (await sample_client.get("/api/things/1")).status_code == 200
+async def test_a_start_that_is_cancelled_is_tried_again(starting: FunctionsHost, starting_client: httpx2.AsyncClient) -> None:
+    probe = starting.module.probe
+    probe.cancelled_start = True
+    call = asyncio.create_task(starting_client.get("/api/things/1"))
+    await until(lambda: probe.arrived == 1)
+    probe.may_start.set()
+    assert (await call).status_code == 503
+    assert (await starting_client.get("/api/things/1")).status_code == 200
 
 
 async def test_what_runs_is_ended_before_its_connection_is_waited_for(
@@ -197,6 +214,7 @@ async def main():
     global host
     signal.signal(signal.SIGTERM, ended)
     async with start_host(Path("tests/functions"), "sample_app.py") as host:
+        host.module.probe.may_start.set()
         async with httpx2.AsyncClient(transport=host, base_url="http://localhost") as client:
             await client.get("/api/things/1")
         os.kill(os.getpid(), signal.SIGTERM)

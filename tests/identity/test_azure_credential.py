@@ -30,8 +30,18 @@ class Chain:
         self.options: list[Any] = []
         self.lives = 3600
         self.fails = False
+        self.held: dict[str, asyncio.Event] = {}
+        self.reached = asyncio.Event()
+        self.made = 0
+
+    def make(self) -> Chain:
+        self.made += 1
+        return self
 
     async def get_token_info(self, scope: str, *, options: Any = None) -> AccessTokenInfo:
+        if held := self.held.get(scope):
+            self.reached.set()
+            await held.wait()
         self.asked.append(scope)
         self.options.append(options)
         if self.fails:
@@ -45,7 +55,7 @@ class Chain:
 @pytest.fixture
 def chain(monkeypatch: pytest.MonkeyPatch) -> Chain:
     chain = Chain()
-    monkeypatch.setattr("azure.identity.aio.DefaultAzureCredential", lambda: chain)
+    monkeypatch.setattr("azure.identity.aio.DefaultAzureCredential", chain.make)
     return chain
 
 
@@ -56,6 +66,19 @@ async def test_a_token_is_kept_for_each_service(chain: Chain) -> None:
         tokens = await asyncio.gather(*(credential.get_token("a") for _ in range(5)), credential.get_token("b"))
         assert [token.token for token in tokens] == ["token 1"] * 5 + ["token 2"]
     assert chain.asked == ["a", "b", "closed"]
+
+
+async def test_a_service_does_not_wait_for_the_token_of_another(chain: Chain) -> None:
+    chain.held["slow"] = asyncio.Event()
+    async with AzureCredential() as credential:
+        slow = asyncio.create_task(credential.get_token_info("slow"))
+        await chain.reached.wait()
+        async with asyncio.timeout(10):
+            quick = await credential.get_token_info("quick")
+        assert quick.token == "token 1"
+        chain.held["slow"].set()
+        assert (await slow).token == "token 2"
+    assert chain.made == 1
 
 
 async def test_a_token_that_soon_expires_is_renewed(chain: Chain) -> None:
