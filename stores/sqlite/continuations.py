@@ -23,11 +23,7 @@ def begin_continuation(
     known = known_key(db, thread_id, new)
     if known and known["reply_seq"]:
         return ReplayedTurn(stored_message(db, thread_id, known["reply_seq"]))
-    paused = db.execute("SELECT * FROM turns WHERE thread_id = ? AND id = ?", (thread_id, new.paused_turn_id)).fetchone()
-    if paused is None:
-        raise TurnEnded if row["lease_turn_id"] == new.paused_turn_id else TurnNotFound(new.paused_turn_id)
-    if paused["status"] != "paused":
-        raise TurnEnded
+    paused = _paused_turn(db, row, new.paused_turn_id)
     if row["lease_turn_id"]:
         if not end_expired_turn(db, row):
             raise TurnContinued
@@ -60,6 +56,19 @@ def begin_continuation(
         approved=new.approved if known is None else frozenset(),
         allowed_tools=frozenset(from_json(row["approvals"] or "{}")),
     )
+
+
+def _paused_turn(db: sqlite3.Connection, thread: Any, turn_id: str) -> Any:
+    """Return the row of a paused turn.
+
+    :raises TurnNotFound, TurnEnded: if it is none.
+    """
+    found = db.execute("SELECT * FROM turns WHERE thread_id = ? AND id = ?", (thread["id"], turn_id)).fetchone()
+    if found is None:
+        raise TurnEnded if thread["lease_turn_id"] == turn_id else TurnNotFound(turn_id)
+    if found["status"] != "paused":
+        raise TurnEnded
+    return found
 
 
 def _decide(db: sqlite3.Connection, row: Any, new: NewContinuation) -> int:

@@ -176,10 +176,8 @@ def commit_turn(db: sqlite3.Connection, turn: StartedTurn, end: TurnEnd) -> None
         ),
     )
     if turn.idempotency_key and reply:
-        db.execute(
-            "UPDATE idempotency_keys SET reply_seq = ? WHERE thread_id = ? AND key = ?",
-            (reply.seq, turn.thread.id, key_hash(turn.idempotency_key)),
-        )
+        sql = "UPDATE idempotency_keys SET reply_seq = ? WHERE thread_id = ? AND key = ?"
+        db.execute(sql, (reply.seq, turn.thread.id, key_hash(turn.idempotency_key)))
     _insert_turn(
         db,
         thread_id=turn.thread.id,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.check_layers import ROOT, find_faults, find_imports, read_layers
+from scripts.check_layers import ROOT, find_faults, read_layers
 
 PROJECT = """
 [tool.layers]
@@ -65,9 +65,3 @@ def test_faults_are_found(tmp_path: Path, file: str, text: str, faults: list[str
     found = find_faults(tmp_path)
     assert len(found) == len(faults)
     assert all(fault.startswith(expected) for fault, expected in zip(found, faults, strict=True)), found
-
-
-def test_no_test_imports_another() -> None:
-    files = {".".join(file.relative_to(ROOT).with_suffix("").parts): file for file in (ROOT / "tests").rglob("*.py")}
-    tests = {name for name in files if name.rpartition(".")[2].startswith("test_")}
-    assert {name: found for name in files if (found := set(find_imports(files[name].read_text(), tests)) - {name})} == {}

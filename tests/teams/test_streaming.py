@@ -15,6 +15,25 @@ from tools.tool import ToolSpec
 RETURNS = Citation(
     index=1, id="kb-1", title="Returns " * 20, url="https://shop.example/returns", snippet="Within 30 days. " * 20
 )
+MARKED = {
+    "type": "https://schema.org/Message",
+    "@type": "Message",
+    "@context": "https://schema.org",
+    "additionalType": ["AIGeneratedContent"],
+    "citation": [
+        {
+            "@type": "Claim",
+            "position": 1,
+            "appearance": {
+                "@type": "DigitalDocument",
+                "name": ("Returns " * 20)[:79] + "…",
+                "abstract": ("Within 30 days. " * 20)[:159] + "…",
+                "url": "https://shop.example/returns",
+            },
+        }
+    ],
+    "usageInfo": {"@type": "CreativeWork", "type": "https://schema.org/Message", "name": "General"},
+}
 TIDE = {"place": "Oslo", "country": "Norway", "height": 2.4, "unit": "m", "state": "rising"}
 
 
@@ -45,25 +64,7 @@ async def test_a_turn_in_a_personal_chat(turn: Turn) -> None:
             "text": "You have 30 days [1].",
             "entities": [
                 {"type": "streaminfo", "streamType": "final", "streamId": "s1"},
-                {
-                    "type": "https://schema.org/Message",
-                    "@type": "Message",
-                    "@context": "https://schema.org",
-                    "additionalType": ["AIGeneratedContent"],
-                    "citation": [
-                        {
-                            "@type": "Claim",
-                            "position": 1,
-                            "appearance": {
-                                "@type": "DigitalDocument",
-                                "name": ("Returns " * 20)[:79] + "…",
-                                "abstract": ("Within 30 days. " * 20)[:159] + "…",
-                                "url": "https://shop.example/returns",
-                            },
-                        }
-                    ],
-                    "usageInfo": {"@type": "CreativeWork", "type": "https://schema.org/Message", "name": "General"},
-                },
+                MARKED,
             ],
             "channelData": {"feedbackLoop": {"type": "custom"}},
         },

@@ -36,15 +36,20 @@ class Body(BaseModel):
     content: str
 
 
-def create_app(model_url: str, file: str) -> FastAPI:
-    app = FastAPI()
-    client = openai.AsyncOpenAI(api_key="none", base_url=f"{model_url}/v1")
-    lock = threading.Lock()
+def open_database(file: str) -> sqlite3.Connection:
     db = sqlite3.connect(file, check_same_thread=False, isolation_level=None)
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = FULL")
     db.execute("CREATE TABLE IF NOT EXISTS messages (thread TEXT, role TEXT, content TEXT)")
     db.execute("CREATE INDEX IF NOT EXISTS by_thread ON messages (thread)")
+    return db
+
+
+def create_app(model_url: str, file: str) -> FastAPI:
+    app = FastAPI()
+    client = openai.AsyncOpenAI(api_key="none", base_url=f"{model_url}/v1")
+    lock = threading.Lock()
+    db = open_database(file)
 
     def store(thread: str, role: str, content: str | None) -> list[tuple[str, str]]:
         with lock:
