@@ -26,6 +26,7 @@ from tests.programs.bench.forwarder import request_body
 from tests.programs.bench.guards import bench_guards
 from tests.programs.bench.load import Client, latencies, median_latency, throughput
 from tests.programs.bench.report import CONTENTS, report
+from tests.programs.bench.starts import bench_starts
 from tests.programs.bench.streaming import bench_streaming
 from tests.programs.bench.telemetry import bench_telemetry
 from tests.programs.bench.yardstick import bench_yardstick
@@ -201,6 +202,7 @@ async def main(extent: Extent) -> None:
     with tempfile.TemporaryDirectory() as folder:
         async with processes.fake_model() as model_url:
             data_dir = Path(folder)
+            await bench_starts(model_url, data_dir, extent)
             await bench_yardstick(model_url, data_dir, extent)
             await bench_turns(model_url, data_dir, extent)
             await bench_streaming(model_url, data_dir, report, extent)

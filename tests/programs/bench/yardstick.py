@@ -1,13 +1,12 @@
-"""The way to the model beside the plain server's, in one run: what each row of docs/performance.md's table is.
+"""The way to the model beside the plain server's, in one run: what each row of docs/performance.md's table is, but for starts.
 
 Each figure comes with its ratio to the plain server's, which travels from machine to machine. CPU is that of the whole process,
-as the kernel counts it; starts are pinned to one core.
+as the kernel counts it.
 """
 
 from __future__ import annotations
 
 import json
-import shutil
 import statistics
 import time
 from collections.abc import Awaitable, Callable
@@ -20,7 +19,6 @@ from tests.programs.bench.load import Client, latencies, throughput
 from tests.programs.bench.report import CONTENTS, report
 from tests.programs.bench.streaming import question, streams
 
-ONE_CORE = ("taskset", "-c", "0")
 MEMORY_SECONDS = 10
 
 
@@ -68,7 +66,6 @@ async def bench_yardstick(model_url: str, data_dir: Path, extent: Extent) -> Non
         for url, paths in zip((plain_url, api_url), await threads(32), strict=True):
             await throughput(url, paths.__getitem__, body, clients=32, seconds=seconds)
         tell("memory under load", Sides(processes.rss_mb(plain), processes.rss_mb(ours)), "MB", 95 / 85)
-    await bench_starts(model_url, data_dir, extent)
 
 
 async def bench_streams(
@@ -95,29 +92,3 @@ async def bench_streams(
             firsts.append(statistics.median((await streams(url, paths, rounds=rounds, tokens=50, milliseconds=10)).first))
         floor, plain, ours = firsts
         tell(f"first text over the model's own, {clients} streams", Sides(plain - floor, ours - floor), "ms", goal)
-
-
-async def bench_starts(model_url: str, data_dir: Path, extent: Extent) -> None:
-    """Measure starts of the process: to health, and to the end of the first turn."""
-    pinned = ONE_CORE if shutil.which(ONE_CORE[0]) else ()
-    health: tuple[list[float], list[float]] = ([], [])
-    turn: tuple[list[float], list[float]] = ([], [])
-    for number in range(extent.of(7)):
-        for side in (0, 1):
-            start = time.perf_counter()
-            # Another folder each time would measure the making of the file.
-            server = (
-                processes.plain(model_url, data_dir / "start.db", *pinned)
-                if side == 0
-                else processes.api(data_dir / "start", model_url, *pinned)
-            )
-            async with server as (url, _), Client(url) as client:
-                await client.json("GET", ("/health", "/api/health")[side])
-                health[side].append(time.perf_counter() - start)
-                path = f"/start-{number}"
-                if side:
-                    path = f"/api/threads/{(await client.json('POST', '/api/threads', {}))['id']}/messages"
-                await client.json("POST", path, {"content": CONTENTS[0]})
-                turn[side].append(time.perf_counter() - start)
-    tell("process start to health", Sides(*map(statistics.median, health)), "s", 0.45)
-    tell("process start to the end of the first turn", Sides(*map(statistics.median, turn)), "s", 0.65)
