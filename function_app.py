@@ -24,6 +24,7 @@ from api.app import create_app
 from api.deps import services_of
 from api.functions_bridge import FunctionsBridge, http_functions
 from observability import logs
+from services.collector import freeze_what_stays
 from services.services import Services
 from settings import SettingsError, load_settings
 
@@ -42,6 +43,12 @@ api = create_app(settings)
 bridge = FunctionsBridge(api)
 
 
+async def complete_start(state: Mapping[str, Any]) -> None:
+    """Wait for the agent, which is opened in the background."""
+    await services_of(state).tools()
+    freeze_what_stays()
+
+
 async def end_turns(state: Mapping[str, Any]) -> None:
     """Let the turns that run finish, and end the others as interrupted."""
     services = services_of(state)
@@ -49,7 +56,9 @@ async def end_turns(state: Mapping[str, Any]) -> None:
 
 
 # Before the worker makes its web app, which it does once it has indexed this module.
-functions_worker.install(web, start=bridge.start, drain=partial(bridge.drain, end_turns), close=bridge.aclose)
+functions_worker.install(
+    web, start=partial(bridge.start, complete_start), drain=partial(bridge.drain, end_turns), close=bridge.aclose
+)
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 for function in http_functions(api):
     app.function_name(function.name)(app.route(route=function.route, methods=function.methods)(bridge.handle))

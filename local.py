@@ -14,6 +14,7 @@ import uvicorn
 
 from api.health import EarlyHealth
 from observability import logs
+from services.collector import freeze_what_stays
 from services.intervals import GRACE_SECONDS, Intervals
 from settings import Assistant, Settings, SettingsError, load_assistant, load_settings, without_credentials
 from settings.env_file import read_env_file
@@ -53,6 +54,7 @@ class Server(uvicorn.Server):
         except Exception:  # noqa: BLE001 - it is logged where it has failed
             self.exit_code = 3
         else:
+            freeze_what_stays()
             port = self.servers[0].sockets[0].getsockname()[1]
             print(banner(self._settings, self._assistant, tuple(tools), port), flush=True)  # noqa: T201 - the terminal is this program's user interface
             return

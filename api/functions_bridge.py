@@ -84,10 +84,10 @@ class FunctionsBridge:
         self._lifespan: Lifespan | None = None
         self._is_closing = False
 
-    async def start(self) -> None:
-        """Start the app, so that the first request finds it started; a failure is logged."""
+    async def start(self, work: Callable[[Mapping[str, Any]], Awaitable[None]]) -> None:
+        """Start the app, so that the first request finds it started, and call ``work`` with its state; a failure is logged."""
         try:
-            await self._started()
+            await work(await self._started())
         except Exception:
             logger.exception("the app could not be started")
 

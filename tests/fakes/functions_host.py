@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import importlib
 import importlib.util
 import json
@@ -261,6 +262,8 @@ async def start_host(
     finally:
         await host.aclose()
         await host.stop_worker()
+        # This process goes on after the worker's end.
+        gc.unfreeze()
 
 
 def _indexed(metadata: Any) -> IndexedFunction | TriggeredFunction:

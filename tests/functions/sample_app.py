@@ -30,6 +30,7 @@ class Probe:
     failing_starts: int = 0
     start_context: str | None = "unknown"
     may_start: asyncio.Event = field(default_factory=asyncio.Event)
+    start_completed: bool = False
     cancelled_start: bool = False
     draining: bool = False
     closed: bool = False
@@ -150,13 +151,20 @@ async def trivial(req: Request) -> Response:
 bridge = FunctionsBridge(api)
 
 
+async def complete_start(_: Mapping[str, Any]) -> None:
+    """Note that the start has ended."""
+    probe.start_completed = True
+
+
 async def drain(_: Mapping[str, Any]) -> None:
     """End what runs: here, the response that would not end by itself."""
     probe.draining = True
     probe.go.set()
 
 
-functions_worker.install(web, start=bridge.start, drain=partial(bridge.drain, drain), close=bridge.aclose)
+functions_worker.install(
+    web, start=partial(bridge.start, complete_start), drain=partial(bridge.drain, drain), close=bridge.aclose
+)
 
 
 async def handle(req: Request) -> Response:

@@ -140,9 +140,10 @@ async def test_the_app_is_started_before_its_first_request_and_health_does_not_w
     waiting = asyncio.create_task(starting_client.get("/api/things/1"))
     await until(lambda: probe.arrived == 1)
     assert (await starting_client.get("/api/health")).json() == {"starts": 1}
-    assert not waiting.done()
+    assert (waiting.done(), probe.start_completed) == (False, False)
     probe.may_start.set()
     assert (await waiting).status_code == 200
+    await until(lambda: probe.start_completed)
 
 
 async def test_failed_start_is_a_problem_for_all_who_wait_and_tried_again_by_the_next(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -277,3 +278,8 @@ async def test_a_message_of_the_queue_is_not_taken_without_a_bot(api: FunctionsH
     for work in (partial(api.module.answer_activity, "{}", 1), partial(api.module.handle_dead_activity, "{}")):
         with pytest.raises(RuntimeError, match="no bot"):
             await work(SimpleNamespace(bot=None))
+
+
+async def test_full_collections_leave_out_what_the_start_has_made(api: FunctionsHost, api_client: httpx2.AsyncClient) -> None:
+    assert (await api_client.get("/api/tools")).status_code == 200
+    assert gc.get_freeze_count() > 0

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 
-from tests.programs.bench import processes, soak, telemetry
+from tests.programs.bench import processes, soak, starts, telemetry
 from tests.programs.bench.extent import FULL, SHORT
 
 
@@ -52,3 +53,12 @@ def test_the_short_form_leaves_no_part_out() -> None:
     assert [FULL.of(count) for count in (1, 3, 5000)] == [1, 3, 5000]
     assert [SHORT.of(count) for count in (1, 3, 5000)] == [1, 1, 100]
     assert SHORT.of(20, least=3) == 3
+
+
+def test_what_is_measured_is_compiled_beforehand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for file in ("main.py", "api/app.py", "web/page.js"):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_text("1")
+    monkeypatch.setattr(processes, "ROOT", tmp_path)
+    starts.compile_bytecode()
+    assert sorted(path.parent.parent.name for path in tmp_path.rglob("*.pyc")) == sorted([tmp_path.name, "api"])

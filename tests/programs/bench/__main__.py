@@ -202,8 +202,8 @@ async def main(extent: Extent) -> None:
     with tempfile.TemporaryDirectory() as folder:
         async with processes.fake_model() as model_url:
             data_dir = Path(folder)
+            await bench_starts(model_url, data_dir, extent)
             await bench_yardstick(model_url, data_dir, extent)
-            await bench_starts(model_url, data_dir / "starts", extent)
             await bench_turns(model_url, data_dir, extent)
             await bench_streaming(model_url, data_dir, report, extent)
             await bench_guards(model_url, data_dir, report, extent)

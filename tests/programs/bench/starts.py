@@ -1,138 +1,138 @@
-"""Cold starts: from the start of the process to health, and to the end of the first turn, pinned to one core.
+"""Cold starts, from the start of the process to health and to the end of the first turn, as a Markdown table.
 
-On SQLite; on Cosmos DB with a managed identity, whose tokens come from an endpoint on this machine, as on Azure; and through
-the code that runs Python apps on Azure Functions. Bytecode is there, as after any start but a first one.
+Each is pinned to one core, with bytecode compiled beforehand; figures are medians. CPU is that of the whole process until the
+end of the first turn: it says more than seconds where something else runs on the machine.
+
+``python -m tests.programs.bench.starts`` measures this alone.
 """
 
 from __future__ import annotations
 
 import asyncio
-import compileall
 import json
 import os
-import re
 import shutil
 import statistics
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from aiohttp import web
-
-from cosmos_store import CosmosStore
 from tests.fakes.cosmos import KEY, FakeCosmos
-from tests.fakes.cosmos_identity import self_signed
+from tests.fakes.cosmos_identity import FakeIdentityEndpoint, self_signed
 from tests.programs.bench import processes
 from tests.programs.bench.extent import Extent
 from tests.programs.bench.load import Client
-from tests.programs.bench.report import CONTENTS, report
+from tests.programs.bench.report import CONTENTS
+from tests.support.stores import CosmosBackend
 
-ONE_CORE = ("taskset", "-c", "0")
 DATABASE = "chat_db"
-NOT_OURS = re.compile(r"/(\.venv[^/]*|node_modules|\.git)/")
+HEAD = """
+| process start to … | health, s (goal x 0.45) | end of the first turn, s (goal x 0.65) | CPU until then, s |
+|---|---|---|---|"""
 
 
-class Started(NamedTuple):
-    """Seconds from the start of a process to its answers."""
+class Start(NamedTuple):
+    """Seconds until health answered and until the first turn had ended, and the seconds of CPU that took."""
 
     health: float
     turn: float
+    cpu: float
 
 
-def pinned() -> tuple[str, ...]:
-    """Return what a command has before it, to have one core for itself."""
-    return ONE_CORE if shutil.which(ONE_CORE[0]) else ()
+def compile_bytecode() -> None:
+    """Compile what is measured, as an image of a container does: elsewhere the first of several starts would pay for it."""
+    folders = [path for path in processes.ROOT.iterdir() if path.suffix == ".py" or (path.is_dir() and any(path.glob("*.py")))]
+    subprocess.run([sys.executable, "-m", "compileall", "-q", *folders], check=True)
 
 
-def compile_all() -> None:
-    """Leave bytecode for all of the project, so that no start pays for another's."""
-    compileall.compile_dir(str(processes.ROOT), maxlevels=6, quiet=2, rx=NOT_OURS)
+def one_core() -> tuple[str, ...]:
+    """Return what pins a program to a core, where there is such a program."""
+    return ("taskset", "-c", "0") if shutil.which("taskset") else ()
 
 
-async def start_api(data_dir: Path, model_url: str, **environment: str) -> Started:
-    """Start the API, and have a turn."""
-    start = time.perf_counter()
-    async with processes.api(data_dir, model_url, *pinned(), **environment) as (url, _), Client(url) as client:
-        await client.json("GET", "/api/health")
-        health = time.perf_counter() - start
-        thread = (await client.json("POST", "/api/threads", {}))["id"]
-        await client.json("POST", f"/api/threads/{thread}/messages", {"content": CONTENTS[0]})
-        return Started(health, time.perf_counter() - start)
-
-
-async def start_plain(file: Path, model_url: str, number: int) -> Started:
-    """Start the plain server, and have a turn."""
-    start = time.perf_counter()
-    async with processes.plain(model_url, file, *pinned()) as (url, _), Client(url) as client:
+async def start_plain(model_url: str, folder: Path) -> Start:
+    """Start the plain server."""
+    begun = time.perf_counter()
+    async with processes.plain(model_url, folder / "plain.db", *one_core()) as (url, process), Client(url) as client:
         await client.json("GET", "/health")
-        health = time.perf_counter() - start
-        await client.json("POST", f"/start-{number}", {"content": CONTENTS[0]})
-        return Started(health, time.perf_counter() - start)
+        health = time.perf_counter() - begun
+        await client.json("POST", f"/{time.time_ns()}", {"content": CONTENTS[0]})
+        return Start(health, time.perf_counter() - begun, processes.cpu_ms(process) / 1000)
 
 
-async def start_functions(data_dir: Path, model_url: str) -> Started:
-    """Start the worker of Azure Functions with the app, and have a turn through it."""
-    command = (*pinned(), sys.executable, "-m", "tests.programs.bench.functions_start", str(time.perf_counter()))
-    environment = processes.api_environment(0, data_dir, model_url) | {"ALLOW_ANONYMOUS_LOCAL": "true"}
+async def start_ours(model_url: str, folder: Path, environment: Mapping[str, str]) -> Start:
+    """Start the API on uvicorn."""
+    begun = time.perf_counter()
+    async with processes.api(folder, model_url, *one_core(), **environment) as (url, process), Client(url) as client:
+        await client.json("GET", "/api/health")
+        health = time.perf_counter() - begun
+        thread = await client.json("POST", "/api/threads", {})
+        await client.json("POST", f"/api/threads/{thread['id']}/messages", {"content": CONTENTS[0]})
+        return Start(health, time.perf_counter() - begun, processes.cpu_ms(process) / 1000)
+
+
+async def start_functions(model_url: str, folder: Path, environment: Mapping[str, str]) -> Start:
+    """Start the function app in the Functions runtime."""
+    settings = processes.api_environment(0, folder, model_url) | {"ALLOW_ANONYMOUS_LOCAL": "true", **environment}
     process = await asyncio.create_subprocess_exec(
-        *command, cwd=processes.ROOT, env={**os.environ, **environment}, stdout=asyncio.subprocess.PIPE
+        *(*one_core(), sys.executable, "-m", "tests.programs.bench.functions_start", str(time.monotonic())),
+        cwd=processes.ROOT,
+        env={**os.environ, **settings},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
     )
-    told, _ = await process.communicate()
-    return Started(*json.loads(told.splitlines()[-1]))
+    output, errors = await process.communicate()
+    if process.returncode:
+        raise RuntimeError(f"the function app does not start:\n{errors.decode()}")
+    return Start(*json.loads(output.splitlines()[-1]))
 
 
 @asynccontextmanager
-async def account(folder: Path) -> AsyncIterator[Mapping[str, str]]:
-    """Run a Cosmos DB account and an endpoint that gives tokens; yield the settings of a process that uses them."""
-
-    async def token(request: web.Request) -> web.Response:
-        expires = str(int(time.time()) + 3600)
-        body = {"access_token": "t", "expires_on": expires, "resource": request.query["resource"], "token_type": "Bearer"}
-        return web.json_response(body)
-
-    app = web.Application()
-    app.router.add_get("/token", token)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        async with FakeCosmos() as plain, FakeCosmos(tls=self_signed(folder)) as fake:
-            # An identity cannot make containers.
-            async with CosmosStore(plain.endpoint, database=DATABASE, credential=KEY):
-                fake.databases = plain.databases
-            yield {
-                "COSMOS_ENDPOINT": fake.endpoint,
-                "COSMOS_DATABASE": DATABASE,
-                "SSL_CERT_FILE": str(folder / "server.pem"),
-                "IDENTITY_ENDPOINT": f"http://127.0.0.1:{runner.addresses[0][1]}/token",
-                "IDENTITY_HEADER": "secret",
-            }
-    finally:
-        await runner.cleanup()
+async def cosmos_with_identity(folder: Path) -> AsyncIterator[Mapping[str, str]]:
+    """Run an account and who gives tokens for it; yield the settings with which they are used."""
+    async with FakeCosmos(tls=self_signed(folder)) as cosmos, FakeIdentityEndpoint() as identity:
+        # An identity cannot create them.
+        async with CosmosBackend(cosmos.endpoint, KEY, DATABASE, cosmos).new():
+            pass
+        yield {"COSMOS_ENDPOINT": cosmos.endpoint, "COSMOS_DATABASE": DATABASE, **identity.environment}
 
 
 async def bench_starts(model_url: str, data_dir: Path, extent: Extent) -> None:
-    """Measure them all, in turns, and print the medians and their ratio to the plain server's."""
-    await asyncio.to_thread(data_dir.mkdir)
-    await asyncio.to_thread(compile_all)
-    async with account(data_dir) as azure:
-        kinds: dict[str, Callable[[int], Awaitable[Started]]] = {
-            "plain server": lambda number: start_plain(data_dir / "plain.db", model_url, number),
-            "SQLite": lambda _: start_api(data_dir / "sqlite", model_url),
-            "Cosmos DB, managed identity": lambda _: start_api(data_dir / "cosmos", model_url, **azure),
+    """Measure all starts in turns, and print the table."""
+    compile_bytecode()
+    folder = data_dir / "starts"
+    folder.mkdir()
+    async with cosmos_with_identity(folder) as cosmos:
+        kinds: dict[str, Callable[[], Awaitable[Start]]] = {
+            "plain server": partial(start_plain, model_url, folder),
+            "SQLite": partial(start_ours, model_url, folder, {}),
+            "Cosmos DB with a managed identity": partial(start_ours, model_url, folder, cosmos),
         }
         if sys.version_info >= (3, 13):
-            kinds["Functions' worker, SQLite"] = lambda _: start_functions(data_dir / "functions", model_url)
-        taken: dict[str, list[Started]] = {kind: [] for kind in kinds}
-        for number in range(extent.of(7)):
-            for kind, start in kinds.items():
-                taken[kind].append(await start(number))
-    plain = Started(*(statistics.median(values) for values in zip(*taken["plain server"], strict=True)))
-    for kind, found in taken.items():
-        for index, (what, goal) in enumerate((("health", 0.45), ("the end of the first turn", 0.65))):
-            median = statistics.median(each[index] for each in found)
-            goal_text = f"goal x {goal:.2f}" if kind == "SQLite" else ""
-            report(f"start to {what}, {kind}", median, "s", f"x {median / plain[index]:.2f}", goal_text)
+            kinds["Functions, SQLite"] = partial(start_functions, model_url, folder, {})
+            kinds["Functions, Cosmos DB with a managed identity"] = partial(start_functions, model_url, folder, cosmos)
+        # One after another, and again: all of them see the same machine. The first round fills the disk's cache.
+        rounds = [{name: await start() for name, start in kinds.items()} for _ in range(1 + extent.of(7))][1:]
+    print(HEAD)
+    medians = {name: [statistics.median(part) for part in zip(*(each[name] for each in rounds), strict=True)] for name in kinds}
+    plain = medians["plain server"]
+    for name, values in medians.items():
+        cells = [f"{ours:.2f} (x {ours / theirs:.2f})" for ours, theirs in zip(values, plain, strict=True)]
+        print(f"| {name} | {' | '.join(cells)} |", flush=True)
+    print()
+
+
+async def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        async with processes.fake_model() as model_url:
+            await bench_starts(model_url, Path(folder), Extent())
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

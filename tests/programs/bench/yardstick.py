@@ -1,7 +1,7 @@
-"""The way to the model beside the plain server's, in one run: what each row of docs/performance.md's table is.
+"""The way to the model beside the plain server's, in one run: what each row of docs/performance.md's table is, but for starts.
 
 Each figure comes with its ratio to the plain server's, which travels from machine to machine. CPU is that of the whole process,
-as the kernel counts it. Starts are in :mod:`tests.programs.bench.starts`.
+as the kernel counts it.
 """
 
 from __future__ import annotations
