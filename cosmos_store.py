@@ -44,6 +44,7 @@ from stores.cosmos.turn_requests import Request
 from stores.limits import StoreLimits
 from stores.types import (
     Approval,
+    AuthorFeedback,
     ErasedExchanges,
     EventBatch,
     NewContinuation,
@@ -231,6 +232,13 @@ class CosmosStore(ThreadStore):
         return await self._parts.feedback.set(owner, thread_id, message_id, feedback)
 
     @override
+    async def set_author_feedback(
+        self, owner: Owner, thread_id: str, message_id: str, author_id: str, feedback: Feedback
+    ) -> bool:
+        check_thread_id(thread_id)
+        return await self._parts.feedback.set_of_author(owner, thread_id, message_id, author_id, feedback)
+
+    @override
     async def get_user_state(self, owner: Owner) -> UserState:
         return await self._parts.user_states.get(owner)
 
@@ -261,6 +269,11 @@ class CosmosStore(ThreadStore):
     @override
     async def threads_of_author(self, author_id: str) -> list[OwnedRef]:
         return await self._parts.authors.threads(author_id)
+
+    @override
+    async def list_author_feedback(self, owner: Owner, thread_id: str, author_id: str) -> list[AuthorFeedback]:
+        check_thread_id(thread_id)
+        return await self._parts.feedback.list_of_author(owner, thread_id, author_id)
 
     @override
     async def erase_exchanges(self, owner: Owner, thread_id: str, author_id: str) -> ErasedExchanges:

@@ -31,7 +31,9 @@ def main() -> int:
     parser.add_argument("what", choices=["export", "erase"])
     whose = parser.add_mutually_exclusive_group(required=True)
     whose.add_argument("--owner", type=_owner, metavar="TENANT/USER")
-    whose.add_argument("--author", type=_text, metavar="ID", help="what one person wrote in conversations of several people")
+    whose.add_argument(
+        "--author", type=_text, metavar="ID", help="what one person wrote or rated in conversations of several people"
+    )
     parser.add_argument("--output", type=Path, help="file of an export; default: the standard output")
     given = parser.parse_args()
     try:

@@ -1,4 +1,4 @@
-"""What one person wrote in conversations of several people: exported, and erased in place."""
+"""What one person wrote in conversations of several people, or thinks of answers there: exported, and erased in place."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import suppress
 
 from data_rights.export import with_error_line
-from data_rights.lines import AuthoredLine, AuthorLine, EndLine
+from data_rights.lines import AuthoredLine, AuthorFeedbackLine, AuthorLine, EndLine
 from errors import ThreadNotFound
 from models import AUTHOR_ID, Message, message_seq, utcnow
 from stores.contract import ThreadStore
@@ -18,7 +18,8 @@ PAUSE_SECONDS = 1.0
 
 
 async def export_author_lines(store: ThreadStore, author_id: str) -> AsyncGenerator[bytes]:
-    """Return the lines of an export: ``author``; of each thread the author's ``message``s and the replies to them; ``end``.
+    """Return the lines of an export: ``author``; of each thread the author's ``message``s and the replies to them, and their
+    ``feedback``; ``end``.
 
     An error in between is the last line, ``error``; a file without ``end`` is not complete.
 
@@ -32,16 +33,19 @@ async def _lines(store: ThreadStore, author_id: str, threads: Sequence[OwnedRef]
     yield AuthorLine(author_id=author_id, exported_at=utcnow()).to_json()
     count = 0
     for thread in threads:
+        tenant, user = thread.owner
         with suppress(ThreadNotFound):
             async for message in _exchanges(store, thread, author_id):
-                owner = thread.owner
-                yield AuthoredLine(tenant=owner.tenant, user=owner.user, message=message).to_json()
+                yield AuthoredLine(tenant=tenant, user=user, message=message).to_json()
                 count += 1
+            for each in await store.list_author_feedback(thread.owner, thread.id, author_id):
+                line = AuthorFeedbackLine(tenant=tenant, user=user, message_id=each.message_id, feedback=each.feedback)
+                yield line.to_json()
     yield EndLine(threads=len(threads), messages=count).to_json()
 
 
 async def erase_author(store: ThreadStore, author_id: str, *, pause_seconds: float = PAUSE_SECONDS) -> int:
-    """Erase what an author wrote and the replies to it, to the end; return the number of messages.
+    """Erase what an author wrote, the replies to it and the author's feedback, to the end; return the number of messages.
 
     A turn that runs for one of the messages is waited for.
 

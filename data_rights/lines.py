@@ -7,7 +7,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, TypeAdapter
 
-from models import Message, Problem, Thread, Turn, UserState
+from models import Feedback, Message, Problem, Thread, Turn, UserState
 from records import Record
 
 
@@ -92,3 +92,13 @@ class AuthoredLine(Line):
     tenant: str
     user: str
     message: Message
+
+
+class AuthorFeedbackLine(Line):
+    """What an author thinks of an answer, and whose thread that is in. After the messages of the thread."""
+
+    type: Literal["feedback"] = "feedback"
+    tenant: str
+    user: str
+    message_id: str
+    feedback: Feedback

@@ -242,3 +242,15 @@ class ThreadStore(OwnerStore, AbstractAsyncContextManager["ThreadStore"], Protoc
         :raises MessageNotFound: if the thread has no such message.
         :raises NotAnAnswer: if it is one of the user's.
         """
+
+    async def set_author_feedback(
+        self, owner: Owner, thread_id: str, message_id: str, author_id: str, feedback: Feedback
+    ) -> bool:
+        """Keep what one of several people in a conversation thinks of an answer, in place of what they thought before.
+
+        It is no part of the message. Returns whether it is their first on this answer; of several at once one is. After a
+        failure that was got over it may be taken for a later one.
+
+        :raises ThreadNotFound, MessageNotFound: as :meth:`set_feedback` does.
+        :raises NotAnAnswer: if it is one of the user's, or was erased.
+        """

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from models import Erasure, Owner, UserState
-from stores.types import ErasedExchanges, OwnedRef
+from stores.types import AuthorFeedback, ErasedExchanges, OwnedRef
 
 RECEIPT_DAYS = 30
 
@@ -53,18 +53,25 @@ class OwnerStore(Protocol):
         """Return running erasures, of whichever owner, on which nobody has worked since a moment."""
 
     async def threads_of_author(self, author_id: str) -> list[OwnedRef]:
-        """Return the threads of conversations in which somebody wrote (``metadata.author_id``), in no order.
+        """Return the threads of conversations in which somebody wrote (``metadata.author_id``) or gave feedback, in no order.
 
         Also one in which only the message that is being answered is theirs. Threads of other owners are left out: there, the
         metadata is what a caller of the API says. What other processes have stored in the last moments may be missing.
+        """
+
+    async def list_author_feedback(self, owner: Owner, thread_id: str, author_id: str) -> list[AuthorFeedback]:
+        """Return what somebody thinks of a thread's answers (:meth:`ThreadStore.set_author_feedback`), in their order.
+
+        :raises ThreadNotFound: if the owner has no such thread.
         """
 
     async def erase_exchanges(self, owner: Owner, thread_id: str, author_id: str) -> ErasedExchanges:
         """Erase the texts of somebody's messages in a thread and of the replies to them (:meth:`~models.Message.erased`).
 
         The messages keep their places, so nothing else in the thread changes but its preview; stored events go, too, but those
-        of a turn that runs. A message that is being answered cannot be erased before its turn has ended: the result is
-        ``unfinished`` then, and asks for this call again after a moment.
+        of a turn that runs. So does the feedback that they gave in the thread, and all feedback on what is erased. A message
+        that is being answered cannot be erased before its turn has ended: the result is ``unfinished`` then, and asks for this
+        call again after a moment.
 
         :raises ThreadNotFound: if the owner has no such thread.
         """

@@ -13,7 +13,7 @@ from pydantic_core import to_json
 
 from calls import ToolCall
 from events import TurnEvent
-from models import AUTHOR_ID, Message, Metadata, Owner, Thread, ThreadStatus, Turn, TurnStatus
+from models import AUTHOR_ID, Feedback, Message, Metadata, Owner, Thread, ThreadStatus, Turn, TurnStatus
 from records import Record, canonical
 
 T = TypeVar("T")
@@ -177,6 +177,13 @@ class ErasedExchanges(NamedTuple):
 
     messages: int
     unfinished: bool
+
+
+class AuthorFeedback(Record):
+    """What one of several people in a conversation thinks of an answer."""
+
+    message_id: str
+    feedback: Feedback
 
 
 @dataclass(frozen=True, slots=True)

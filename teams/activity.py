@@ -92,13 +92,6 @@ class Incoming:
         return _hash(self.owner.tenant, id) if isinstance(id, str) and id and self.owner.is_conversation else None
 
     @property
-    def member(self) -> Owner | None:
-        """The sender of an activity of a group, as the owner of what is their own; ``None`` where nobody vouches for them."""
-        user = (self.activity.from_property.aad_object_id or "").lower()
-        tenant = self.owner.tenant.removeprefix(CONVERSATIONS)
-        return Owner(tenant, user) if _is_teams(self.activity) and user and tenant_ids(self.activity) else None
-
-    @property
     def author(self) -> str | None:
         """The sender's name on one line, for conversations with several people in them."""
         name = " ".join((getattr(self.activity.from_property, "name", None) or "").replace(":", " ").split())

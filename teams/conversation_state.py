@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from pydantic_core import to_json
 
 from errors import StateChanged, StoreUnavailable
-from models import Feedback, Owner, UserState, message_id, message_seq
+from models import Owner, UserState, message_id, message_seq
 from stores.contract import ThreadStore
 
 MAX_CONVERSATIONS = 50
@@ -26,7 +26,6 @@ MAX_REFERENCES = 8
 MAX_REFERENCE = 800
 # Answers before those activities; each takes about fifteen bytes of a document that is written with every message.
 MAX_SHOWN = 300
-MAX_RATINGS_BYTES = 8_000
 # Between processes only: those of one process do not race.
 ATTEMPTS = 20
 VALUES_KEY = "bot"
@@ -76,8 +75,7 @@ class ConversationState(BaseModel):
 
     ``references`` say how to reach the latest conversations (:func:`teams.references.conversation_reference`). ``shown`` are
     the answers before the latest activities, by thread: the place of each in its thread, and a hash of the activity that
-    carried it. ``ratings`` are what the owner thinks of answers in groups, by message: there each member has an opinion of
-    their own.
+    carried it.
     """
 
     # What a later release keeps here outlives what this one writes while both run.
@@ -88,7 +86,6 @@ class ConversationState(BaseModel):
     tickets: list[Ticket] = []
     references: dict[str, dict[str, Any]] = {}
     shown: dict[str, str] = {}
-    ratings: dict[str, Feedback] = {}
 
     def find(self, key: str) -> ActivityRecord | None:
         """Return what is known of an activity."""
@@ -127,13 +124,6 @@ class ConversationState(BaseModel):
                 self.shown[oldest] = rest
             else:
                 del self.shown[oldest]
-
-    def rate(self, message_id: str, feedback: Feedback) -> None:
-        """Keep what the owner thinks of an answer in a group, in place of what is there."""
-        self.ratings.pop(message_id, None)
-        self.ratings[message_id] = feedback
-        while len(to_json(self.ratings)) > MAX_RATINGS_BYTES and len(self.ratings) > 1:
-            del self.ratings[next(iter(self.ratings))]
 
     def use(self, conversation_key: str, thread_id: str) -> None:
         """Let a thread be the one in use in a conversation."""

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from errors import StoreUnavailable, ThreadNotFound
-from models import Feedback, Metadata, Owner
+from models import Metadata, Owner
 from stores.contract import ThreadStore
 from stores.types import TEAM_KEY
 from teams.activity import Incoming
@@ -158,10 +158,6 @@ class Conversations:
         thread_id = kept.threads.get(incoming.conversation_key)
         answers = (each for each in reversed(kept.activities) if each.message_id and each.thread_id == thread_id)
         return next((ShownAnswer(each.thread_id, each.message_id or "") for each in answers), None)
-
-    async def rate(self, member: Owner, message_id: str, feedback: Feedback) -> None:
-        """Keep what a member of a group thinks of an answer, with what is the member's own."""
-        await self.states.change(member, lambda found: found.rate(message_id, feedback))
 
     async def mark_feedback(self, owner: Owner, moment: datetime) -> None:
         """Remember when the owner has last said what they think."""

@@ -11,15 +11,14 @@ from microsoft_agents.hosting.core import TurnContext
 from microsoft_teams.cards import AdaptiveCard, Choice, ChoiceSetInput, SubmitAction, TextInput
 
 from errors import MessageNotFound, NotAnAnswer, ThreadNotFound
-from models import MAX_COMMENT, Feedback, Owner, Rating, message_seq, utcnow
+from models import MAX_COMMENT, Feedback, Rating, utcnow
 from quotas.quotas import Quotas, RequestLimitExceeded
 from stores.contract import ThreadStore
 from teams.activity import Incoming
 from teams.cards import CONTENT_TYPE
-from teams.conversation_state import ShownAnswer
 from teams.conversations import Conversations
 from teams.messages import Strings, strings_for
-from turns.feedback import count_feedback, give_feedback
+from turns.feedback import give_author_feedback, give_feedback
 
 # Why somebody may press the thumb down.
 REASONS = ("wrong", "incomplete", "off_topic", "other")
@@ -100,20 +99,11 @@ class Ratings:
             return False
         thread_id, message_id = answer
         try:
-            if owner.is_conversation and incoming.member:
-                await self._rate_in_group(incoming, incoming.member, answer, feedback)
+            if owner.is_conversation and incoming.author_id:
+                await give_author_feedback(self._store, owner, thread_id, message_id, incoming.author_id, feedback)
             else:
                 await give_feedback(self._store, owner, thread_id, message_id, feedback.rating, feedback.comment)
         except (ThreadNotFound, MessageNotFound, NotAnAnswer):
             return False
         await self._conversations.mark_feedback(owner, feedback.timestamp)
         return True
-
-    async def _rate_in_group(self, incoming: Incoming, member: Owner, answer: ShownAnswer, feedback: Feedback) -> None:
-        thread_id, id = answer
-        seq = message_seq(thread_id, id) or 0
-        found = await self._store.list_messages(incoming.owner, thread_id, limit=1, after=seq - 1, before=seq + 1, order="asc")
-        if not found.items:
-            raise MessageNotFound(id)
-        await self._conversations.rate(member, id, feedback)
-        count_feedback(feedback.rating, id)

@@ -20,14 +20,19 @@ async def give_feedback(
     """
     feedback = Feedback(rating=rating, comment=comment, timestamp=utcnow())
     message = await store.set_feedback(owner, thread_id, message_id, feedback)
-    count_feedback(rating, message_id)
+    _count(rating, message_id)
     return message
 
 
-def count_feedback(rating: Rating, message_id: str) -> None:
-    """Count a rating, wherever it is kept."""
-    metrics.feedback.add(1, {"chat.feedback.rating": rating})
-    logger.info("feedback %s on message %s", rating, message_id)
+async def give_author_feedback(
+    store: ThreadStore, owner: Owner, thread_id: str, message_id: str, author_id: str, feedback: Feedback
+) -> None:
+    """Keep what one of several people in a conversation thinks of an answer; the first of each on it counts.
+
+    :raises ThreadNotFound, MessageNotFound, NotAnAnswer, StoreError: as :meth:`ThreadStore.set_author_feedback` does.
+    """
+    if await store.set_author_feedback(owner, thread_id, message_id, author_id, feedback):
+        _count(feedback.rating, message_id)
 
 
 async def withdraw_feedback(store: ThreadStore, owner: Owner, thread_id: str, message_id: str) -> None:
@@ -37,3 +42,8 @@ async def withdraw_feedback(store: ThreadStore, owner: Owner, thread_id: str, me
     """
     await store.set_feedback(owner, thread_id, message_id, None)
     logger.info("feedback withdrawn from message %s", message_id)
+
+
+def _count(rating: Rating, message_id: str) -> None:
+    metrics.feedback.add(1, {"chat.feedback.rating": rating})
+    logger.info("feedback %s on message %s", rating, message_id)

@@ -9,11 +9,13 @@ from calls import CANCELLED, Decider
 from errors import StoreUnavailable
 from models import AUTHOR_ID, Message, Owner, utcnow
 from stores.cosmos.container import CosmosContainer, PreconditionFailed
+from stores.cosmos.definitions import kind
 from stores.cosmos.deletion import CosmosDeletion
 from stores.cosmos.documents import ThreadDocument, TurnDocument
+from stores.cosmos.feedback import CosmosFeedback
 from stores.cosmos.history import CosmosHistory
 from stores.cosmos.lease_document import Lease
-from stores.cosmos.operations import Operation, patch
+from stores.cosmos.operations import Operation, delete, patch
 from stores.cosmos.patch import changes, condition, thread_changes
 from stores.cosmos.pauses import CosmosPauses
 from stores.cosmos.reading import as_record, require_owned
@@ -31,6 +33,7 @@ TEXTS = {"content", "tool_calls", "citations", "metadata"}
 NO_TEXT = {"reasoning": None, "feedback": None}
 # Only a message has a place and an author.
 MESSAGES = "SELECT c.thread_id FROM c WHERE c.seq > 0 AND c.metadata.author_id = @author"
+FEEDBACK = f"SELECT c.thread_id FROM c WHERE {kind('feedback')} AND c.metadata.author_id = @author"  # noqa: S608 - our own
 PENDING = "SELECT c.thread_id FROM c WHERE c.lease.message.metadata.author_id = @author"
 QUESTIONS = "SELECT TOP @limit * FROM c WHERE c.metadata.author_id = @author AND c.seq != @answering ORDER BY c.seq"
 
@@ -43,6 +46,7 @@ class CosmosAuthors:
         messages: CosmosContainer,
         rows: CosmosRows,
         deletion: CosmosDeletion,
+        feedback: CosmosFeedback,
         history: CosmosHistory,
         reader: TurnReader,
         pauses: CosmosPauses,
@@ -51,6 +55,7 @@ class CosmosAuthors:
         self._messages = messages
         self._rows = rows
         self._deletion = deletion
+        self._feedback = feedback
         self._history = history
         self._reader = reader
         self._pauses = pauses
@@ -59,7 +64,7 @@ class CosmosAuthors:
     async def threads(self, author_id: str) -> list[OwnedRef]:
         """Do what :meth:`ThreadStore.threads_of_author` promises."""
         ids: dict[str, None] = {}
-        for sql in (MESSAGES, PENDING):
+        for sql in (MESSAGES, PENDING, FEEDBACK):
             rows = await self._messages.query_everywhere(sql, limit=MAX_ROWS, author=author_id)
             ids.update(dict.fromkeys(row["thread_id"] for row in rows))
         return [found for id in ids if (found := await self._of_conversation(id))]
@@ -79,6 +84,7 @@ class CosmosAuthors:
                 # Always: an earlier call may have been stopped before it did this.
                 await self._rows.update(thread)
                 await self._history.forget(thread.id)
+                await self._feedback.erase(thread.id, author_id)
                 return ErasedExchanges(erased, await self._is_answering(thread, author_id))
             # First, because nobody finds them by the author any more once the messages are erased.
             await self._deletion.delete_events(thread.id, running_turn=thread.lease.turn_id if thread.lease else None)
@@ -116,9 +122,11 @@ class CosmosAuthors:
         """
         erased: list[Message] = []
         operations: list[Operation] = []
+        feedback = await self._feedback.ids_by_answer(thread.id)
         for question, turns in zip(questions, await asyncio.gather(*map(self._turns_of, questions)), strict=True):
             found = [await self._reader.message(thread.id, turn.reply_seq) for turn in turns if turn.reply_seq]
             exchange = [*filter(None, found), question]
+            operations += [delete(id) for each in exchange for id in feedback.get(each.id, [])]
             operations += [patch(turn.id, changes(pause=None)) for turn in turns if turn.pause]
             operations += [
                 patch(each.id, changes(**each.erased().model_dump(mode="json", include=TEXTS) | NO_TEXT)) for each in exchange

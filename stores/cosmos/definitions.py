@@ -56,5 +56,5 @@ CONTAINERS = (MESSAGES, THREADS)
 
 
 def kind(prefix: str) -> str:
-    """Return the condition of queries that a document's id begins with ``msg``, ``turn`` or ``events``, and ``_``."""
+    """Return the condition of queries that a document's id begins with ``msg``, ``turn``, … and ``_``."""
     return f"c.id > '{prefix}_' AND c.id < '{prefix}~'"

@@ -49,4 +49,6 @@ class CosmosParts:
         self.deletion = CosmosDeletion(messages, threads, history)
         self.sessions = CosmosSessionThreads(messages, self.threads, self.rows, self.deletion)
         self.erasures = CosmosErasures(messages, threads, self.deletion)
-        self.authors = CosmosAuthors(messages, self.rows, self.deletion, history, reader, self.pauses, leases.end_expired)
+        self.authors = CosmosAuthors(
+            messages, self.rows, self.deletion, self.feedback, history, reader, self.pauses, leases.end_expired
+        )

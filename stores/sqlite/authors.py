@@ -8,6 +8,7 @@ from calls import CANCELLED, Decider
 from models import AUTHOR_ID, CONVERSATIONS, Message, Owner, utcnow
 from stores.preview import preview
 from stores.sqlite.continuations import reply_seqs
+from stores.sqlite.feedback import erase_author_feedback
 from stores.sqlite.rows import owned_ref, put_message, stored_message, thread_row
 from stores.sqlite.turns import close_pause, end_expired_turn
 from stores.types import ErasedExchanges, OwnedRef
@@ -17,9 +18,10 @@ AUTHOR = f"json_extract(record, '$.metadata.{AUTHOR_ID}')"
 
 def threads_of_author(db: sqlite3.Connection, author_id: str) -> list[OwnedRef]:
     """Do what :meth:`ThreadStore.threads_of_author` promises."""
-    wrote = f"SELECT 1 FROM messages WHERE thread_id = threads.id AND {AUTHOR} = ?"  # noqa: S608 - our own name
-    sql = f"SELECT id, tenant, user FROM threads WHERE substr(tenant, 1, ?) = ? AND EXISTS ({wrote})"  # noqa: S608 - the same
-    return [owned_ref(row) for row in db.execute(sql, (len(CONVERSATIONS), CONVERSATIONS, author_id))]
+    wrote = f"EXISTS (SELECT 1 FROM messages WHERE thread_id = threads.id AND {AUTHOR} = :author)"  # noqa: S608 - our own name
+    rated = "id IN (SELECT thread_id FROM author_feedback WHERE author_id = :author)"
+    sql = f"SELECT id, tenant, user FROM threads WHERE tenant GLOB :tenants AND ({wrote} OR {rated})"  # noqa: S608 - the same
+    return [owned_ref(row) for row in db.execute(sql, {"tenants": f"{CONVERSATIONS}*", "author": author_id})]
 
 
 def erase_exchanges(db: sqlite3.Connection, owner: Owner, thread_id: str, author_id: str) -> ErasedExchanges:
@@ -38,6 +40,7 @@ def erase_exchanges(db: sqlite3.Connection, owner: Owner, thread_id: str, author
     for message in messages:
         put_message(db, message.erased())
         db.execute("UPDATE turns SET pause = NULL WHERE thread_id = ? AND id = ?", (thread_id, message.turn_id))
+    erase_author_feedback(db, thread_id, author_id, messages)
     if messages:
         db.execute("DELETE FROM events WHERE thread_id = ? AND turn_id IS NOT ?", (thread_id, thread["lease_turn_id"]))
     if thread["last_message_preview"] in {preview(message.content) for message in messages}:

@@ -123,6 +123,16 @@ MIGRATIONS = (
     ALTER TABLE turns ADD COLUMN continued_by TEXT;
     ALTER TABLE turns ADD COLUMN cancelled_turn_id TEXT;
     """,
+    """
+    CREATE TABLE author_feedback (
+        thread_id TEXT NOT NULL REFERENCES threads ON DELETE CASCADE,
+        seq INTEGER NOT NULL,
+        author_id TEXT NOT NULL,
+        record TEXT NOT NULL,
+        PRIMARY KEY (thread_id, seq, author_id)
+    ) WITHOUT ROWID;
+    CREATE INDEX author_feedback_by_author ON author_feedback (author_id);
+    """,
 )
 LOCK_TIMEOUT_SECONDS = 5.0
 LOG_TIMEOUT_SECONDS = 0.2

@@ -23,11 +23,12 @@ from stores.contract import ThreadStore
 from stores.limits import StoreLimits
 from stores.sqlite import authors, continuations, deletion, erasure, messages, progress, threads, turns, user_states
 from stores.sqlite.database import LOCK_TIMEOUT_SECONDS, SqliteDatabase, Work
-from stores.sqlite.feedback import set_feedback
+from stores.sqlite.feedback import list_author_feedback, set_author_feedback, set_feedback
 from stores.sqlite.log_emptier import PAUSE_SECONDS, LogEmptier
 from stores.sqlite.rows import as_thread, thread_row
 from stores.types import (
     Approval,
+    AuthorFeedback,
     ErasedExchanges,
     EventBatch,
     NewContinuation,
@@ -219,6 +220,12 @@ class SqliteStore(ThreadStore):
         return await self._database.write(lambda db: set_feedback(db, owner, thread_id, message_id, feedback))
 
     @override
+    async def set_author_feedback(
+        self, owner: Owner, thread_id: str, message_id: str, author_id: str, feedback: Feedback
+    ) -> bool:
+        return await self._database.write(lambda db: set_author_feedback(db, owner, thread_id, message_id, author_id, feedback))
+
+    @override
     async def get_user_state(self, owner: Owner) -> UserState:
         return await self._database.read(lambda db: user_states.get_user_state(db, owner))
 
@@ -255,6 +262,10 @@ class SqliteStore(ThreadStore):
     @override
     async def threads_of_author(self, author_id: str) -> list[OwnedRef]:
         return await self._database.read(lambda db: authors.threads_of_author(db, author_id))
+
+    @override
+    async def list_author_feedback(self, owner: Owner, thread_id: str, author_id: str) -> list[AuthorFeedback]:
+        return await self._database.read(lambda db: list_author_feedback(db, owner, thread_id, author_id))
 
     @override
     async def erase_exchanges(self, owner: Owner, thread_id: str, author_id: str) -> ErasedExchanges:

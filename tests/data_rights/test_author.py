@@ -8,7 +8,7 @@ import pytest
 
 from data_rights.author import erase_author, export_author_lines
 from errors import StoreUnavailable
-from models import Owner, new_id
+from models import Feedback, Owner, new_id, utcnow
 from stores.contract import ThreadStore
 from stores.types import NewMessage
 from tests.support.pauses import approve, finish, go_on, pause, pause_again
@@ -28,6 +28,28 @@ async def test_m13_an_author_is_exported_and_erased_across_threads(store: Thread
     assert await erase_author(store, "ann") == 4
     assert len([line async for line in await export_author_lines(store, "ann")]) == 2
     assert len([line async for line in await export_author_lines(store, "bob")]) == 6
+
+
+async def test_what_an_author_thinks_of_answers_is_exported_and_erased_with_what_they_wrote(store: ThreadStore) -> None:
+    owner = Owner("bot:acme", "one")
+    thread = await store.create_thread(owner, title=None, metadata={})
+    answers = []
+    for author in ("ann", "bob"):
+        new = NewMessage(new_id("turn"), f"{author} asks", {"author_id": author})
+        reply = await end(store, await begin(store, thread.id, new, owner=owner), content=f"to {author}")
+        assert reply
+        answers.append(reply.id)
+        for rater in ("ann", "carl"):
+            feedback = Feedback(rating="up", comment=f"by {rater}", timestamp=utcnow())
+            await store.set_author_feedback(owner, thread.id, reply.id, rater, feedback)
+    lines = [json.loads(line) async for line in await export_author_lines(store, "ann")]
+    assert [line["type"] for line in lines] == ["author", "message", "message", "feedback", "feedback", "end"]
+    assert [line["feedback"]["comment"] for line in lines[3:5]] == ["by ann", "by ann"]
+    assert await erase_author(store, "ann") == 2
+    assert len([line async for line in await export_author_lines(store, "ann")]) == 2
+    # Of what others think, that goes which is about an answer to Ann.
+    lines = [json.loads(line) async for line in await export_author_lines(store, "carl")]
+    assert [line.get("message_id") for line in lines] == [None, answers[1], None]
 
 
 async def test_answers_that_paused_are_exported_with_what_goes_on_with_them(store: ThreadStore) -> None:

@@ -7,14 +7,13 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from models import MAX_COMMENT, Feedback, Owner, message_id, new_id, utcnow
+from models import Owner, message_id, new_id
 from settings import Settings
 from stores.contract import ThreadStore
 from teams.activity import Incoming, parse_activity, to_incoming
 from teams.conversation_state import (
     MAX_ACTIVITIES,
     MAX_CONVERSATIONS,
-    MAX_RATINGS_BYTES,
     MAX_SHOWN,
     MAX_TICKETS,
     ActivityRecord,
@@ -86,8 +85,8 @@ async def test_what_is_remembered_has_an_end(store: ThreadStore) -> None:
     remembered: Any = state.values["bot"]
     assert len(remembered["activities"]) == MAX_ACTIVITIES
     assert remembered["activities"][-1]["sent_id"] == f"sent-{MAX_ACTIVITIES + 2}"
-    most = MAX_CONVERSATIONS * 110 + MAX_ACTIVITIES * 250 + MAX_TICKETS * 240 + MAX_SHOWN * 16 + MAX_RATINGS_BYTES
-    assert most < 40_000
+    most = MAX_CONVERSATIONS * 110 + MAX_ACTIVITIES * 250 + MAX_TICKETS * 240 + MAX_SHOWN * 16
+    assert most < 32_000
 
 
 def test_answers_before_the_latest_are_found_up_to_an_end() -> None:
@@ -113,11 +112,3 @@ async def test_what_a_later_release_keeps_is_left_there(store: ThreadStore) -> N
     await Conversations(store).mark_done(incoming(), None, "sent")
     kept: Any = (await store.get_user_state(OWNER)).values["bot"]
     assert (kept["moods"], len(kept["activities"])) == (["glad"], 1)
-
-
-def test_ratings_have_an_end() -> None:
-    kept = ConversationState()
-    for number in range(60):
-        kept.rate(f"msg_{number}", Feedback(rating="up", comment="x" * MAX_COMMENT, timestamp=utcnow()))
-    assert len(to_json(kept.ratings)) <= MAX_RATINGS_BYTES
-    assert list(kept.ratings)[-1] == "msg_59"

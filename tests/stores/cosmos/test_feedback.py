@@ -9,14 +9,17 @@ import pytest
 
 from cosmos_store import CosmosStore
 from errors import StateChanged
-from models import Feedback, UserState, utcnow
+from models import Feedback, Owner, UserState, new_id, utcnow
+from stores.types import NewMessage
 from tests.fakes.cosmos import FakeCosmos
 from tests.stores.cosmos.conftest import FAULTS
-from tests.support.positions import Positions
-from tests.support.stores import ANN, CosmosBackend, messages, talk
+from tests.support.positions import Positions, every_position
+from tests.support.stores import ANN, CosmosBackend, begin, end, messages, talk
 
 pytestmark = pytest.mark.skipif("COSMOS_TEST_ENDPOINT" in os.environ, reason="a real account has no faults to order")
 UP = Feedback(rating="up", comment="Kind", timestamp=utcnow())
+DOWN = Feedback(rating="down", comment="Secret", timestamp=utcnow())
+GROUP = Owner("bot:acme", "c" * 64)
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -36,6 +39,83 @@ async def test_feedback_and_state_with_one_fault_anywhere(
         assert (await messages(store, thread.id))[1] == rated
         positions.tried(failing)
     assert positions.count >= 4
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_an_authors_feedback_with_one_fault_anywhere(
+    store: CosmosStore, fake: FakeCosmos, fault: str, positions: Positions
+) -> None:
+    for position in positions:
+        thread = await store.create_thread(GROUP, title=None, metadata={})
+        new = NewMessage(new_id("turn"), "Hi", {"author_id": "bob"})
+        reply = await end(store, await begin(store, thread.id, new, owner=GROUP))
+        assert reply
+        failing = fake.fail(None, skip=position, **FAULTS[fault])
+        for feedback in (UP, DOWN):
+            await store.set_author_feedback(GROUP, thread.id, reply.id, "ann", feedback)
+            (given,) = await store.list_author_feedback(GROUP, thread.id, "ann")
+            assert (given.message_id, given.feedback) == (reply.id, feedback)
+        await store.erase_exchanges(GROUP, thread.id, "bob")
+        fake.heal()
+        assert await store.list_author_feedback(GROUP, thread.id, "ann") == []
+        assert "Secret" not in str(fake.container("messages").everything())
+        positions.tried(failing)
+    assert positions.count >= 10
+
+
+@pytest.mark.parametrize("author", ["ann", "bob"])
+async def test_feedback_that_comes_while_its_answer_is_erased_is_not_left(
+    store: CosmosStore, backend: CosmosBackend, fake: FakeCosmos, author: str
+) -> None:
+    thread = await store.create_thread(GROUP, title=None, metadata={})
+    reply = await end(store, await begin(store, thread.id, NewMessage(new_id("turn"), "Hi", {"author_id": "bob"}), owner=GROUP))
+    assert reply
+    held = fake.fail("batch", "messages", hold=True)
+    erasing = asyncio.create_task(store.erase_exchanges(GROUP, thread.id, "bob"))
+    await held.reached.wait()
+    async with backend.new() as other:
+        assert await other.set_author_feedback(GROUP, thread.id, reply.id, author, DOWN)
+    held.released.set()
+    await erasing
+    assert "Secret" not in str(fake.container("messages").everything())
+
+
+@pytest.mark.parametrize("position", every_position(range(12)))
+async def test_an_erasure_that_is_stopped_leaves_no_feedback_on_what_is_erased(
+    store: CosmosStore, fake: FakeCosmos, position: int
+) -> None:
+    thread = await store.create_thread(GROUP, title=None, metadata={})
+    reply = await end(store, await begin(store, thread.id, NewMessage(new_id("turn"), "Hi", {"author_id": "bob"}), owner=GROUP))
+    assert reply
+    await store.set_author_feedback(GROUP, thread.id, reply.id, "ann", DOWN)
+    request = fake.fail(None, hold=True, skip=position)
+    erasing = asyncio.create_task(store.erase_exchanges(GROUP, thread.id, "bob"))
+    await request.reached.wait()
+    erasing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await erasing
+    fake.heal()
+    is_erased = (await messages(store, thread.id, GROUP))[1].is_erased
+    assert ("Secret" in str(fake.container("messages").everything())) != is_erased
+
+
+async def test_an_authors_feedback_changes_no_other_document_and_is_read_by_no_turn(
+    store: CosmosStore, fake: FakeCosmos
+) -> None:
+    thread = await store.create_thread(GROUP, title=None, metadata={})
+    reply = await talk(store, thread.id, owner=GROUP)
+    container, since = fake.container("messages"), len(fake.log)
+    unchanged = {id: {**each} for id, each in container.documents(thread.id).items()}
+    for expected in (["read", "batch"], ["read", "batch", "patch"]):
+        since = len(fake.log)
+        await store.set_author_feedback(GROUP, thread.id, reply.id, "ann", UP)
+        assert [each.kind for each in fake.requests(since) if each.container == "messages"] == expected
+    changed = {id: each for id, each in container.documents(thread.id).items() if each != unchanged.get(id)}
+    (mine,) = [each for id, each in changed.items() if id not in unchanged]
+    assert set(changed) == {reply.id, mine["id"]}
+    for document in (changed[reply.id], unchanged[reply.id]):
+        document.pop("_etag"), document.pop("_ts")
+    assert changed[reply.id] == unchanged[reply.id]
 
 
 async def test_a_lost_answer_is_not_mistaken_for_ones_own(store: CosmosStore, backend: CosmosBackend, fake: FakeCosmos) -> None:
