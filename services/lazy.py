@@ -8,6 +8,8 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Generic, TypeVar
 
+from settings import SettingsError
+
 T = TypeVar("T")
 CLOSE_SECONDS = 10.0
 logger = logging.getLogger(__name__)
@@ -47,6 +49,10 @@ class LazyResource(Generic[T]):
     async def _open(self) -> T:
         try:
             return await self._stack.enter_async_context(await asyncio.to_thread(self._load))
+        except SettingsError as error:
+            # It says itself what is wrong, and where.
+            logger.error("failed to start %s: %s", self._name, error)
+            raise
         except Exception:
             logger.exception("failed to start %s", self._name)
             raise
