@@ -36,9 +36,11 @@ class Deciding:
             return
         if how == "approve too late, then refuse":
             await asyncio.sleep(APPROVAL_SECONDS + max(CLOCK_SHIFTS) - min(CLOCK_SHIFTS))
+            # Of a message that was sent twice, the other client may have approved in time.
+            in_time = self._journal.approved & _orders(paused)
             await self._continue(paused, approved=True)
             # Whatever anybody's clock says, it is over: nothing may be paid for.
-            self._journal.approved -= _orders(paused)
+            self._journal.approved -= _orders(paused) - in_time
             await self._continue(paused, approved=False)
             return
         verdicts = {"approve": (True,), "refuse": (False,)}.get(how, (True, False))
