@@ -84,7 +84,8 @@ async def bench_streams(
                 taken.append((time.perf_counter() - start) * 1000)
         figures.append(statistics.median(taken))
     tell("a streamed turn of 50 pieces", Sides(*figures), "ms", 0.40)
-    for clients, goal in ((1, 0.70), (32, 0.10)):
+    # With 64 the plain server's core is full, as it was with 32 where the goal was set.
+    for clients, goal in ((1, 0.70), (32, 0.10), (64, 0.10)):
         rounds = extent.of(30 if clients == 1 else 6)
         firsts = []
         for url, paths in zip((floor_url, plain_url, api_url), (["/"] * clients, *await threads(clients)), strict=True):
