@@ -18,11 +18,6 @@ from tests.support.stores import ANN, Backend, ask, begin, end, messages
 LATER = timedelta(seconds=31)
 
 
-@pytest.fixture
-async def thread(store: ThreadStore) -> Thread:
-    return await store.create_thread(ANN, title="Refunds", metadata={})
-
-
 @pytest.mark.parametrize("key", [None, "k"])
 async def test_calls_that_act_are_kept_with_a_message_whose_process_died(
     backend: Backend, store: ThreadStore, thread: Thread, key: str | None

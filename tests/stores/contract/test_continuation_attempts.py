@@ -18,11 +18,6 @@ BOB = Owner("acme", "bob")
 LATER = timedelta(seconds=31)
 
 
-@pytest.fixture
-async def thread(store: ThreadStore) -> Thread:
-    return await store.create_thread(ANN, title="Refunds", metadata={})
-
-
 async def test_a_known_key_gets_the_reply(backend: Backend, store: ThreadStore, thread: Thread) -> None:
     reply = await pause(store, thread.id)
     new = approve(reply, key="k")

@@ -20,11 +20,6 @@ BOB = Owner("acme", "bob")
 LATER = timedelta(seconds=31)
 
 
-@pytest.fixture
-async def thread(store: ThreadStore) -> Thread:
-    return await store.create_thread(ANN, title="Refunds", metadata={})
-
-
 async def test_a_turn_that_pauses_leaves_its_thread_open(backend: Backend, store: ThreadStore, thread: Thread) -> None:
     reply = await pause(store, thread.id)
     async with backend.new() as other:

@@ -21,11 +21,6 @@ UP = Feedback(rating="up", comment=None, timestamp=NOON)
 DOWN = Feedback(rating="down", comment="Größe 日本 👋", timestamp=NOON)
 
 
-@pytest.fixture
-async def thread(store: ThreadStore) -> Thread:
-    return await store.create_thread(ANN, title="Sums", metadata={})
-
-
 # Feedback
 
 

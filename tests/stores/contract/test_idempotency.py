@@ -17,11 +17,6 @@ from tests.support.stores import ANN, Backend, ask, begin, end, messages, states
 ASKED, ANSWERED = (1, "user", "completed"), (2, "assistant", "completed")
 
 
-@pytest.fixture
-async def thread(store: ThreadStore) -> Thread:
-    return await store.create_thread(ANN, title="Sums", metadata={})
-
-
 async def replayed(store: ThreadStore, thread_id: str, new: NewMessage) -> Message:
     outcome = await store.begin_turn(ANN, thread_id, new, lease_seconds=30, history_limit=40)
     assert isinstance(outcome, ReplayedTurn)

@@ -17,11 +17,6 @@ from tests.support.stores import ANN, Backend, answer, ask, begin, end, messages
 ASKED, ANSWERED = (1, "user", "completed"), (2, "assistant", "completed")
 
 
-@pytest.fixture
-async def thread(store: ThreadStore) -> Thread:
-    return await store.create_thread(ANN, title="Sums", metadata={})
-
-
 async def test_a_turn_from_begin_to_commit(store: ThreadStore, thread: Thread) -> None:
     new = ask("What is 2 + 2?")
     turn = await begin(store, thread.id, new)

@@ -19,11 +19,6 @@ from tests.support.stores import ANN, Backend, answer, ask, begin, end, messages
 GROUP = Owner("bot:acme", "c" * 64)
 
 
-@pytest.fixture
-async def thread(store: ThreadStore) -> Thread:
-    return await store.create_thread(ANN, title="Refunds", metadata={})
-
-
 @pytest.mark.parametrize("first", range(3))
 async def test_of_a_decision_a_message_and_a_cancellation_one_is_first(
     backend: Backend, store: ThreadStore, thread: Thread, first: int

@@ -21,11 +21,6 @@ STRANGERS = [BOB, Owner("other", "ann"), Owner("acmean", "n"), Owner("", "acmean
 ASKED, ANSWERED = (1, "user", "completed"), (2, "assistant", "completed")
 
 
-@pytest.fixture
-async def thread(store: ThreadStore) -> Thread:
-    return await store.create_thread(ANN, title="Sums", metadata={})
-
-
 async def all_threads(store: ThreadStore, *, limit: int, status: ThreadStatus | None = None) -> list[list[Thread]]:
     """Return the pages of the owner's threads."""
     pages, cursor = [], None

@@ -20,11 +20,6 @@ from tests.support.stores import ANN, Backend, answer, ask, begin, end, messages
 BOB = Owner("acme", "bob")
 
 
-@pytest.fixture
-async def thread(store: ThreadStore) -> Thread:
-    return await store.create_thread(ANN, title="Sums", metadata={})
-
-
 async def turn_of(store: ThreadStore, thread: Thread, turn_id: str) -> Turn:
     progress = await store.get_progress(ANN, thread.id, turn_id, after=None)
     assert progress.events == []

@@ -20,11 +20,6 @@ ENDED = [(1, "user", "completed"), (2, "assistant", "completed")]
 pytestmark = pytest.mark.skipif("COSMOS_TEST_ENDPOINT" in os.environ, reason="a real account has no faults to order")
 
 
-@pytest.fixture
-async def thread(store: CosmosStore) -> Thread:
-    return await store.create_thread(ANN, title="Sums", metadata={})
-
-
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("key", [None, "k"])
 async def test_a_turn_with_one_fault_anywhere(

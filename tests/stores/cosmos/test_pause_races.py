@@ -30,11 +30,6 @@ def backend(request: pytest.FixtureRequest, backend: CosmosBackend) -> CosmosBac
     return backend
 
 
-@pytest.fixture
-async def thread(store: CosmosStore) -> Thread:
-    return await store.create_thread(ANN, title=None, metadata={})
-
-
 @pytest.mark.parametrize("then", ["cancelled", "failed"])
 async def test_history_that_was_read_before_a_pause_ended_is_not_the_latest(
     store: CosmosStore, other: CosmosStore, fake: FakeCosmos, thread: Thread, then: str

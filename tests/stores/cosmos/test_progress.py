@@ -16,11 +16,6 @@ from tests.fakes.cosmos import FakeCosmos
 from tests.support.stores import ANN, ask, begin, end
 
 
-@pytest.fixture
-async def thread(store: CosmosStore) -> Thread:
-    return await store.create_thread(ANN, title=None, metadata={})
-
-
 async def test_a_look_at_a_running_turn_costs_one_point_read_and_one_query(
     store: CosmosStore, fake: FakeCosmos, thread: Thread
 ) -> None:

@@ -22,11 +22,6 @@ ENDED = [(1, "user", "completed"), (2, "assistant", "completed")]
 pytestmark = pytest.mark.skipif("COSMOS_TEST_ENDPOINT" in os.environ, reason="a real account has no faults to order")
 
 
-@pytest.fixture
-async def thread(store: CosmosStore) -> Thread:
-    return await store.create_thread(ANN, title="Sums", metadata={})
-
-
 async def test_reads_see_this_process_own_batches(store: CosmosStore, fake: FakeCosmos, thread: Thread) -> None:
     fake.container("messages").lag()
     await talk(store, thread.id)

@@ -16,11 +16,6 @@ from tests.support.stores import ANN, CosmosBackend, ask, talk
 pytestmark = pytest.mark.skipif("COSMOS_TEST_ENDPOINT" in os.environ, reason="a real account has no faults to order")
 
 
-@pytest.fixture
-async def thread(store: CosmosStore) -> Thread:
-    return await store.create_thread(ANN, title="Sums", metadata={})
-
-
 def row(fake: FakeCosmos) -> dict[str, Any]:
     """Return the only row of the list of threads."""
     (row,) = fake.container("threads").everything()

@@ -23,11 +23,6 @@ from tests.support.stores import ANN, DATABASE, QUICK, CosmosBackend, talk
 pytestmark = pytest.mark.skipif("COSMOS_TEST_ENDPOINT" in os.environ, reason="a real account has no faults to order")
 
 
-@pytest.fixture
-async def thread(store: CosmosStore) -> Thread:
-    return await store.create_thread(ANN, title="Sums", metadata={})
-
-
 async def test_containers_are_created_as_defined(store: CosmosStore, fake: FakeCosmos) -> None:
     for definition in CONTAINERS:
         created = fake.container(definition.id).definition
