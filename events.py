@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from pydantic import Field, JsonValue, TypeAdapter
 
@@ -53,13 +53,18 @@ class ReasoningDelta(Event):
     text: str
 
 
-class ToolStarted(Event):
-    """The model asked for a tool."""
+class CallEvent(Event):
+    """A tool call with its arguments; the kinds say what has become of it."""
 
-    type: Literal["tool.started"] = "tool.started"
     call_id: str
     tool: str
     arguments: dict[str, JsonValue]
+
+
+class ToolStarted(CallEvent):
+    """The model asked for a tool."""
+
+    type: Literal["tool.started"] = "tool.started"
 
 
 class ToolCompleted(Event, ResultOrError):
@@ -81,23 +86,17 @@ class ToolProgress(Event):
     text: str
 
 
-class ApprovalRequested(Event):
+class ApprovalRequested(CallEvent):
     """A tool call waits for somebody to approve or refuse it. What is open when the turn pauses is answered all at once."""
 
     type: Literal["approval.requested"] = "approval.requested"
-    call_id: str
-    tool: str
-    arguments: dict[str, JsonValue]
     expires_at: datetime
 
 
-class ToolRequested(Event):
+class ToolRequested(CallEvent):
     """A call of one of the client's own tools waits for its result."""
 
     type: Literal["tool.requested"] = "tool.requested"
-    call_id: str
-    tool: str
-    arguments: dict[str, JsonValue]
     expires_at: datetime
 
 
@@ -133,23 +132,7 @@ FinalEvent: TypeAlias = MessageCompleted | TurnFailed | TurnCancelled | TurnPaus
 ToolEvent: TypeAlias = ToolStarted | ToolProgress | ToolCompleted | ApprovalRequested | ToolRequested
 TurnEvent: TypeAlias = TurnStarted | ReasoningDelta | MessageDelta | ToolEvent | FinalEvent
 EVENT_ADAPTER: TypeAdapter[TurnEvent] = TypeAdapter(Annotated[TurnEvent, Field(discriminator="type")])
-KNOWN_TYPES = frozenset(
-    each.model_fields["type"].default
-    for each in (
-        TurnStarted,
-        ReasoningDelta,
-        MessageDelta,
-        ToolStarted,
-        ToolProgress,
-        ToolCompleted,
-        ApprovalRequested,
-        ToolRequested,
-        MessageCompleted,
-        TurnFailed,
-        TurnCancelled,
-        TurnPaused,
-    )
-)
+KNOWN_TYPES = frozenset(each.model_fields["type"].default for each in get_args(TurnEvent))
 
 
 def end_with(message: Message, *, id: int) -> MessageCompleted | TurnCancelled | TurnPaused:
