@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request
 from api.deps import OwnerDep, ServicesDep
 from api.examples import BATCH_EXAMPLE
 from api.json_route import JsonRoute
-from api.problems import error_responses, http_error_responses, request_id
+from api.problems import BODY_ERRORS, error_responses, request_id
 from api.schemas import Batch, BatchAnswers, BatchResult
 from api.secured_route import quota_headers
 from errors import ChatError, InternalError, InvalidRequest, StoreUnavailable, ThreadDeleting, ThreadNotFound, TurnTimeout
@@ -33,7 +33,7 @@ Answer = tuple[str, BatchResult]
     summary="Ask many questions",
     responses={
         200: {"content": {"application/json": {"example": BATCH_EXAMPLE}}},
-        **http_error_responses(408, 413, 415),
+        **BODY_ERRORS,
         **error_responses(ThreadNotFound, ThreadDeleting, InvalidRequest, StoreUnavailable),
     },
 )

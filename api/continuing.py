@@ -11,7 +11,7 @@ from fastapi.responses import Response
 from api.client_tools import TurnContinue
 from api.deps import OwnerDep, ServicesDep, ThreadId
 from api.json_route import JsonRoute
-from api.problems import error_responses, http_error_responses
+from api.problems import BODY_ERRORS, error_responses
 from api.schemas import ApprovalList
 from api.turn_errors import TURN_ERRORS
 from api.turn_response import TURN_RESPONSES, IdempotencyKey, ResponderDep
@@ -42,7 +42,7 @@ router = APIRouter(prefix="/api/threads/{thread_id}", tags=["approvals"], route_
     response_model=Message,
     responses={
         **TURN_RESPONSES,
-        **http_error_responses(408, 413, 415),
+        **BODY_ERRORS,
         **error_responses(
             NotAcceptable, IdempotencyKeyReused, TurnNotFound, TurnEnded, TurnContinued, ApprovalExpired, *TURN_ERRORS
         ),

@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from api.deps import MessageId, OwnerDep, ServicesDep, ThreadId
 from api.examples import RATED_EXAMPLE
 from api.json_route import JsonRoute
-from api.problems import error_responses, http_error_responses
+from api.problems import BODY_ERRORS, error_responses
 from api.schemas import FeedbackUpdate
 from errors import InvalidRequest, MessageNotFound, NotAnAnswer, StoreUnavailable, ThreadNotFound
 from models import Message
@@ -22,7 +22,7 @@ ERRORS = error_responses(ThreadNotFound, MessageNotFound, NotAnAnswer, InvalidRe
     summary="Rate an answer",
     responses={
         200: {"content": {"application/json": {"example": RATED_EXAMPLE}}},
-        **http_error_responses(408, 413, 415),
+        **BODY_ERRORS,
         **ERRORS,
     },
 )

@@ -15,7 +15,7 @@ from api import sse
 from api.deps import OwnerDep, ServicesDep, StreamPlaceDep
 from api.examples import INVOCATION_EXAMPLE
 from api.json_route import JsonRoute
-from api.problems import error_responses, http_error_responses, problem_response, request_id
+from api.problems import BODY_ERRORS, error_responses, problem_response, request_id
 from api.reasoning import batches_for
 from api.schemas import Invocation, InvocationAnswer
 from api.streaming import stream_response
@@ -37,7 +37,6 @@ from stores.types import NewMessage
 from turns.event_log import EventLog
 from turns.thread_reference import ThreadReference
 
-BODY_ERRORS = http_error_responses(408, 413, 415)
 STREAM_EXAMPLE = b"".join(
     (
         sse.encode_json("metadata", {"run_id": "turn_…", "thread_id": "thread_…"}),

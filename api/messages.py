@@ -13,7 +13,7 @@ from api.client_tools import ClientTool
 from api.deps import OwnerDep, ServicesDep, ThreadId
 from api.examples import MESSAGE_EXAMPLE
 from api.json_route import JsonRoute
-from api.problems import error_responses, http_error_responses
+from api.problems import BODY_ERRORS, error_responses
 from api.reasoning import WithReasoning, message_for
 from api.schemas import MessageCreate, MessageList
 from api.turn_errors import TURN_ERRORS
@@ -33,7 +33,7 @@ router = APIRouter(prefix="/api/threads/{thread_id}/messages", tags=["messages"]
     response_model=Message,
     responses={
         **TURN_RESPONSES,
-        **http_error_responses(408, 413, 415),
+        **BODY_ERRORS,
         **error_responses(NotAcceptable, IdempotencyKeyReused, *TURN_ERRORS),
     },
 )

@@ -137,6 +137,10 @@ def http_error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
+# What any route with a JSON body may answer.
+BODY_ERRORS = http_error_responses(408, 413, 415)
+
+
 def _challenge(error: ChatError) -> dict[str, str]:
     """Return the header that tells how to sign in, or what is missing (RFC 6750, section 3)."""
     if isinstance(error, Unauthenticated):

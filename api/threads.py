@@ -10,14 +10,13 @@ from api.deps import OwnerDep, ServicesDep, ThreadId
 from api.examples import THREAD_EXAMPLE
 from api.fields import TrueOrFalse
 from api.json_route import JsonRoute
-from api.problems import error_responses, http_error_responses
+from api.problems import BODY_ERRORS, error_responses
 from api.schemas import ThreadCreate, ThreadList, ThreadUpdate
 from errors import InvalidRequest, StoreUnavailable, ThreadNotFound
 from models import Thread, ThreadStatus
 from stores.types import ThreadChanges
 
 router = APIRouter(prefix="/api/threads", tags=["threads"], route_class=JsonRoute)
-BODY_ERRORS = http_error_responses(408, 413, 415)
 ONE_THREAD = {"content": {"application/json": {"example": THREAD_EXAMPLE}}}
 
 
