@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import aclosing
 from typing import Annotated
 
 from fastapi import Query
 
 from api.fields import TrueOrFalse
+from api.streaming import Batches
 from events import MessageCompleted, ReasoningDelta, TurnCancelled, TurnEvent, TurnPaused
 from models import Message, Turn
-
-Batches = AsyncGenerator[Sequence[TurnEvent]]
-
 
 WithReasoning = Annotated[
     TrueOrFalse,

@@ -11,7 +11,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from api.reasoning import Batches, batches_for
+from api.reasoning import batches_for
+from api.streaming import Batches
 from events import MessageDelta, ReasoningDelta, TurnEvent
 from services.intervals import Intervals
 from settings import Settings
