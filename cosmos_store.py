@@ -174,7 +174,7 @@ class CosmosStore(ThreadStore):
         self, owner: Owner, thread_id: str, new: NewContinuation, *, lease_seconds: float, history_limit: int
     ) -> StartedTurn | ReplayedTurn:
         check_thread_id(thread_id)
-        return await self._parts.continuations.begin(Request(owner, thread_id, new, lease_seconds), new, history_limit)
+        return await self._parts.continuations.begin(Request(owner, thread_id, new, lease_seconds), history_limit)
 
     @override
     async def cancel_paused(self, owner: Owner, thread_id: str, turn_id: str, by: Decider) -> None:

@@ -43,18 +43,17 @@ class CosmosContinuations:
         self._reader = reader
         self._history = history
 
-    async def begin(self, request: Request, new: NewContinuation, history_limit: int) -> StartedTurn | ReplayedTurn:
+    async def begin(self, request: Request[NewContinuation], history_limit: int) -> StartedTurn | ReplayedTurn:
         """Do what :meth:`ThreadStore.begin_continuation` promises."""
         await self._messages.catch_up(request.thread_id, request.thread_id)
         for _ in range(MAX_ATTEMPTS):
-            if begun := await self._try_to_begin(request, new, history_limit):
+            if begun := await self._try_to_begin(request, history_limit):
                 return begun
         raise StoreUnavailable
 
-    async def _try_to_begin(
-        self, request: Request, new: NewContinuation, history_limit: int
-    ) -> StartedTurn | ReplayedTurn | None:
+    async def _try_to_begin(self, request: Request[NewContinuation], history_limit: int) -> StartedTurn | ReplayedTurn | None:
         """Return the turn, or the answer that there is; ``None`` if things have changed: look again."""
+        new = request.new
         thread, key = await self._reader.thread_and_key(request)
         lease = thread.lease
         if key and key.reply_seq:
@@ -64,7 +63,7 @@ class CosmosContinuations:
             # The answer to the decision was lost.
             self._refresh_row(thread)
             said = await self._said(thread, lease.seq, turns, history_limit)
-            return _started(request, new, thread, lease, said) if said else None
+            return _started(request, thread, lease, said) if said else None
         if not turns:
             raise TurnEnded if lease and lease.turn_id == new.paused_turn_id else TurnNotFound(new.paused_turn_id)
         if turns[-1].status != "paused":
@@ -74,12 +73,12 @@ class CosmosContinuations:
         if lease:
             await self._leases.end_expired(thread, lease)
             return None
-        seq, batch = _attempt(request, new, thread, key, turns[-1]) if key else _decision(request, new, thread)
+        seq, batch = _attempt(request, thread, key, turns[-1]) if key else _decision(request, thread)
         # Before the decision: behind it, a failure would leave calls unknown that were never started.
         said = await self._said(thread, seq, turns, history_limit)
         if said and key is None:
             said.replies[-1] = said.replies[-1].model_copy(update={"tool_calls": list(new.calls or ())})
-        return await self._take(request, new, batch, said) if said else None
+        return await self._take(request, batch, said) if said else None
 
     async def _said(
         self, thread: ThreadDocument, seq: int | None, turns: list[TurnDocument], history_limit: int
@@ -98,14 +97,14 @@ class CosmosContinuations:
         replies = [by_seq[each] for each in seqs]
         return _Said(question, replies, earlier[-history_limit:] if history_limit else [], turns[-1].pause or Pause())
 
-    async def _take(self, request: Request, new: NewContinuation, batch: list[Operation], said: _Said) -> StartedTurn | None:
+    async def _take(self, request: Request[NewContinuation], batch: list[Operation], said: _Said) -> StartedTurn | None:
         try:
             results = await self._messages.batch(request.thread_id, batch)
         except PreconditionFailed:
             return None
         thread = as_record(ThreadDocument, results[-1])
         self._refresh_row(thread)
-        return _started(request, new, thread, thread.lease, said) if thread.lease else None
+        return _started(request, thread, thread.lease, said) if thread.lease else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,31 +117,31 @@ class _Said:
     pause: Pause
 
 
-def _started(request: Request, new: NewContinuation, thread: ThreadDocument, lease: Lease, said: _Said) -> StartedTurn:
+def _started(request: Request[NewContinuation], thread: ThreadDocument, lease: Lease, said: _Said) -> StartedTurn:
     return StartedTurn(
         owner=request.owner,
         thread=thread.thread,
-        turn_id=new.turn_id,
+        turn_id=request.new.turn_id,
         message=answering_again(said.question, lease),
         history=said.history,
         reply_seq=thread.last_seq + 1,
         started_at=lease.started_at,
         is_retry=True,
-        idempotency_key=new.idempotency_key,
+        idempotency_key=request.new.idempotency_key,
         paused=said.replies,
         pause=said.pause,
-        continues=new.paused_turn_id,
+        continues=request.new.paused_turn_id,
         approved=frozenset(lease.approved),
         allowed_tools=frozenset(thread.approvals),
     )
 
 
-def _decision(request: Request, new: NewContinuation, thread: ThreadDocument) -> tuple[int, list[Operation]]:
+def _decision(request: Request[NewContinuation], thread: ThreadDocument) -> tuple[int, list[Operation]]:
     """Return the place of the message, and the batch that decides: whoever writes it, is the first.
 
     :raises TurnContinued: if there is nothing to decide about.
     """
-    open = thread.open
+    new, open = request.new, thread.open
     if new.calls is None or open is None or open.turn_id != new.paused_turn_id:
         raise TurnContinued
     taken = thread_changes(
@@ -158,13 +157,13 @@ def _decision(request: Request, new: NewContinuation, thread: ThreadDocument) ->
     return open.question_seq, [
         *key,
         patch(message_id(thread.id, open.seq), changes(tool_calls=dumped(new.calls))),
-        patch(new.paused_turn_id, changes(continued_by=new.turn_id), condition(status="paused")),
+        _continued(new),
         patch(thread.id, taken, is_open),
     ]
 
 
 def _attempt(
-    request: Request, new: NewContinuation, thread: ThreadDocument, key: KeyDocument, paused: TurnDocument
+    request: Request[NewContinuation], thread: ThreadDocument, key: KeyDocument, paused: TurnDocument
 ) -> tuple[int, list[Operation]]:
     """Return the place of the message, and the batch that begins another attempt for a known key: the calls stay as they are.
 
@@ -175,6 +174,11 @@ def _attempt(
     free = lease_is_free(request.owner) + f" AND c.rev = {thread.rev}"
     return key.seq, [
         request.takes_key(key),
-        patch(new.paused_turn_id, changes(continued_by=new.turn_id), condition(status="paused")),
+        _continued(request.new),
         patch(thread.id, thread_changes(lease=request.lease(seq=key.seq)), free),
     ]
+
+
+def _continued(new: NewContinuation) -> Operation:
+    """Return the write that tells of the paused turn which one goes on with it."""
+    return patch(new.paused_turn_id, changes(continued_by=new.turn_id), condition(status="paused"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from errors import IdempotencyKeyReused
 from models import TURN_ID_PATTERN, Message, Owner, message_id, utcnow
@@ -17,14 +17,16 @@ from stores.cosmos.patch import changes, condition
 from stores.cosmos.reading import as_record, require_owned
 from stores.types import NewContinuation, NewMessage, NewTurn, ReplayedTurn
 
+N = TypeVar("N", bound=NewTurn, covariant=True)
+
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class Request(Generic[N]):
     """What one call that begins a turn asks for."""
 
     owner: Owner
     thread_id: str
-    new: NewTurn
+    new: N
     lease_seconds: float
 
     @property
@@ -73,7 +75,7 @@ class TurnReader:
         self._messages = messages
         self._refresh_row = refresh_row
 
-    async def thread_and_key(self, request: Request) -> tuple[ThreadDocument, KeyDocument | None]:
+    async def thread_and_key(self, request: Request[NewTurn]) -> tuple[ThreadDocument, KeyDocument | None]:
         """Return the thread, and the Idempotency-Key as it came before.
 
         :raises ThreadNotFound: if the owner has no such thread.

@@ -28,7 +28,7 @@ from stores.cosmos.pauses import CosmosPauses
 from stores.cosmos.reading import as_record
 from stores.cosmos.turn_requests import AcquiredLease, Request, TurnReader
 from stores.limits import StoreLimits
-from stores.types import NewMessage, ReplayedTurn, StartedTurn
+from stores.types import NewMessage, NewTurn, ReplayedTurn, StartedTurn
 
 MAX_ATTEMPTS = 8
 GIVE_BACK_SECONDS = 5.0
@@ -56,7 +56,7 @@ class CosmosTurns:
         self._reader = reader
         self._pauses = pauses
 
-    async def begin(self, request: Request, history_limit: int) -> StartedTurn | ReplayedTurn:
+    async def begin(self, request: Request[NewMessage], history_limit: int) -> StartedTurn | ReplayedTurn:
         """Do what :meth:`ThreadStore.begin_turn` promises."""
         taking = asyncio.create_task(self._lease_for_new(request))
         try:
@@ -70,12 +70,12 @@ class CosmosTurns:
             giving_back.cancel()
             raise
 
-    async def _give_back(self, request: Request, taking: Taking) -> None:
+    async def _give_back(self, request: Request[NewMessage], taking: Taking) -> None:
         # A write that is still on its way would come after ours.
         await asyncio.gather(taking, return_exceptions=True)
         await self._leases.give_back(request.thread_id, request.new.turn_id, request.key_id)
 
-    async def _begin(self, request: Request, history_limit: int, taking: Taking) -> StartedTurn | ReplayedTurn:
+    async def _begin(self, request: Request[NewMessage], history_limit: int, taking: Taking) -> StartedTurn | ReplayedTurn:
         # One more: the message of an earlier attempt may be among the latest, and is not its own history.
         limit = history_limit + 1 if history_limit else 0
         taken, beside = await self._history.beside(asyncio.shield(taking), request.owner, request.thread_id, limit)
@@ -101,20 +101,20 @@ class CosmosTurns:
             cancelled_turn_id=thread.lease.cancelled_turn_id if thread.lease else None,
         )
 
-    async def find_replay(self, request: Request) -> ReplayedTurn | None:
+    async def find_replay(self, request: Request[NewTurn]) -> ReplayedTurn | None:
         """Do what :meth:`ThreadStore.find_replay` promises."""
         await self._messages.catch_up(request.thread_id, request.thread_id)
         thread, key = await self._reader.thread_and_key(request)
         return await self._reader.replay(thread, key.reply_seq) if key and key.reply_seq else None
 
-    async def _take_after_refusal(self, request: Request) -> AcquiredLease | ReplayedTurn:
+    async def _take_after_refusal(self, request: Request[NewMessage]) -> AcquiredLease | ReplayedTurn:
         for _ in range(MAX_ATTEMPTS):
             outcome = await self._look_closer(request)
             if outcome is not None:
                 return outcome
         raise StoreUnavailable
 
-    async def _lease_for_new(self, request: Request) -> AcquiredLease | None:
+    async def _lease_for_new(self, request: Request[NewMessage]) -> AcquiredLease | None:
         """Try to take the lease with the new message in it; ``None`` if that was refused."""
         lease = thread_changes(lease=request.lease(seq=None))
         free = lease_is_free(request.owner)
@@ -132,7 +132,7 @@ class CosmosTurns:
             return None
         return await self._reader.acquired(as_record(ThreadDocument, thread))
 
-    async def _lease_again(self, request: Request, key: KeyDocument) -> AcquiredLease | None:
+    async def _lease_again(self, request: Request[NewMessage], key: KeyDocument) -> AcquiredLease | None:
         """Try to take the lease for the message that an earlier attempt has left at ``key.seq``."""
         take = patch(request.thread_id, thread_changes(lease=request.lease(seq=key.seq)), lease_is_free(request.owner))
         try:
@@ -141,7 +141,7 @@ class CosmosTurns:
             return None
         return await self._reader.acquired(as_record(ThreadDocument, thread))
 
-    async def _look_closer(self, request: Request) -> AcquiredLease | ReplayedTurn | None:
+    async def _look_closer(self, request: Request[NewMessage]) -> AcquiredLease | ReplayedTurn | None:
         """Read why the lease was refused and act on it; ``None`` means that things have changed: look again."""
         thread, key = await self._reader.thread_and_key(request)
         lease = thread.lease
@@ -157,14 +157,8 @@ class CosmosTurns:
         if key is None:
             self._limits.check_messages(thread.last_seq)
         if thread.open:
-            await self._pauses.close(thread, thread.open, _who_went_on(request))
+            await self._pauses.close(thread, thread.open, Decider(request.new.author(request.owner), utcnow(), WENT_ON))
             return None
         if key is None:
             return await self._lease_for_new(request)
         return await self._lease_again(request, key) if key.seq else None
-
-
-def _who_went_on(request: Request) -> Decider:
-    """Return who refuses what is open, as they went on with another message."""
-    author = request.new.author(request.owner) if isinstance(request.new, NewMessage) else request.owner.user
-    return Decider(author, utcnow(), WENT_ON)
