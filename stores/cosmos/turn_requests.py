@@ -62,9 +62,10 @@ class Request(Generic[N]):
 
 
 class AcquiredLease(NamedTuple):
-    """A lease that was taken: the thread with it, and the message that it answers."""
+    """A lease that was taken: the thread as it was left, and the message that is answered."""
 
     thread: ThreadDocument
+    lease: Lease
     message: Message
 
 
@@ -95,10 +96,13 @@ class TurnReader:
 
     async def acquired(self, thread: ThreadDocument) -> AcquiredLease | None:
         """Return a lease that was taken, with the message that it answers."""
-        if thread.pending:
-            return AcquiredLease(thread, thread.pending)
-        message = await self.message(thread.id, thread.lease.seq) if thread.lease and thread.lease.seq else None
-        return AcquiredLease(thread, answering_again(message, thread.lease)) if message and thread.lease else None
+        lease = thread.lease
+        if lease is None:
+            return None
+        if message := thread.pending:
+            return AcquiredLease(thread, lease, message)
+        message = await self.message(thread.id, lease.seq) if lease.seq else None
+        return AcquiredLease(thread, lease, answering_again(message, lease)) if message else None
 
     async def message(self, thread_id: str, seq: int) -> Message | None:
         """Return the message at a place."""

@@ -84,7 +84,7 @@ class CosmosTurns:
             if isinstance(outcome, ReplayedTurn):
                 return outcome
             taken, beside = outcome, None
-        thread, message = taken
+        thread, lease, message = taken
         latest = await self._history.latest(thread, limit, beside)
         history = [earlier for earlier in latest if earlier.seq != message.seq][:history_limit]
         return StartedTurn(
@@ -94,11 +94,11 @@ class CosmosTurns:
             message=message,
             history=history[::-1],
             reply_seq=max(thread.last_seq, message.seq) + 1,
-            started_at=thread.lease.started_at if thread.lease else utcnow(),
+            started_at=lease.started_at,
             is_retry=message.seq <= thread.last_seq,
             idempotency_key=request.new.idempotency_key,
             allowed_tools=frozenset(thread.approvals),
-            cancelled_turn_id=thread.lease.cancelled_turn_id if thread.lease else None,
+            cancelled_turn_id=lease.cancelled_turn_id,
         )
 
     async def find_replay(self, request: Request[NewTurn]) -> ReplayedTurn | None:
