@@ -109,7 +109,7 @@ class CosmosTurns:
 
     async def _take_after_refusal(self, request: Request[NewMessage]) -> AcquiredLease | ReplayedTurn:
         for _ in range(MAX_ATTEMPTS):
-            outcome = await self._look_closer(request)
+            outcome = await self._resolve_refusal(request)
             if outcome is not None:
                 return outcome
         raise StoreUnavailable
@@ -141,7 +141,7 @@ class CosmosTurns:
             return None
         return await self._reader.acquired(as_record(ThreadDocument, thread))
 
-    async def _look_closer(self, request: Request[NewMessage]) -> AcquiredLease | ReplayedTurn | None:
+    async def _resolve_refusal(self, request: Request[NewMessage]) -> AcquiredLease | ReplayedTurn | None:
         """Read why the lease was refused and act on it; ``None`` means that things have changed: look again."""
         thread, key = await self._reader.thread_and_key(request)
         lease = thread.lease
