@@ -19,11 +19,11 @@ from stores.cosmos.operations import Operation, delete, patch
 from stores.cosmos.patch import changes, condition, thread_changes
 from stores.cosmos.pauses import CosmosPauses
 from stores.cosmos.reading import as_record, require_owned
+from stores.cosmos.retries import MAX_ATTEMPTS
 from stores.cosmos.rows import CosmosRows
 from stores.cosmos.turn_requests import TurnReader
 from stores.types import ErasedExchanges, OwnedRef
 
-MAX_ATTEMPTS = 8
 MAX_ROWS = 1_000_000
 QUESTIONS_AT_ONCE = 40
 # With the thread, the hundred that a batch may have.

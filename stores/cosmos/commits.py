@@ -16,10 +16,9 @@ from stores.cosmos.leases import dumped, ended_message
 from stores.cosmos.operations import Operation, create, patch
 from stores.cosmos.patch import changes, condition, thread_changes
 from stores.cosmos.reading import as_record
+from stores.cosmos.retries import MAX_ATTEMPTS
 from stores.preview import preview
 from stores.types import StartedTurn, TurnEnd
-
-MAX_ATTEMPTS = 8
 
 
 class CosmosCommits:

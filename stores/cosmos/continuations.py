@@ -16,10 +16,9 @@ from stores.cosmos.operations import Operation, create, patch
 from stores.cosmos.patch import changes, condition, lease_is_free, thread_changes
 from stores.cosmos.pauses import remembered
 from stores.cosmos.reading import as_record
+from stores.cosmos.retries import MAX_ATTEMPTS
 from stores.cosmos.turn_requests import Request, TurnReader
 from stores.types import NewContinuation, Pause, ReplayedTurn, StartedTurn
-
-MAX_ATTEMPTS = 8
 
 
 class CosmosContinuations:

@@ -20,12 +20,12 @@ from stores.cosmos.documents import VERSION, Document, ThreadDocument, row_docum
 from stores.cosmos.operations import Operation, create, delete_unchanged, patch
 from stores.cosmos.patch import changes, condition
 from stores.cosmos.reading import as_record
+from stores.cosmos.retries import MAX_ATTEMPTS
 from stores.cosmos.user_states import USER_STATE_ID
 from stores.owner_contract import RECEIPT_DAYS
 from stores.types import OwnedRef
 
 RUNNING_ID = "erasure"
-MAX_ATTEMPTS = 8
 MAX_ROWS = 100
 ROWS = "SELECT TOP @limit c.id, c._etag FROM c WHERE c.deleting IN (true, false)"
 # Whether they have a row or not; only thread documents have an owner.

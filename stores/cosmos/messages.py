@@ -10,11 +10,11 @@ from stores.cosmos.container import CosmosContainer, gather_pair
 from stores.cosmos.definitions import kind
 from stores.cosmos.documents import ThreadDocument
 from stores.cosmos.reading import as_record
+from stores.cosmos.retries import MAX_ATTEMPTS
 from stores.cosmos.threads import CosmosThreads
 from stores.types import Page
 
 T = TypeVar("T")
-MAX_ATTEMPTS = 8
 STORED = f"SELECT TOP @limit * FROM c WHERE {kind('msg')}"  # noqa: S608 - our own text
 
 

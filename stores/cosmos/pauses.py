@@ -14,10 +14,9 @@ from stores.cosmos.leases import dumped
 from stores.cosmos.operations import patch
 from stores.cosmos.patch import changes, condition, thread_changes
 from stores.cosmos.reading import as_record, require_owned
+from stores.cosmos.retries import MAX_ATTEMPTS
 from stores.cosmos.turn_requests import TurnReader
 from stores.types import Approval
-
-MAX_ATTEMPTS = 8
 
 
 class CosmosPauses:

@@ -20,13 +20,13 @@ from stores.cosmos.lease_document import Lease
 from stores.cosmos.operations import create, read
 from stores.cosmos.patch import changes, condition
 from stores.cosmos.reading import as_record, require_owned
+from stores.cosmos.retries import MAX_ATTEMPTS
 from stores.types import EventBatch, StartedTurn, TurnProgress
 
 # By id, which Cosmos DB indexes always: it ends with the number of the document's last event.
 EVENTS = "SELECT c.events FROM c WHERE c.id > @after AND c.id <= @end ORDER BY c.id"
 TURNS = f"SELECT TOP @limit * FROM c WHERE {kind('turn')} AND c.id > @after ORDER BY c.id"  # noqa: S608 - our own text
 MAX_EVENT_ID = 999_999_999
-MAX_ATTEMPTS = 8
 # All of a process's turns wait for the slowest: a partition that is throttled must not hold up the events of the others.
 SAVE_SECONDS = 3.0
 logger = logging.getLogger(__name__)

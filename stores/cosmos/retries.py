@@ -1,4 +1,4 @@
-"""When a request to Cosmos DB is worth sending again, and after how long."""
+"""How often something is tried again in Cosmos DB: a request that failed, and after how long, or a write that came too late."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from azure.cosmos.exceptions import CosmosBatchOperationError, CosmosHttpResponseError
 
 REQUEST_SECONDS = 10.0
+# How often what others change meanwhile is read anew, and the write that it led to tried again.
+MAX_ATTEMPTS = 8
 RETRY_AFTER_MS = "x-ms-retry-after-ms"
 TRANSIENT_STATUSES = {408, 410, 429, 449, 500, 502, 503, 504}
 

@@ -8,10 +8,9 @@ from stores.cosmos.container import CosmosContainer
 from stores.cosmos.deletion import CosmosDeletion, is_stopped
 from stores.cosmos.documents import ThreadDocument
 from stores.cosmos.reading import as_record
+from stores.cosmos.retries import MAX_ATTEMPTS
 from stores.cosmos.rows import CosmosRows
 from stores.cosmos.threads import CosmosThreads
-
-MAX_ATTEMPTS = 8
 
 
 class CosmosSessionThreads:

@@ -26,11 +26,11 @@ from stores.cosmos.operations import create, patch
 from stores.cosmos.patch import lease_is_free, less_than, thread_changes
 from stores.cosmos.pauses import CosmosPauses
 from stores.cosmos.reading import as_record
+from stores.cosmos.retries import MAX_ATTEMPTS
 from stores.cosmos.turn_requests import AcquiredLease, Request, TurnReader
 from stores.limits import StoreLimits
 from stores.types import NewMessage, NewTurn, ReplayedTurn, StartedTurn
 
-MAX_ATTEMPTS = 8
 GIVE_BACK_SECONDS = 5.0
 
 
