@@ -69,7 +69,6 @@ class ThreadStore(OwnerStore, AbstractAsyncContextManager["ThreadStore"], Protoc
 
         ``open`` asks for those that wait for somebody, or for those that do not.
 
-
         Following the cursors shows every thread that did not change meanwhile exactly once; one that changed has moved to
         the front and may be missed, never doubled after its change. A thread's row may lag behind its last turn in another
         process for some seconds, and after a crash until the thread's next turn, or until somebody looks at it.

@@ -91,7 +91,7 @@ async def _open(
 def new_client(endpoint: str, credential: str | AsyncTokenCredential) -> CosmosClient:
     """Return a client that is not entered yet, with the options that this project relies on."""
     policy = ConnectionPolicy()
-    # 429 is waited for in :mod:`cosmos.container`, which sees it inside a batch's answer too; one place decides on retries.
+    # 429 is waited for in :mod:`stores.cosmos.container`, which sees it inside a batch's answer too: one place decides.
     policy.RetryOptions = type(policy.RetryOptions)(max_retry_attempt_count=0)
     return CosmosClient(
         endpoint,

@@ -1,8 +1,8 @@
 """Requests to one Cosmos DB container: each with a deadline, repeated while that may help, in the session of its partition.
 
-The SDK's own re-sends are switched off where it allows that (see :mod:`cosmos.connection`): what happens after a lost answer
-is decided here and above. Every write that goes through here is conditional or has a deterministic id, so sending it again
-is safe: it is refused if it had been applied, and the caller then looks at what is stored.
+The SDK's own re-sends are switched off where it allows that (see :mod:`stores.cosmos.connection`): what happens after a lost
+answer is decided here and above. Every write that goes through here is conditional or has a deterministic id, so sending it
+again is safe: it is refused if it had been applied, and the caller then looks at what is stored.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ class CosmosContainer:
     async def create(self, partition: str, document: Document) -> None:
         """Store a new document; one that is there already is taken for our own earlier attempt, so ids must be new.
 
-        :raises Refused: never for 409.
+        :raises PreconditionFailed: never for 409.
         """
 
         async def send(options: Options) -> None:
@@ -159,7 +159,7 @@ class CosmosContainer:
     async def patch(self, partition: str, id: str, operations: list[Document], condition: str | None = None) -> Document:
         """Change fields of a document, if the condition holds, and return it.
 
-        :raises Refused: if there is no such document (404) or the condition does not hold (412).
+        :raises PreconditionFailed: if there is no such document (404) or the condition does not hold (412).
         """
 
         async def send(options: Options) -> Document:
@@ -184,7 +184,7 @@ class CosmosContainer:
     async def batch(self, partition: str, operations: Sequence[Operation]) -> list[Document]:
         """Apply all operations or none; return the documents that they leave.
 
-        :raises Refused: with the status of the first operation that was refused.
+        :raises PreconditionFailed: with the status of the first operation that was refused.
         """
 
         async def send(options: Options) -> list[Document]:

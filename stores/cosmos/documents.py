@@ -3,8 +3,7 @@
 ``messages`` holds, per thread, one ``thread`` document, one ``message`` document per message, one ``turn`` document per turn
 that has ended, one ``key`` document per Idempotency-Key, one ``feedback`` document per answer and author in conversations of
 several, and for a while ``events`` documents. ``threads`` holds one row per thread, for listing, the owner's erasures, and one
-``user_state`` document. A message that is being answered is not a document
-yet: it stands in its thread's lease.
+``user_state`` document. A message that is being answered is not a document yet: it stands in its thread's lease.
 """
 
 from __future__ import annotations

@@ -32,8 +32,6 @@ from stores.limits import StoreLimits
 from stores.types import NewMessage, NewTurn, ReplayedTurn, StartedTurn
 
 GIVE_BACK_SECONDS = 5.0
-
-
 Taking = asyncio.Task[AcquiredLease | None]
 
 
