@@ -46,7 +46,8 @@ class CosmosCommits:
 
     async def record_calls(self, turn: StartedTurn, calls: Sequence[ToolCall]) -> None:
         """Do what :meth:`ThreadStore.record_calls` promises."""
-        await self._write_lease(turn, changes(lease__calls=dumped([*turn.message.tool_calls, *calls])))
+        earlier = turn.message.tool_calls
+        await self._write_lease(turn, changes(lease__calls=dumped([*earlier, *calls]), lease__earlier_calls=len(earlier)))
 
     async def _write_lease(self, turn: StartedTurn, written: list[Document]) -> None:
         try:

@@ -36,8 +36,8 @@ class Lease(Record):
     """A turn's hold on its thread until ``until`` (epoch seconds).
 
     Either ``message`` is a new message, or ``seq`` is the place of an existing one that is answered again. ``calls`` are those
-    of the message that act without asking, in this attempt and before. A turn that goes on with a paused one has
-    ``approved`` calls of that to run, by id.
+    of the message that act without asking, in this attempt and before: the first ``earlier_calls`` of them. A turn that goes
+    on with a paused one has ``approved`` calls of that to run, by id.
     """
 
     turn_id: str
@@ -48,6 +48,7 @@ class Lease(Record):
     key_id: str | None
     cancel_requested: bool = False
     calls: list[ToolCall] = Field([], exclude_if=is_empty)
+    earlier_calls: int = Field(0, exclude_if=is_empty)
     continues: str | None = Field(None, exclude_if=is_empty)
     approved: list[str] = Field([], exclude_if=is_empty)
     cancelled_turn_id: str | None = Field(None, exclude_if=is_empty)

@@ -56,7 +56,7 @@ class CosmosLeases:
             await self._drop_late(thread, lease)
         else:
             # Which tools were approved stands in the paused reply, which is not read for a count.
-            count_unknown([call.tool for call in lease.calls if call.status == "unknown"] + ["_OTHER"] * len(lease.approved))
+            count_unknown([call.tool for call in lease.calls[lease.earlier_calls :]] + ["_OTHER"] * len(lease.approved))
             self._refresh_row(as_record(ThreadDocument, results[-1]))
 
     async def _drop_late(self, thread: ThreadDocument, lease: Lease) -> None:

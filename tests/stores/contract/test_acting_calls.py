@@ -64,3 +64,15 @@ async def test_what_a_dead_process_may_have_done_is_counted(store: ThreadStore, 
     with time_machine.travel(utcnow() + 3 * LATER, tick=True):
         await store.get_progress(ANN, thread.id, dead.turn_id, after=None)
     assert collected.sum("chat.tool.decisions", chat__tool__decision="unknown") == 2
+
+
+async def test_what_two_dead_attempts_may_have_done_is_counted_once(
+    store: ThreadStore, thread: Thread, collected: Collected
+) -> None:
+    for attempt in range(2):
+        with time_machine.travel(utcnow() + attempt * LATER, tick=True):
+            turn = await begin(store, thread.id, ask(key="k"))
+            await store.record_calls(turn, [open_call(f"call_{attempt}").approved(BY)])
+    with time_machine.travel(utcnow() + 2 * LATER, tick=True):
+        await store.get_progress(ANN, thread.id, turn.turn_id, after=None)
+    assert collected.sum("chat.tool.decisions", chat__tool__decision="unknown") == 2
