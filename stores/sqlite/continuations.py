@@ -10,7 +10,7 @@ from pydantic_core import from_json, to_json
 from calls import Decider
 from errors import TurnContinued, TurnEnded, TurnNotFound
 from models import Owner, timestamp, utcnow
-from stores.sqlite.rows import as_thread, put_message, stored_message, thread_row
+from stores.sqlite.rows import as_thread, put_message, stored_message, thread_row, turn_row
 from stores.sqlite.turns import close_pause, end_expired_turn, known_key, latest_messages, message_again, store_key, take_lease
 from stores.types import Approval, NewContinuation, Pause, ReplayedTurn, StartedTurn
 
@@ -63,7 +63,7 @@ def _paused_turn(db: sqlite3.Connection, thread: Any, turn_id: str) -> Any:
 
     :raises TurnNotFound, TurnEnded: if it is none.
     """
-    found = db.execute("SELECT * FROM turns WHERE thread_id = ? AND id = ?", (thread["id"], turn_id)).fetchone()
+    found = turn_row(db, thread["id"], turn_id)
     if found is None:
         raise TurnEnded if thread["lease_turn_id"] == turn_id else TurnNotFound(turn_id)
     if found["status"] != "paused":
@@ -90,11 +90,9 @@ def _decide(db: sqlite3.Connection, row: Any, new: NewContinuation) -> int:
 def reply_seqs(db: sqlite3.Connection, thread_id: str, turn_id: str | None) -> list[int]:
     """Return the places of the replies of a turn and of those that it went on with, the oldest first."""
     seqs: list[int] = []
-    while turn_id:
-        sql = "SELECT reply_seq, continues FROM turns WHERE thread_id = ? AND id = ?"
-        turn = db.execute(sql, (thread_id, turn_id)).fetchone()
-        seqs += [turn["reply_seq"]] if turn and turn["reply_seq"] else []
-        turn_id = turn["continues"] if turn else None
+    while turn_id and (turn := turn_row(db, thread_id, turn_id)):
+        seqs += [turn["reply_seq"]] if turn["reply_seq"] else []
+        turn_id = turn["continues"]
     return seqs[::-1]
 
 
@@ -104,9 +102,8 @@ def cancel_paused(db: sqlite3.Connection, owner: Owner, thread_id: str, turn_id:
     if row["open_turn_id"] == turn_id:
         close_pause(db, row, by)
         return
-    sql = "SELECT 1 FROM turns WHERE thread_id = ? AND id = ?"
     # One whose lease has expired is not among them before somebody ends it.
-    is_known = row["lease_turn_id"] == turn_id or db.execute(sql, (thread_id, turn_id)).fetchone()
+    is_known = row["lease_turn_id"] == turn_id or turn_row(db, thread_id, turn_id)
     raise TurnEnded if is_known else TurnNotFound(turn_id)
 
 

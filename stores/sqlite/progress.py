@@ -11,7 +11,7 @@ from pydantic_core import PydanticSerializationError, from_json
 from errors import LeaseLost, TurnEnded, TurnInterrupted, TurnNotFound
 from events import TurnEvent, stored_events
 from models import Owner, Problem, Turn, utcnow
-from stores.sqlite.rows import moment, stored_message, thread_row
+from stores.sqlite.rows import moment, stored_message, thread_row, turn_row
 from stores.types import EventBatch, StartedTurn, TurnProgress
 
 
@@ -58,7 +58,7 @@ def _without_events(db: sqlite3.Connection, thread: Any, turn_id: str) -> TurnPr
             continues=thread["lease_continues"],
         )
         return TurnProgress(turn, [], None)
-    row = db.execute("SELECT * FROM turns WHERE thread_id = ? AND id = ?", (thread["id"], turn_id)).fetchone()
+    row = turn_row(db, thread["id"], turn_id)
     if row is None:
         raise TurnNotFound(turn_id)
     message = stored_message(db, thread["id"], row["reply_seq"]) if row["reply_seq"] else None

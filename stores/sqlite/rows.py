@@ -24,6 +24,11 @@ def thread_row(db: sqlite3.Connection, owner: Owner, thread_id: str) -> Any:
     return row
 
 
+def turn_row(db: sqlite3.Connection, thread_id: str, turn_id: str) -> Any:
+    """Return the row of a turn that has ended; ``None`` if there is none."""
+    return db.execute("SELECT * FROM turns WHERE thread_id = ? AND id = ?", (thread_id, turn_id)).fetchone()
+
+
 def as_thread(row: Any) -> Thread:
     """Return the thread in a row."""
     return Thread(

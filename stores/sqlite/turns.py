@@ -17,7 +17,7 @@ from models import Message, Owner, Problem, message_id, utcnow
 from stores.cursors import sort_key
 from stores.limits import StoreLimits
 from stores.preview import preview
-from stores.sqlite.rows import as_thread, now_not_before, put_message, stored_message, thread_row
+from stores.sqlite.rows import as_thread, now_not_before, put_message, stored_message, thread_row, turn_row
 from stores.telemetry import count_unknown
 from stores.types import NewMessage, NewTurn, ReplayedTurn, StartedTurn, TurnEnd
 
@@ -235,8 +235,7 @@ def _approved(db: sqlite3.Connection, thread: Any) -> list[ToolCall]:
     """Return the calls that the turn which a thread's row is leased to was to make, and may have made."""
     if thread["lease_continues"] is None:
         return []
-    sql = "SELECT reply_seq FROM turns WHERE thread_id = ? AND id = ?"
-    paused = db.execute(sql, (thread["id"], thread["lease_continues"])).fetchone()
+    paused = turn_row(db, thread["id"], thread["lease_continues"])
     reply = stored_message(db, thread["id"], paused["reply_seq"])
     return [call for call in reply.tool_calls if call.awaits and call.status == "unknown"]
 
@@ -289,7 +288,7 @@ def latest_messages(db: sqlite3.Connection, message: Message, limit: int) -> lis
 
 
 def _is_committed(db: sqlite3.Connection, turn: StartedTurn, end: TurnEnd) -> bool:
-    row = db.execute("SELECT status FROM turns WHERE thread_id = ? AND id = ?", (turn.thread.id, turn.turn_id)).fetchone()
+    row = turn_row(db, turn.thread.id, turn.turn_id)
     return row is not None and end.may_have_left(row["status"])
 
 
