@@ -5,12 +5,12 @@ from __future__ import annotations
 import sqlite3
 from typing import Any
 
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
 from calls import Decider
 from errors import TurnContinued, TurnEnded, TurnNotFound
 from models import Owner, timestamp, utcnow
-from stores.sqlite.rows import as_thread, put_message, stored_message, thread_row, turn_row
+from stores.sqlite.rows import approvals, as_thread, put_message, stored_message, thread_row, turn_row
 from stores.sqlite.turns import close_pause, end_expired_turn, known_key, latest_messages, message_again, store_key, take_lease
 from stores.types import Approval, NewContinuation, Pause, ReplayedTurn, StartedTurn
 
@@ -54,7 +54,7 @@ def begin_continuation(
         pause=Pause.model_validate_json(paused["pause"] or "{}"),
         continues=new.paused_turn_id,
         approved=new.approved if known is None else frozenset(),
-        allowed_tools=frozenset(from_json(row["approvals"] or "{}")),
+        allowed_tools=frozenset(approvals(row)),
     )
 
 
@@ -77,7 +77,7 @@ def _decide(db: sqlite3.Connection, row: Any, new: NewContinuation) -> int:
         raise TurnContinued
     reply = stored_message(db, row["id"], row["open_seq"])
     put_message(db, reply.model_copy(update={"tool_calls": list(new.calls)}))
-    allowed = {tool: timestamp(utcnow()) for tool in new.remembered} | from_json(row["approvals"] or "{}")
+    allowed = {tool: timestamp(utcnow()) for tool in new.remembered} | approvals(row)
     db.execute(
         "UPDATE threads SET open_turn_id = NULL, open_seq = NULL, open_question_seq = NULL, approvals = ? WHERE id = ?",
         (to_json(allowed).decode(), row["id"]),
@@ -109,7 +109,7 @@ def cancel_paused(db: sqlite3.Connection, owner: Owner, thread_id: str, turn_id:
 
 def list_approvals(db: sqlite3.Connection, owner: Owner, thread_id: str) -> list[Approval]:
     """Do what :meth:`ThreadStore.list_approvals` promises."""
-    allowed = from_json(thread_row(db, owner, thread_id)["approvals"] or "{}")
+    allowed = approvals(thread_row(db, owner, thread_id))
     return [Approval(tool=tool, created_at=created_at) for tool, created_at in sorted(allowed.items())]
 
 

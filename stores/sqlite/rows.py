@@ -45,6 +45,12 @@ def as_thread(row: Any) -> Thread:
     )
 
 
+def approvals(thread: Any) -> dict[str, str]:
+    """Return the tools that need not ask in a thread's row, and since when."""
+    allowed: dict[str, str] = from_json(thread["approvals"] or "{}")
+    return allowed
+
+
 def find_message(db: sqlite3.Connection, thread_id: str, seq: int) -> Message | None:
     """Return the thread's message at a place, if there is one."""
     row = db.execute("SELECT record FROM messages WHERE thread_id = ? AND seq = ?", (thread_id, seq)).fetchone()

@@ -9,7 +9,6 @@ from datetime import datetime
 from typing import Any
 
 from pydantic import TypeAdapter
-from pydantic_core import from_json
 
 from calls import WENT_ON, Decider, ToolCall, refuse_open
 from errors import IdempotencyKeyReused, LeaseLost, TurnInProgress, TurnInterrupted
@@ -17,7 +16,7 @@ from models import Message, Owner, Problem, message_id, utcnow
 from stores.cursors import sort_key
 from stores.limits import StoreLimits
 from stores.preview import preview
-from stores.sqlite.rows import as_thread, now_not_before, put_message, stored_message, thread_row, turn_row
+from stores.sqlite.rows import approvals, as_thread, now_not_before, put_message, stored_message, thread_row, turn_row
 from stores.telemetry import count_unknown
 from stores.types import NewMessage, NewTurn, ReplayedTurn, StartedTurn, TurnEnd
 
@@ -64,7 +63,7 @@ def begin_turn(
         started_at=now,
         is_retry=known is not None,
         idempotency_key=new.idempotency_key,
-        allowed_tools=frozenset(from_json(row["approvals"] or "{}")),
+        allowed_tools=frozenset(approvals(row)),
         cancelled_turn_id=new.cancelled_turn_id,
     )
 
