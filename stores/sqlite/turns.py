@@ -91,9 +91,7 @@ def take_lease(
 
 def record_calls(db: sqlite3.Connection, turn: StartedTurn, calls: Sequence[ToolCall]) -> None:
     """Do what :meth:`ThreadStore.record_calls` promises."""
-    sql = "UPDATE threads SET lease_calls = ? WHERE id = ? AND lease_turn_id = ?"
-    if not db.execute(sql, (CALLS.dump_json(list(calls)).decode(), turn.thread.id, turn.turn_id)).rowcount:
-        raise LeaseLost
+    _write_lease(db, turn, "lease_calls", CALLS.dump_json(list(calls)).decode())
 
 
 def close_pause(db: sqlite3.Connection, thread: Any, by: Decider) -> None:
@@ -143,9 +141,12 @@ def store_key(db: sqlite3.Connection, thread_id: str, new: NewTurn, seq: int) ->
 
 def renew_lease(db: sqlite3.Connection, turn: StartedTurn, lease_seconds: float) -> None:
     """Do what :meth:`ThreadStore.renew_lease` promises."""
-    until = utcnow().timestamp() + lease_seconds
-    sql = "UPDATE threads SET lease_until = ? WHERE id = ? AND lease_turn_id = ?"
-    if not db.execute(sql, (until, turn.thread.id, turn.turn_id)).rowcount:
+    _write_lease(db, turn, "lease_until", utcnow().timestamp() + lease_seconds)
+
+
+def _write_lease(db: sqlite3.Connection, turn: StartedTurn, column: str, value: str | float) -> None:
+    sql = f"UPDATE threads SET {column} = ? WHERE id = ? AND lease_turn_id = ?"  # noqa: S608 - our own name
+    if not db.execute(sql, (value, turn.thread.id, turn.turn_id)).rowcount:
         raise LeaseLost
 
 
