@@ -10,8 +10,9 @@ from pydantic_core import to_json
 from calls import Decider
 from errors import TurnContinued, TurnEnded, TurnNotFound
 from models import Owner, timestamp, utcnow
+from stores.sqlite.idempotency_keys import known_key, replay, store_key
 from stores.sqlite.rows import approvals, as_thread, put_message, stored_message, thread_row, turn_row
-from stores.sqlite.turns import close_pause, end_expired_turn, known_key, latest_messages, message_again, store_key, take_lease
+from stores.sqlite.turns import close_pause, end_expired_turn, latest_messages, message_again, take_lease
 from stores.types import Approval, NewContinuation, Pause, ReplayedTurn, StartedTurn
 
 
@@ -21,8 +22,8 @@ def begin_continuation(
     """Do what :meth:`ThreadStore.begin_continuation` promises."""
     row = thread_row(db, owner, thread_id)
     known = known_key(db, thread_id, new)
-    if known and known["reply_seq"]:
-        return ReplayedTurn(stored_message(db, thread_id, known["reply_seq"]))
+    if answered := replay(db, known):
+        return answered
     paused = _paused_turn(db, row, new.paused_turn_id)
     if row["lease_turn_id"]:
         if not end_expired_turn(db, row):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
@@ -11,11 +10,12 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from calls import WENT_ON, Decider, ToolCall, refuse_open
-from errors import IdempotencyKeyReused, LeaseLost, TurnInProgress, TurnInterrupted
+from errors import LeaseLost, TurnInProgress, TurnInterrupted
 from models import Message, Owner, Problem, message_id, utcnow
 from stores.cursors import sort_key
 from stores.limits import StoreLimits
 from stores.preview import preview
+from stores.sqlite.idempotency_keys import answer_key, known_key, replay, store_key
 from stores.sqlite.rows import approvals, as_thread, now_not_before, put_message, stored_message, thread_row, turn_row
 from stores.telemetry import count_unknown
 from stores.types import NewMessage, NewTurn, ReplayedTurn, StartedTurn, TurnEnd
@@ -40,8 +40,8 @@ def begin_turn(
     """Do what :meth:`ThreadStore.begin_turn` promises."""
     row = thread_row(db, owner, thread_id)
     known = known_key(db, thread_id, new)
-    if known and known["reply_seq"]:
-        return ReplayedTurn(stored_message(db, thread_id, known["reply_seq"]))
+    if answered := replay(db, known):
+        return answered
     if row["lease_turn_id"] and not end_expired_turn(db, row):
         raise TurnInProgress(retry_after=min(row["lease_until"] - utcnow().timestamp(), 2), turn_id=row["lease_turn_id"])
     if known:
@@ -110,8 +110,7 @@ def close_pause(db: sqlite3.Connection, thread: Any, by: Decider) -> None:
 def find_replay(db: sqlite3.Connection, owner: Owner, thread_id: str, new: NewTurn) -> ReplayedTurn | None:
     """Do what :meth:`ThreadStore.find_replay` promises."""
     thread_row(db, owner, thread_id)
-    known = known_key(db, thread_id, new)
-    return ReplayedTurn(stored_message(db, thread_id, known["reply_seq"])) if known and known["reply_seq"] else None
+    return replay(db, known_key(db, thread_id, new))
 
 
 def message_again(db: sqlite3.Connection, thread_id: str, seq: int, new: NewTurn) -> Message:
@@ -128,15 +127,6 @@ def _store_new(db: sqlite3.Connection, thread_id: str, seq: int, new: NewMessage
     put_message(db, message)
     store_key(db, thread_id, new, message.seq)
     return message
-
-
-def store_key(db: sqlite3.Connection, thread_id: str, new: NewTurn, seq: int) -> None:
-    """Store a request's Idempotency-Key, if it has one, for the message at ``seq``."""
-    if new.idempotency_key:
-        db.execute(
-            "INSERT INTO idempotency_keys VALUES (?, ?, ?, ?, NULL)",
-            (thread_id, key_hash(new.idempotency_key), new.fingerprint, seq),
-        )
 
 
 def renew_lease(db: sqlite3.Connection, turn: StartedTurn, lease_seconds: float) -> None:
@@ -175,9 +165,8 @@ def commit_turn(db: sqlite3.Connection, turn: StartedTurn, end: TurnEnd) -> None
             turn.thread.id,
         ),
     )
-    if turn.idempotency_key and reply:
-        sql = "UPDATE idempotency_keys SET reply_seq = ? WHERE thread_id = ? AND key = ?"
-        db.execute(sql, (reply.seq, turn.thread.id, key_hash(turn.idempotency_key)))
+    if reply:
+        answer_key(db, turn, reply.seq)
     _insert_turn(
         db,
         thread_id=turn.thread.id,
@@ -260,20 +249,6 @@ def _new_message(thread_id: str, seq: int, new: NewMessage) -> Message:
     )
 
 
-def known_key(db: sqlite3.Connection, thread_id: str, new: NewTurn) -> Any:
-    """Return the row of an Idempotency-Key, if it came before.
-
-    :raises IdempotencyKeyReused: if it did with another fingerprint.
-    """
-    if new.idempotency_key is None:
-        return None
-    query = "SELECT * FROM idempotency_keys WHERE thread_id = ? AND key = ?"
-    known = db.execute(query, (thread_id, key_hash(new.idempotency_key))).fetchone()
-    if known and known["fingerprint"] != new.fingerprint:
-        raise IdempotencyKeyReused
-    return known
-
-
 def latest_messages(db: sqlite3.Connection, message: Message, limit: int) -> list[Message]:
     """Return a thread's latest messages but this one, oldest first."""
     # One row, because each row that is fetched costs a switch of threads under load.
@@ -290,8 +265,3 @@ def latest_messages(db: sqlite3.Connection, message: Message, limit: int) -> lis
 def _is_committed(db: sqlite3.Connection, turn: StartedTurn, end: TurnEnd) -> bool:
     row = turn_row(db, turn.thread.id, turn.turn_id)
     return row is not None and end.may_have_left(row["status"])
-
-
-def key_hash(key: str) -> str:
-    """Return how an Idempotency-Key is kept."""
-    return hashlib.sha256(key.encode()).hexdigest()
