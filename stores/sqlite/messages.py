@@ -6,7 +6,7 @@ import sqlite3
 
 from models import Message, Order, Owner, utcnow
 from stores.sqlite.rows import thread_row
-from stores.sqlite.turns import interrupted
+from stores.sqlite.turns import interrupted, lease_calls
 from stores.types import Page
 
 
@@ -30,5 +30,6 @@ def list_messages(
     rows = db.execute(sql, (thread_id, after or 0, upper, limit + 1)).fetchall()
     messages = [Message.model_validate_json(row["record"]) for row in rows[:limit]]
     if thread["lease_turn_id"] and thread["lease_until"] <= utcnow().timestamp():
-        messages = [interrupted(message, thread) if message.seq == thread["lease_seq"] else message for message in messages]
+        acted = lease_calls(thread)
+        messages = [interrupted(message, acted) if message.seq == thread["lease_seq"] else message for message in messages]
     return Page(messages, messages[-1].id if len(rows) > limit else None)

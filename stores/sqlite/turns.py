@@ -189,9 +189,9 @@ def end_expired_turn(db: sqlite3.Connection, thread: Any) -> bool:
     if thread["lease_turn_id"] is None or thread["lease_until"] > utcnow().timestamp():
         return False
     id, seq, updated_at = thread["id"], thread["lease_seq"], now_not_before(thread["updated_at"])
-    message = interrupted(stored_message(db, id, seq), thread)
+    acted = lease_calls(thread)
+    message = interrupted(stored_message(db, id, seq), acted)
     put_message(db, message)
-    acted = CALLS.validate_json(thread["lease_calls"] or "[]")
     count_unknown(call.tool for call in (*acted, *_approved(db, thread)))
     shown = preview(message.content) if seq == thread["last_seq"] else thread["last_message_preview"]
     db.execute(
@@ -214,9 +214,13 @@ def end_expired_turn(db: sqlite3.Connection, thread: Any) -> bool:
     return True
 
 
-def interrupted(message: Message, thread: Any) -> Message:
-    """Return the message that a thread's expired lease is for, with the calls that act."""
-    acted = CALLS.validate_json(thread["lease_calls"] or "[]")
+def lease_calls(thread: Any) -> list[ToolCall]:
+    """Return the calls that act of the turn that a thread's row is leased to."""
+    return CALLS.validate_json(thread["lease_calls"] or "[]")
+
+
+def interrupted(message: Message, acted: Sequence[ToolCall]) -> Message:
+    """Return the message that an expired lease is for, with the calls that act of its turn."""
     return message.model_copy(update={"status": "interrupted", "tool_calls": [*message.tool_calls, *acted]})
 
 
