@@ -12,7 +12,7 @@ from errors import TurnContinued, TurnEnded, TurnNotFound
 from models import Owner, timestamp, utcnow
 from stores.sqlite.idempotency_keys import known_key, replay, store_key
 from stores.sqlite.rows import approvals, as_thread, put_message, stored_message, thread_row, turn_row
-from stores.sqlite.turns import close_pause, end_expired_turn, latest_messages, message_again, take_lease
+from stores.sqlite.turns import NOTHING_OPEN, close_pause, end_expired_turn, latest_messages, message_again, take_lease
 from stores.types import Approval, NewContinuation, Pause, ReplayedTurn, StartedTurn
 
 
@@ -80,7 +80,7 @@ def _decide(db: sqlite3.Connection, row: Any, new: NewContinuation) -> int:
     put_message(db, reply.model_copy(update={"tool_calls": list(new.calls)}))
     allowed = {tool: timestamp(utcnow()) for tool in new.remembered} | approvals(row)
     db.execute(
-        "UPDATE threads SET open_turn_id = NULL, open_seq = NULL, open_question_seq = NULL, approvals = ? WHERE id = ?",
+        f"UPDATE threads SET {NOTHING_OPEN}, approvals = ? WHERE id = ?",  # noqa: S608 - our own
         (to_json(allowed).decode(), row["id"]),
     )
     question_seq: int = row["open_question_seq"]

@@ -26,6 +26,7 @@ NO_LEASE = (
     "lease_turn_id = NULL, lease_started_at = NULL, lease_until = NULL, lease_seq = NULL, lease_cancel_requested = 0, "
     "lease_calls = NULL, lease_cancelled_turn_id = NULL, lease_continues = NULL"
 )
+NOTHING_OPEN = "open_turn_id = NULL, open_seq = NULL, open_question_seq = NULL"
 
 
 def begin_turn(
@@ -104,7 +105,7 @@ def close_pause(db: sqlite3.Connection, thread: Any, by: Decider) -> None:
     db.execute(
         "UPDATE turns SET status = 'cancelled', pause = NULL WHERE thread_id = ? AND id = ?", (id, thread["open_turn_id"])
     )
-    db.execute("UPDATE threads SET open_turn_id = NULL, open_seq = NULL, open_question_seq = NULL WHERE id = ?", (id,))
+    db.execute(f"UPDATE threads SET {NOTHING_OPEN} WHERE id = ?", (id,))  # noqa: S608 - our own
 
 
 def find_replay(db: sqlite3.Connection, owner: Owner, thread_id: str, new: NewTurn) -> ReplayedTurn | None:
