@@ -30,7 +30,6 @@ async def receive_activity(request: Request, services: ServicesDep) -> Response:
     """
     if services.bot is None:
         raise HTTPException(404)
-    id = request_id(request) or ""
     try:
         if services.settings.teams_local:
             _check_is_local(request, services.settings)
@@ -45,7 +44,7 @@ async def receive_activity(request: Request, services: ServicesDep) -> Response:
         body = await JsonRequest(request.scope, request.receive).json()
     except json.JSONDecodeError as error:
         raise InvalidActivity("not JSON") from error
-    receipt = await bot.receive(body, origin, id)
+    receipt = await bot.receive(body, origin, request_id(request))
     if receipt.body is None:
         return Response(status_code=receipt.status)
     return Response(json.dumps(receipt.body), receipt.status, media_type="application/json")

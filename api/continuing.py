@@ -76,7 +76,7 @@ async def continue_turn(
     return await responder.respond(log)
 
 
-def _telling_chat(services: Services, owner: Owner, request_id: str | None) -> After | None:
+def _telling_chat(services: Services, owner: Owner, request_id: str) -> After | None:
     """Return what shows a reply in the chat that has its thread, too, where there is a bot."""
     if services.bot is None:
         return None
@@ -84,7 +84,7 @@ def _telling_chat(services: Services, owner: Owner, request_id: str | None) -> A
 
     async def tell(reply: Message) -> None:
         try:
-            await (await bot.get()).deliver(owner, reply, request_id or "")
+            await (await bot.get()).deliver(owner, reply, request_id)
         except Exception:
             logger.exception("a reply could not be told to the chat that has its thread")
 

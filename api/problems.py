@@ -55,7 +55,7 @@ def problem_response(problem: Problem, headers: dict[str, str] | None = None) ->
     return Response(problem.model_dump_json(), status_code=problem.status, headers=headers, media_type=MEDIA_TYPE)
 
 
-def error_response(error: ChatError, request_id: str | None, *, cause: BaseException | None = None) -> Response:
+def error_response(error: ChatError, request_id: str, *, cause: BaseException | None = None) -> Response:
     """Render an error as a problem, whose detail tells the ``cause`` if one is given."""
     problem = Problem.of(error, request_id, cause=cause)
     if isinstance(error, InvalidRequest):
@@ -100,10 +100,10 @@ def install_error_handlers(app: FastAPI, *, dev_mode: bool) -> None:
         return problem_response(problem, headers)
 
 
-def request_id(request: Request) -> str | None:
+def request_id(request: Request) -> str:
     """Return the id that the request's response will carry."""
-    found: str | None = request.scope.get("request_id")
-    return found
+    id: str = request.scope["request_id"]
+    return id
 
 
 def error_responses(*errors: type[ChatError]) -> dict[int | str, dict[str, Any]]:

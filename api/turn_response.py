@@ -66,7 +66,7 @@ class TurnResponder:
 
     services: Services
     owner: Owner
-    request_id: str | None
+    request_id: str
     locale: str | None
     media_type: str
     respond_async: bool
