@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx2
 import pytest
 
-import teams.connector
 from settings import Settings
 from tests.deploy.waiting import START_SECONDS
 from tests.fakes import activities
 from tests.fakes.bot_service import fake_bot_service
 from tests.fakes.connector import FakeClock, FakeConnector
-from tests.support.bot import serve_bot
+from tests.support.bot import give_token, serve_bot
 
 pytestmark = pytest.mark.timeout(START_SECONDS + 60)
 # As the environment of azd says it; the hook passes it on.
@@ -34,14 +30,7 @@ async def test_nobody_but_bot_service_tells_the_bot_anything(chat: httpx2.AsyncC
 
 
 async def test_a_conversation_with_the_bot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    @asynccontextmanager
-    async def token_source(_: Settings) -> AsyncIterator[Any]:
-        async def token() -> str:
-            return "ours"
-
-        yield token
-
-    monkeypatch.setattr(teams.connector, "open_token_source", token_source)
+    give_token(monkeypatch)
     async with fake_bot_service() as service, FakeConnector(FakeClock(patience=0.05)) as channel:
         settings = Settings(
             data_dir=tmp_path,

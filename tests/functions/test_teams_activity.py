@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,8 @@ import httpx2
 import pytest
 from azure.storage.queue.aio import QueueClient
 
-import teams.connector
 from models import Owner
 from services.intervals import Intervals
-from settings import Settings
 from stores.sqlite.store import SqliteStore
 from tests.fakes import activities
 from tests.fakes.activities import APP_ID, TENANT, USER
@@ -24,6 +21,7 @@ from tests.fakes.azurite import azurite_queue, needs_azurite
 from tests.fakes.bot_service import FakeBotService, fake_bot_service
 from tests.fakes.connector import BROKEN, FakeClock, FakeConnector
 from tests.fakes.functions_host import FunctionsHost, needs_runtime, start_host
+from tests.support.bot import give_token
 
 pytestmark = [needs_runtime, needs_azurite]
 ROOT = Path(__file__).parents[2]
@@ -38,14 +36,7 @@ async def bot_service() -> AsyncIterator[FakeBotService]:
 
 @pytest.fixture
 async def channel(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeConnector]:
-    @asynccontextmanager
-    async def token_source(_: Settings) -> AsyncIterator[Any]:
-        async def token() -> str:
-            return "ours"
-
-        yield token
-
-    monkeypatch.setattr(teams.connector, "open_token_source", token_source)
+    give_token(monkeypatch)
     async with FakeConnector(FakeClock(patience=0.05)) as channel:
         yield channel
 

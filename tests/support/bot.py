@@ -8,7 +8,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx2
+import pytest
 
+import teams.connector
 from identity.authenticator import LOCAL_OWNER
 from models import Owner, utcnow
 from services.intervals import Intervals
@@ -16,6 +18,19 @@ from settings import Settings
 from stores.sqlite.store import SqliteStore
 from tests.fakes.connector import FakeConnector
 from tests.support.server import serve_api
+
+
+def give_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let bots that have an id have a token, which Entra ID would give them."""
+
+    @asynccontextmanager
+    async def open_token_source(_: Settings) -> AsyncIterator[Any]:
+        async def token() -> str:
+            return "ours"
+
+        yield token
+
+    monkeypatch.setattr(teams.connector, "open_token_source", open_token_source)
 
 
 @asynccontextmanager
