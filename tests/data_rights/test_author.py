@@ -8,11 +8,10 @@ import pytest
 
 from data_rights.author import erase_author, export_author_lines
 from errors import StoreUnavailable
-from models import Feedback, Owner, new_id, utcnow
+from models import Feedback, Owner, utcnow
 from stores.contract import ThreadStore
-from stores.types import NewMessage
+from tests.support.groups import answered, asked_by, say
 from tests.support.pauses import approve, finish, go_on, pause, pause_again
-from tests.support.stores import begin, end
 
 
 async def test_m13_an_author_is_exported_and_erased_across_threads(store: ThreadStore) -> None:
@@ -20,8 +19,7 @@ async def test_m13_an_author_is_exported_and_erased_across_threads(store: Thread
         owner = Owner("bot:acme", name)
         thread = await store.create_thread(owner, title=None, metadata={})
         for author in ("ann", "bob"):
-            new = NewMessage(new_id("turn"), f"{author} asks", {"author_id": author})
-            await end(store, await begin(store, thread.id, new, owner=owner), content=f"to {author}")
+            await answered(store, thread.id, author, owner=owner)
     lines = [json.loads(line) async for line in await export_author_lines(store, "ann")]
     assert [line["message"]["content"] for line in lines[1:-1]] == ["ann asks", "to ann"] * 2
     assert lines[-1] == {"type": "end", "threads": 2, "messages": 4}
@@ -35,9 +33,7 @@ async def test_what_an_author_thinks_of_answers_is_exported_and_erased_with_what
     thread = await store.create_thread(owner, title=None, metadata={})
     answers = []
     for author in ("ann", "bob"):
-        new = NewMessage(new_id("turn"), f"{author} asks", {"author_id": author})
-        reply = await end(store, await begin(store, thread.id, new, owner=owner), content=f"to {author}")
-        assert reply
+        reply = await answered(store, thread.id, author, owner=owner)
         answers.append(reply.id)
         for rater in ("ann", "carl"):
             feedback = Feedback(rating="up", comment=f"by {rater}", timestamp=utcnow())
@@ -56,8 +52,7 @@ async def test_answers_that_paused_are_exported_with_what_goes_on_with_them(stor
     owner = Owner("bot:acme", "one")
     thread = await store.create_thread(owner, title=None, metadata={})
     for author in ("ann", "bob"):
-        new = NewMessage(new_id("turn"), f"{author} asks", {"author_id": author})
-        first = await pause(store, thread.id, new, owner=owner)
+        first = await pause(store, thread.id, asked_by(author), owner=owner)
         second = await pause_again(store, await go_on(store, thread.id, approve(first), owner=owner))
         await finish(store, await go_on(store, thread.id, approve(second), owner=owner))
     lines = [json.loads(line) async for line in await export_author_lines(store, "ann")]
@@ -72,7 +67,7 @@ async def test_an_export_of_an_author_that_fails_on_the_way_says_so_in_its_last_
 ) -> None:
     owner = Owner("bot:acme", "one")
     thread = await store.create_thread(owner, title=None, metadata={})
-    await begin(store, thread.id, NewMessage(new_id("turn"), "ann asks", {"author_id": "ann"}), owner=owner)
+    await say(store, thread.id, "ann", owner=owner)
 
     async def fail(*_: object, **__: object) -> None:
         raise error

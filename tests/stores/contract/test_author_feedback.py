@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 import pytest
 
 from errors import MessageNotFound, NotAnAnswer, ThreadNotFound
-from models import Feedback, Message, Owner, Thread, message_id, new_id
+from models import Feedback, Thread, message_id, new_id
 from stores.contract import ThreadStore
-from stores.types import ErasedExchanges, NewMessage, OwnedRef
-from tests.support.stores import ANN, Backend, begin, end, messages
+from stores.types import ErasedExchanges, OwnedRef
+from tests.support.groups import GROUP, answered, say
+from tests.support.stores import ANN, Backend, messages
 
-GROUP = Owner("bot:acme", "c" * 64)
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 UP = Feedback(rating="up", comment="Anns secret", timestamp=NOON)
 DOWN = Feedback(rating="down", comment="Größe 日本 👋", timestamp=NOON)
@@ -26,19 +26,12 @@ async def thread(store: ThreadStore) -> Thread:
     return await store.create_thread(GROUP, title=None, metadata={})
 
 
-async def answered(store: ThreadStore, thread: Thread, author: str = "bob") -> Message:
-    new = NewMessage(new_id("turn"), f"{author} asks", {"author_id": author})
-    reply = await end(store, await begin(store, thread.id, new, owner=GROUP))
-    assert reply
-    return reply
-
-
 async def given(store: ThreadStore, thread: Thread, author: str) -> list[tuple[str, Feedback]]:
     return [(each.message_id, each.feedback) for each in await store.list_author_feedback(GROUP, thread.id, author)]
 
 
 async def test_each_author_has_feedback_of_their_own(backend: Backend, store: ThreadStore, thread: Thread) -> None:
-    first, second = await answered(store, thread), await answered(store, thread)
+    first, second = await answered(store, thread.id), await answered(store, thread.id)
     for reply, author, feedback, is_first in (
         (second, "ann", UP, True),
         (first, "ann", UP, True),
@@ -54,18 +47,18 @@ async def test_each_author_has_feedback_of_their_own(backend: Backend, store: Th
 
 
 async def test_nobody_else_is_shown_it_and_nothing_else_changes(store: ThreadStore, thread: Thread) -> None:
-    reply = await answered(store, thread)
+    reply = await answered(store, thread.id)
     before, shown = await store.get_thread(GROUP, thread.id), await messages(store, thread.id, GROUP)
     await store.set_author_feedback(GROUP, thread.id, reply.id, "ann", UP)
     assert await store.get_thread(GROUP, thread.id) == before
     assert await messages(store, thread.id, GROUP) == shown
     assert len(await store.list_turns(GROUP, thread.id, limit=9, after=None)) == 1
-    turn = await begin(store, thread.id, NewMessage(new_id("turn"), "More", {"author_id": "bob"}), owner=GROUP)
+    turn = await say(store, thread.id, "bob")
     assert list(turn.history) == shown
 
 
 async def test_of_many_at_once_one_is_the_first(backend: Backend, store: ThreadStore, thread: Thread) -> None:
-    reply = await answered(store, thread)
+    reply = await answered(store, thread.id)
     async with backend.new() as other:
         firsts = await asyncio.gather(
             *(each.set_author_feedback(GROUP, thread.id, reply.id, "ann", UP) for each in (store, other) * 4)
@@ -75,8 +68,8 @@ async def test_of_many_at_once_one_is_the_first(backend: Backend, store: ThreadS
 
 
 async def test_what_takes_no_feedback(store: ThreadStore, thread: Thread) -> None:
-    reply = await answered(store, thread)
-    running = await begin(store, thread.id, NewMessage(new_id("turn"), "Hi", {"author_id": "bob"}), owner=GROUP)
+    reply = await answered(store, thread.id)
+    running = await say(store, thread.id, "bob")
     for id in (message_id(thread.id, 1), running.message.id):
         with pytest.raises(NotAnAnswer):
             await store.set_author_feedback(GROUP, thread.id, id, "ann", UP)
@@ -92,7 +85,7 @@ async def test_what_takes_no_feedback(store: ThreadStore, thread: Thread) -> Non
 
 
 async def test_who_only_rated_is_an_author_and_can_have_it_erased(backend: Backend, store: ThreadStore, thread: Thread) -> None:
-    reply = await answered(store, thread)
+    reply = await answered(store, thread.id)
     await store.set_author_feedback(GROUP, thread.id, reply.id, "ann", UP)
     await store.set_author_feedback(GROUP, thread.id, reply.id, GUEST, DOWN)
     shown = await messages(store, thread.id, GROUP)
@@ -106,7 +99,7 @@ async def test_who_only_rated_is_an_author_and_can_have_it_erased(backend: Backe
 
 
 async def test_feedback_goes_with_the_answer_that_is_erased(backend: Backend, store: ThreadStore, thread: Thread) -> None:
-    to_bob, to_carl = await answered(store, thread), await answered(store, thread, "carl")
+    to_bob, to_carl = await answered(store, thread.id), await answered(store, thread.id, "carl")
     for reply, feedback in ((to_bob, UP), (to_carl, DOWN)):
         await store.set_author_feedback(GROUP, thread.id, reply.id, "ann", feedback)
     assert await store.erase_exchanges(GROUP, thread.id, "bob") == ErasedExchanges(2, unfinished=False)
@@ -117,7 +110,7 @@ async def test_feedback_goes_with_the_answer_that_is_erased(backend: Backend, st
 
 
 async def test_feedback_goes_with_its_thread(backend: Backend, store: ThreadStore, thread: Thread) -> None:
-    reply = await answered(store, thread)
+    reply = await answered(store, thread.id)
     await store.set_author_feedback(GROUP, thread.id, reply.id, "ann", UP)
     await store.delete_thread(GROUP, thread.id)
     assert await store.threads_of_author("ann") == []
@@ -129,7 +122,7 @@ async def test_feedback_goes_with_its_thread(backend: Backend, store: ThreadStor
 
 
 async def test_feedback_goes_with_the_erasure_of_its_conversation(backend: Backend, store: ThreadStore, thread: Thread) -> None:
-    reply = await answered(store, thread)
+    reply = await answered(store, thread.id)
     await store.set_author_feedback(GROUP, thread.id, reply.id, "ann", UP)
     erasure = await store.begin_erasure(GROUP)
     while await store.erase_threads(GROUP, erasure.id, limit=3):

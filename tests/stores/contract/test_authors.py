@@ -6,17 +6,11 @@ import pytest
 
 from errors import ThreadNotFound
 from events import MessageDelta, ReasoningDelta
-from models import Owner, new_id
 from stores.contract import ThreadStore
-from stores.types import ErasedExchanges, EventBatch, NewMessage, OwnedRef, StartedTurn, TurnEnd
+from stores.types import ErasedExchanges, EventBatch, OwnedRef, TurnEnd
+from tests.support.groups import GROUP, say
 from tests.support.pauses import KEPT, approve, finish, go_on, open_call, pause_again
-from tests.support.stores import ANN, Backend, answer, begin, end, messages
-
-GROUP = Owner("bot:acme", "c" * 64)
-
-
-async def say(store: ThreadStore, thread_id: str, author: str, text: str, owner: Owner = GROUP) -> StartedTurn:
-    return await begin(store, thread_id, NewMessage(new_id("turn"), text, {"author_id": author}), owner=owner)
+from tests.support.stores import ANN, Backend, answer, end, messages
 
 
 async def test_m13_what_an_author_wrote_is_found_and_erased_in_place(backend: Backend, store: ThreadStore) -> None:
@@ -63,7 +57,7 @@ async def test_m13_a_running_turns_message_is_not_forgotten(store: ThreadStore) 
 
 async def test_m13_metadata_of_the_apis_callers_names_no_author(store: ThreadStore) -> None:
     thread = await store.create_thread(ANN, title=None, metadata={"author_id": "bob"})
-    await end(store, await say(store, thread.id, "bob", "mine", ANN))
+    await end(store, await say(store, thread.id, "bob", "mine", owner=ANN))
     assert await store.threads_of_author("bob") == []
 
 

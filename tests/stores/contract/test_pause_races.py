@@ -10,13 +10,12 @@ import pytest
 import time_machine
 
 from errors import LeaseLost, TurnContinued, TurnEnded, TurnInProgress, TurnNotFound
-from models import Owner, Thread, new_id, utcnow
+from models import Thread, new_id, utcnow
 from stores.contract import ThreadStore
-from stores.types import NewContinuation, NewMessage, StartedTurn, TurnEnd
+from stores.types import NewContinuation, StartedTurn, TurnEnd
+from tests.support.groups import GROUP, say
 from tests.support.pauses import BY, KEPT, approve, finish, go_on, open_call, pause
 from tests.support.stores import ANN, Backend, answer, ask, begin, end, messages, talk
-
-GROUP = Owner("bot:acme", "c" * 64)
 
 
 @pytest.mark.parametrize("first", range(3))
@@ -77,7 +76,7 @@ async def test_who_went_on_is_the_author_only_in_conversations(store: ThreadStor
     shared = await store.create_thread(GROUP, title=None, metadata={})
     for owner, thread_id, who in ((ANN, thread.id, "ann"), (GROUP, shared.id, "bob")):
         await pause(store, thread_id, owner=owner)
-        turn = await begin(store, thread_id, NewMessage(new_id("turn"), "Never mind.", {"author_id": "bob"}), owner=owner)
+        turn = await say(store, thread_id, "bob", owner=owner)
         assert [call.decided_by for call in turn.history[-1].tool_calls] == [who]
         await end(store, turn)
 

@@ -9,17 +9,16 @@ import pytest
 
 from cosmos_store import CosmosStore
 from errors import StateChanged
-from models import Feedback, Owner, UserState, new_id, utcnow
-from stores.types import NewMessage
+from models import Feedback, UserState, utcnow
 from tests.fakes.cosmos import FakeCosmos
 from tests.stores.cosmos.conftest import FAULTS
+from tests.support.groups import GROUP, answered
 from tests.support.positions import Positions, every_position
-from tests.support.stores import ANN, CosmosBackend, begin, end, messages, talk
+from tests.support.stores import ANN, CosmosBackend, messages, talk
 
 pytestmark = pytest.mark.skipif("COSMOS_TEST_ENDPOINT" in os.environ, reason="a real account has no faults to order")
 UP = Feedback(rating="up", comment="Kind", timestamp=utcnow())
 DOWN = Feedback(rating="down", comment="Secret", timestamp=utcnow())
-GROUP = Owner("bot:acme", "c" * 64)
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -47,9 +46,7 @@ async def test_an_authors_feedback_with_one_fault_anywhere(
 ) -> None:
     for position in positions:
         thread = await store.create_thread(GROUP, title=None, metadata={})
-        new = NewMessage(new_id("turn"), "Hi", {"author_id": "bob"})
-        reply = await end(store, await begin(store, thread.id, new, owner=GROUP))
-        assert reply
+        reply = await answered(store, thread.id)
         failing = fake.fail(None, skip=position, **FAULTS[fault])
         for feedback in (UP, DOWN):
             await store.set_author_feedback(GROUP, thread.id, reply.id, "ann", feedback)
@@ -68,8 +65,7 @@ async def test_feedback_that_comes_while_its_answer_is_erased_is_not_left(
     store: CosmosStore, backend: CosmosBackend, fake: FakeCosmos, author: str
 ) -> None:
     thread = await store.create_thread(GROUP, title=None, metadata={})
-    reply = await end(store, await begin(store, thread.id, NewMessage(new_id("turn"), "Hi", {"author_id": "bob"}), owner=GROUP))
-    assert reply
+    reply = await answered(store, thread.id)
     held = fake.fail("batch", "messages", hold=True)
     erasing = asyncio.create_task(store.erase_exchanges(GROUP, thread.id, "bob"))
     await held.reached.wait()
@@ -85,8 +81,7 @@ async def test_an_erasure_that_is_stopped_leaves_no_feedback_on_what_is_erased(
     store: CosmosStore, fake: FakeCosmos, position: int
 ) -> None:
     thread = await store.create_thread(GROUP, title=None, metadata={})
-    reply = await end(store, await begin(store, thread.id, NewMessage(new_id("turn"), "Hi", {"author_id": "bob"}), owner=GROUP))
-    assert reply
+    reply = await answered(store, thread.id)
     await store.set_author_feedback(GROUP, thread.id, reply.id, "ann", DOWN)
     request = fake.fail(None, hold=True, skip=position)
     erasing = asyncio.create_task(store.erase_exchanges(GROUP, thread.id, "bob"))

@@ -9,15 +9,15 @@ import pytest
 
 from cosmos_store import CosmosStore
 from errors import ThreadFull, ThreadNotFound
-from models import Owner, new_id, utcnow
-from stores.types import ErasedExchanges, NewMessage
+from models import Owner, utcnow
+from stores.types import ErasedExchanges
 from tests.fakes.cosmos import FakeCosmos, Fault
 from tests.fakes.cosmos_requests import Logged
+from tests.support.groups import GROUP, say
 from tests.support.pauses import approve, finish, go_on, pause_again
 from tests.support.stores import ANN, CosmosBackend, ask, begin, end, messages
 
 pytestmark = pytest.mark.skipif("COSMOS_TEST_ENDPOINT" in os.environ, reason="a real account is not that full")
-GROUP = Owner("bot:acme", "c" * 64)
 FULL = {"x-ms-substatus": "1014"}
 
 
@@ -83,7 +83,7 @@ async def test_a_deletion_halves_what_is_too_large_for_one_transaction(
 
 async def test_what_is_too_much_for_one_transaction_is_erased_in_several(store: CosmosStore) -> None:
     thread = await store.create_thread(GROUP, title=None, metadata={})
-    turn = await begin(store, thread.id, NewMessage(new_id("turn"), "secret", {"author_id": "ann"}), owner=GROUP)
+    turn = await say(store, thread.id, "ann", "secret")
     for _ in range(50):
         turn = await go_on(store, thread.id, approve(await pause_again(store, turn)), owner=GROUP)
     await finish(store, turn)
