@@ -20,11 +20,10 @@ from models import Erasure, Owner, utcnow
 from stores.contract import ThreadStore
 from stores.types import OwnedRef
 from tests.support.calls import Calls, watch
-from tests.support.stores import ANN, Backend, begin
+from tests.support.stores import ANN, BOB, Backend, begin
 
 SECONDS = 20
 GROUP = Owner("bot:acme", "conversation")
-BOB = Owner("acme", "bob")
 
 
 def quick(store: ThreadStore, forget: Sequence[Forget] = ()) -> Eraser:

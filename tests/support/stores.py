@@ -12,6 +12,7 @@ import sqlite3
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
+from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
@@ -32,6 +33,9 @@ from stores.types import NewMessage, StartedTurn, TurnEnd
 from tests.fakes.cosmos import KEY, FakeCosmos
 
 ANN = Owner("acme", "ann")
+BOB = Owner("acme", "bob")
+# When the lease of a turn that began has expired.
+LATER = timedelta(seconds=31)
 SEED_BATCH = 99
 DATABASE = "chat_test"
 NO_LIMITS = StoreLimits()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import pytest
 import time_machine
 
@@ -13,9 +11,7 @@ from stores.contract import ThreadStore
 from stores.types import TurnEnd
 from tests.support.collected import Collected
 from tests.support.pauses import BY, approve, go_on, made, open_call, pause
-from tests.support.stores import ANN, Backend, ask, begin, end, messages
-
-LATER = timedelta(seconds=31)
+from tests.support.stores import ANN, LATER, Backend, ask, begin, end, messages
 
 
 @pytest.mark.parametrize("key", [None, "k"])

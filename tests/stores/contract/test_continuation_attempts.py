@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import pytest
 import time_machine
 
 from errors import IdempotencyKeyReused, LeaseLost, TurnContinued
-from models import Owner, Thread, new_id, utcnow
+from models import Thread, new_id, utcnow
 from stores.contract import ThreadStore
 from stores.types import NewContinuation, ReplayedTurn, TurnEnd
 from tests.support.pauses import KEPT, approve, finish, go_on, made, open_call, outcomes, pause, statuses
-from tests.support.stores import ANN, Backend, ask, begin, end, messages, talk
-
-BOB = Owner("acme", "bob")
-LATER = timedelta(seconds=31)
+from tests.support.stores import ANN, LATER, Backend, ask, begin, end, messages, talk
 
 
 async def test_a_known_key_gets_the_reply(backend: Backend, store: ThreadStore, thread: Thread) -> None:

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
 
 import pytest
 import time_machine
 
 from calls import WENT_ON, ToolCall
 from errors import ThreadNotFound, TurnContinued, TurnEnded, TurnInProgress, TurnNotFound
-from models import Owner, Thread, new_id, utcnow
+from models import Thread, new_id, utcnow
 from stores.contract import ThreadStore
 from stores.types import NewContinuation, ReplayedTurn, StartedTurn, TurnEnd
 from tests.support.pauses import BY, KEPT, approve, finish, go_on, made, open_call, outcomes, pause, pause_again, statuses
-from tests.support.stores import ANN, Backend, answer, ask, begin, end, messages, talk
-
-BOB = Owner("acme", "bob")
-LATER = timedelta(seconds=31)
+from tests.support.stores import ANN, BOB, LATER, Backend, answer, ask, begin, end, messages, talk
 
 
 async def test_a_turn_that_pauses_leaves_its_thread_open(backend: Backend, store: ThreadStore, thread: Thread) -> None:
@@ -152,7 +148,7 @@ async def test_what_runs_or_has_ended_otherwise_is_not_paused(store: ThreadStore
         with pytest.raises(TurnEnded):
             await attempt
     dead = await begin(store, thread.id)
-    with time_machine.travel(utcnow() + timedelta(seconds=31), tick=True), pytest.raises(TurnEnded):
+    with time_machine.travel(utcnow() + LATER, tick=True), pytest.raises(TurnEnded):
         await store.cancel_paused(ANN, thread.id, dead.turn_id, BY)
     with pytest.raises(TurnEnded):
         await go_on(store, thread.id, NewContinuation(new_id("turn"), dead.turn_id, None, []))

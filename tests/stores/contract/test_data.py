@@ -14,9 +14,8 @@ from models import Erasure, Feedback, Owner, Thread, TurnStatus, UserState, new_
 from stores.contract import ThreadStore
 from stores.owner_contract import RECEIPT_DAYS
 from stores.types import EventBatch, OwnedRef
-from tests.support.stores import ANN, Backend, ask, begin, end, messages, talk
+from tests.support.stores import ANN, BOB, Backend, ask, begin, end, messages, talk
 
-BOB = Owner("acme", "bob")
 NEVER = "erasure_" + "0" * 32
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 

@@ -9,13 +9,12 @@ from typing import Any
 import pytest
 
 from errors import MessageNotFound, NotAnAnswer, StateChanged, ThreadNotFound
-from models import Citation, Feedback, Owner, Thread, UserState, message_id, new_id
+from models import Citation, Feedback, Thread, UserState, message_id, new_id
 from stores.contract import ThreadStore
 from stores.types import ReplayedTurn, TurnEnd
-from tests.support.stores import ANN, Backend, answer, ask, begin, end, messages, talk
+from tests.support.stores import ANN, BOB, Backend, answer, ask, begin, end, messages, talk
 
 VALUES: dict[str, Any] = {"日本": [1, None, {"a": 2.5}]}
-BOB = Owner("acme", "bob")
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 UP = Feedback(rating="up", comment=None, timestamp=NOON)
 DOWN = Feedback(rating="down", comment="Größe 日本 👋", timestamp=NOON)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
 
 import pytest
 import time_machine
@@ -12,7 +11,7 @@ from errors import IdempotencyKeyReused, LeaseLost, ThreadNotFound, TurnInProgre
 from models import Message, Owner, Thread, new_id, utcnow
 from stores.contract import ThreadStore
 from stores.types import NewMessage, ReplayedTurn, StartedTurn
-from tests.support.stores import ANN, Backend, ask, begin, end, messages, states, talk
+from tests.support.stores import ANN, LATER, Backend, ask, begin, end, messages, states, talk
 
 ASKED, ANSWERED = (1, "user", "completed"), (2, "assistant", "completed")
 
@@ -113,7 +112,7 @@ async def test_an_interrupted_key_runs_again_for_the_same_message(
     store: ThreadStore, thread: Thread, turns_between: int
 ) -> None:
     old = await begin(store, thread.id, ask(key="k"))
-    with time_machine.travel(utcnow() + timedelta(seconds=31), tick=True) as clock:
+    with time_machine.travel(utcnow() + LATER, tick=True) as clock:
         for _ in range(turns_between):
             await talk(store, thread.id)
         turn = await begin(store, thread.id, ask(key="k"))
@@ -133,7 +132,7 @@ async def test_an_interrupted_key_runs_again_for_the_same_message(
 async def test_another_turn_takes_over_from_a_second_attempt(store: ThreadStore, thread: Thread) -> None:
     await end(store, await begin(store, thread.id, ask(key="k")), "failed", content=None)
     again = await begin(store, thread.id, ask(key="k"))
-    with time_machine.travel(utcnow() + timedelta(seconds=31), tick=True):
+    with time_machine.travel(utcnow() + LATER, tick=True):
         turn = await begin(store, thread.id)
         assert [(each.seq, each.status) for each in turn.history] == [(1, "interrupted")]
         with pytest.raises(LeaseLost):

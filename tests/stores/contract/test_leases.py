@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
 
 import pytest
 import time_machine
@@ -12,7 +11,7 @@ from errors import LeaseLost, TurnInProgress
 from models import Problem, Thread, utcnow
 from stores.contract import ThreadStore
 from stores.types import StartedTurn, TurnEnd
-from tests.support.stores import ANN, Backend, answer, ask, begin, end, messages, states, talk
+from tests.support.stores import ANN, LATER, Backend, answer, ask, begin, end, messages, states, talk
 
 ASKED, ANSWERED = (1, "user", "completed"), (2, "assistant", "completed")
 
@@ -67,7 +66,7 @@ async def test_one_of_many_turns_at_once_wins(backend: Backend, store: ThreadSto
 
 async def test_many_takeovers_of_one_expired_lease(backend: Backend, store: ThreadStore, thread: Thread) -> None:
     await begin(store, thread.id)
-    with time_machine.travel(utcnow() + timedelta(seconds=31), tick=True):
+    with time_machine.travel(utcnow() + LATER, tick=True):
         async with backend.new() as other:
             attempts = (begin(each, thread.id) for _ in range(10) for each in (store, other))
             outcomes = await asyncio.gather(*attempts, return_exceptions=True)
@@ -99,14 +98,14 @@ async def test_a_renewed_lease_lives_on(store: ThreadStore, thread: Thread) -> N
 
 async def test_an_expired_lease_that_nobody_took_still_commits(store: ThreadStore, thread: Thread) -> None:
     turn = await begin(store, thread.id)
-    with time_machine.travel(utcnow() + timedelta(seconds=31), tick=True):
+    with time_machine.travel(utcnow() + LATER, tick=True):
         await end(store, turn)
         assert await states(store, thread.id) == [ASKED, ANSWERED]
 
 
 async def test_after_a_takeover_the_old_turn_stores_nothing(store: ThreadStore, thread: Thread) -> None:
     old = await begin(store, thread.id, ask("old", key="k"))
-    with time_machine.travel(utcnow() + timedelta(seconds=31), tick=True):
+    with time_machine.travel(utcnow() + LATER, tick=True):
         turn = await begin(store, thread.id, ask("new"))
         assert [(each.seq, each.content, each.status) for each in turn.history] == [(1, "old", "interrupted")]
         before = await messages(store, thread.id)

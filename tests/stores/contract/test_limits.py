@@ -5,12 +5,9 @@ from __future__ import annotations
 import pytest
 
 from errors import RateLimited, ThreadFull, TurnInProgress
-from models import Owner
 from stores.limits import StoreLimits
 from stores.types import ReplayedTurn
-from tests.support.stores import ANN, Backend, ask, begin, end, messages, talk
-
-BOB = Owner("acme", "bob")
+from tests.support.stores import ANN, BOB, Backend, ask, begin, end, messages, talk
 
 
 async def test_an_owner_has_no_more_threads_than_the_limit(backend: Backend) -> None:

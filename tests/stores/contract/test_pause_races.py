@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ from stores.contract import ThreadStore
 from stores.types import NewContinuation, StartedTurn, TurnEnd
 from tests.support.groups import GROUP, say
 from tests.support.pauses import BY, KEPT, approve, finish, go_on, open_call, pause
-from tests.support.stores import ANN, Backend, answer, ask, begin, end, messages, talk
+from tests.support.stores import ANN, LATER, Backend, answer, ask, begin, end, messages, talk
 
 
 @pytest.mark.parametrize("first", range(3))
@@ -101,7 +100,7 @@ async def test_calls_that_acted_are_shown_as_soon_as_their_turn_is_interrupted(
     turn = await begin(store, thread.id, ask(key=key))
     await store.record_calls(turn, [open_call().approved(BY)])
     assert (await messages(store, thread.id))[0].tool_calls == []
-    with time_machine.travel(utcnow() + timedelta(seconds=31), tick=True):
+    with time_machine.travel(utcnow() + LATER, tick=True):
         [message] = await messages(store, thread.id)
         assert (message.status, [call.status for call in message.tool_calls]) == ("interrupted", ["unknown"])
 

@@ -11,9 +11,8 @@ from events import MessageDelta
 from models import Owner
 from stores.contract import ThreadStore
 from stores.types import EventBatch, TurnEnd
-from tests.support.stores import ANN, Backend, answer, ask, begin, messages, talk
+from tests.support.stores import ANN, BOB, Backend, answer, ask, begin, messages, talk
 
-BOB = Owner("acme", "bob")
 NAMES = ["session-42", "ünïcode ✓ and / ? # \\", "x" * 255, "'; DROP TABLE threads; --", "msg_1", "erasure"]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from datetime import timedelta
 
 import pytest
 import time_machine
@@ -14,9 +13,8 @@ from models import Metadata, Order, Owner, Thread, ThreadStatus, message_id, new
 from stores.contract import ThreadStore
 from stores.cursors import encode_cursor
 from stores.types import NewMessage, ThreadChanges
-from tests.support.stores import ANN, Backend, ask, begin, end, messages, states, talk
+from tests.support.stores import ANN, BOB, LATER, Backend, ask, begin, end, messages, states, talk
 
-BOB = Owner("acme", "bob")
 STRANGERS = [BOB, Owner("other", "ann"), Owner("acmean", "n"), Owner("", "acmeann")]
 ASKED, ANSWERED = (1, "user", "completed"), (2, "assistant", "completed")
 
@@ -248,7 +246,7 @@ async def test_an_accepted_message_survives_a_crash(backend: Backend, store: Thr
     async with backend.new() as crashed:
         turn = await begin(crashed, thread.id, ask("Important"))
         assert await messages(store, thread.id) == [turn.message]
-        with time_machine.travel(utcnow() + timedelta(seconds=31), tick=True):
+        with time_machine.travel(utcnow() + LATER, tick=True):
             assert await states(store, thread.id) == [(1, "user", "interrupted")]
             assert (await store.get_thread(ANN, thread.id)).message_count == 1
             await talk(store, thread.id, "Next")

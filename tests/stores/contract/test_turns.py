@@ -12,12 +12,10 @@ import time_machine
 from calls import ToolCall
 from errors import LeaseLost, ThreadNotFound, TurnEnded, TurnInterrupted, TurnNotFound
 from events import MessageDelta, ReasoningDelta, ToolCompleted, ToolStarted, TurnEvent, TurnStarted
-from models import Owner, Problem, Thread, Turn, new_id, utcnow
+from models import Problem, Thread, Turn, new_id, utcnow
 from stores.contract import ThreadStore
 from stores.types import EventBatch, ReplayedTurn, TurnEnd, TurnProgress
-from tests.support.stores import ANN, Backend, answer, ask, begin, end, messages, talk
-
-BOB = Owner("acme", "bob")
+from tests.support.stores import ANN, BOB, LATER, Backend, answer, ask, begin, end, messages, talk
 
 
 async def turn_of(store: ThreadStore, thread: Thread, turn_id: str) -> Turn:
@@ -104,7 +102,7 @@ async def test_a_turn_whose_process_died_is_interrupted(
     store: ThreadStore, thread: Thread, taken_over: bool, key: str | None
 ) -> None:
     started = await begin(store, thread.id, ask(key=key))
-    with time_machine.travel(utcnow() + timedelta(seconds=31), tick=True):
+    with time_machine.travel(utcnow() + LATER, tick=True):
         if taken_over:
             await talk(store, thread.id)
         progress = await store.get_progress(ANN, thread.id, started.turn_id, after=0)
@@ -118,7 +116,7 @@ async def test_a_turn_whose_process_died_is_interrupted(
 async def test_a_second_attempt_that_dies_is_interrupted_too(store: ThreadStore, thread: Thread) -> None:
     await end(store, await begin(store, thread.id, ask(key="k")), "failed", content=None)
     again = await begin(store, thread.id, ask(key="k"))
-    with time_machine.travel(utcnow() + timedelta(seconds=31), tick=True):
+    with time_machine.travel(utcnow() + LATER, tick=True):
         await talk(store, thread.id)
         assert (await turn_of(store, thread, again.turn_id)).status == "interrupted"
 
@@ -129,7 +127,7 @@ async def test_who_was_told_that_a_turn_is_interrupted_is_not_told_otherwise_lat
     """Its process was only slow, or its clock is behind: it must not end the turn in another way any more."""
     turn = await begin(store, thread.id, ask(key="key"))
     async with backend.new() as other:
-        with time_machine.travel(utcnow() + timedelta(seconds=31)):
+        with time_machine.travel(utcnow() + LATER):
             assert (await turn_of(other, thread, turn.turn_id)).status == "interrupted"
         with pytest.raises(LeaseLost):
             await end(store, turn)
@@ -180,13 +178,13 @@ async def test_a_turn_that_has_ended_cannot_be_cancelled(store: ThreadStore, thr
     with pytest.raises(TurnEnded):
         await store.request_cancel(ANN, thread.id, started.turn_id)
     assert not await store.is_cancel_requested(running)
-    with time_machine.travel(utcnow() + timedelta(seconds=31), tick=True), pytest.raises(TurnEnded):
+    with time_machine.travel(utcnow() + LATER, tick=True), pytest.raises(TurnEnded):
         await store.request_cancel(ANN, thread.id, running.turn_id)
 
 
 async def test_a_turn_without_its_lease_learns_that_it_was_lost(store: ThreadStore, thread: Thread) -> None:
     old = await begin(store, thread.id)
-    with time_machine.travel(utcnow() + timedelta(seconds=31), tick=True):
+    with time_machine.travel(utcnow() + LATER, tick=True):
         await begin(store, thread.id)
         with pytest.raises(LeaseLost):
             await store.is_cancel_requested(old)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from datetime import timedelta
 from typing import Literal
 
 import pytest
@@ -18,9 +17,8 @@ from tests.fakes.cosmos import METADATA, FakeCosmos, Fault
 from tests.fakes.cosmos_requests import Logged
 from tests.support.pauses import BY, KEPT, approve, finish, go_on, made, open_call, pause
 from tests.support.positions import Positions
-from tests.support.stores import ANN, CosmosBackend, begin, end, messages, talk
+from tests.support.stores import ANN, LATER, CosmosBackend, begin, end, messages, talk
 
-LATER = timedelta(seconds=31)
 pytestmark = pytest.mark.skipif("COSMOS_TEST_ENDPOINT" in os.environ, reason="a real account has no requests to hold")
 
 
