@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 
 import pytest
 
@@ -11,10 +10,11 @@ from cosmos_store import CosmosStore
 from errors import StoreUnavailable
 from tests.fakes.cosmos import FakeCosmos
 from tests.fakes.cosmos_requests import Kind
+from tests.stores.cosmos.conftest import needs_faults
 from tests.support.stores import ANN, QUICK, CosmosBackend, ask, begin, end, messages, states, talk
 
 ENDED = [(1, "user", "completed"), (2, "assistant", "completed")]
-pytestmark = pytest.mark.skipif("COSMOS_TEST_ENDPOINT" in os.environ, reason="a real account has no faults to order")
+pytestmark = needs_faults
 
 
 @pytest.mark.parametrize("key", [None, "k"])

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
 from tests.fakes.cosmos import FakeCosmos
-from tests.stores.cosmos.conftest import FAULTS
+from tests.stores.cosmos.conftest import FAULTS, needs_faults
 from tests.support.pauses import BY, approve, finish, go_on, open_call, pause, pause_again
 from tests.support.positions import Positions
 from tests.support.stores import ANN, CosmosBackend, ask, begin, end, messages
 
-pytestmark = pytest.mark.skipif("COSMOS_TEST_ENDPOINT" in os.environ, reason="a real account has no faults to order")
+pytestmark = needs_faults
 
 
 @pytest.mark.parametrize("fault", FAULTS)

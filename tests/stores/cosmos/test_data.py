@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from datetime import timedelta
 from typing import Any
 
@@ -18,11 +17,11 @@ from events import TurnStarted
 from models import Thread, UserState, utcnow
 from stores.types import EventBatch, OwnedRef
 from tests.fakes.cosmos import FakeCosmos
-from tests.stores.cosmos.conftest import FAULTS
+from tests.stores.cosmos.conftest import FAULTS, needs_faults
 from tests.support.positions import Positions
 from tests.support.stores import ANN, CosmosBackend, ask, begin, end, talk
 
-pytestmark = pytest.mark.skipif("COSMOS_TEST_ENDPOINT" in os.environ, reason="a real account has no faults to order")
+pytestmark = needs_faults
 
 
 async def run(store: CosmosStore, *, pauses: int = 3) -> int | None:

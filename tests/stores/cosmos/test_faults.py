@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 
 import pytest
 
@@ -12,12 +11,12 @@ from errors import StoreUnavailable, ThreadNotFound
 from models import Thread
 from stores.types import TurnEnd
 from tests.fakes.cosmos import FakeCosmos
-from tests.stores.cosmos.conftest import FAULTS
+from tests.stores.cosmos.conftest import FAULTS, needs_faults
 from tests.support.positions import Positions, every_position
 from tests.support.stores import ANN, QUICK, CosmosBackend, answer, ask, begin, end, messages, states, talk
 
 ENDED = [(1, "user", "completed"), (2, "assistant", "completed")]
-pytestmark = pytest.mark.skipif("COSMOS_TEST_ENDPOINT" in os.environ, reason="a real account has no faults to order")
+pytestmark = needs_faults
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 
 import pytest
 
@@ -11,12 +10,12 @@ from cosmos_store import CosmosStore
 from errors import StateChanged
 from models import Feedback, UserState, utcnow
 from tests.fakes.cosmos import FakeCosmos
-from tests.stores.cosmos.conftest import FAULTS
+from tests.stores.cosmos.conftest import FAULTS, needs_faults
 from tests.support.groups import GROUP, answered
 from tests.support.positions import Positions, every_position
 from tests.support.stores import ANN, CosmosBackend, messages, talk
 
-pytestmark = pytest.mark.skipif("COSMOS_TEST_ENDPOINT" in os.environ, reason="a real account has no faults to order")
+pytestmark = needs_faults
 UP = Feedback(rating="up", comment="Kind", timestamp=utcnow())
 DOWN = Feedback(rating="down", comment="Secret", timestamp=utcnow())
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 
 import pytest
 from azure.cosmos.aio._query_iterable_async import QueryIterable
@@ -15,11 +14,11 @@ from models import Owner, Thread
 from stores.cosmos.retries import RetryPolicy
 from stores.types import ReplayedTurn
 from tests.fakes.cosmos import FakeCosmos
-from tests.stores.cosmos.conftest import FAULTS
+from tests.stores.cosmos.conftest import FAULTS, needs_faults
 from tests.support.stores import ANN, QUICK, CosmosBackend, ask, begin, end, messages, states, talk
 
 ENDED = [(1, "user", "completed"), (2, "assistant", "completed")]
-pytestmark = pytest.mark.skipif("COSMOS_TEST_ENDPOINT" in os.environ, reason="a real account has no faults to order")
+pytestmark = needs_faults
 
 
 async def test_reads_see_this_process_own_batches(store: CosmosStore, fake: FakeCosmos, thread: Thread) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from typing import Any
 
 import pytest
@@ -11,9 +10,10 @@ import pytest
 from cosmos_store import CosmosStore
 from models import Thread
 from tests.fakes.cosmos import FakeCosmos
+from tests.stores.cosmos.conftest import needs_faults
 from tests.support.stores import ANN, CosmosBackend, ask, talk
 
-pytestmark = pytest.mark.skipif("COSMOS_TEST_ENDPOINT" in os.environ, reason="a real account has no faults to order")
+pytestmark = needs_faults
 
 
 def row(fake: FakeCosmos) -> dict[str, Any]:

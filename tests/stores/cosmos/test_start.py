@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from pathlib import Path
 
 import pytest
@@ -18,9 +17,10 @@ from stores.cosmos.definitions import CONTAINERS
 from tests.fakes.cosmos import KEY, FakeCosmos
 from tests.fakes.cosmos_identity import FakeIdentity, self_signed
 from tests.fakes.cosmos_requests import Kind
+from tests.stores.cosmos.conftest import needs_faults
 from tests.support.stores import ANN, DATABASE, QUICK, CosmosBackend, talk
 
-pytestmark = pytest.mark.skipif("COSMOS_TEST_ENDPOINT" in os.environ, reason="a real account has no faults to order")
+pytestmark = needs_faults
 
 
 async def test_containers_are_created_as_defined(store: CosmosStore, fake: FakeCosmos) -> None:
