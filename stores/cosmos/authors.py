@@ -145,12 +145,14 @@ class CosmosAuthors:
         return await self._reader.turn_with_paused(question.thread_id, question.turn_id)
 
     async def _is_theirs(self, thread: ThreadDocument, seq: int, author_id: str) -> bool:
-        message = await self._reader.message(thread.id, seq)
-        return message is not None and message.metadata.get(AUTHOR_ID) == author_id
+        return _is_by(await self._reader.message(thread.id, seq), author_id)
 
     async def _is_answering(self, thread: ThreadDocument, author_id: str) -> bool:
         """Whether a turn runs for one of the author's messages: it writes the message once more when it ends."""
-        message = thread.pending
         if thread.lease and thread.lease.seq:
-            message = await self._reader.message(thread.id, thread.lease.seq)
-        return message is not None and message.metadata.get(AUTHOR_ID) == author_id
+            return await self._is_theirs(thread, thread.lease.seq, author_id)
+        return _is_by(thread.pending, author_id)
+
+
+def _is_by(message: Message | None, author_id: str) -> bool:
+    return message is not None and message.metadata.get(AUTHOR_ID) == author_id
