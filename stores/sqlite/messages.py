@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 
-from models import Message, Order, Owner, utcnow
-from stores.sqlite.rows import thread_row
+from models import Message, Order, Owner
+from stores.sqlite.rows import has_expired_lease, thread_row
 from stores.sqlite.turns import interrupted, lease_calls
 from stores.types import Page
 
@@ -29,7 +29,7 @@ def list_messages(
     upper = thread["last_seq"] + 1 if before is None else before
     rows = db.execute(sql, (thread_id, after or 0, upper, limit + 1)).fetchall()
     messages = [Message.model_validate_json(row["record"]) for row in rows[:limit]]
-    if thread["lease_turn_id"] and thread["lease_until"] <= utcnow().timestamp():
+    if has_expired_lease(thread):
         acted = lease_calls(thread)
         messages = [interrupted(message, acted) if message.seq == thread["lease_seq"] else message for message in messages]
     return Page(messages, messages[-1].id if len(rows) > limit else None)

@@ -11,7 +11,7 @@ from pydantic_core import PydanticSerializationError, from_json
 from errors import LeaseLost, TurnEnded, TurnInterrupted, TurnNotFound
 from events import TurnEvent, stored_events
 from models import Owner, Problem, Turn, utcnow
-from stores.sqlite.rows import moment, stored_message, thread_row, turn_row
+from stores.sqlite.rows import has_expired_lease, moment, stored_message, thread_row, turn_row
 from stores.types import EventBatch, StartedTurn, TurnProgress
 
 
@@ -46,7 +46,7 @@ def _without_events(db: sqlite3.Connection, thread: Any, turn_id: str) -> TurnPr
     :raises TurnNotFound: if there is none.
     """
     if thread["lease_turn_id"] == turn_id:
-        running = thread["lease_until"] > utcnow().timestamp()
+        running = not has_expired_lease(thread)
         turn = Turn(
             id=turn_id,
             thread_id=thread["id"],

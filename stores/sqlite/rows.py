@@ -51,6 +51,11 @@ def approvals(thread: Any) -> dict[str, str]:
     return allowed
 
 
+def has_expired_lease(thread: Any) -> bool:
+    """Whether a thread's row is leased to a turn that did not end in time."""
+    return thread["lease_turn_id"] is not None and thread["lease_until"] <= utcnow().timestamp()
+
+
 def find_message(db: sqlite3.Connection, thread_id: str, seq: int) -> Message | None:
     """Return the thread's message at a place, if there is one."""
     row = db.execute("SELECT record FROM messages WHERE thread_id = ? AND seq = ?", (thread_id, seq)).fetchone()

@@ -16,7 +16,16 @@ from stores.cursors import sort_key
 from stores.limits import StoreLimits
 from stores.preview import preview
 from stores.sqlite.idempotency_keys import answer_key, known_key, replay, store_key
-from stores.sqlite.rows import approvals, as_thread, now_not_before, put_message, stored_message, thread_row, turn_row
+from stores.sqlite.rows import (
+    approvals,
+    as_thread,
+    has_expired_lease,
+    now_not_before,
+    put_message,
+    stored_message,
+    thread_row,
+    turn_row,
+)
 from stores.telemetry import count_unknown
 from stores.types import NewMessage, NewTurn, ReplayedTurn, StartedTurn, TurnEnd
 
@@ -187,7 +196,7 @@ def commit_turn(db: sqlite3.Connection, turn: StartedTurn, end: TurnEnd) -> None
 
 def end_expired_turn(db: sqlite3.Connection, thread: Any) -> bool:
     """End the turn that a thread's row is leased to as interrupted, if the lease has expired; its message stays."""
-    if thread["lease_turn_id"] is None or thread["lease_until"] > utcnow().timestamp():
+    if not has_expired_lease(thread):
         return False
     id, seq, updated_at = thread["id"], thread["lease_seq"], now_not_before(thread["updated_at"])
     acted = lease_calls(thread)
