@@ -71,24 +71,24 @@ async def continue_turn(
         stream=responder.stream,
         request_id=responder.request_id,
         locale=responder.locale,
-        after=_telling_chat(services, owner, responder.request_id),
+        after=_delivery_to_chat(services, owner, responder.request_id),
     )
     return await responder.respond(log)
 
 
-def _telling_chat(services: Services, owner: Owner, request_id: str) -> After | None:
-    """Return what shows a reply in the chat that has its thread, too, where there is a bot."""
+def _delivery_to_chat(services: Services, owner: Owner, request_id: str) -> After | None:
+    """Return what delivers a reply to the chat that has its thread, too, where there is a bot."""
     if services.bot is None:
         return None
     bot = services.bot
 
-    async def tell(reply: Message) -> None:
+    async def deliver(reply: Message) -> None:
         try:
             await (await bot.get()).deliver(owner, reply, request_id)
         except Exception:
-            logger.exception("a reply could not be told to the chat that has its thread")
+            logger.exception("failed to deliver a reply to the chat that has its thread")
 
-    return tell
+    return deliver
 
 
 @router.get(
