@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
@@ -85,6 +85,11 @@ class Decider(NamedTuple):
     id: str
     at: datetime
     reason: str | None = None
+
+
+def made_calls(calls: Iterable[ToolCall]) -> dict[str, ToolCall]:
+    """Return the calls that have acted, or may have, by their keys."""
+    return {call.key: call for call in calls if call.key and call.status in ("completed", "unknown")}
 
 
 def refuse_open(calls: Sequence[ToolCall], by: Decider) -> list[ToolCall]:

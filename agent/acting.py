@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 
 from agent.request import RunRequest
-from calls import ToolCall
+from calls import ToolCall, made_calls
 
 
 class ActingCalls:
     """``earlier`` are those that other attempts have made for the same message, or may have, by their keys."""
 
     def __init__(self, request: RunRequest) -> None:
-        made = [call for call in request.message.tool_calls if call.status in ("completed", "unknown")]
-        self.earlier = {call.key: call for call in made if call.key}
+        self.earlier = made_calls(request.message.tool_calls)
         self._record_calls = request.record_calls
         self._made: list[ToolCall] = []
         # One write after another, or the one that knows less could come last.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -59,14 +60,25 @@ def sources_in(result: JsonValue) -> list[Citation]:
 
 
 class CallKeys:
-    """Gives each call of a message a key that stays the same in every attempt to answer it."""
+    """Gives each call of a message a key that stays the same in every attempt to answer it.
 
-    def __init__(self, message_id: str, earlier: Iterable[ToolCall]) -> None:
+    ``made`` are the calls of earlier attempts that have acted, or may have: the same calls get their keys first. ``paused`` are
+    those of the message's paused replies: what asks for the same again is another call.
+    """
+
+    def __init__(self, message_id: str, made: Iterable[ToolCall], paused: Iterable[ToolCall]) -> None:
         self._message_id = message_id
-        self._taken = {call.key for call in earlier}
+        self._taken = {call.key for call in paused}
+        self._made: defaultdict[bytes, deque[str]] = defaultdict(deque)
+        for call in made:
+            if call.key and call.key not in self._taken:
+                self._made[_call_text(call.tool, call.arguments)].append(call.key)
+                self._taken.add(call.key)
 
     def next(self, tool: str, arguments: Mapping[str, JsonValue]) -> str:
         """Return the key of the next call of a tool with these arguments."""
+        if made := self._made.get(_call_text(tool, arguments)):
+            return made.popleft()
         number = 1
         while (key := self._key(tool, arguments, number)) in self._taken:
             number += 1
@@ -76,3 +88,7 @@ class CallKeys:
     def _key(self, tool: str, arguments: Mapping[str, JsonValue], number: int) -> str:
         text = to_json([self._message_id, tool, canonical(arguments), number])
         return f"key_{hashlib.sha256(text).hexdigest()[:40]}"
+
+
+def _call_text(tool: str, arguments: Mapping[str, JsonValue]) -> bytes:
+    return to_json([tool, canonical(arguments)])

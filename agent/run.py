@@ -112,13 +112,15 @@ class Run:
         self._indexes = {source.id: source.index for source in request.sources}
         self.calls = 0
         self._model_calls: list[CallUsage] = []
-        # What is stored with the reply: the calls of the one that it goes on with.
-        self._budget = ReplyBudget(len(to_json(request.paused[-1].tool_calls)) if request.paused else 0)
+        # What is stored with the reply: the calls of the message, and of the reply that it goes on with.
+        stored = [*request.message.tool_calls, *(request.paused[-1].tool_calls if request.paused else ())]
+        self._budget = ReplyBudget(len(to_json(stored)) if stored else 0)
         self._text = EmittedText(self._budget.take_text, observer.text)
         self._reasoning = EmittedText(self._budget.take_reasoning, observer.reasoning)
         self._untold: set[str] = set()
-        self._keys = CallKeys(request.message.id, (call for reply in request.paused for call in reply.tool_calls))
         self._acting = ActingCalls(request)
+        asked = (call for reply in request.paused for call in reply.tool_calls)
+        self._keys = CallKeys(request.message.id, self._acting.earlier.values(), asked)
         for source in request.sources:
             observer.source_found(source)
 
@@ -208,9 +210,11 @@ class Run:
         self._observer.tool_progress(call.id, text)
 
     def repeat_call(self, call: BegunCall, earlier: ToolCall) -> ToolCall:
-        """Announce a call that an earlier attempt has made, and return it with what came of it there."""
+        """Announce a call that an earlier attempt has made, and return it with what came of it there, if there is room."""
         self.start_call(call)
         ended = earlier.model_copy(update={"id": call.id})
+        if not self.has_room_for(to_json(earlier.result)):
+            ended = ended.model_copy(update={"status": "unknown", "result": None, "error": f"{NO_ROOM}; {UNKNOWN}"})
         self.end_call(ended)
         return ended
 

@@ -28,8 +28,16 @@ MAX_RESULT_BYTES = 64 * 1024
 logger = logging.getLogger(__name__)
 
 
-class ToolTimeout(ToolError):
+class OutcomeLost(ToolError):
+    """The tool has run, or still does, and nobody is told what came of it; ``outcome`` is how that is counted."""
+
+    outcome = "error"
+
+
+class ToolTimeout(OutcomeLost):
     """The tool did not answer in time."""
+
+    outcome = "timeout"
 
 
 class ToolRunner:
@@ -62,10 +70,10 @@ class ToolRunner:
                 recorded = True
             found = await self._call(run, call, invoke)
             if not run.has_room_for(to_json(found)):
-                raise ToolError(NO_ROOM)
+                raise OutcomeLost(NO_ROOM)
             result, status, outcome = found, "completed", "ok"
-        except ToolTimeout as late:
-            error, outcome = str(late), "timeout"
+        except OutcomeLost as lost:
+            error, outcome = self._error_text(str(lost), lost.__cause__), lost.outcome
             status = "unknown" if acts else status
         except ToolError as failure:
             error = self._error_text(str(failure), failure.__cause__)
@@ -135,14 +143,14 @@ class ToolRunner:
 def jsonable_result(result: Any) -> JsonValue:
     """Return a tool's result as plain JSON.
 
-    :raises ToolError: if it is no JSON, nested too deeply, or more than 64 KB of it.
+    :raises OutcomeLost: if it is no JSON, nested too deeply, or more than 64 KB of it.
     """
     try:
         plain: JsonValue = storable(to_jsonable_python(result, inf_nan_mode="strings"))
         size = len(to_json(plain))
     except (PydanticSerializationError, ValueError) as unfit:
         logger.exception("a tool's result cannot be written as JSON")
-        raise ToolError("the tool's result cannot be shown") from unfit
+        raise OutcomeLost("the tool's result cannot be shown") from unfit
     if size > MAX_RESULT_BYTES:
-        raise ToolError("the tool's result is too large")
+        raise OutcomeLost("the tool's result is too large")
     return plain

@@ -40,9 +40,9 @@ class TurnEnding:
         self, status: TurnStatus, *, reply: Message | None = None, problem: Problem | None = None, pause: Pause | None = None
     ) -> None:
         changes: dict[str, Any] = {"status": status, "problem": problem}
-        if reply is None and (acted := self._reply.acted):
+        if reply is None:
             # The next attempt must not make them again.
-            changes["tool_calls"] = [*self._started.message.tool_calls, *acted]
+            changes["tool_calls"] = self._reply.acted
         end = TurnEnd(
             message=self._started.message.model_copy(update=changes),
             reply=reply,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import JsonValue
 
 from agent.citations import cited
-from calls import CANCELLED, Decider, ToolCall, refuse_open
+from calls import CANCELLED, Decider, ToolCall, made_calls, refuse_open
 from events import (
     ApprovalRequested,
     MessageDelta,
@@ -115,9 +115,12 @@ class ReplyBuilder:
 
     @property
     def acted(self) -> list[ToolCall]:
-        """The calls that have acted, or may have, for the first time in this turn."""
-        known = {call.key for call in self._started.message.tool_calls}
-        return [call for call in self._calls.values() if call and call.key and call.status != "open" and call.key not in known]
+        """The calls that act of this attempt to answer the message and of those before it; of one made again, the latest."""
+        earlier = self._started.message.tool_calls
+        made = made_calls(earlier)
+        acted = [call for call in self._calls.values() if call and call.key and call.status != "open" and call.key not in made]
+        again = {call.key for call in acted}
+        return [*(call for call in earlier if call.key not in again), *acted]
 
     def settled(self) -> Message | None:
         """Return the paused reply that this one goes on with, its calls with their outcomes."""

@@ -1,4 +1,4 @@
-"""A run that waits for somebody, goes on after it, and acts at most once."""
+"""A run that waits for somebody, and goes on after it."""
 
 from __future__ import annotations
 
@@ -11,44 +11,14 @@ import pytest
 from pydantic import JsonValue
 
 from calls import REFUSED, Decider, ToolCall
-from errors import StoreUnavailable, ToolError
 from models import Message, Owner, utcnow
 from settings import SettingsError
 from tests.fakes.model import Call, FakeModel, Reply
 from tests.support.agent import Recorder, a_message, a_request, agent_on, calculate
+from tests.support.refunds import QUESTION, REFUND, Till, ask
 from tools.checks import bind_context
 from tools.context import ToolContext
 from tools.tool import tool
-
-QUESTION = a_message("Refund it, please.")
-REFUND = Call("send_refund", '{"order": "A1"}')
-
-
-class Till:
-    """A tool that acts, and what it did."""
-
-    def __init__(self, failure: Exception | None = None) -> None:
-        self.paid: list[str] = []
-        self.keys: list[str] = []
-        self.failure = failure
-
-    def tool(self, **spec: Any) -> Any:
-        @tool(title={"en": "Refund"}, **spec)
-        async def send_refund(order: str, context: ToolContext) -> dict[str, str]:
-            """Pay the price of an order back."""
-            self.paid.append(order)
-            self.keys.append(context.call_key)
-            if self.failure:
-                raise self.failure
-            return {"paid": order}
-
-        return bind_context(send_refund)
-
-
-async def ask(agent: Any, stream: bool = False, **request: Any) -> Recorder:
-    recorder = Recorder()
-    await agent.run(a_request(QUESTION, **request), observer=recorder, stream=stream)
-    return recorder
 
 
 def paused(*calls: ToolCall, content: str = "") -> Message:
@@ -186,69 +156,6 @@ async def test_a_tool_of_the_clients_is_offered_and_waits_for_its_result() -> No
         offered = [each["function"] for each in model.requests[0]["tools"]]
         assert offered[-1] == described
         assert [each["name"] for each in offered[:-1]] == ["calculate", "get_tide"]
-
-
-async def test_what_acts_is_recorded_before_it_runs_and_not_run_where_that_fails() -> None:
-    till = Till()
-
-    async def refuse(calls: Any) -> None:
-        assert till.paid == []
-        raise StoreUnavailable
-
-    async with FakeModel(Reply(calls=(REFUND,)), Reply(text="Sorry.")) as model, agent_on(model, till.tool(acts=True)) as agent:
-        recorder = await ask(agent, record_calls=refuse)
-        assert till.paid == []
-        assert (recorder.calls[0].status, recorder.calls[0].error) == (
-            "failed",
-            "the call could not be recorded, so it was not made",
-        )
-
-
-@pytest.mark.parametrize(
-    ("failure", "status"),
-    [(ToolError("no money"), "failed"), (RuntimeError("connection lost"), "unknown"), (None, "completed")],
-)
-async def test_what_is_known_of_a_call_that_acts(failure: Exception | None, status: str) -> None:
-    till = Till(failure)
-    async with FakeModel(Reply(calls=(REFUND,)), Reply(text="Hm.")) as model, agent_on(model, till.tool(acts=True)) as agent:
-        recorder = await ask(agent)
-        assert [call.status for call in recorder.calls] == [status]
-
-
-async def test_a_call_that_acts_and_takes_too_long_is_unknown() -> None:
-    @tool(title={"en": "Pay"}, acts=True)
-    async def pay() -> None:
-        """Pay."""
-        await asyncio.Event().wait()
-
-    async with (
-        FakeModel(Reply(calls=(Call("pay", "{}"),)), Reply(text="Hm.")) as model,
-        agent_on(model, pay, tool_timeout_seconds=0.05) as agent,
-    ):
-        recorder = await ask(agent)
-        assert recorder.calls[0].status == "unknown"
-        assert "took longer" in (recorder.calls[0].error or "")
-        assert "not known" in model.requests[1]["messages"][-1]["content"]
-
-
-@pytest.mark.parametrize("status", ["unknown", "completed"])
-async def test_another_attempt_finds_what_the_first_has_done(status: Any) -> None:
-    """The key is the call's: the same call of a retry is told what came of it, another one runs."""
-    till = Till()
-    answers = Reply(calls=(REFUND,)), Reply(text="Done.")
-    other = Reply(calls=(Call("send_refund", '{"order": "B2"}'),)), Reply(text="Done.")
-    async with FakeModel(*answers, *answers, *other) as model, agent_on(model, till.tool(acts=True)) as agent:
-        [first] = (await ask(agent)).calls
-        left = first.model_copy(update={"status": status, "id": "call_of_first"})
-        message = QUESTION.model_copy(update={"tool_calls": [left]})
-        again = Recorder()
-        await agent.run(a_request(message), observer=again, stream=False)
-        assert till.paid == ["A1"]
-        assert [(call.status, call.result) for call in again.calls] == [(status, {"paid": "A1"})]
-        assert model.requests[2]["messages"][-1]["role"] == "tool"
-        await agent.run(a_request(message), observer=Recorder(), stream=False)
-        assert till.paid == ["A1", "B2"]
-        assert len(set(till.keys)) == 2
 
 
 async def test_a_tool_knows_who_asks_and_tells_how_far_it_is() -> None:

@@ -24,7 +24,7 @@ OWNER = Owner("acme", "ann")
 
 def turns_of(
     store: SqliteStore,
-    agent: ScriptedAgent,
+    agent: ScriptedAgent | ChatAgent,
     intervals: TurnIntervals = TurnIntervals(),  # noqa: B008 - immutable
     **settings: Any,
 ) -> Turns:
