@@ -28,7 +28,8 @@ from teams.activity import Incoming, check_origin, parse_activity, to_incoming
 from teams.clock import Clock
 from teams.connector import Adapter, open_adapter
 from teams.conversations import Conversations
-from teams.handler import MAX_TEXT, ActivityHandler, Erase, Tools
+from teams.decisions import Tools
+from teams.handler import MAX_TEXT, ActivityHandler, Erase
 from teams.job import Job, Later, unpack
 from teams.messages import strings_for
 from teams.order import ConversationOrder

@@ -159,6 +159,14 @@ class Conversations:
         answers = (each for each in reversed(kept.activities) if each.message_id and each.thread_id == thread_id)
         return next((ShownAnswer(each.thread_id, each.message_id or "") for each in answers), None)
 
+    async def find_sent(self, owner: Owner, message_id: str) -> str | None:
+        """Return the id of the activity that has carried one of the latest answers.
+
+        :raises StoreUnavailable: if the store cannot tell.
+        """
+        kept, _ = await self.states.get(owner)
+        return next((each.sent_id for each in kept.activities if each.message_id == message_id), None)
+
     async def mark_feedback(self, owner: Owner, moment: datetime) -> None:
         """Remember when the owner has last said what they think."""
         await self.states.change(owner, lambda _: None, last_feedback=moment)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple
 
 from microsoft_agents.activity import Activity, Attachment
@@ -11,10 +11,11 @@ from microsoft_teams.cards import AdaptiveCard, Fact, FactSet, SubmitAction, Tex
 from pydantic_core import to_json
 
 from errors import ChatError
-from models import AUTHOR_ID, Message
+from models import AUTHOR_ID, Message, Owner
 from records import Record
 from stores.contract import ThreadStore
 from teams.activity import DECISION, Incoming, decision_value
+from teams.annotations import marks_of
 from teams.cards import CONTENT_TYPE
 from teams.messages import Strings, language_of
 from teams.sender import NotSent, Sender
@@ -23,7 +24,9 @@ from turns.decisions import ClientResult, Decisions, Verdict
 from turns.event_log import EventLog
 from turns.service import Turns
 
+Tools = Callable[[], Awaitable[Mapping[str, ToolSpec]]]
 MAX_VALUE = 500
+MAX_SAID = 4000
 # How far back the question may be that a paused answer is about: each pause is one message.
 MAX_BACK = 50
 logger = logging.getLogger(__name__)
@@ -39,9 +42,10 @@ class ChatDecision(Record):
 
 
 class Refused(NamedTuple):
-    """Why nothing came of a decision: a key of the bot's words."""
+    """Why nothing came of a decision: a key of the bot's words; ``paused`` is the reply whose card has no use any more."""
 
     words: str
+    paused: Message | None = None
 
 
 def decision_card(message: Message, tools: Mapping[str, ToolSpec], strings: Strings, *, is_private: bool) -> Attachment:
@@ -54,9 +58,16 @@ def decision_card(message: Message, tools: Mapping[str, ToolSpec], strings: Stri
     return _card(_asked(message, tools, strings), actions)
 
 
-def decided_card(message: Message, tools: Mapping[str, ToolSpec], strings: Strings, words: str) -> Attachment:
-    """Make what is left of the card once somebody has decided."""
-    return _card([*_asked(message, tools, strings), TextBlock(text=words, weight="Bolder", wrap=True)], [])
+def decided_message(
+    paused: Message, tools: Mapping[str, ToolSpec], strings: Strings, words: str, sensitivity: str | None
+) -> Activity:
+    """Make what is left of the message with the card once somebody has decided: no buttons.
+
+    Teams takes no text beside a card in the place of a message: the text stands in the card.
+    """
+    said = [TextBlock(text=_shortened(paused.content, MAX_SAID), wrap=True)] if paused.content else []
+    card = _card([*said, *_asked(paused, tools, strings), TextBlock(text=words, weight="Bolder", wrap=True)], [])
+    return Activity(type="message", attachments=[card], entities=marks_of((), sensitivity))
 
 
 def _asked(message: Message, tools: Mapping[str, ToolSpec], strings: Strings) -> list[Any]:
@@ -73,8 +84,11 @@ def _asked(message: Message, tools: Mapping[str, ToolSpec], strings: Strings) ->
 
 
 def _shown(value: Any) -> str:
-    text = value if isinstance(value, str) else to_json(value).decode()
-    return text if len(text) <= MAX_VALUE else f"{text[:MAX_VALUE]}…"
+    return _shortened(value if isinstance(value, str) else to_json(value).decode(), MAX_VALUE)
+
+
+def _shortened(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[:length]}…"
 
 
 def _card(body: list[Any], actions: list[SubmitAction]) -> Attachment:
@@ -94,20 +108,23 @@ def read_decision(incoming: Incoming) -> ChatDecision | None:
 class ChatDecisions:
     """Goes on with paused turns as a chat decides: the user who has asked, and nobody else."""
 
-    def __init__(self, store: ThreadStore, turns: Turns) -> None:
+    def __init__(self, store: ThreadStore, turns: Turns, known_tools: Tools, sensitivity: str | None) -> None:
         self._store = store
         self._turns = turns
+        self._known_tools = known_tools
+        self._sensitivity = sensitivity
 
     async def go_on(self, incoming: Incoming, decision: ChatDecision, request_id: str) -> tuple[Message, EventLog] | Refused:
         """Decide about a paused turn; return its reply and the log of the turn that goes on.
 
         :raises ChatError: as :meth:`Turns.go_on` does, but for what another decision has brought about.
         """
-        owner = incoming.owner
+        owner, paused = incoming.owner, None
         try:
             turn = await self._turns.get(owner, decision.thread_id, decision.turn_id)
             if turn.message is None or not await self._was_asked(incoming, turn.message):
                 return Refused("not_asked" if turn.message else "decided")
+            paused = turn.message
             log = await self._turns.go_on(
                 owner,
                 decision.thread_id,
@@ -123,8 +140,27 @@ class ChatDecisions:
             gone = error.type in ("thread_not_found", "turn_not_found")
             if words is None and not gone:
                 raise
-            return Refused(words or "decided")
-        return turn.message, log
+            return Refused(words or "decided", None if words == "expired" else paused)
+        return paused, log
+
+    async def show(self, sender: Sender, sent_id: str | None, paused: Message, strings: Strings, words: str) -> None:
+        """Put what was decided in the place of the card, if it is known where that is and the channel lets it change."""
+        if not sent_id or sender.is_private:
+            return
+        left = decided_message(paused, await self._known_tools(), strings, words, self._sensitivity)
+        left.id = sent_id
+        try:
+            await sender.update(left)
+        except NotSent:
+            logger.info("the card of a decision could not be updated")
+
+    async def find_paused(self, owner: Owner, reply: Message) -> Message | None:
+        """Return the paused reply that a reply goes on with, if it can be found."""
+        try:
+            turn = await self._turns.get(owner, reply.thread_id, reply.turn_id)
+            return (await self._turns.get(owner, reply.thread_id, turn.continues)).message if turn.continues else None
+        except ChatError:
+            return None
 
     async def is_stored(self, incoming: Incoming, decision: ChatDecision) -> bool:
         """Whether a turn goes on with the paused one, or has."""
@@ -153,13 +189,3 @@ def _decisions(reply: Message, *, approved: bool) -> Decisions:
         [Verdict(call.id, approved) for call in asked],
         [ClientResult(call.id, error="this cannot be done in a chat") for call in others],
     )
-
-
-async def update_card(sender: Sender, incoming: Incoming, card: Attachment) -> None:
-    """Put what was decided in the place of the card with the buttons, if the channel says which it was and lets it change."""
-    if incoming.activity.reply_to_id is None or incoming.is_private:
-        return
-    try:
-        await sender.update(Activity(type="message", id=incoming.activity.reply_to_id, attachments=[card]))
-    except NotSent:
-        logger.info("the card of a decision could not be updated")

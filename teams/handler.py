@@ -31,7 +31,7 @@ from teams.channel_rules import Pacing, mode_of
 from teams.clock import Clock
 from teams.commands import RESET, Commands
 from teams.conversations import Conversations
-from teams.decisions import ChatDecision, ChatDecisions, Refused, decided_card, read_decision, update_card
+from teams.decisions import ChatDecision, ChatDecisions, Refused, Tools, read_decision
 from teams.feedback import Ratings
 from teams.messages import problem_text, strings_for
 from teams.question import file_names, message_text
@@ -50,7 +50,6 @@ MARK_DELAYS = (1.0, 5.0)
 # Begins to erase everything of an owner.
 Erase = Callable[[Owner], Awaitable[object]]
 # How a tool is known to the bot by its name, once the agent is there.
-Tools = Callable[[], Awaitable[Mapping[str, ToolSpec]]]
 logger = logging.getLogger(__name__)
 
 
@@ -79,7 +78,7 @@ class ActivityHandler:
         self._settings = settings
         self._assistant = assistant
         self._clock = clock
-        self._decisions = ChatDecisions(store, turns)
+        self._decisions = ChatDecisions(store, turns, self._known_tools, settings.bot_sensitivity_label)
         self._ratings = Ratings(store, quotas, conversations)
 
     async def answer(self, attempt: Attempt, context: TurnContext) -> None:
@@ -213,11 +212,13 @@ class ActivityHandler:
         found = await self._decisions.go_on(incoming, decision, attempt.request_id)
         if isinstance(found, Refused):
             await self._say_once(incoming, sender, strings[found.words])
+            if found.paused:
+                await self._decisions.show(sender, incoming.activity.reply_to_id, found.paused, strings, strings["decided"])
             return
         paused, log = found
         attempt.accepted()
         words = strings["allowed" if decision.approved else "refused_by"].format(name=incoming.author or "?")
-        await update_card(sender, incoming, decided_card(paused, await self._known_tools(), strings, words))
+        await self._decisions.show(sender, incoming.activity.reply_to_id, paused, strings, words)
         await self._show(attempt, sender, log)
 
     async def _show(self, attempt: Attempt, sender: Sender, log: EventLog) -> None:
@@ -257,6 +258,11 @@ class ActivityHandler:
         except ThreadNotFound:
             return
         for message in found.items:
+            # Decided about elsewhere: the chat has no use for the buttons any more.
+            if paused := await self._decisions.find_paused(incoming.owner, message):
+                sent_id = await self._conversations.find_sent(incoming.owner, paused.id)
+                strings = strings_for(incoming.activity.locale)
+                await self._decisions.show(sender, sent_id, paused, strings, strings["decided"])
             await self._show(attempt, sender, replay(ReplayedTurn(message)))
 
     async def _start(self, incoming: Incoming, request_id: str) -> EventLog:

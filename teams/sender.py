@@ -67,7 +67,7 @@ class Sender:
     def __init__(self, context: TurnContext, clock: Clock) -> None:
         self._context = context
         self._clock = clock
-        self._is_private = is_private(context.activity)
+        self.is_private = is_private(context.activity)
         self.is_buffered = context.activity.delivery_mode == DeliveryModes.expect_replies
 
     async def send(self, activity: Activity) -> str:
@@ -75,7 +75,7 @@ class Sender:
 
         :raises NotSent: saying why.
         """
-        if self._is_private:
+        if self.is_private:
             activity.make_targeted_activity(self._context.activity.from_property)
         try:
             response = await self._context.send_activity(activity)

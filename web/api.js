@@ -86,6 +86,8 @@ export const createThread = (body) => json("POST", "threads", { body });
 export const getThread = (id) => json("GET", thread(id));
 export const updateThread = (id, body) => json("PATCH", thread(id), { body });
 export const deleteThread = (id, options) => request("DELETE", thread(id), options);
+export const listApprovals = (id) => json("GET", `${thread(id)}/approvals`);
+export const removeApprovals = (id) => request("DELETE", `${thread(id)}/approvals`);
 export const listMessages = (id, parameters) => json("GET", `${thread(id)}/messages${query({ ...parameters, ...WITH_REASONING })}`);
 export const putFeedback = (threadId, messageId, body) => json("PUT", feedback(threadId, messageId), { body });
 export const deleteFeedback = (threadId, messageId) => request("DELETE", feedback(threadId, messageId));

@@ -2,31 +2,29 @@
 
 import { h, icon } from "./dom.js";
 
+// For an item that comes later: as wide as a menu may be, and below it.
+const MAX_WIDTH = 300;
+const ROOM = 56;
 let openMenu = null;
 
 /**
- * Open a menu at a button; a second call at the same button closes it.
+ * Open a menu at a button, and return it; a second call at the same button closes it.
  *
  * @param {HTMLElement} button
  * @param {{label: string, icon: string, run: () => void, danger?: boolean}[]} items
+ * @returns {Menu | null}
  */
 export function toggleMenu(button, items) {
   const wasOpen = openMenu?.button === button;
   openMenu?.close();
   if (!wasOpen) openMenu = new Menu(button, items);
+  return openMenu;
 }
 
 class Menu {
   constructor(button, items) {
     this.button = button;
-    this.items = items.map((item) =>
-      h(
-        "button",
-        { type: "button", role: "menuitem", tabindex: "-1", class: item.danger ? "danger" : null, onclick: () => this.#choose(item) },
-        icon(item.icon),
-        item.label,
-      ),
-    );
+    this.items = items.map((item) => this.#make(item));
     this.element = h("div", { class: "menu", role: "menu", "aria-label": button.getAttribute("aria-label") }, ...this.items);
     this.element.addEventListener("keydown", (event) => this.#key(event));
     this.element.addEventListener("focusout", (event) => this.element.contains(event.relatedTarget) || this.close(false));
@@ -36,6 +34,14 @@ class Menu {
     this.#place();
     button.setAttribute("aria-expanded", "true");
     this.items[0].focus();
+  }
+
+  /** Add an item at the end that is away from the button: those that are there already stay where they are. */
+  add(item) {
+    const made = this.#make(item);
+    if (this.above) this.items.unshift(made);
+    else this.items.push(made);
+    this.element[this.above ? "prepend" : "append"](made);
   }
 
   close(focusButton = true) {
@@ -49,11 +55,21 @@ class Menu {
 
   #place() {
     const at = this.button.getBoundingClientRect();
-    const { offsetWidth: width, offsetHeight: height } = this.element;
-    const left = Math.min(at.left, innerWidth - width - 8);
-    const top = at.bottom + height + 8 > innerHeight ? at.top - height - 4 : at.bottom + 4;
-    this.element.style.left = `${Math.max(8, left)}px`;
-    this.element.style.top = `${Math.max(8, top)}px`;
+    const height = this.element.offsetHeight;
+    this.above = at.bottom + height + ROOM > innerHeight && at.top > height;
+    if (at.left + MAX_WIDTH > innerWidth) this.element.style.right = `${Math.max(8, innerWidth - at.right)}px`;
+    else this.element.style.left = `${at.left}px`;
+    if (this.above) this.element.style.bottom = `${innerHeight - at.top + 4}px`;
+    else this.element.style.top = `${at.bottom + 4}px`;
+  }
+
+  #make(item) {
+    return h(
+      "button",
+      { type: "button", role: "menuitem", tabindex: "-1", class: item.danger ? "danger" : null, onclick: () => this.#choose(item) },
+      icon(item.icon),
+      item.label,
+    );
   }
 
   #choose(item) {

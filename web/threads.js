@@ -1,11 +1,12 @@
 /** The list of threads: newest first, by day, with what can be done to each. */
 
-import { deleteThread, listThreads, updateThread } from "./api.js";
+import { deleteThread, listApprovals, listThreads, removeApprovals, updateThread } from "./api.js";
 import { h, icon, iconButton } from "./dom.js";
 import { toggleMenu } from "./menu.js";
 import { editInPlace } from "./rename.js";
 import { broadcast } from "./tabs.js";
 import { showToast } from "./toasts.js";
+import { inLanguage, loadTools, toolView } from "./tools.js";
 import { dayGroup, problemText, threadTitle } from "./format.js";
 
 const PAGE_SIZE = 30;
@@ -115,11 +116,29 @@ export class ThreadList extends EventTarget {
   /** Open the menu of what can be done to a thread; a new title is entered at `element`. */
   openMenu(button, thread, element) {
     const archived = thread.status === "archived";
-    toggleMenu(button, [
+    const menu = toggleMenu(button, [
       { label: "Rename", icon: "pencil", run: () => this.rename(thread, element) },
       { label: archived ? "Restore" : "Archive", icon: "archive", run: () => this.setStatus(thread, archived ? "active" : "archived") },
       { label: "Delete", icon: "trash", danger: true, run: () => this.delete(thread) },
     ]);
+    if (menu) this.#offerToAsk(menu, thread);
+  }
+
+  /** Offer to let tools ask again that were allowed for the whole conversation, if there are any. */
+  async #offerToAsk(menu, thread) {
+    const [{ approvals }] = await Promise.all([listApprovals(thread.id).catch(() => ({ approvals: [] })), loadTools()]);
+    if (!approvals.length) return;
+    const names = approvals.map(({ tool }) => inLanguage(toolView(tool)?.title) || tool).join(", ");
+    menu.add({ label: `Ask again before: ${names}`, icon: "question", run: () => this.#askAgain(thread, names) });
+  }
+
+  async #askAgain(thread, names) {
+    try {
+      await removeApprovals(thread.id);
+      showToast(`You will be asked again before: ${names}`);
+    } catch (error) {
+      showToast(`That did not work. ${problemText(error.problem)}`);
+    }
   }
 
   async #delete(thread, options) {

@@ -11,7 +11,8 @@ import pytest
 from settings import Settings
 from tests.fakes import activities
 from tests.fakes.connector import FakeConnector
-from tests.support.bot import ask, messages, post, settled, threads
+from tests.fakes.model import Call, FakeModel, Reply
+from tests.support.bot import ask, messages, post, serve_bot, settled, threads
 
 
 @pytest.fixture
@@ -88,11 +89,56 @@ async def test_what_is_no_decision_changes_nothing(api: httpx2.AsyncClient, chan
     assert len(channel.shown) == 1
 
 
-async def test_what_goes_on_elsewhere_is_shown_in_the_chat(api: httpx2.AsyncClient, channel: FakeConnector) -> None:
-    await asked(api, channel, activities.message(channel.url, "What is 2 + 2?"))
+async def go_on_elsewhere(api: httpx2.AsyncClient, channel: FakeConnector) -> None:
+    """Allow what the chat was asked about, as the page does."""
     (thread,) = await threads(api)
     paused = (await messages(api, thread["id"]))[1]
     decisions = {"approvals": [{"call_id": paused["tool_calls"][0]["id"], "approved": True}]}
     path = f"/api/threads/{thread['id']}/turns/{paused['turn_id']}/continue"
     assert (await api.post(path, json=decisions)).status_code == 200
     await channel.until(lambda: "2 + 2 = 4" in channel.texts)
+
+
+async def test_what_goes_on_elsewhere_is_shown_in_the_chat(api: httpx2.AsyncClient, channel: FakeConnector) -> None:
+    sent_id, _ = await asked(api, channel, activities.message(channel.url, "What is 2 + 2?"))
+    await go_on_elsewhere(api, channel)
+    left = card_of(channel.shown[sent_id])
+    assert left.get("actions", []) == []
+    assert "This was decided already." in str(left)
+
+
+async def test_what_goes_on_elsewhere_is_shown_also_where_the_card_cannot_be_changed(
+    api: httpx2.AsyncClient, channel: FakeConnector
+) -> None:
+    sent_id, _ = await asked(api, channel, activities.message(channel.url, "What is 2 + 2?"))
+    del channel.shown[sent_id]
+    await go_on_elsewhere(api, channel)
+
+
+async def test_a_button_of_a_question_that_was_passed_over_takes_the_buttons_away(
+    api: httpx2.AsyncClient, channel: FakeConnector
+) -> None:
+    sent_id, (allow, _) = await asked(api, channel, activities.message(channel.url, "What is 2 + 2?"))
+    await ask(api, channel, activities.message(channel.url, "Never mind."))
+    await settled(channel, api)
+    await press(api, channel, pressed(channel, sent_id, allow))
+    assert channel.texts[-1] == "This was decided already."
+    assert card_of(channel.shown[sent_id]).get("actions", []) == []
+
+
+async def test_what_was_said_before_the_question_stays(tmp_path: Path, channel: FakeConnector) -> None:
+    call = Call("calculate", '{"expression": "2 + 2"}')
+    async with FakeModel(Reply(text="Let me **see**.", calls=(call,)), Reply(text="Four.")) as model:
+        settings = Settings(
+            data_dir=tmp_path,
+            teams_local=True,
+            approval_tools=("calculate",),
+            openai_base_url=f"{model.url}/v1",
+            openai_model="gpt-x",
+        )
+        async with serve_bot(settings, channel) as api:
+            sent_id, (allow, _) = await asked(api, channel, activities.message(channel.url, "What is 2 + 2?"))
+            assert channel.shown[sent_id]["text"] == "Let me **see**."
+            await press(api, channel, pressed(channel, sent_id, allow))
+            assert card_of(channel.shown[sent_id])["body"][0]["text"] == "Let me **see**."
+            assert "AIGeneratedContent" in str(channel.shown[sent_id]["entities"])

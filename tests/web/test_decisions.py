@@ -48,6 +48,24 @@ async def test_two_calls_are_decided_about_together_also_after_a_reload(open_cha
         assert [each["tool"] for each in (await chat.api("GET", f"threads/{thread}/approvals"))["approvals"]] == ["calculate"]
 
 
+async def test_tools_that_are_allowed_for_the_conversation_can_be_made_to_ask_again(open_chat: OpenChat) -> None:
+    replies = Reply(calls=(TIP,)), Reply(text="Done."), Reply(calls=(SUM,)), Reply(text="Fine.")
+    async with asking(open_chat, *replies) as chat:
+        more = chat.page.get_by_role("button", name="More about this conversation")
+        again = chat.page.get_by_role("menuitem", name="Ask again before: Calculation")
+        async with chat.page.expect_response("**/approvals"):
+            await more.click()
+        await expect(again).to_have_count(0)
+        await chat.page.keyboard.press("Escape")
+        await cards(chat).get_by_role("button", name="Allow for this conversation").click()
+        await expect(answer(chat)).to_contain_text("Done.")
+        await more.click()
+        await again.click()
+        await expect(chat.page.get_by_text("You will be asked again before: Calculation")).to_be_visible()
+        await chat.send("And 2 + 2?")
+        await expect(cards(chat)).to_be_visible()
+
+
 async def test_what_was_decided_elsewhere_is_told_and_shown(open_chat: OpenChat) -> None:
     async with asking(open_chat, Reply(calls=(TIP,)), Reply(text="It is $12.75.")) as chat:
         await decide_elsewhere(chat)
