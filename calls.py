@@ -14,7 +14,10 @@ from records import ResultOrError, is_none
 CallStatus = TypeAliasType("CallStatus", Literal["completed", "failed", "open", "refused", "unknown"])
 Awaited = TypeAliasType("Awaited", Literal["approval", "result"])
 
+# Ids come from model servers, some of which put more into them than callers may be expected to send back.
+MAX_CALL_ID = 256
 UNKNOWN = "it was started and may have acted, but its outcome is not known; it is not run again"
+NOT_MADE = "it was approved, but not made"
 REFUSED = "refused by the user"
 WENT_ON = "the user went on"
 CANCELLED = "the turn was cancelled"
@@ -73,6 +76,10 @@ class ToolCall(ResultOrError):
     def approved(self, by: Decider) -> ToolCall:
         """Return an open call that may run: it counts as started from now on."""
         return self.decided("unknown", by, error=UNKNOWN)
+
+    def not_made(self) -> ToolCall:
+        """Return an approved call whose turn has ended before it."""
+        return self.model_copy(update={"status": "failed", "error": f"{NOT_MADE}: its turn ended before"})
 
     def refused(self, by: Decider) -> ToolCall:
         """Return an open call that may not run."""

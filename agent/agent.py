@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -83,7 +83,13 @@ class ChatAgent:
         run = Run(observer, request, preferences)
         approved = [call for reply in request.paused for call in reply.tool_calls if call.id in request.approved]
         made = await run_approved(run, self._runner, self._functions, approved)
-        messages = run_messages(request.message, request.paused, {call.id: call for call in made})
+        messages = run_messages(
+            request.message,
+            request.paused,
+            {call.id: call for call in made},
+            request.carried,
+            keeps_ids=self._settings.model_api != "responses",
+        )
         try:
             response = await (self._stream if stream else self._complete)(messages, run)
         finally:
@@ -92,8 +98,8 @@ class ChatAgent:
             turn_usage.add_model_calls(run.model_calls, input_tokens, output_tokens)
         if response.finish_reason == "content_filter":
             raise ContentFiltered
-        details, carried = run.usage_details(), {id: text.decode() for id, text in run.carried.items()}
-        return RunResult(run.model or self._settings.model_name, input_tokens, output_tokens, details, carried)
+        model = run.model or self._settings.model_name
+        return RunResult(model, input_tokens, output_tokens, run.usage_details(), run.carried_by_told())
 
     async def ping(self) -> None:
         """Find out whether the model's service answers, without letting it write anything.
@@ -103,7 +109,7 @@ class ChatAgent:
         await self._ping()
 
     async def _complete(self, messages: list[RunMessage], run: Run) -> AgentResponse[Any]:
-        response: AgentResponse[Any] = await self._agent.run(messages, **_arguments(run))
+        response: AgentResponse[Any] = await self._agent.run(messages, **_arguments(run, self._functions))
         reporter = Reporter(run)
         for message in response.messages:
             reporter.report(message.contents)
@@ -111,14 +117,15 @@ class ChatAgent:
 
     async def _stream(self, messages: list[RunMessage], run: Run) -> AgentResponse[Any]:
         reporter = Reporter(run)
-        async with self._agent.run(messages, stream=True, **_arguments(run)) as stream:
+        async with self._agent.run(messages, stream=True, **_arguments(run, self._functions)) as stream:
             async for update in stream:
                 reporter.report(update.contents)
             return await stream.get_final_response()
 
 
-def _arguments(run: Run) -> dict[str, Any]:
-    tools = [client_tool(each) for each in run.request.tools]
+def _arguments(run: Run, known: Container[str]) -> dict[str, Any]:
+    # One that is called as one of ours by now, which a later release brought, is not offered any more.
+    tools = [client_tool(each) for each in run.request.tools if each["name"] not in known]
     return {"options": RunOptions(run=run), "function_invocation_kwargs": {RUN_KEY: run}} | ({"tools": tools} if tools else {})
 
 

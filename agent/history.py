@@ -23,17 +23,18 @@ def as_history(messages: Sequence[Message]) -> list[dict[str, Any]]:
     for message in messages:
         if message.role == "user":
             _end_exchange(history)
-        # What a user's message has done, or a paused reply asks for, comes behind its text.
-        is_text_first = message.role == "user" or message.status == "paused"
-        if is_text_first and message.content:
-            history.append({"role": message.role, "content": message.content})
+            if message.content:
+                history.append({"role": "user", "content": message.content})
+        # A paused reply asks with its text: two messages of the assistant's in a row are refused by strict chat templates.
+        asks = message.role == "assistant" and message.status == "paused"
         if message.tool_calls:
             # Ids of our own: servers may use the same one again in a later turn.
             calls = [(f"call_{message.seq}_{number}", call) for number, call in enumerate(message.tool_calls)]
-            history.append({"role": "assistant", "content": None, "tool_calls": [_asked(*call) for call in calls]})
+            said = message.content or None if asks else None
+            history.append({"role": "assistant", "content": said, "tool_calls": [_asked(*call) for call in calls]})
             history += [{"role": "tool", "tool_call_id": id, "content": outcome_json(call)} for id, call in calls]
-        if message.content and not is_text_first:
-            history.append({"role": message.role, "content": message.content})
+        if message.role == "assistant" and message.content and not (asks and message.tool_calls):
+            history.append({"role": "assistant", "content": message.content})
     _end_exchange(history)
     return history
 

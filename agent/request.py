@@ -15,9 +15,16 @@ from calls import ToolCall
 from models import Citation, Message, Owner
 from records import canonical
 
+# Of the same tool with the same arguments, for one message.
+MAX_CALLS = 8
 SOURCE = frozenset(Citation.model_fields)
 # Records calls that are about to act; where that fails, none of them may run.
 RecordCalls = Callable[[Sequence[ToolCall]], Awaitable[None]]
+
+
+def always() -> bool:
+    """Hold for as long as it takes."""
+    return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,11 +35,14 @@ class RunRequest:
     run makes those that are ``approved``, by id. ``tools`` are the client's own (name, description, JSON Schema of the
     parameters). ``carried`` is what the model needs back before the calls of a paused reply, by the id of the first.
     ``allowed_tools`` need not ask. ``record_calls`` is called before a tool acts, with all calls of the run that have acted.
+    ``holds_lease`` tells whether the thread is still the run's: else others may have been told that an approved call, which is
+    recorded already, will not be made.
     """
 
     owner: Owner
     message: Message
     record_calls: RecordCalls
+    holds_lease: Callable[[], bool] = always
     history: Sequence[Message] = ()
     locale: str | None = None
     paused: Sequence[Message] = ()
@@ -66,8 +76,8 @@ class CallKeys:
     those of the message's paused replies: what asks for the same again is another call.
     """
 
-    def __init__(self, message_id: str, made: Iterable[ToolCall], paused: Iterable[ToolCall]) -> None:
-        self._message_id = message_id
+    def __init__(self, message: Message, made: Iterable[ToolCall], paused: Iterable[ToolCall]) -> None:
+        self._message = message
         self._taken = {call.key for call in paused}
         self._made: defaultdict[bytes, deque[str]] = defaultdict(deque)
         for call in made:
@@ -80,14 +90,25 @@ class CallKeys:
         if made := self._made.get(_call_text(tool, arguments)):
             return made.popleft()
         number = 1
-        while (key := self._key(tool, arguments, number)) in self._taken:
+        while (key := call_key(self._message, tool, arguments, number)) in self._taken:
             number += 1
         self._taken.add(key)
         return key
 
-    def _key(self, tool: str, arguments: Mapping[str, JsonValue], number: int) -> str:
-        text = to_json([self._message_id, tool, canonical(arguments), number])
-        return f"key_{hashlib.sha256(text).hexdigest()[:40]}"
+
+def call_key(message: Message, tool: str, arguments: Mapping[str, JsonValue], number: int) -> str:
+    """Return the key of a message's ``number``-th call of a tool with these arguments.
+
+    A session's thread that was deleted and made anew has the same ids again; its messages have other times.
+    """
+    text = to_json([message.id, message.timestamp, tool, canonical(arguments), number])
+    return f"key_{hashlib.sha256(text).hexdigest()[:40]}"
+
+
+def is_asked_for(message: Message, call: ToolCall) -> bool:
+    """Tell by its key whether a call was asked for to answer a message; of those that have no key nothing is known."""
+    keys = (call_key(message, call.tool, call.arguments, number) for number in range(1, MAX_CALLS + 1))
+    return call.key is not None and call.key in keys
 
 
 def _call_text(tool: str, arguments: Mapping[str, JsonValue]) -> bytes:

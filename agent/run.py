@@ -18,7 +18,7 @@ from agent.emitted_text import EmittedText
 from agent.request import CallKeys, RunRequest
 from agent.text import storable
 from agent.usage import CallUsage, sum_details
-from calls import UNKNOWN, Awaited, CallStatus, ToolCall
+from calls import MAX_CALL_ID, UNKNOWN, Awaited, CallStatus, ToolCall
 from models import Citation
 from tools.tool import Source
 
@@ -108,6 +108,8 @@ class Run:
         self.rendered_history: bytes | None = None
         self.client_tools = {tool["name"] for tool in request.tools}
         self._ids = set(self.asked_ids)
+        self._told: dict[str, str] = {}
+        self._carrying: list[tuple[list[str], str]] = []
         self._handled: set[str] = set()
         self._indexes = {source.id: source.index for source in request.sources}
         self.calls = 0
@@ -120,7 +122,7 @@ class Run:
         self._untold: set[str] = set()
         self._acting = ActingCalls(request)
         asked = (call for reply in request.paused for call in reply.tool_calls)
-        self._keys = CallKeys(request.message.id, self._acting.earlier.values(), asked)
+        self._keys = CallKeys(request.message, self._acting.earlier.values(), asked)
         for source in request.sources:
             observer.source_found(source)
 
@@ -160,7 +162,7 @@ class Run:
         self._text.end_paragraph()
 
     def begin_call(self, key: str, call_id: str, tool: str, arguments: dict[str, JsonValue]) -> BegunCall:
-        """Take note of a call that the model asks for. Its id is the model's, unless that is missing or used already.
+        """Take note of a call that the model asks for. Its id is the model's, unless that is missing, used already, or unfit.
 
         Arguments that there is no room for are left out, and the call may not run then. Where there is not even room for the
         call itself, nobody is told of it.
@@ -168,14 +170,29 @@ class Run:
         error = None
         if not self._budget.take_call(call_id, tool, arguments):
             call_id, tool, arguments, error = "", tool[:MAX_TOOL_NAME], {}, NO_ROOM
-        id = call_id if call_id and call_id not in self._ids else f"call_{uuid.uuid4().hex[:24]}"
+        is_fit = 0 < len(call_id) <= MAX_CALL_ID and call_id.isprintable() and call_id not in self._ids
+        id = call_id if is_fit else f"call_{uuid.uuid4().hex[:24]}"
         self._ids.add(id)
+        self._told[call_id] = id
         self._handled.add(key)
         self._text.end_paragraph()
         self.calls += 1
         if error and not self._budget.take_call(id, tool, arguments):
             self._untold.add(id)
         return BegunCall(id, tool, arguments, self._keys.next(tool, arguments), error)
+
+    def carry(self, ids: list[str], items: bytes) -> None:
+        """Take what goes back to the model before the calls with these ids, which it has asked for in one answer."""
+        self.carried[ids[0]] = items
+        self._carrying.append((ids, items.decode()))
+
+    def carried_by_told(self) -> dict[str, str]:
+        """Return what goes back to the model, by the id of that call of an answer which was told first."""
+        carried = dict(self.request.carried)
+        for ids, items in self._carrying:
+            if told := next((told for id, told in self._told.items() if id in ids), None):
+                carried[told] = items
+        return carried
 
     def start_call(self, call: BegunCall) -> None:
         """Announce a call, unless there is no room for it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -13,12 +14,14 @@ SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def storable(value: Any, depth: int = MAX_DEPTH) -> Any:
-    """Return JSON without lone surrogates, which no UTF-8 can hold: U+FFFD stands in their place, in keys too.
+    """Return JSON without what cannot be kept: U+FFFD stands for lone surrogates, in keys too, words for numbers that are none.
 
     :raises ValueError: if it is nested deeper than ``depth``.
     """
     if isinstance(value, str):
         return SURROGATE.sub("\ufffd", value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     if not isinstance(value, (dict, list)):
         return value
     if depth == 0:

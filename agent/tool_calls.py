@@ -9,7 +9,7 @@ from typing import Any
 
 from agent_framework import Content, FunctionInvocationContext, FunctionMiddleware, FunctionTool
 from pydantic import BaseModel, JsonValue, ValidationError
-from pydantic_core import to_jsonable_python
+from pydantic_core import to_json, to_jsonable_python
 
 from agent.call_context import tool_context
 from agent.history import outcome_json
@@ -17,9 +17,12 @@ from agent.run import RUN_KEY, BegunCall, Run
 from agent.text import MAX_DEPTH, storable
 from agent.tool_rules import ToolRules
 from agent.tool_runner import ToolRunner
-from calls import Awaited, ToolCall
+from calls import NOT_MADE, Awaited, ToolCall
 from models import utcnow
 from observability import metrics
+
+# The greatest whole number up to which a double has all of them.
+MAX_EXACT = 2**53
 
 
 class ToolCallMiddleware(FunctionMiddleware):
@@ -39,9 +42,12 @@ class ToolCallMiddleware(FunctionMiddleware):
         context.arguments, unfit = storable_arguments(with_preferences(context, run.preferences))
         call = run.begin_call(key, call_id, context.function.name, jsonable_arguments(context.arguments))
         refusal = unfit or call.error or self._too_many(run) or wrong_arguments(context)
+        awaits = None if refusal else self._awaited(run, call)
+        if awaits == "approval" and not is_kept_whole(context, call.arguments, run.preferences):
+            refusal = "the arguments cannot be shown as the tool would get them, so nobody is asked"
         if refusal:
             context.result = outcome_json(self._runner.refuse(run, call, refusal))
-        elif awaits := self._awaited(run, call):
+        elif awaits:
             if awaits == "approval":
                 metrics.tool_decisions.add(1, {"gen_ai.tool.name": call.tool, "chat.tool.decision": "asked"})
             run.open_call(call, awaits, utcnow() + self._time_to_decide)
@@ -70,7 +76,9 @@ async def run_approved(
     async def make(call: ToolCall) -> ToolCall:
         begun = BegunCall(call.id, call.tool, call.arguments, call.key or call.id, None)
         if (tool := tools.get(call.tool)) is None:
-            return runner.refuse(run, begun, f"there is no tool {call.tool} any more")
+            return runner.refuse(run, begun, f"{NOT_MADE}: there is no tool {call.tool} any more")
+        if not takes(tool, call.arguments):
+            return runner.refuse(run, begun, f"{NOT_MADE}: the tool takes other arguments by now")
         return await runner.run(run, begun, lambda: tool.invoke(arguments=call.arguments, skip_parsing=True), recorded=True)
 
     return list(await asyncio.gather(*map(make, calls)))
@@ -107,6 +115,48 @@ def wrong_arguments(context: FunctionInvocationContext) -> str | None:
     return None
 
 
+def is_kept_whole(
+    context: FunctionInvocationContext, kept: Mapping[str, JsonValue], preferences: Mapping[str, JsonValue]
+) -> bool:
+    """Tell whether a tool would get the same arguments, made of what is kept of them: what is approved is what runs."""
+    given = {name: value for name, value in dict(context.arguments).items() if name not in preferences}
+    again = _validated(context.function, kept)
+    return again is not None and given.items() <= again.items() if _is_exact(kept) else False
+
+
+def takes(tool: FunctionTool, kept: Mapping[str, JsonValue]) -> bool:
+    """Tell whether a tool, which may be of a later release, would get exactly the arguments that were kept."""
+    again = _validated(tool, kept)
+    return again is not None and _unordered(jsonable_arguments(again)) == _unordered(dict(kept))
+
+
+def _validated(tool: FunctionTool, arguments: Mapping[str, JsonValue]) -> dict[str, Any] | None:
+    """Return arguments as the framework would pass them on; ``None`` if they do not fit."""
+    model: type[BaseModel] | None = tool.input_model
+    if model is None:
+        return dict(arguments)
+    try:
+        return model.model_validate(dict(arguments)).model_dump(exclude_unset=True)
+    except ValidationError:
+        return None
+
+
+def _unordered(value: JsonValue) -> JsonValue:
+    """Return JSON whose lists have an order of ours: sets have none."""
+    if isinstance(value, dict):
+        return {name: _unordered(each) for name, each in value.items()}
+    return sorted(map(_unordered, value), key=to_json) if isinstance(value, list) else value
+
+
+def _is_exact(value: JsonValue | Mapping[str, JsonValue]) -> bool:
+    """Tell whether all numbers of JSON can be stored: Cosmos DB keeps them as doubles."""
+    if isinstance(value, Mapping):
+        return all(map(_is_exact, value.values()))
+    if isinstance(value, list):
+        return all(map(_is_exact, value))
+    return not isinstance(value, int) or abs(value) <= MAX_EXACT
+
+
 def storable_arguments(arguments: Mapping[str, Any]) -> tuple[dict[str, Any], str | None]:
     """Return a call's arguments as they can be stored, or none and what is wrong with them."""
     try:
@@ -117,5 +167,5 @@ def storable_arguments(arguments: Mapping[str, Any]) -> tuple[dict[str, Any], st
 
 def jsonable_arguments(arguments: Any) -> dict[str, JsonValue]:
     """Return a call's arguments as plain JSON."""
-    plain: dict[str, JsonValue] = to_jsonable_python(dict(arguments), fallback=str, inf_nan_mode="strings")
+    plain: dict[str, JsonValue] = storable(to_jsonable_python(dict(arguments), fallback=str))
     return plain

@@ -16,7 +16,7 @@ from agent.call_context import known_to_tool
 from agent.run import NO_ROOM, BegunCall, Run
 from agent.text import storable
 from agent.tool_rules import ToolRules
-from calls import UNKNOWN, CallStatus, ToolCall
+from calls import NOT_MADE, UNKNOWN, CallStatus, ToolCall
 from errors import ChatError, ToolError
 from errors.explain import explain
 from observability import metrics, turn_usage
@@ -68,6 +68,8 @@ class ToolRunner:
             if acts and not recorded:
                 await self._record(run, call)
                 recorded = True
+            elif acts and not run.request.holds_lease():
+                raise ToolError(f"{NOT_MADE}: its turn was held up for too long")
             found = await self._call(run, call, invoke)
             if not run.has_room_for(to_json(found)):
                 raise OutcomeLost(NO_ROOM)
@@ -131,6 +133,8 @@ class ToolRunner:
             try:
                 async with asyncio.timeout(seconds):
                     found = await invoke()
+            except SystemExit as left:
+                raise RuntimeError("the tool tried to end the process") from left
             except TimeoutError as timeout:
                 raise ToolTimeout(f"the tool took longer than {seconds:g} seconds") from timeout
         result = jsonable_result(found)
@@ -146,7 +150,7 @@ def jsonable_result(result: Any) -> JsonValue:
     :raises OutcomeLost: if it is no JSON, nested too deeply, or more than 64 KB of it.
     """
     try:
-        plain: JsonValue = storable(to_jsonable_python(result, inf_nan_mode="strings"))
+        plain: JsonValue = storable(to_jsonable_python(result))
         size = len(to_json(plain))
     except (PydanticSerializationError, ValueError) as unfit:
         logger.exception("a tool's result cannot be written as JSON")

@@ -18,11 +18,13 @@ from pydantic_core import to_json
 
 from api.bodies import Body
 from api.fields import METADATA_VALUE_REF, METADATA_VALUE_SCHEMA, NOT_BLANK_WITHOUT_NUL, WITHOUT_NUL, check_value, without_nul
+from calls import MAX_CALL_ID
 from turns.decisions import ClientResult, Decisions, Verdict
 
 MAX_TOOLS = 32
 MAX_TOOLS_BYTES = 65_536
-MAX_CALLS = 128
+# As many as a turn may make.
+MAX_CALLS = 200
 MAX_RESULT_BYTES = 65_536
 MAX_DEPTH = 32
 # What model servers take.
@@ -40,6 +42,11 @@ def _object_schema(schema: dict[str, JsonValue]) -> dict[str, JsonValue]:
     _json_value(schema)
     if schema.get("type", "object") != "object":
         raise ValueError("must be the schema of an object")
+    if not isinstance(schema.get("properties", {}), dict):
+        raise ValueError("properties must be an object")
+    required = schema.get("required", [])
+    if not isinstance(required, list) or not all(isinstance(name, str) for name in required):
+        raise ValueError("required must be a list of names")
     return {"type": "object", **schema}
 
 
@@ -58,7 +65,7 @@ Words = Annotated[
     AfterValidator(without_nul),
 ]
 CallId = Annotated[
-    str, Field(min_length=1, max_length=256, json_schema_extra={"pattern": WITHOUT_NUL}), AfterValidator(without_nul)
+    str, Field(min_length=1, max_length=MAX_CALL_ID, json_schema_extra={"pattern": WITHOUT_NUL}), AfterValidator(without_nul)
 ]
 JsonResult = Annotated[JsonValue, AfterValidator(_json_value), WithJsonSchema({"anyOf": METADATA_VALUE_SCHEMA["anyOf"]})]
 ObjectSchema = Annotated[

@@ -186,6 +186,7 @@ class ThreadStore(OwnerStore, AbstractAsyncContextManager["ThreadStore"], Protoc
         failure whose outcome is unknown is safe.
 
         :raises LeaseLost: if the turn does not hold the lease any more; nothing was stored then.
+        :raises CancelRequested: if it is to pause, and somebody has asked it to stop; nothing was stored then either.
         """
 
     async def request_cancel(self, owner: Owner, thread_id: str, turn_id: str) -> None:

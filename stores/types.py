@@ -107,6 +107,10 @@ class Pause(Record):
     carried: dict[str, str] = Field({})
 
 
+class CancelRequested(Exception):
+    """A turn cannot pause: somebody has asked it to stop."""
+
+
 class Approval(Record):
     """A tool that need not ask any more in a thread, and since when."""
 

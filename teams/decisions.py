@@ -122,7 +122,7 @@ class ChatDecisions:
         owner, paused = incoming.owner, None
         try:
             turn = await self._turns.get(owner, decision.thread_id, decision.turn_id)
-            if turn.message is None or not await self._was_asked(incoming, turn.message):
+            if turn.message is None or not await self._was_asked(incoming, turn.message, is_open=turn.continued_by is None):
                 return Refused("not_asked" if turn.message else "decided")
             paused = turn.message
             log = await self._turns.go_on(
@@ -170,15 +170,20 @@ class ChatDecisions:
             return False
         return turn.continued_by is not None
 
-    async def _was_asked(self, incoming: Incoming, reply: Message) -> bool:
-        """Whether the sender is who the paused answer is for; in a person's own chat nobody else is there."""
+    async def _was_asked(self, incoming: Incoming, reply: Message, *, is_open: bool) -> bool:
+        """Whether the sender is who the paused answer is for; in a person's own chat nobody else is there.
+
+        While it is open, the question is the message of the same turn, which may stand far from it: it may have been tried
+        again. Afterwards the sender is only told so.
+        """
         if not incoming.owner.is_conversation:
             return True
         page = await self._store.list_messages(
             incoming.owner, reply.thread_id, limit=MAX_BACK, after=None, before=reply.seq, order="desc"
         )
-        asked = next((message for message in page.items if message.role == "user"), None)
-        return asked is None or asked.metadata.get(AUTHOR_ID) in (None, incoming.author_id)
+        users = [message for message in page.items if message.role == "user"]
+        asked = next((message for message in users if not is_open or message.turn_id == reply.turn_id), None)
+        return asked is not None and asked.metadata.get(AUTHOR_ID) in (None, incoming.author_id)
 
 
 def _decisions(reply: Message, *, approved: bool) -> Decisions:

@@ -74,12 +74,16 @@ def _check_parameters(tool: Tool, types: Mapping[str, Any]) -> None:
         fields: dict[str, Any] = {name: (types[name], default)}
         try:
             model = create_model(tool.__name__, **fields)
-            json.dumps(model.model_json_schema(), allow_nan=False)
+            described = model.model_json_schema()
+            json.dumps(described, allow_nan=False)
+            has_alias = described != model.model_json_schema(by_alias=False)
         except (PydanticUserError, TypeError, ValueError) as error:
             reason = str(error).partition("\n")[0]
             raise tool_error(tool, f"{name}: cannot be described to the model as JSON: {reason}") from error
         if name not in model.model_fields:
             raise tool_error(tool, f"{name}: the model is not told of names that begin with an underscore")
+        if has_alias:
+            raise tool_error(tool, f"{name}: a field has an alias: a tool gets its arguments by the fields' own names")
 
 
 def check_function(tool: object, module: ModuleType) -> None:

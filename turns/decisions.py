@@ -42,8 +42,9 @@ class Decisions:
 
     @property
     def as_json(self) -> JsonValue:
-        """The same as JSON, for comparison."""
-        return [[asdict(each) for each in self.verdicts], [asdict(each) for each in self.results]]
+        """The same as JSON, for comparison: in which order it was said is all one."""
+        said: tuple[Sequence[Verdict | ClientResult], ...] = (self.verdicts, self.results)
+        return [[asdict(each) for each in sorted(some, key=lambda each: each.call_id)] for some in said]
 
 
 @dataclass(frozen=True, slots=True)

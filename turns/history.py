@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic_core import from_json, to_json
 
+from agent.request import is_asked_for
 from agent.text import CUT_MARK
 from agent.usage import BYTES_PER_TOKEN
 from calls import ToolCall
@@ -65,7 +66,7 @@ def _exchanges(history: Sequence[Message]) -> list[Exchange]:
         if message.is_erased:
             continue
         if message.role == "user":
-            found.get(latest, []).extend(paused)
+            _give(paused, found, found.get(latest))
             paused = []
             found[message.seq] = [message]
             open[message.turn_id] = latest = message.seq
@@ -74,10 +75,11 @@ def _exchanges(history: Sequence[Message]) -> list[Exchange]:
             paused.append(message)
         elif message.turn_id in open and (message.content or message.tool_calls):
             # A retry's answer may stand behind later exchanges.
-            question = found.pop(open.pop(message.turn_id))
-            found[message.seq] = [*question, *paused, message]
+            exchange = found[message.seq] = found.pop(open.pop(message.turn_id))
+            _give(paused, found, exchange)
             paused = []
-    found.get(latest, []).extend(paused)
+            exchange.append(message)
+    _give(paused, found, found.get(latest))
     exchanges = _without_filtered(list(found.values()))
     is_answered = [len(exchange) > 1 or _has_acted(exchange[0]) for exchange in exchanges]
     followed = [*is_answered, True][1:]
@@ -86,6 +88,18 @@ def _exchanges(history: Sequence[Message]) -> list[Exchange]:
         for exchange, answered, next_answered in zip(exchanges, is_answered, followed, strict=True)
         if answered or (next_answered and not _is_refused(exchange[0]))
     ]
+
+
+def _give(paused: Sequence[Message], found: Mapping[int, Exchange], likely: Exchange | None) -> None:
+    """Give paused replies to their questions, which their calls' keys tell; else to the likely one.
+
+    What was approved may have been for another question than the one that is answered next: its own may have failed.
+    """
+    for reply in paused:
+        exchanges = [likely, *found.values()] if likely else list(found.values())
+        theirs = (each for each in exchanges if any(is_asked_for(each[0], call) for call in reply.tool_calls))
+        if exchange := next(theirs, likely):
+            exchange.append(reply)
 
 
 def _without_filtered(exchanges: list[Exchange]) -> list[Exchange]:

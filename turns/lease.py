@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from errors import LeaseLost
+from models import utcnow
 from stores.contract import ThreadStore
 from stores.types import StartedTurn
 from turns.intervals import TurnIntervals
@@ -39,6 +40,7 @@ class LeaseRenewer:
         self._body: asyncio.Task[Any]
         self._timer: asyncio.TimerHandle
         self._renew_at: float
+        self._held_until: float
         self._poll: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -46,7 +48,9 @@ class LeaseRenewer:
         if body is None:
             raise RuntimeError("not in a task")
         self._body = body
-        self._renew_at = asyncio.get_running_loop().time() + self._renewal_seconds
+        now = asyncio.get_running_loop().time()
+        self._renew_at = now + self._renewal_seconds
+        self._held_until = now + self._lease_seconds - (utcnow() - self._started.started_at).total_seconds()
         self._schedule()
         return self
 
@@ -62,6 +66,11 @@ class LeaseRenewer:
             if kind is None:
                 await _swallow_cancellation()
             raise self._reason from error
+
+    @property
+    def is_held(self) -> bool:
+        """Whether nobody else can have taken the thread over yet."""
+        return asyncio.get_running_loop().time() < self._held_until
 
     def cancel(self) -> None:
         """Stop the body now, unless it has ended."""
@@ -81,8 +90,9 @@ class LeaseRenewer:
     async def _poll_once(self) -> None:
         loop = asyncio.get_running_loop()
         try:
-            if loop.time() >= self._renew_at:
+            if (now := loop.time()) >= self._renew_at:
                 await self._store.renew_lease(self._started, lease_seconds=self._lease_seconds)
+                self._held_until = now + self._lease_seconds
                 self._renew_at = loop.time() + self._renewal_seconds
             if await self._store.is_cancel_requested(self._started):
                 self._stop(TurnCancelled())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from pydantic import JsonValue
 
 from agent.citations import cited
@@ -29,7 +31,7 @@ class ReplyBuilder:
         self._pieces: list[str] = []
         self._reasoning: list[str] = []
         self._calls: dict[str, ToolCall | None] = {}
-        self._sources: list[Citation] = []
+        self._sources: dict[int, Citation] = {}
         # What it goes on with: its calls, by id.
         self._paused = {call.id: call for call in started.paused[-1].tool_calls} if started.paused else {}
         self._left = set(started.approved)
@@ -78,7 +80,7 @@ class ReplyBuilder:
 
     def source_found(self, source: Citation) -> None:
         """Take note of something that the reply may cite."""
-        self._sources.append(source)
+        self._sources[source.index] = source
 
     def tool_completed(self, call: ToolCall) -> None:
         """Take a tool call's result or error."""
@@ -122,11 +124,19 @@ class ReplyBuilder:
         again = {call.key for call in acted}
         return [*(call for call in earlier if call.key not in again), *acted]
 
+    @property
+    def paused(self) -> Message | None:
+        """The paused reply that this one goes on with, its calls as they are now."""
+        return self._paused_with(self._paused.values())
+
     def settled(self) -> Message | None:
-        """Return the paused reply that this one goes on with, its calls with their outcomes."""
+        """Return the paused reply as the turn leaves it: what was approved, and was not begun any more, has not acted."""
+        return self._paused_with(call.not_made() if call.id in self._left else call for call in self._paused.values())
+
+    def _paused_with(self, calls: Iterable[ToolCall]) -> Message | None:
         if not self._started.paused:
             return None
-        return self._started.paused[-1].model_copy(update={"tool_calls": list(self._paused.values())})
+        return self._started.paused[-1].model_copy(update={"tool_calls": list(calls)})
 
     def build(self, status: TurnStatus, metadata: Metadata) -> Message:
         """Return the reply as it is now, with the calls that have ended, in the order in which they began.
@@ -148,7 +158,7 @@ class ReplyBuilder:
             status=status,
             turn_id=self._started.turn_id,
             tool_calls=calls,
-            citations=cited(content, self._sources),
+            citations=cited(content, self._sources.values()),
             metadata=metadata,
         )
 

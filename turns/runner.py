@@ -12,10 +12,10 @@ from pydantic import JsonValue
 
 from agent.request import RunRequest
 from calls import ToolCall
-from errors import ContextOverflow, RateLimited, ThreadNotFound, TurnInterrupted, TurnTimeout
+from errors import ContextOverflow, InternalError, RateLimited, ThreadNotFound, TurnInterrupted, TurnTimeout
 from events import TurnStarted
-from models import Message, Metadata
-from stores.types import NewContinuation, NewMessage, Pause, ReplayedTurn, StartedTurn
+from models import Message, Metadata, Problem
+from stores.types import CancelRequested, NewContinuation, NewMessage, Pause, ReplayedTurn, StartedTurn
 from turns.context import TurnContext, TurnRequest
 from turns.ending import TurnEnding
 from turns.event_log import EventLog, replay
@@ -142,6 +142,10 @@ class TurnRunner:
             raise
         except Exception as error:  # noqa: BLE001 - whatever happens, the turn must end and say so
             await self._ending.fail(error, retry_timeout=self._context.settings.turn_lease_seconds)
+        except BaseException:
+            # No failure that can be stored; but nobody must wait for ever.
+            log.abandon(Problem.of(InternalError(), self._request.request_id))
+            raise
         finally:
             self._tokens = self._reply.tokens
 
@@ -159,7 +163,10 @@ class TurnRunner:
         metadata: Metadata = {"model": result.model, "usage": result.usage}
         if self._reply.is_open:
             pause = Pause(tools=list(self._client_tools), carried=_kept(result.carried))
-            await self._ending.complete("paused", metadata, pause)
+            try:
+                await self._ending.complete("paused", metadata, pause)
+            except CancelRequested:
+                await self._ending.complete("cancelled", metadata)
         else:
             await self._ending.complete("completed", metadata)
 
@@ -186,7 +193,7 @@ class TurnRunner:
                 max_tokens = tokens // OVERFLOW_DIVISOR
 
     def _run_request(self, history: Sequence[Message]) -> RunRequest:
-        started, store, settled = self._started, self._context.store, self._reply.settled()
+        started, store, paused = self._started, self._context.store, self._reply.paused
 
         async def record_calls(calls: Sequence[ToolCall]) -> None:
             await store.record_calls(started, calls)
@@ -195,10 +202,11 @@ class TurnRunner:
             owner=started.owner,
             message=started.message,
             record_calls=record_calls,
+            holds_lease=lambda: self._lease is not None and self._lease.is_held,
             history=history,
             locale=self._request.locale,
             # As they are by now: the model may be asked again, with less of the history.
-            paused=[*started.paused[:-1], settled] if settled else [],
+            paused=[*started.paused[:-1], paused] if paused else [],
             approved=self._reply.approved_left,
             tools=self._client_tools,
             carried=started.pause.carried if started.pause else {},

@@ -83,7 +83,7 @@ class Turn {
       return await openContinuation(this.threadId, continuation, this.#inner.signal);
     } catch (error) {
       // An attempt whose answer got lost may have decided all the same.
-      if (this.#failures === 0 || error.problem?.type !== "turn_continued") throw error;
+      if (this.#failures === 0 || !["turn_continued", "turn_in_progress"].includes(error.problem?.type)) throw error;
       const { continued_by: id } = await getTurn(this.threadId, continuation.turnId);
       if (!id) throw error;
       this.id = id;

@@ -191,7 +191,7 @@ def _contents(completion: Completion, run: Run) -> list[Content]:
     run.model = completion.model or run.model
     calls = _with_ids(completion.calls, run.asked_ids)
     if completion.carried and calls:
-        run.carried[calls[0].id] = completion.carried
+        run.carry([call.id for call in calls], completion.carried)
     text = [Content.from_text(completion.text)] if completion.text else []
     return [*text, *(Content.from_function_call(call.id, call.name, arguments=_arguments(call)) for call in calls)]
 

@@ -18,7 +18,7 @@ from stores.cosmos.patch import changes, condition, thread_changes
 from stores.cosmos.reading import as_record
 from stores.cosmos.retries import MAX_ATTEMPTS
 from stores.preview import preview
-from stores.types import StartedTurn, TurnEnd
+from stores.types import CancelRequested, StartedTurn, TurnEnd
 
 
 class CosmosCommits:
@@ -85,6 +85,8 @@ class CosmosCommits:
             return document
         if document.lease is None or document.lease.turn_id != turn.turn_id:
             raise LeaseLost from refused
+        if end.pause and document.lease.cancel_requested:
+            raise CancelRequested from refused
         return None
 
 
@@ -106,5 +108,6 @@ def _commit_batch(turn: StartedTurn, end: TurnEnd) -> list[Operation]:
         shown["open"] = OpenTurn(turn_id=turn.turn_id, seq=reply.seq, question_seq=message.seq).model_dump()
     ended_at = max(utcnow(), thread.updated_at)
     freed = thread_changes(last_seq=max(last_seq, last.seq), updated_at=ended_at, lease=None, **shown)
-    guard = condition(lease__turn_id=turn.turn_id, last_seq=last_seq, deleting=False)
+    wanted = {"lease__cancel_requested": False} if end.pause else {}
+    guard = condition(lease__turn_id=turn.turn_id, last_seq=last_seq, deleting=False, **wanted)
     return [*operations, patch(thread.id, freed, guard)]

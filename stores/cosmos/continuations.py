@@ -68,7 +68,7 @@ class CosmosContinuations:
         if turns[-1].status != "paused":
             raise TurnEnded
         if lease and lease.seconds_left() > 0:
-            raise TurnContinued
+            raise lease.in_progress() if key and lease.continues == new.paused_turn_id else TurnContinued
         if lease:
             await self._leases.end_expired(thread, lease)
             return None

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pydantic import ConfigDict, Field
 
 from calls import ToolCall
+from errors import TurnInProgress
 from models import Metadata, TurnStatus, utcnow
 from records import Record, is_empty
 
@@ -56,6 +57,10 @@ class Lease(Record):
     def seconds_left(self) -> float:
         """Return how long it still lives; zero or less once it has expired."""
         return self.until - utcnow().timestamp()
+
+    def in_progress(self) -> TurnInProgress:
+        """Return the refusal of who comes meanwhile."""
+        return TurnInProgress(retry_after=min(self.seconds_left(), 2), turn_id=self.turn_id)
 
     @property
     def ended_at(self) -> datetime:

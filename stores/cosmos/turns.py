@@ -148,7 +148,7 @@ class CosmosTurns:
         if key and key.reply_seq:
             return await self._reader.replay(thread, key.reply_seq)
         if lease and lease.seconds_left() > 0:
-            raise TurnInProgress(retry_after=min(lease.seconds_left(), 2), turn_id=lease.turn_id)
+            raise lease.in_progress()
         if lease:
             await self._leases.end_expired(thread, lease)
             return None

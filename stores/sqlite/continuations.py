@@ -12,7 +12,15 @@ from errors import TurnContinued, TurnEnded, TurnNotFound
 from models import Owner, timestamp, utcnow
 from stores.sqlite.idempotency_keys import known_key, replay, store_key
 from stores.sqlite.rows import approvals, as_thread, put_message, stored_message, thread_row, turn_row
-from stores.sqlite.turns import NOTHING_OPEN, close_pause, end_expired_turn, latest_messages, message_again, take_lease
+from stores.sqlite.turns import (
+    NOTHING_OPEN,
+    close_pause,
+    end_expired_turn,
+    in_progress,
+    latest_messages,
+    message_again,
+    take_lease,
+)
 from stores.types import Approval, NewContinuation, Pause, ReplayedTurn, StartedTurn
 
 
@@ -27,6 +35,8 @@ def begin_continuation(
     paused = _paused_turn(db, row, new.paused_turn_id)
     if row["lease_turn_id"]:
         if not end_expired_turn(db, row):
+            if known and row["lease_continues"] == new.paused_turn_id:
+                raise in_progress(row)
             raise TurnContinued
         row = thread_row(db, owner, thread_id)
     if known is None:

@@ -27,7 +27,7 @@ from stores.sqlite.rows import (
     turn_row,
 )
 from stores.telemetry import count_unknown
-from stores.types import NewMessage, NewTurn, ReplayedTurn, StartedTurn, TurnEnd
+from stores.types import CancelRequested, NewMessage, NewTurn, ReplayedTurn, StartedTurn, TurnEnd
 
 MESSAGES = TypeAdapter(list[Message])
 CALLS = TypeAdapter(list[ToolCall])
@@ -53,7 +53,7 @@ def begin_turn(
     if answered := replay(db, known):
         return answered
     if row["lease_turn_id"] and not end_expired_turn(db, row):
-        raise TurnInProgress(retry_after=min(row["lease_until"] - utcnow().timestamp(), 2), turn_id=row["lease_turn_id"])
+        raise in_progress(row)
     if known:
         message = message_again(db, thread_id, known["seq"], new)
     else:
@@ -97,6 +97,11 @@ def take_lease(
         (seq, turn_id, now.timestamp(), now.timestamp() + lease_seconds, seq, cancelled_turn_id, continues, thread_id),
     )
     return now
+
+
+def in_progress(thread: Any) -> TurnInProgress:
+    """Return the refusal of who comes while a thread's row is leased."""
+    return TurnInProgress(retry_after=min(thread["lease_until"] - utcnow().timestamp(), 2), turn_id=thread["lease_turn_id"])
 
 
 def record_calls(db: sqlite3.Connection, turn: StartedTurn, calls: Sequence[ToolCall]) -> None:
@@ -158,8 +163,15 @@ def commit_turn(db: sqlite3.Connection, turn: StartedTurn, end: TurnEnd) -> None
         if row is not None and _is_committed(db, turn, end):
             return
         raise LeaseLost
-    for stored in filter(None, (message, reply, end.settled)):
-        put_message(db, stored)
+    if end.pause and row["lease_cancel_requested"]:
+        raise CancelRequested
+    put_message(db, message)
+    if reply:
+        put_message(db, reply)
+    if end.settled:
+        # It may have been rated meanwhile.
+        paused = stored_message(db, turn.thread.id, end.settled.seq)
+        put_message(db, paused.model_copy(update={"tool_calls": end.settled.tool_calls}))
     last = reply or message
     updated_at = now_not_before(row["updated_at"])
     is_open = end.pause is not None and reply is not None

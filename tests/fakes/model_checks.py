@@ -45,6 +45,9 @@ def _refusal_of_messages(messages: Any) -> dict[str, Any] | None:
             continue
         if awaited:
             return _error(f"'tool_call_ids' did not have response messages: {sorted(awaited)}", place)
+        if number and message["role"] == messages[number - 1]["role"]:
+            # Chat templates of Mistral's and Google's models, which vLLM and llama.cpp's server apply.
+            return _error("Conversation roles must alternate user/assistant.", f"{place}.role")
         calls = message.get("tool_calls") or []
         if message.get("content") is None and not calls:
             return _error(f"Invalid value for 'content': expected a string, got null: {place}", f"{place}.content")

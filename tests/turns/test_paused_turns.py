@@ -1,0 +1,170 @@
+"""Turns that pause and go on, run whole: what acts has acted once, what did not act says so, and the model can go on."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.agent import ChatAgent
+from errors import ModelUnavailable
+from models import Message, Problem, Thread
+from stores.sqlite.store import SqliteStore
+from tests.fakes.agent import ScriptedAgent
+from tests.fakes.model import Call, FakeModel, Reply
+from tests.fakes.responses_model import FakeResponses, ThinkingReply
+from tests.support.agent import agent_on, get_tide
+from tests.support.refunds import REFUND, Till
+from tests.support.scripted_turns import OWNER, messages_of, start, turns_of
+from turns.decisions import Decisions, Verdict
+from turns.intervals import TurnIntervals
+from turns.service import Turns
+
+ASK, FAIL, DONE = Reply(calls=(REFUND,)), Reply(status=400), Reply(text="Done.")
+TIDE = Call("get_tide", '{"place": "Oslo"}', "a")
+RESPONSES: dict[str, Any] = {"model_api": "responses"}
+
+
+@pytest.fixture
+async def store(path: Path) -> AsyncIterator[SqliteStore]:
+    async with SqliteStore(path) as store:
+        yield store
+
+
+@pytest.fixture
+async def thread(store: SqliteStore) -> Thread:
+    return await store.create_thread(OWNER, title=None, metadata={})
+
+
+@asynccontextmanager
+async def asking(store: SqliteStore, model: FakeModel, till: Till, **settings: Any) -> AsyncIterator[tuple[Turns, ChatAgent]]:
+    """Yield turns whose till asks before it pays."""
+    async with model, agent_on(model, till.tool(approval="always"), get_tide, **settings) as agent:
+        yield turns_of(store, agent), agent
+
+
+async def say(turns: Turns, thread: Thread, text: str = "Refund A1", key: str | None = None) -> Message | Problem:
+    return await (await start(turns, thread, text, key)).wait()
+
+
+async def pause(turns: Turns, thread: Thread, text: str = "Refund A1", key: str | None = None) -> Message:
+    reply = await say(turns, thread, text, key)
+    assert isinstance(reply, Message)
+    assert reply.status == "paused"
+    return reply
+
+
+async def allow(turns: Turns, paused: Message, key: str | None = None) -> Message | Problem:
+    verdicts = [Verdict(call.id, approved=True) for call in paused.open_calls]
+    more: dict[str, Any] = {"idempotency_key": key, "stream": False, "request_id": "r"}
+    log = await turns.go_on(OWNER, paused.thread_id, paused.turn_id, Decisions(verdicts), decided_by="ann", **more)
+    return await log.wait()
+
+
+async def test_a_turn_that_somebody_has_asked_to_stop_does_not_wait_for_a_decision(store: SqliteStore, thread: Thread) -> None:
+    async def cancel() -> None:
+        [message] = await messages_of(store, thread)
+        await store.request_cancel(OWNER, thread.id, message.turn_id)
+
+    till = Till()
+    async with asking(store, FakeModel(Reply(calls=(REFUND,), wait=cancel)), till) as (_, agent):
+        # Nobody looks whether it is to stop before it would pause.
+        reply = await say(turns_of(store, agent, TurnIntervals(cancel_poll=60)), thread)
+    assert isinstance(reply, Message)
+    assert (reply.status, [call.status for call in reply.tool_calls]) == ("cancelled", ["refused"])
+    assert (await store.get_thread(OWNER, thread.id)).open_turn_id is None
+
+
+async def test_what_was_approved_and_never_begun_has_not_acted(store: SqliteStore, thread: Thread) -> None:
+    async def fail(_: object) -> None:
+        raise ModelUnavailable
+
+    till = Till()
+    model = FakeModel(ASK, DONE)
+    async with asking(store, model, till) as (turns, _):
+        paused = await pause(turns, thread)
+        assert isinstance(await allow(turns_of(store, ScriptedAgent(fail)), paused, "k"), Problem)
+        [call] = (await messages_of(store, thread))[1].tool_calls
+        assert (call.status, call.decided_by) == ("failed", "ann")
+        assert "not made" in (call.error or "")
+        again = await allow(turns, paused, "k")
+        assert isinstance(again, Message)
+        assert "not made" in model.requests[-1]["messages"][-1]["content"]
+        assert till.paid == []
+
+
+@pytest.mark.parametrize("carried_bytes", [200_000, 0])
+@pytest.mark.parametrize(
+    "replies",
+    [
+        (ThinkingReply(calls=(TIDE,), reasoning="One."), ThinkingReply(calls=(REFUND,), reasoning="Two.")),
+        (ThinkingReply(calls=(Call("no_such_tool", "{}", "a"), REFUND), reasoning="Both."),),
+        (ThinkingReply(calls=(REFUND, TIDE), reasoning="Both."),),
+    ],
+    ids=["after another", "behind one that there is not", "beside another"],
+)
+async def test_a_model_that_thinks_gets_its_thoughts_back_with_what_was_approved(
+    store: SqliteStore, thread: Thread, replies: tuple[Reply, ...], carried_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The service refuses a call that it has asked for unless what it has thought before comes back with it."""
+    monkeypatch.setattr("turns.runner.MAX_CARRIED_BYTES", carried_bytes)
+    till, model = Till(), FakeResponses(*replies, DONE)
+    async with asking(store, model, till, **RESPONSES) as (turns, _):
+        reply = await allow(turns, await pause(turns, thread))
+        assert isinstance(reply, Message)
+        assert (reply.content, till.paid) == ("Done.", ["A1"])
+        kinds = [item.get("type") for item in model.requests[-1]["input"]]
+        assert kinds.count("reasoning") == (len(replies) if carried_bytes else 0)
+
+
+async def test_a_model_that_thinks_is_asked_again_after_something_was_done(store: SqliteStore, thread: Thread) -> None:
+    """What it has thought in an attempt that failed is gone; what was done then is not."""
+    till = Till()
+    model = FakeResponses(ThinkingReply(calls=(REFUND,), reasoning="Pay."), FAIL, DONE)
+    async with model, agent_on(model, till.tool(acts=True), **RESPONSES) as agent:
+        turns = turns_of(store, agent)
+        assert isinstance(await say(turns, thread, key="k"), Problem)
+        reply = await say(turns, thread, key="k")
+        assert isinstance(reply, Message)
+        assert (reply.content, till.paid) == ("Done.", ["A1"])
+
+
+async def test_what_was_done_is_shown_under_the_question_that_asked_for_it(store: SqliteStore, thread: Thread) -> None:
+    till = Till()
+    model = FakeModel(FAIL, ASK, FAIL, Reply(text="Hello."), DONE)
+    async with asking(store, model, till) as (turns, _):
+        assert isinstance(await say(turns, thread, "one", "k"), Problem)
+        assert isinstance(await allow(turns, await pause(turns, thread, "two")), Problem)
+        assert isinstance(await say(turns, thread, "one", "k"), Message)
+        await say(turns, thread, "three")
+        shown = [(each["role"], each["content"]) for each in model.requests[-1]["messages"][1:]]
+        assert shown == [
+            ("user", "two"),
+            ("assistant", None),
+            ("tool", '{"paid":"A1"}'),
+            ("assistant", "(This message was not answered.)"),
+            ("user", "one"),
+            ("assistant", "Hello."),
+            ("user", "three"),
+        ]
+
+
+async def test_a_question_that_paused_when_it_was_tried_again_keeps_what_was_done(store: SqliteStore, thread: Thread) -> None:
+    till = Till()
+    model = FakeModel(FAIL, Reply(status=400), ASK, Reply(text="Paid."), DONE)
+    async with asking(store, model, till) as (turns, _):
+        assert isinstance(await say(turns, thread, "one", "k"), Problem)
+        assert isinstance(await say(turns, thread, "two"), Problem)
+        assert isinstance(await allow(turns, await pause(turns, thread, "one", "k")), Message)
+        await say(turns, thread, "three")
+        shown = [(each["role"], each["content"]) for each in model.requests[-1]["messages"][1:]]
+        assert shown[-5:] == [
+            ("user", "one"),
+            ("assistant", None),
+            ("tool", '{"paid":"A1"}'),
+            ("assistant", "Paid."),
+            ("user", "three"),
+        ]
