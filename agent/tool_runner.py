@@ -65,11 +65,9 @@ class ToolRunner:
         outcome = "error"
         run.start_call(call)
         try:
-            if acts and not recorded:
-                await self._record(run, call)
+            if acts:
+                await self._record(run, call, recorded=recorded)
                 recorded = True
-            elif acts and not run.request.holds_lease():
-                raise ToolError(f"{NOT_MADE}: its turn was held up for too long")
             found = await self._call(run, call, invoke)
             if not run.has_room_for(to_json(found)):
                 raise OutcomeLost(NO_ROOM)
@@ -96,7 +94,12 @@ class ToolRunner:
             run.end_call(ended)
         return ended
 
-    async def _record(self, run: Run, call: BegunCall) -> None:
+    async def _record(self, run: Run, call: BegunCall, *, recorded: bool) -> None:
+        """Record a call that is about to act; of one that is recorded, make sure that nobody was told that it is over."""
+        if recorded:
+            if not run.request.holds_lease():
+                raise ToolError(f"{NOT_MADE}: its turn was held up for too long")
+            return
         try:
             await run.record(call)
         except ChatError as failure:

@@ -40,8 +40,9 @@ Answer = tuple[str, BatchResult]
 async def batch(body: Batch, request: Request, services: ServicesDep, owner: OwnerDep) -> BatchAnswers:
     """Answer up to 20 questions, in their order.
 
-    With a `thread_id` they are turns of it, one after another; without, each has a thread of its own. A question that cannot be
-    answered has its `problem` in `results` and an empty answer; the others are answered. Each question counts as a request.
+    With a `thread_id` they are turns of it, one after another, and one behind a turn that pauses refuses what that asks;
+    without, each has a thread of its own. A question that cannot be answered has its `problem` in `results` and an empty
+    answer; the others are answered. Each question counts as a request.
     What has no answer after `BATCH_TIMEOUT_SECONDS` has the problem `turn_timeout`: a turn that had begun goes on, and its
     answer will be in the thread that the result names. No further question is asked once the caller has left.
     """

@@ -111,5 +111,5 @@ async def list_approvals(thread_id: ThreadId, services: ServicesDep, owner: Owne
     responses=error_responses(ThreadNotFound, InvalidRequest, StoreUnavailable),
 )
 async def remove_approvals(thread_id: ThreadId, services: ServicesDep, owner: OwnerDep) -> None:
-    """Take back what was approved for the rest of the thread: every tool asks again."""
+    """Take back what was approved for the rest of the thread: every tool asks again, from the next turn on."""
     await services.store.remove_approvals(owner, thread_id)

@@ -165,13 +165,7 @@ def commit_turn(db: sqlite3.Connection, turn: StartedTurn, end: TurnEnd) -> None
         raise LeaseLost
     if end.pause and row["lease_cancel_requested"]:
         raise CancelRequested
-    put_message(db, message)
-    if reply:
-        put_message(db, reply)
-    if end.settled:
-        # It may have been rated meanwhile.
-        paused = stored_message(db, turn.thread.id, end.settled.seq)
-        put_message(db, paused.model_copy(update={"tool_calls": end.settled.tool_calls}))
+    _put_messages(db, end)
     last = reply or message
     updated_at = now_not_before(row["updated_at"])
     is_open = end.pause is not None and reply is not None
@@ -204,6 +198,15 @@ def commit_turn(db: sqlite3.Connection, turn: StartedTurn, end: TurnEnd) -> None
         cancelled_turn_id=row["lease_cancelled_turn_id"],
         continues=row["lease_continues"],
     )
+
+
+def _put_messages(db: sqlite3.Connection, end: TurnEnd) -> None:
+    for message in filter(None, (end.message, end.reply)):
+        put_message(db, message)
+    if settled := end.settled:
+        # It may have been rated meanwhile.
+        paused = stored_message(db, settled.thread_id, settled.seq)
+        put_message(db, paused.model_copy(update={"tool_calls": settled.tool_calls}))
 
 
 def end_expired_turn(db: sqlite3.Connection, thread: Any) -> bool:

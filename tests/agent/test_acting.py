@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import Any
 
 import pytest
 
 from calls import ToolCall
 from errors import StoreUnavailable, ToolError
+from models import utcnow
 from tests.fakes.model import Call, FakeModel, Reply
 from tests.support.agent import Recorder, a_request, agent_on
 from tests.support.refunds import QUESTION, REFUND, Till, ask
@@ -36,9 +38,14 @@ async def test_what_acts_is_recorded_before_it_runs_and_not_run_where_that_fails
 
 @pytest.mark.parametrize(
     ("failure", "status"),
-    [(ToolError("no money"), "failed"), (RuntimeError("connection lost"), "unknown"), (None, "completed")],
+    [
+        (ToolError("no money"), "failed"),
+        (RuntimeError("connection lost"), "unknown"),
+        (SystemExit(1), "unknown"),
+        (None, "completed"),
+    ],
 )
-async def test_what_is_known_of_a_call_that_acts(failure: Exception | None, status: str) -> None:
+async def test_what_is_known_of_a_call_that_acts(failure: BaseException | None, status: str) -> None:
     till = Till(failure)
     async with FakeModel(Reply(calls=(REFUND,)), Reply(text="Hm.")) as model, agent_on(model, till.tool(acts=True)) as agent:
         recorder = await ask(agent)
@@ -122,3 +129,21 @@ async def test_another_attempt_finds_what_the_first_has_done(status: Any) -> Non
         await agent.run(a_request(message), observer=Recorder(), stream=False)
         assert till.paid == ["A1", "B2"]
         assert len(set(till.keys)) == 2
+
+
+async def test_a_thread_that_was_made_anew_under_its_id_gives_calls_other_keys() -> None:
+    """A payment service that knows idempotency would take the new payment for the old one."""
+    till = Till()
+    answers = Reply(calls=(REFUND,)), Reply(text="Done.")
+    async with FakeModel(*answers, *answers) as model, agent_on(model, till.tool(acts=True)) as agent:
+        for message in (QUESTION, QUESTION.model_copy(update={"timestamp": utcnow()})):
+            await agent.run(a_request(message), observer=Recorder(), stream=False)
+    assert len(set(till.keys)) == 2
+
+
+async def test_numbers_that_are_none_are_told_in_words() -> None:
+    till = Till(result={"left": [math.inf, -math.inf, math.nan]})
+    async with FakeModel(Reply(calls=(REFUND,)), Reply(text="Hm.")) as model, agent_on(model, till.tool()) as agent:
+        [call] = (await ask(agent)).calls
+        assert call.result == {"left": ["Infinity", "-Infinity", "NaN"]}
+        assert model.requests[1]["messages"][-1]["content"] == '{"left":["Infinity","-Infinity","NaN"]}'

@@ -53,6 +53,8 @@ async def test_a_tool_of_the_clients(tmp_path: Path) -> None:
         ([{**CLIPBOARD, "name": "no spaces"}], "body.tools.0.name"),
         ([CLIPBOARD, CLIPBOARD], "body.tools"),
         ([{**CLIPBOARD, "parameters": {"type": "string"}}], "body.tools.0.parameters"),
+        ([{**CLIPBOARD, "parameters": {"properties": []}}], "body.tools.0.parameters"),
+        ([{**CLIPBOARD, "parameters": {"required": "x"}}], "body.tools.0.parameters"),
         ([{**CLIPBOARD, "description": "x" * 2001}], "body.tools.0.description"),
         ([{**CLIPBOARD, "name": f"tool_{number}"} for number in range(33)], "body.tools"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,18 @@ async def test_a_repeated_answer_with_its_key_gets_the_reply(tmp_path: Path) -> 
         assert len(model.requests) == 2
 
 
+async def test_in_which_order_a_repeated_answer_decides_is_all_one(tmp_path: Path) -> None:
+    async with asking(tmp_path, Reply(calls=(TIP, replace(TIP, id="call_2"))), Reply(text="$12.75.")) as (client, _):
+        paused = await client.ask()
+        verdicts = [{"call_id": f"call_{number}", "approved": True} for number in (1, 2)]
+        answers = [
+            await client.go_on(paused["turn_id"], {"approvals": said}, **{"Idempotency-Key": "k"})
+            for said in (verdicts, verdicts[::-1])
+        ]
+        assert [answer.status_code for answer in answers] == [200, 200]
+        assert answers[0].json() == answers[1].json()
+
+
 async def test_an_answer_whose_turn_failed_is_tried_again_with_its_key_and_the_tool_is_not(tmp_path: Path) -> None:
     async with asking(tmp_path, Reply(calls=(TIP,)), Reply(status=400), Reply(text="$12.75.")) as (client, model):
         paused = await client.ask()
@@ -229,6 +242,16 @@ async def test_what_was_found_before_the_pause_can_be_cited_after_it(tmp_path: P
         answer = (await client.go_on(paused["turn_id"])).json()
         [found] = [call["result"] for call in paused["tool_calls"] if call["tool"] == "search_knowledge_base"]
         assert [(each["index"], each["id"]) for each in answer["citations"]] == [(1, found[0]["id"])]
+
+
+async def test_what_is_cited_is_named_once_though_the_model_is_asked_again_with_less(tmp_path: Path) -> None:
+    search = Call("search_knowledge_base", '{"query": "berths"}', "call_2")
+    too_long = Reply(status=400, error={"message": "long", "type": "x", "code": "context_length_exceeded"})
+    replies = Reply(text="Hello. " * 50), Reply(calls=(TIP, search)), too_long, Reply(text="See [1].")
+    async with asking(tmp_path, *replies) as (client, _):
+        await client.ask(content="Hello")
+        answer = (await client.go_on((await client.ask())["turn_id"])).json()
+        assert [each["index"] for each in answer["citations"]] == [1]
 
 
 async def test_after_its_time_a_call_can_only_be_refused(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ REFUND = Call("send_refund", '{"order": "A1"}')
 class Till:
     """A tool that acts, and what it did."""
 
-    def __init__(self, failure: Exception | None = None, result: Any = None) -> None:
+    def __init__(self, failure: BaseException | None = None, result: Any = None) -> None:
         self.paid: list[str] = []
         self.keys: list[str] = []
         self.failure = failure

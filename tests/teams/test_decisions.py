@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 
+from models import new_id
 from settings import Settings
+from stores.sqlite.store import SqliteStore
+from teams.activity import parse_activity, to_incoming
+from teams.decisions import ChatDecision, ChatDecisions, Refused
 from tests.fakes import activities
+from tests.fakes.agent import ScriptedAgent, say_hello
 from tests.fakes.connector import FakeConnector
 from tests.fakes.model import Call, FakeModel, Reply
 from tests.support.bot import ask, messages, post, serve_bot, settled, threads
+from tests.support.groups import answered, asked_by
+from tests.support.pauses import pause_again
+from tests.support.scripted_turns import turns_of
+from tests.support.stores import begin, end
+from tools.tool import ToolSpec
+
+BOB: Any = {"id": "29:1bob", "name": "Bob", "aadObjectId": "00000000-bbbb-4000-8000-000000000002"}
 
 
 @pytest.fixture
@@ -76,8 +89,7 @@ async def test_in_a_group_only_who_has_asked_decides(api: httpx2.AsyncClient, ch
     question = activities.group_message(channel.url, "What is 2 + 2?")
     sent_id, (allow, _) = await asked(api, channel, question)
     place = {"conversation": question["conversation"]}
-    bob = {"id": "29:1bob", "name": "Bob", "aadObjectId": "00000000-bbbb-4000-8000-000000000002"}
-    await press(api, channel, pressed(channel, sent_id, allow, **place, **{"from": bob}))
+    await press(api, channel, pressed(channel, sent_id, allow, **place, **{"from": BOB}))
     assert channel.texts[-1] == "Only who has asked can decide this."
     await press(api, channel, pressed(channel, sent_id, allow, **place))
     assert "2 + 2 = 4" in channel.texts
@@ -142,3 +154,34 @@ async def test_what_was_said_before_the_question_stays(tmp_path: Path, channel: 
             await press(api, channel, pressed(channel, sent_id, allow))
             assert card_of(channel.shown[sent_id])["body"][0]["text"] == "Let me **see**."
             assert "AIGeneratedContent" in str(channel.shown[sent_id]["entities"])
+
+
+@pytest.mark.parametrize("who", ["ann", "bob"])
+async def test_who_has_asked_decides_also_where_the_question_was_tried_again(tmp_path: Path, who: str) -> None:
+    """The answer to the second attempt stands behind what somebody else has said meanwhile."""
+    local = Settings(teams_local=True)
+    members = {
+        "ann": to_incoming(parse_activity(activities.group_message("http://127.0.0.1:9/", "Hm.")), local),
+        "bob": to_incoming(parse_activity(activities.group_message("http://127.0.0.1:9/", "Hm.", **{"from": BOB})), local),
+    }
+    ann, bob = (member.author_id or "" for member in members.values())
+    owner = members["ann"].owner
+    async with SqliteStore(tmp_path / "chat.db") as store:
+        thread = await store.create_thread(owner, title=None, metadata={})
+        question = replace(asked_by(ann, "Refund it."), idempotency_key="k")
+        await end(store, await begin(store, thread.id, question, owner=owner), "failed", content=None)
+        await answered(store, thread.id, bob, owner=owner)
+        again = replace(question, turn_id=new_id("turn"))
+        reply = await pause_again(store, await begin(store, thread.id, again, owner=owner))
+        decisions = ChatDecisions(store, turns_of(store, ScriptedAgent(say_hello)), no_tools, None)
+        pressed = ChatDecision(thread_id=thread.id, turn_id=reply.turn_id, approved=True)
+        found = await decisions.go_on(members[who], pressed, "req_1")
+        if isinstance(found, Refused):
+            assert (found.words, who) == ("not_asked", "bob")
+        else:
+            assert who == "ann"
+            await found[1].wait()
+
+
+async def no_tools() -> dict[str, ToolSpec]:
+    return {}

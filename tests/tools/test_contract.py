@@ -94,6 +94,7 @@ async def opened(*modules: str) -> list[Tool]:
                 ("kind: type", "kind: cannot be described to the model as JSON: Cannot generate a JsonSchema"),
                 ("most: float = float('inf')", "most: cannot be described to the model as JSON: Out of range"),
                 ("_word: str", "_word: the model is not told of names"),
+                ("word: Annotated[str, Field(alias='w')]", "word: a field has an alias"),
             )
         ),
         (

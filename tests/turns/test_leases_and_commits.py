@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,12 +13,13 @@ import time_machine
 
 from errors import StoreUnavailable, ThreadNotFound, TurnInProgress
 from events import FinalEvent, MessageCompleted
-from models import Problem, utcnow
+from models import Problem, new_id, utcnow
 from stores.sqlite.store import SqliteStore
-from stores.types import StartedTurn, TurnEnd
+from stores.types import NewMessage, StartedTurn, TurnEnd
 from tests.fakes.agent import ScriptedAgent, say_hello
 from tests.support.scripted_turns import OWNER, Gate, events_of, messages_of, problem_of, start, turns_of
 from turns.intervals import TurnIntervals
+from turns.lease import LeaseRenewer
 
 
 class WatchedStore(SqliteStore):
@@ -186,3 +188,17 @@ async def test_a_turn_whose_end_cannot_be_stored_at_all_still_ends_for_its_reade
         assert (await events_of(turn))[-1].type == "message.delta"
         assert isinstance(turn.result, Problem)
         assert turn.result.type == "internal_error"
+
+
+async def test_a_lease_is_held_for_as_long_as_nobody_else_can_have_taken_it(watched: WatchedStore) -> None:
+    thread = await watched.create_thread(OWNER, title=None, metadata={})
+    new = NewMessage(new_id("turn"), "hi", {})
+    started = await watched.begin_turn(OWNER, thread.id, new, lease_seconds=30, history_limit=0)
+    assert isinstance(started, StartedTurn)
+    watched.renewal_error = StoreUnavailable()
+    late = replace(started, started_at=started.started_at - timedelta(seconds=30))
+    async with LeaseRenewer(watched, late, 30, IMPATIENT) as lease, asyncio.timeout(5):
+        assert not lease.is_held
+        watched.renewal_error = None
+        while not lease.is_held:
+            await watched.renewals.acquire()

@@ -96,28 +96,23 @@ async def test_what_was_approved_and_never_begun_has_not_acted(store: SqliteStor
         assert till.paid == []
 
 
-@pytest.mark.parametrize("carried_bytes", [200_000, 0])
+@pytest.mark.parametrize("length", [10, 210_000], ids=["kept", "too much to keep"])
 @pytest.mark.parametrize(
-    "replies",
-    [
-        (ThinkingReply(calls=(TIDE,), reasoning="One."), ThinkingReply(calls=(REFUND,), reasoning="Two.")),
-        (ThinkingReply(calls=(Call("no_such_tool", "{}", "a"), REFUND), reasoning="Both."),),
-        (ThinkingReply(calls=(REFUND, TIDE), reasoning="Both."),),
-    ],
+    "calls",
+    [((TIDE,), (REFUND,)), ((Call("no_such_tool", "{}", "a"), REFUND),), ((REFUND, TIDE),)],
     ids=["after another", "behind one that there is not", "beside another"],
 )
 async def test_a_model_that_thinks_gets_its_thoughts_back_with_what_was_approved(
-    store: SqliteStore, thread: Thread, replies: tuple[Reply, ...], carried_bytes: int, monkeypatch: pytest.MonkeyPatch
+    store: SqliteStore, thread: Thread, calls: tuple[tuple[Call, ...], ...], length: int
 ) -> None:
     """The service refuses a call that it has asked for unless what it has thought before comes back with it."""
-    monkeypatch.setattr("turns.runner.MAX_CARRIED_BYTES", carried_bytes)
-    till, model = Till(), FakeResponses(*replies, DONE)
+    till, model = Till(), FakeResponses(*[ThinkingReply(calls=each, reasoning="x" * length) for each in calls], DONE)
     async with asking(store, model, till, **RESPONSES) as (turns, _):
         reply = await allow(turns, await pause(turns, thread))
         assert isinstance(reply, Message)
         assert (reply.content, till.paid) == ("Done.", ["A1"])
         kinds = [item.get("type") for item in model.requests[-1]["input"]]
-        assert kinds.count("reasoning") == (len(replies) if carried_bytes else 0)
+        assert kinds.count("reasoning") == (len(calls) if length == 10 else 0)
 
 
 async def test_a_model_that_thinks_is_asked_again_after_something_was_done(store: SqliteStore, thread: Thread) -> None:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import time_machine
 
 from errors import LeaseLost, TurnContinued, TurnEnded, TurnInProgress, TurnNotFound
-from models import Thread, new_id, utcnow
+from models import Feedback, Thread, new_id, utcnow
 from stores.contract import ThreadStore
-from stores.types import NewContinuation, StartedTurn, TurnEnd
+from stores.types import CancelRequested, NewContinuation, StartedTurn, TurnEnd
 from tests.support.groups import GROUP, say
-from tests.support.pauses import BY, KEPT, approve, finish, go_on, open_call, pause
+from tests.support.pauses import BY, KEPT, approve, finish, go_on, open_call, pause, pause_again
 from tests.support.stores import ANN, LATER, Backend, answer, ask, begin, end, messages, talk
 
 
@@ -40,6 +41,40 @@ async def test_of_a_decision_a_message_and_a_cancellation_one_is_first(
         assert isinstance(went_on, StartedTurn)
         await end(store, went_on)
     assert (await store.get_thread(ANN, thread.id)).open_turn_id is None
+
+
+async def test_a_turn_that_was_asked_to_stop_does_not_pause(store: ThreadStore, thread: Thread) -> None:
+    turn = await begin(store, thread.id)
+    await store.request_cancel(ANN, thread.id, turn.turn_id)
+    with pytest.raises(CancelRequested):
+        await pause_again(store, turn)
+    assert await store.is_cancel_requested(turn)
+    await end(store, turn, status="cancelled")
+    assert (await store.get_thread(ANN, thread.id)).open_turn_id is None
+
+
+async def test_who_has_decided_and_asks_again_while_the_turn_runs_is_told_to_wait(
+    backend: Backend, store: ThreadStore, thread: Thread
+) -> None:
+    new = approve(await pause(store, thread.id), key="k")
+    running = await go_on(store, thread.id, new)
+    async with backend.new() as other:
+        with pytest.raises(TurnInProgress) as refused:
+            await go_on(other, thread.id, replace(new, turn_id=new_id("turn")))
+        assert refused.value.turn_id == running.turn_id
+        with pytest.raises(TurnContinued):
+            await go_on(other, thread.id, replace(new, turn_id=new_id("turn"), idempotency_key="other"))
+    await finish(store, running)
+
+
+async def test_a_rating_that_is_given_while_the_turn_goes_on_stays(store: ThreadStore, thread: Thread) -> None:
+    reply = await pause(store, thread.id)
+    running = await go_on(store, thread.id, approve(reply))
+    rated = Feedback(rating="up", comment=None, timestamp=utcnow())
+    await store.set_feedback(ANN, thread.id, reply.id, rated)
+    await finish(store, running)
+    settled = (await messages(store, thread.id))[1]
+    assert (settled.feedback, [call.status for call in settled.tool_calls]) == (rated, ["completed"])
 
 
 @pytest.mark.parametrize("then", ["decided", "cancelled", "went on"])
