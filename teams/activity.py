@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from dataclasses import dataclass
+from datetime import UTC
 from typing import Any
 
 from microsoft_agents.activity import Activity, ChannelId, DeliveryModes
@@ -219,17 +220,23 @@ def tenant_ids(activity: Activity) -> set[str]:
     return {each for each in named if isinstance(each, str) and each}
 
 
+def sent_at(activity: Activity) -> str:
+    """Return when an activity was sent by the channel's clock, in UTC; empty where that is not said."""
+    moment = activity.timestamp
+    return moment.astimezone(UTC).isoformat(timespec="microseconds") if moment else ""
+
+
 def recipient_id(activity: Activity) -> str:
-    """Return what the bot is called in the activity's channel."""
-    return activity.recipient.id if activity.recipient else ""
+    """Return what the bot is called in the activity's channel; empty where that is not said."""
+    return (activity.recipient.id if activity.recipient else None) or ""
 
 
 def is_removed(activity: Activity) -> bool:
     """Whether the bot has been taken out of the conversation. Teams says it in two ways, other channels in the second."""
     if activity.type == "installationUpdate":
         return (activity.action or "").lower() == "remove"
-    removed = activity.members_removed or []
-    return activity.type == "conversationUpdate" and any(member.id == recipient_id(activity) for member in removed)
+    removed = {member.id for member in activity.members_removed or []} - {None, ""}
+    return activity.type == "conversationUpdate" and recipient_id(activity) in removed
 
 
 def is_edited(activity: Activity) -> bool:
@@ -240,13 +247,13 @@ def is_edited(activity: Activity) -> bool:
 
 def is_mentioned(activity: Activity) -> bool:
     """Whether the bot is addressed."""
-    return any(entity.type == "mention" and mentions(entity, recipient_id(activity)) for entity in activity.entities or [])
+    return any(mentions(entity, recipient_id(activity)) for entity in activity.entities or [])
 
 
 def mentions(entity: Any, id: str) -> bool:
-    """Whether an entity of an activity is the mention of somebody."""
-    mentioned = getattr(entity, "mentioned", None)
-    return mentioned is not None and mentioned.id == id
+    """Whether an entity of an activity is the mention of somebody, who has an id."""
+    mentioned = getattr(entity, "mentioned", None) if entity.type == "mention" else None
+    return bool(id) and mentioned is not None and mentioned.id == id
 
 
 def _is_teams(activity: Activity) -> bool:

@@ -33,6 +33,7 @@ from teams.handler import MAX_TEXT, ActivityHandler, Erase
 from teams.job import Job, Later, unpack
 from teams.messages import strings_for
 from teams.order import ConversationOrder
+from teams.question import message_text
 from teams.queue import MAX_BYTES, ActivityQueue, open_queue
 from teams.references import reply_activity
 from teams.sender import NotSent, Reason, Sender, count_delivery, send_typing
@@ -188,8 +189,11 @@ class Bot:
 
     async def _enqueue(self, queue: ActivityQueue, job: Job) -> None:
         incoming, payload = job.incoming, job.pack()
-        if len(payload) > MAX_BYTES:
-            self._spawn(self._say(incoming, strings_for(incoming.activity.locale)["too_long"].format(limit=MAX_TEXT)))
+        if (size := len(payload.encode())) > MAX_BYTES:
+            if incoming.is_addressed:
+                # What fits of this text; other letters take fewer bytes.
+                limit = min(MAX_TEXT, len(message_text(incoming.activity)) * MAX_BYTES // size // 1000 * 1000)
+                self._spawn(self._say(incoming, strings_for(incoming.activity.locale)["too_long"].format(limit=limit)))
             return
         if not incoming.is_ordered:
             await queue.put(payload)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 from collections.abc import Callable
 from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import to_json
 
 from errors import StateChanged, StoreUnavailable
@@ -21,6 +22,10 @@ from stores.contract import ThreadStore
 
 MAX_CONVERSATIONS = 50
 MAX_ACTIVITIES = 40
+# Of which so many may be undone: those that were given up are among them.
+MAX_UNDONE = 80
+# Activities that were done before those; a channel or a queue that has not heard of it delivers them again.
+MAX_DONE = 200
 MAX_TICKETS = 40
 MAX_REFERENCES = 8
 MAX_REFERENCE = 800
@@ -29,6 +34,7 @@ MAX_SHOWN = 300
 # Between processes only: those of one process do not race.
 ATTEMPTS = 20
 VALUES_KEY = "bot"
+logger = logging.getLogger(__name__)
 
 
 class ActivityRecord(BaseModel):
@@ -37,7 +43,7 @@ class ActivityRecord(BaseModel):
     ``preferences`` are the owner's from when it was begun, so that a second attempt asks for the same; they go when it is done.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, extra="allow")
 
     key: str
     thread_id: str = ""
@@ -54,7 +60,7 @@ class Ticket(BaseModel):
     long as it lives.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, extra="allow")
 
     key: str
     conversation: str
@@ -75,7 +81,8 @@ class ConversationState(BaseModel):
 
     ``references`` say how to reach the latest conversations (:func:`teams.references.conversation_reference`). ``shown`` are
     the answers before the latest activities, by thread: the place of each in its thread, and a hash of the activity that
-    carried it.
+    carried it. ``done`` are hashes of activities that were done before the latest ones, ``since`` is when the first activity
+    was sent that something is kept of.
     """
 
     # What a later release keeps here outlives what this one writes while both run.
@@ -86,19 +93,28 @@ class ConversationState(BaseModel):
     tickets: list[Ticket] = []
     references: dict[str, dict[str, Any]] = {}
     shown: dict[str, str] = {}
+    done: str = ""
+    since: str = ""
 
     def find(self, key: str) -> ActivityRecord | None:
         """Return what is known of an activity."""
-        return next((each for each in self.activities if each.key == key), None)
+        known = next((each for each in self.activities if each.key == key), None)
+        if known is None and self.done and _mark(key) in self.done.split():
+            return ActivityRecord(key=key, done=True)
+        return known
 
     def remember(self, record: ActivityRecord) -> None:
         """Put a record to the end, in place of what was known of its activity; one that is done holds no place any more."""
         self.activities = [*(each for each in self.activities if each.key != record.key), record]
         if record.done:
             self.drop_ticket(record.key)
-        for oldest in self.activities[:-MAX_ACTIVITIES]:
+        over = max(0, len(self.activities) - MAX_ACTIVITIES)
+        for oldest in [each for each in self.activities if each.done][:over]:
+            self.activities.remove(oldest)
             self._keep_shown(oldest)
-        del self.activities[:-MAX_ACTIVITIES]
+            self.done = " ".join([*self.done.split(), _mark(oldest.key)][-MAX_DONE:])
+        # What is undone is not forgotten: another attempt would ask again, in the thread that is in use by then.
+        del self.activities[:-MAX_UNDONE]
 
     def find_shown(self, sent_id: str) -> ShownAnswer | None:
         """Return the answer that an activity has carried."""
@@ -187,10 +203,18 @@ class ConversationStates:
         raise StoreUnavailable
 
 
-def _mark(sent_id: str) -> str:
-    """Return what stands for an activity's id where there is room for little."""
-    return hashlib.sha256(sent_id.encode()).hexdigest()[:10]
+def _mark(id: str) -> str:
+    """Return what stands for an activity's id, or its key, where there is room for little."""
+    return hashlib.sha256(id.encode()).hexdigest()[:10]
 
 
 def _read(state: UserState) -> ConversationState:
-    return ConversationState.model_validate(state.values.get(VALUES_KEY) or {})
+    """Read what is kept. Of what has another form, which another release may have given it, the rest is: a chat goes on."""
+    kept: Any = state.values.get(VALUES_KEY) or {}
+    try:
+        return ConversationState.model_validate(kept)
+    except ValidationError as unreadable:
+        broken = {error["loc"][0] for error in unreadable.errors() if error["loc"]}
+        logger.warning("what is kept of conversations cannot be read: %s", ", ".join(map(str, broken)) or "all of it")
+        fields = kept.items() if isinstance(kept, dict) else ()
+        return ConversationState.model_validate({name: value for name, value in fields if name not in broken})

@@ -9,7 +9,7 @@ from errors import StoreUnavailable, ThreadNotFound
 from models import Metadata, Owner
 from stores.contract import ThreadStore
 from stores.types import TEAM_KEY
-from teams.activity import Incoming
+from teams.activity import Incoming, sent_at
 from teams.conversation_state import ActivityRecord, ConversationState, ConversationStates, ShownAnswer
 from teams.references import conversation_reference
 
@@ -51,6 +51,7 @@ class Conversations:
             current = found.threads.get(incoming.conversation_key)
             # Somebody else may have begun the conversation meanwhile, or begun it anew.
             chosen = current if current is not None and current != in_use else thread_id
+            found.since = found.since or sent_at(incoming.activity)
             found.use(incoming.conversation_key, chosen)
             found.remember(ActivityRecord(key=incoming.key, thread_id=chosen, preferences=state.preferences))
             if not incoming.is_private:
@@ -116,7 +117,8 @@ class Conversations:
     async def removed_owners(self, incoming: Incoming) -> set[Owner]:
         """Return the conversations from which the bot is gone when it was removed: this one, and the others of its team.
 
-        None in a person's own chat: its threads are the person's, who has them in the API, too.
+        None in a person's own chat: its threads are the person's, who has them in the API, too. None either where something is
+        kept of what was sent afterwards only: the bot has come back, and its removal is told again.
 
         :raises StoreUnavailable: if the store cannot tell.
         """
@@ -125,7 +127,11 @@ class Conversations:
         threads = []
         if incoming.team_key:
             threads = await self._store.threads_of_team(incoming.owner.tenant, incoming.team_key)
-        return {incoming.owner, *(thread.owner for thread in threads)}
+        owners, removed_at = {incoming.owner, *(thread.owner for thread in threads)}, sent_at(incoming.activity)
+        if not removed_at:
+            return owners
+        since = {owner: (await self.states.get(owner))[0].since for owner in owners}
+        return {owner for owner in owners if not since[owner] > removed_at}
 
     async def find_reference(self, owner: Owner, thread_id: str) -> dict[str, Any] | None:
         """Return how to reach the conversation that has a thread, if there is one, and it is known.

@@ -28,9 +28,10 @@ def read_feedback(value: Any) -> Feedback | None:
     """Read what thumbs send: the text is JSON in Teams, and plain in the Playground; ``None`` if it is something else."""
     action = value.get("actionValue") if isinstance(value, dict) and value.get("actionName") == "feedback" else None
     reactions: dict[Any, Rating] = {"like": "up", "dislike": "down"}
-    if not isinstance(action, dict) or action.get("reaction") not in reactions:
+    reaction = action.get("reaction") if isinstance(action, dict) else None
+    if not isinstance(action, dict) or not isinstance(reaction, str) or reaction not in reactions:
         return None
-    return Feedback(rating=reactions[action["reaction"]], comment=_comment(action.get("feedback")), timestamp=utcnow())
+    return Feedback(rating=reactions[reaction], comment=_comment(action.get("feedback")), timestamp=utcnow())
 
 
 def _comment(said: Any) -> str | None:
@@ -38,7 +39,7 @@ def _comment(said: Any) -> str | None:
     if isinstance(said, str):
         try:
             said = json.loads(said)
-        except ValueError:
+        except (ValueError, RecursionError):
             return said.strip()[:MAX_COMMENT] or None
     if not isinstance(said, dict):
         return None

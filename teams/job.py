@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from microsoft_agents.activity import Attachment
 
+from agent.text import SURROGATE
 from errors import InvalidActivity
 from settings import Settings
 from teams.activity import Incoming, check_origin, parse_activity, to_incoming
@@ -33,7 +34,7 @@ class Job:
     in_order: bool = True
 
     def pack(self) -> str:
-        """Return it as text."""
+        """Return it as text that can be sent as UTF-8."""
         # Teams sends the text a second time, as HTML, of which a quote is kept; of files only what they are called is told.
         activity = self.incoming.activity
         files = [Attachment(content_type="file", name=name) for name in file_names(activity)]
@@ -41,7 +42,7 @@ class Job:
         if quote := quote_of(activity):
             entities.append(quote.entity)
         slim = activity.model_copy(update={"attachments": files or None, "entities": entities or None})
-        return json.dumps(
+        packed = json.dumps(
             {
                 "activity": slim.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude_none=True),
                 "request_id": self.request_id,
@@ -50,8 +51,10 @@ class Job:
                 "failures": self.failures,
                 "begun": self.begun,
                 "in_order": self.in_order,
-            }
+            },
+            ensure_ascii=False,
         )
+        return SURROGATE.sub("\ufffd", packed)
 
 
 class Later(NamedTuple):

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from datetime import UTC
 from typing import NamedTuple
 
 from errors import ChatError
-from teams.activity import Incoming
+from teams.activity import Incoming, sent_at
 from teams.clock import Clock
 from teams.conversation_state import MAX_TICKETS, ActivityRecord, ConversationState, ConversationStates, Ticket
 
@@ -188,13 +187,12 @@ def _insert(kept: ConversationState, incoming: Incoming) -> Ticket | None:
         if any(each.conversation == incoming.conversation_key for each in kept.tickets):
             return None
         del kept.tickets[0]
-    moment = incoming.activity.timestamp
-    sent_at = moment.astimezone(UTC).isoformat(timespec="microseconds") if moment else ""
-    ticket = Ticket(key=incoming.key, conversation=incoming.conversation_key, sent_at=sent_at)
+    moment = sent_at(incoming.activity)
+    ticket = Ticket(key=incoming.key, conversation=incoming.conversation_key, sent_at=moment)
     place = len(kept.tickets)
     for index, each in reversed(list(enumerate(kept.tickets))):
         if each.conversation == ticket.conversation:
-            if each.beats or not sent_at or each.sent_at <= sent_at:
+            if each.beats or not moment or each.sent_at <= moment:
                 break
             place = index
     kept.tickets.insert(place, ticket)

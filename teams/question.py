@@ -45,9 +45,9 @@ class Quote(NamedTuple):
 def message_text(activity: Activity) -> str:
     """Return what was said, without the mention of the bot, or what a card has sent."""
     text = activity.text or _submitted(activity.value)
-    for entity in activity.entities or []:
-        if entity.type == "mention" and mentions(entity, recipient_id(activity)):
-            text = text.replace(getattr(entity, "text", None) or "", " ")
+    said = {getattr(entity, "text", None) for entity in activity.entities or [] if mentions(entity, recipient_id(activity))}
+    for mention in sorted((each for each in said if isinstance(each, str) and each), key=len, reverse=True):
+        text = text.replace(mention, " ")
     return PLACEHOLDER.sub(" ", text).strip()
 
 

@@ -5,6 +5,7 @@ What is checked: https://learn.microsoft.com/azure/bot-service/rest-api/bot-fram
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
@@ -22,6 +23,9 @@ LEEWAY_SECONDS = 300
 ISSUER = "https://api.botframework.com"
 # Where Bot Service's channels are: the bot's own token goes nowhere else.
 SERVICE_HOSTS = ("botframework.com", "botframework.azure.us", "smba.trafficmanager.net", "teams.microsoft.com")
+
+
+HOST = re.compile(r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]*)?")
 
 
 class Origin(NamedTuple):
@@ -86,15 +90,15 @@ def is_service_url(url: str, settings: Settings) -> bool:
     """Tell whether activities may be sent to a service URL: to a channel's host, or on this machine to its own emulators."""
     try:
         parts = urlsplit(url)
-        host = parts.hostname or ""
+        host, port = parts.hostname or "", parts.port
     except ValueError:
         return False
-    if "@" in parts.netloc or "\\" in url:
+    if not HOST.fullmatch(parts.netloc) or "\\" in url:
         return False
     if settings.teams_local or is_loopback(urlsplit(settings.bot_openid_metadata).hostname or ""):
         return parts.scheme in ("http", "https") and is_loopback(host)
     return (
         parts.scheme == "https"
-        and parts.port in (None, 443)
+        and port in (None, 443)
         and any(host == allowed or host.endswith(f".{allowed}") for allowed in SERVICE_HOSTS)
     )
