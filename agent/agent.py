@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Container, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +79,8 @@ class ChatAgent:
 
         :raises ModelError: as the model's service fails.
         """
+        # A client's tool that is called as one of ours by now, which a later release brought, is not offered any more.
+        request = replace(request, tools=[each for each in request.tools if each["name"] not in self._functions])
         preferences = {name: value for name, value in request.message.metadata.items() if name in self._preferences}
         run = Run(observer, request, preferences)
         approved = [call for reply in request.paused for call in reply.tool_calls if call.id in request.approved]
@@ -109,7 +111,7 @@ class ChatAgent:
         await self._ping()
 
     async def _complete(self, messages: list[RunMessage], run: Run) -> AgentResponse[Any]:
-        response: AgentResponse[Any] = await self._agent.run(messages, **_arguments(run, self._functions))
+        response: AgentResponse[Any] = await self._agent.run(messages, **_arguments(run))
         reporter = Reporter(run)
         for message in response.messages:
             reporter.report(message.contents)
@@ -117,15 +119,14 @@ class ChatAgent:
 
     async def _stream(self, messages: list[RunMessage], run: Run) -> AgentResponse[Any]:
         reporter = Reporter(run)
-        async with self._agent.run(messages, stream=True, **_arguments(run, self._functions)) as stream:
+        async with self._agent.run(messages, stream=True, **_arguments(run)) as stream:
             async for update in stream:
                 reporter.report(update.contents)
             return await stream.get_final_response()
 
 
-def _arguments(run: Run, known: Container[str]) -> dict[str, Any]:
-    # One that is called as one of ours by now, which a later release brought, is not offered any more.
-    tools = [client_tool(each) for each in run.request.tools if each["name"] not in known]
+def _arguments(run: Run) -> dict[str, Any]:
+    tools = [client_tool(each) for each in run.request.tools]
     return {"options": RunOptions(run=run), "function_invocation_kwargs": {RUN_KEY: run}} | ({"tools": tools} if tools else {})
 
 

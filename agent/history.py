@@ -34,7 +34,7 @@ def as_history(messages: Sequence[Message]) -> list[dict[str, Any]]:
             history.append({"role": "assistant", "content": said, "tool_calls": [_asked(*call) for call in calls]})
             history += [{"role": "tool", "tool_call_id": id, "content": outcome_json(call)} for id, call in calls]
         if message.role == "assistant" and message.content and not (asks and message.tool_calls):
-            history.append({"role": "assistant", "content": message.content})
+            _say(history, message.content)
     _end_exchange(history)
     return history
 
@@ -44,6 +44,15 @@ def outcome_json(call: ToolCall) -> str:
     if call.status == "open":
         return to_json({"error": REFUSED}).decode()
     return to_json(call.result if call.error is None else {"error": call.error}).decode()
+
+
+def _say(history: list[dict[str, Any]], content: str) -> None:
+    """Let the assistant say something: behind a text whose calls are not shown any more, in the same message."""
+    last = history[-1] if history else {}
+    if last.get("role") == "assistant" and not last.get("tool_calls"):
+        history[-1] = {"role": "assistant", "content": f"{last['content']}\n\n{content}"}
+    else:
+        history.append({"role": "assistant", "content": content})
 
 
 def _end_exchange(history: list[dict[str, Any]]) -> None:

@@ -17,6 +17,7 @@ from records import canonical
 
 # Of the same tool with the same arguments, for one message.
 MAX_CALLS = 8
+MAX_DOUBLE = 2**1023
 SOURCE = frozenset(Citation.model_fields)
 # Records calls that are about to act; where that fails, none of them may run.
 RecordCalls = Callable[[Sequence[ToolCall]], Awaitable[None]]
@@ -101,7 +102,7 @@ def call_key(message: Message, tool: str, arguments: Mapping[str, JsonValue], nu
 
     A session's thread that was deleted and made anew has the same ids again; its messages have other times.
     """
-    text = to_json([message.id, message.timestamp, tool, canonical(arguments), number])
+    text = to_json([message.id, message.timestamp, tool, _as_doubles(canonical(arguments)), number])
     return f"key_{hashlib.sha256(text).hexdigest()[:40]}"
 
 
@@ -112,4 +113,13 @@ def is_asked_for(message: Message, call: ToolCall) -> bool:
 
 
 def _call_text(tool: str, arguments: Mapping[str, JsonValue]) -> bytes:
-    return to_json([tool, canonical(arguments)])
+    return to_json([tool, _as_doubles(canonical(arguments))])
+
+
+def _as_doubles(value: JsonValue) -> JsonValue:
+    """Return JSON with its numbers as Cosmos DB keeps them: what comes back from it has the same key."""
+    if isinstance(value, dict):
+        return {name: _as_doubles(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_as_doubles(each) for each in value]
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) and abs(value) < MAX_DOUBLE else value

@@ -43,7 +43,7 @@ class ToolCallMiddleware(FunctionMiddleware):
         call = run.begin_call(key, call_id, context.function.name, jsonable_arguments(context.arguments))
         refusal = unfit or call.error or self._too_many(run) or wrong_arguments(context)
         awaits = None if refusal else self._awaited(run, call)
-        if awaits == "approval" and not is_kept_whole(context, call.arguments, run.preferences):
+        if awaits == "approval" and not is_kept_whole(context, call.arguments):
             refusal = "the arguments cannot be shown as the tool would get them, so nobody is asked"
         if refusal:
             context.result = outcome_json(self._runner.refuse(run, call, refusal))
@@ -93,10 +93,15 @@ def _invoking(context: FunctionInvocationContext, call_next: Callable[[], Awaita
 
 
 def with_preferences(context: FunctionInvocationContext, preferences: Mapping[str, JsonValue]) -> dict[str, Any]:
-    """Return a call's arguments, and what the caller prefers for parameters that the model has left out."""
+    """Return a call's arguments, and what the caller prefers for what the model has left out, as the tool takes it."""
+    given = dict(context.arguments)
     model: type[BaseModel] | None = context.function.input_model
     known = model.model_fields if model else {}
-    return {name: value for name, value in preferences.items() if name in known} | dict(context.arguments)
+    preferred = {name: value for name, value in preferences.items() if name in known and name not in given}
+    if not preferred:
+        return given
+    validated = _validated(context.function, preferred | given) or {}
+    return {name: validated.get(name, value) for name, value in preferred.items()} | given
 
 
 def wrong_arguments(context: FunctionInvocationContext) -> str | None:
@@ -115,19 +120,15 @@ def wrong_arguments(context: FunctionInvocationContext) -> str | None:
     return None
 
 
-def is_kept_whole(
-    context: FunctionInvocationContext, kept: Mapping[str, JsonValue], preferences: Mapping[str, JsonValue]
-) -> bool:
+def is_kept_whole(context: FunctionInvocationContext, kept: Mapping[str, JsonValue]) -> bool:
     """Tell whether a tool would get the same arguments, made of what is kept of them: what is approved is what runs."""
-    given = {name: value for name, value in dict(context.arguments).items() if name not in preferences}
-    again = _validated(context.function, kept)
-    return again is not None and given.items() <= again.items() if _is_exact(kept) else False
+    return _is_exact(kept) and _validated(context.function, kept) == dict(context.arguments)
 
 
 def takes(tool: FunctionTool, kept: Mapping[str, JsonValue]) -> bool:
     """Tell whether a tool, which may be of a later release, would get exactly the arguments that were kept."""
     again = _validated(tool, kept)
-    return again is not None and _unordered(jsonable_arguments(again)) == _unordered(dict(kept))
+    return again is not None and jsonable_arguments(again) == dict(kept)
 
 
 def _validated(tool: FunctionTool, arguments: Mapping[str, JsonValue]) -> dict[str, Any] | None:
@@ -139,13 +140,6 @@ def _validated(tool: FunctionTool, arguments: Mapping[str, JsonValue]) -> dict[s
         return model.model_validate(dict(arguments)).model_dump(exclude_unset=True)
     except ValidationError:
         return None
-
-
-def _unordered(value: JsonValue) -> JsonValue:
-    """Return JSON whose lists have an order of ours: sets have none."""
-    if isinstance(value, dict):
-        return {name: _unordered(each) for name, each in value.items()}
-    return sorted(map(_unordered, value), key=to_json) if isinstance(value, list) else value
 
 
 def _is_exact(value: JsonValue | Mapping[str, JsonValue]) -> bool:
@@ -167,5 +161,14 @@ def storable_arguments(arguments: Mapping[str, Any]) -> tuple[dict[str, Any], st
 
 def jsonable_arguments(arguments: Any) -> dict[str, JsonValue]:
     """Return a call's arguments as plain JSON."""
-    plain: dict[str, JsonValue] = storable(to_jsonable_python(dict(arguments), fallback=str))
+    plain: dict[str, JsonValue] = storable(to_jsonable_python(_without_sets(dict(arguments)), fallback=str))
     return plain
+
+
+def _without_sets(value: Any) -> Any:
+    """Return a value with lists in the place of sets, whose order is another in each process."""
+    if isinstance(value, dict):
+        return {name: _without_sets(each) for name, each in value.items()}
+    if isinstance(value, set | frozenset):
+        return sorted((to_jsonable_python(each, fallback=str) for each in value), key=to_json)
+    return [_without_sets(each) for each in value] if isinstance(value, list | tuple) else value

@@ -136,7 +136,12 @@ class Quotas:
         return list(await asyncio.gather(*map(self._usage, self._quotas(owner))))
 
     async def forget(self, owner: Owner) -> None:
-        """Forget what the owner has used; its tenant's counts stay."""
+        """Forget what the owner has used; its tenant's counts stay.
+
+        Those of a conversation stay, too: any of its members may take the bot away from it, and add it again.
+        """
+        if owner.is_conversation:
+            return
         quota = self._quota_of_owner(owner)
         item = _a_minute(quota.requests_per_minute or 1)
 

@@ -10,8 +10,8 @@ from microsoft_agents.activity import Activity, Attachment
 from microsoft_teams.cards import AdaptiveCard, Fact, FactSet, SubmitAction, TextBlock
 from pydantic_core import to_json
 
-from errors import ChatError
-from models import AUTHOR_ID, Message, Owner
+from errors import ChatError, TurnNotFound
+from models import AUTHOR_ID, Message, Owner, Turn
 from records import Record
 from stores.contract import ThreadStore
 from teams.activity import DECISION, Incoming, decision_value
@@ -27,8 +27,8 @@ from turns.service import Turns
 Tools = Callable[[], Awaitable[Mapping[str, ToolSpec]]]
 MAX_VALUE = 500
 MAX_SAID = 4000
-# How far back the question may be that a paused answer is about: each pause is one message.
-MAX_BACK = 50
+# How far back the question may be that a paused answer is about.
+PAGE, MAX_PAGES = 100, 10
 logger = logging.getLogger(__name__)
 
 
@@ -122,7 +122,7 @@ class ChatDecisions:
         owner, paused = incoming.owner, None
         try:
             turn = await self._turns.get(owner, decision.thread_id, decision.turn_id)
-            if turn.message is None or not await self._was_asked(incoming, turn.message, is_open=turn.continued_by is None):
+            if turn.message is None or not await self._was_asked(incoming, turn, turn.message):
                 return Refused("not_asked" if turn.message else "decided")
             paused = turn.message
             log = await self._turns.go_on(
@@ -170,20 +170,32 @@ class ChatDecisions:
             return False
         return turn.continued_by is not None
 
-    async def _was_asked(self, incoming: Incoming, reply: Message, *, is_open: bool) -> bool:
+    async def _was_asked(self, incoming: Incoming, turn: Turn, reply: Message) -> bool:
         """Whether the sender is who the paused answer is for; in a person's own chat nobody else is there.
 
-        While it is open, the question is the message of the same turn, which may stand far from it: it may have been tried
-        again. Afterwards the sender is only told so.
+        The question is the message of the same turn, or of the latest that goes on with it. It may stand far from the answer:
+        it may have been tried again.
         """
-        if not incoming.owner.is_conversation:
+        owner = incoming.owner
+        if not owner.is_conversation:
             return True
-        page = await self._store.list_messages(
-            incoming.owner, reply.thread_id, limit=MAX_BACK, after=None, before=reply.seq, order="desc"
-        )
-        users = [message for message in page.items if message.role == "user"]
-        asked = next((message for message in users if not is_open or message.turn_id == reply.turn_id), None)
-        return asked is not None and asked.metadata.get(AUTHOR_ID) in (None, incoming.author_id)
+        turns = {turn.id}
+        while turn.continued_by and turn.continued_by not in turns:
+            turns.add(turn.continued_by)
+            try:
+                turn = await self._turns.get(owner, reply.thread_id, turn.continued_by)
+            except TurnNotFound:
+                # It runs, or its process has died: the question is its message.
+                break
+        before = reply.seq
+        for _ in range(MAX_PAGES):
+            page = await self._store.list_messages(owner, reply.thread_id, limit=PAGE, after=None, before=before, order="desc")
+            if asked := next((each for each in page.items if each.role == "user" and each.turn_id in turns), None):
+                return not asked.is_erased and asked.metadata.get(AUTHOR_ID) in (None, incoming.author_id)
+            if not page.items:
+                break
+            before = page.items[-1].seq
+        return False
 
 
 def _decisions(reply: Message, *, approved: bool) -> Decisions:

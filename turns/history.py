@@ -12,14 +12,16 @@ from agent.request import is_asked_for
 from agent.text import CUT_MARK
 from agent.usage import BYTES_PER_TOKEN
 from calls import ToolCall
-from errors import ContentFiltered
+from errors import ContentFiltered, ModelMisconfigured
 from models import Message
 
 TOKENS_PER_MESSAGE = 4
 # What a JSON value needs around the mark.
 MARK_ROOM = len(CUT_MARK.encode()) + 16
-# So many questions in a row that the content filter refused say that it is what was before them that it refuses.
-MAX_FILTERED = 3
+# So many questions in a row that were refused say that it is what was before them that is refused: by the content filter, or by
+# a server that cannot read a call, or its own answer, again, and has no code for that.
+MAX_REFUSED = 3
+UNREADABLE = (ContentFiltered.type, ModelMisconfigured.type)
 # Less than this of each text says nothing.
 MIN_BYTES = 100
 # Half a number would be another number.
@@ -56,7 +58,7 @@ def _exchanges(history: Sequence[Message]) -> list[Exchange]:
 
     What was erased is left out. A question that was refused is, too, or it would have every later one refused; of several in a
     row that missed their answers, only the last one stays, as any of them may be why the next one failed. It may also be an
-    answer that the content filter refuses from then on: after several refusals in a row the conversation begins anew.
+    answer that is refused from then on: after several refusals in a row the conversation begins anew.
     """
     found: dict[int, Exchange] = {}
     open: dict[str, int] = {}
@@ -80,8 +82,8 @@ def _exchanges(history: Sequence[Message]) -> list[Exchange]:
             paused = []
             exchange.append(message)
     _give(paused, found, found.get(latest))
-    exchanges = _without_filtered(list(found.values()))
-    is_answered = [len(exchange) > 1 or _has_acted(exchange[0]) for exchange in exchanges]
+    exchanges = _without_unreadable(list(found.values()))
+    is_answered = [_is_answered(exchange) for exchange in exchanges]
     followed = [*is_answered, True][1:]
     return [
         exchange
@@ -102,19 +104,25 @@ def _give(paused: Sequence[Message], found: Mapping[int, Exchange], likely: Exch
             exchange.append(reply)
 
 
-def _without_filtered(exchanges: list[Exchange]) -> list[Exchange]:
-    """Leave out what was there before the content filter refused several questions in a row."""
+def _without_unreadable(exchanges: list[Exchange]) -> list[Exchange]:
+    """Leave out what was there before the model's service refused several questions in a row."""
     start = refused = 0
     for position, (question, *_) in enumerate(exchanges):
-        refused = refused + 1 if question.problem and question.problem.type == ContentFiltered.type else 0
-        if refused >= MAX_FILTERED:
+        refused = refused + 1 if question.problem and question.problem.type in UNREADABLE else 0
+        if refused >= MAX_REFUSED:
             start = position
     return exchanges[start:]
 
 
-def _has_acted(question: Message) -> bool:
-    """Tell whether something was done for a question that has no answer; the model has to know."""
-    return bool(question.tool_calls) and not _is_refused(question)
+def _is_answered(exchange: Exchange) -> bool:
+    """Tell whether an exchange ends with an answer, or something was done in it, which the model has to know.
+
+    A question that was refused, with all that was done for it, would have every later one refused.
+    """
+    question, *replies = exchange
+    if any(reply.status != "paused" for reply in replies):
+        return True
+    return bool(replies or question.tool_calls) and not _is_refused(question)
 
 
 def _is_refused(question: Message) -> bool:

@@ -6,6 +6,7 @@ it is whole, for its loop over the tools.
 
 from __future__ import annotations
 
+import json
 import logging
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
@@ -29,7 +30,7 @@ from agent_framework import (
 )
 from agent_framework.observability import ChatTelemetryLayer
 
-from agent.llm.chat_completions import DONE, ChatCompletions, NestedTooDeeply, parse_json
+from agent.llm.chat_completions import DONE, ChatCompletions
 from agent.llm.completion import Completion, CompletionBuilder, ToolRequest
 from agent.llm.connection import ModelConnection, open_connection
 from agent.llm.options import model_options
@@ -46,6 +47,7 @@ from settings import Settings
 
 # In the place of arguments: the call is refused, as they are no object.
 TOO_DEEP = '"nested too deeply"'
+TOO_LONG = '"a number is too long"'
 logger = logging.getLogger(__name__)
 
 
@@ -197,13 +199,13 @@ def _contents(completion: Completion, run: Run) -> list[Content]:
 
 
 def _arguments(call: ToolRequest) -> str:
-    """Return a call's arguments; the framework fails where they are nested deeper than it can read."""
+    """Return a call's arguments; the framework fails of nesting, and of numbers, that Python does not read."""
     try:
-        parse_json(call.arguments.encode(errors="replace"))
-    except NestedTooDeeply:
+        json.loads(call.arguments)
+    except RecursionError:
         return TOO_DEEP
-    except ValueError:
-        pass
+    except ValueError as error:
+        return call.arguments if isinstance(error, json.JSONDecodeError) else TOO_LONG
     return call.arguments
 
 

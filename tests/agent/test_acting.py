@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from agent.tool_calls import jsonable_arguments
 from calls import ToolCall
 from errors import StoreUnavailable, ToolError
 from models import utcnow
+from tests.fakes.cosmos_data import as_doubles
 from tests.fakes.model import Call, FakeModel, Reply
 from tests.support.agent import Recorder, a_request, agent_on
 from tests.support.refunds import QUESTION, REFUND, Till, ask
@@ -147,3 +149,34 @@ async def test_numbers_that_are_none_are_told_in_words() -> None:
         [call] = (await ask(agent)).calls
         assert call.result == {"left": ["Infinity", "-Infinity", "NaN"]}
         assert model.requests[1]["messages"][-1]["content"] == '{"left":["Infinity","-Infinity","NaN"]}'
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [(float, "5"), (int, str(2**53 + 1)), (set[str], '["b", "a", "c"]'), (dict[str, float], '{"b": 1, "a": 2.5}')],
+    ids=["a whole number", "no double", "a set", "an object"],
+)
+async def test_another_attempt_finds_what_was_done_as_the_store_gives_it_back(kind: Any, said: str) -> None:
+    """Cosmos DB keeps numbers as doubles; a set has another order in each process."""
+    paid: list[Any] = []
+
+    def pay(what: Any) -> None:
+        """Pay."""
+        paid.append(what)
+
+    pay.__annotations__["what"] = kind
+    answers = Reply(calls=(Call("pay", f'{{"what": {said}}}'),)), Reply(text="Done.")
+    async with FakeModel(*answers, *answers) as model, agent_on(model, tool(title={"en": "Pay"}, acts=True)(pay)) as agent:
+        [call] = (await ask(agent)).calls
+        stored = ToolCall.model_validate(as_doubles(call.model_dump(mode="json")))
+        message = QUESTION.model_copy(update={"tool_calls": [stored]})
+        await agent.run(a_request(message), observer=Recorder(), stream=False)
+        assert len(paid) == 1
+
+
+def test_sets_are_kept_in_an_order_that_all_processes_have() -> None:
+    words = [f"word {number}" for number in range(50)]
+    assert jsonable_arguments({"words": [set(words)], "more": frozenset(words)}) == {
+        "words": [sorted(words)],
+        "more": sorted(words),
+    }

@@ -128,6 +128,15 @@ async def test_deeply_nested_arguments_are_the_calls_error(depth: int, name: str
         )
 
 
+@pytest.mark.parametrize("name", ["calculate", "unknown"])
+async def test_a_number_that_python_does_not_read_is_the_calls_error(name: str) -> None:
+    call = Call(name, '{"expression": ' + "9" * 5000 + "}")
+    async with FakeModel(Reply(calls=(call,)), Reply(text="Sorry.")) as model, agent_on(model) as agent:
+        recorder, _ = await run(agent)
+        assert recorder.content == "Sorry."
+        assert recorder.calls[0].status == "failed"
+
+
 async def test_a_deeply_nested_result_is_the_calls_error() -> None:
     """Audit L5: Cosmos DB would refuse the reply."""
 

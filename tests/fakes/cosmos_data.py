@@ -165,7 +165,7 @@ class Container:
             raise CosmosError(400, f"{self._path} is not the request's partition key", sub_status=1001)
         if len(json.dumps(body, ensure_ascii=False).encode(errors="surrogatepass")) > MAX_BYTES:
             raise CosmosError(413, "document over 2 MB")
-        own = {name: value for name, value in body.items() if not name.startswith("_")}
+        own = {name: as_doubles(value) for name, value in body.items() if not name.startswith("_")}
         rid = f"{self.rid}{own['id']}"
         return {
             **own,
@@ -238,3 +238,15 @@ def _patch(document: Any, op: str, path: str, value: Any) -> None:
         document[name] = document.get(name, 0) + value
     else:
         raise CosmosError(400, f"patch operation {op} is not known to this fake")
+
+
+def as_doubles(value: Any) -> Any:
+    """Return JSON as it comes back: numbers are doubles, and whole ones are written without a fraction."""
+    if isinstance(value, dict):
+        return {name: as_doubles(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [as_doubles(each) for each in value]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    number = float(value)
+    return int(number) if number.is_integer() else number

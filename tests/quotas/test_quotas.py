@@ -172,6 +172,14 @@ async def test_an_owner_can_be_forgotten(new_quotas: NewQuotas) -> None:
     await quotas.begin_turn(ANN, "t")
 
 
+async def test_a_conversation_cannot_begin_its_limits_anew(new_quotas: NewQuotas) -> None:
+    """Any of its members may take the bot away from it, and add it again."""
+    quotas, group = await new_quotas(limit_tokens_per_day=100), Owner("bot:acme", "conversation")
+    await quotas.end_turn(group, "t", tokens=100)
+    await quotas.forget(group)
+    assert (await quotas.usage(group))[0].tokens_today == 100
+
+
 async def test_counts_end_with_their_time() -> None:
     async with AsyncExitStack() as stack:
         limits = {"limit_tokens_per_day": 1, "limit_turns_at_once": 1, "limit_requests_per_minute": 1}

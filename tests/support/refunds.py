@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from calls import ToolCall
 from errors import ToolError
+from models import Message
 from tests.fakes.model import Call
 from tests.support.agent import Recorder, a_message, a_request
 from tools.checks import bind_context
@@ -43,3 +45,13 @@ async def ask(agent: Any, stream: bool = False, **request: Any) -> Recorder:
     recorder = Recorder()
     await agent.run(a_request(QUESTION, **request), observer=recorder, stream=stream)
     return recorder
+
+
+def paused(*calls: ToolCall, content: str = "") -> Message:
+    return a_message(content, 2, "assistant", list(calls)).model_copy(update={"status": "paused"})
+
+
+def an_open_call(id: str = "call_9", **fields: Any) -> ToolCall:
+    return ToolCall(
+        id=id, tool="send_refund", arguments={"order": "A1"}, status="open", awaits="approval", key="key_9", **fields
+    )

@@ -180,7 +180,11 @@ async def test_who_has_asked_decides_also_where_the_question_was_tried_again(tmp
             assert (found.words, who) == ("not_asked", "bob")
         else:
             assert who == "ann"
-            await found[1].wait()
+            answer = await found[1].wait()
+            # The same button again, as a queue delivers it whose worker has died: the answer is still to be shown.
+            repeated = await decisions.go_on(members[who], pressed, "req_1")
+            assert not isinstance(repeated, Refused)
+            assert await repeated[1].wait() == answer
 
 
 async def no_tools() -> dict[str, ToolSpec]:

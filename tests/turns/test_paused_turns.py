@@ -28,6 +28,13 @@ TIDE = Call("get_tide", '{"place": "Oslo"}', "a")
 RESPONSES: dict[str, Any] = {"model_api": "responses"}
 
 
+class PickyModel(FakeModel):
+    """Refuses prompts that have a word in them."""
+
+    def refusal_of(self, request: dict[str, Any]) -> dict[str, Any] | None:
+        return {"message": "no", "type": "x", "code": None} if "dynamite" in str(request["messages"]) else None
+
+
 @pytest.fixture
 async def store(path: Path) -> AsyncIterator[SqliteStore]:
     async with SqliteStore(path) as store:
@@ -129,7 +136,7 @@ async def test_a_model_that_thinks_is_asked_again_after_something_was_done(store
 
 async def test_what_was_done_is_shown_under_the_question_that_asked_for_it(store: SqliteStore, thread: Thread) -> None:
     till = Till()
-    model = FakeModel(FAIL, ASK, FAIL, Reply(text="Hello."), DONE)
+    model = FakeModel(FAIL, ASK, Reply(body=b"[]"), Reply(text="Hello."), DONE)
     async with asking(store, model, till) as (turns, _):
         assert isinstance(await say(turns, thread, "one", "k"), Problem)
         assert isinstance(await allow(turns, await pause(turns, thread, "two")), Problem)
@@ -163,3 +170,32 @@ async def test_a_question_that_paused_when_it_was_tried_again_keeps_what_was_don
             ("assistant", "Paid."),
             ("user", "three"),
         ]
+
+
+async def test_a_paused_answer_whose_calls_are_not_shown_any_more_is_one_with_what_follows(
+    store: SqliteStore, thread: Thread
+) -> None:
+    till = Till(result="x" * 3000)
+    model = FakeModel(Reply(text="Let me see.", calls=(REFUND,)), Reply(text="Paid."), DONE)
+    async with model, agent_on(model, till.tool(approval="always")) as agent:
+        turns = turns_of(store, agent, history_max_tokens=100)
+        await allow(turns, await pause(turns, thread))
+        await say(turns, thread, "And now?")
+    said = [(each["role"], each["content"]) for each in model.requests[-1]["messages"][1:]]
+    assert said == [("user", "Refund A1"), ("assistant", "Let me see.\n\nPaid."), ("user", "And now?")]
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+async def test_a_paused_question_that_the_model_refuses_from_then_on_is_left_out(
+    store: SqliteStore, thread: Thread, goes_on: bool
+) -> None:
+    """The service refuses a word anywhere in what it is shown, without a code that says so."""
+    till = Till()
+    ask_for = Reply(calls=(Call("send_refund", '{"order": "dynamite"}'),))
+    async with asking(store, PickyModel(ask_for, DONE), till) as (turns, _):
+        paused = await pause(turns, thread)
+        if goes_on:
+            assert isinstance(await allow(turns, paused), Problem)
+        answers = [await say(turns, thread, "Hello") for _ in range(5)]
+        kinds = [isinstance(each, Message) for each in answers]
+        assert kinds == ([True] * 5 if goes_on else [False] * 3 + [True] * 2)
