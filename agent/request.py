@@ -16,7 +16,7 @@ from models import Citation, Message, Owner
 from records import canonical
 
 # Of the same tool with the same arguments, for one message.
-MAX_CALLS = 8
+MAX_CALLS = 50
 MAX_DOUBLE = 2**1023
 SOURCE = frozenset(Citation.model_fields)
 # Records calls that are about to act; where that fails, none of them may run.

@@ -10,6 +10,8 @@ from typing import Any
 MAX_DEPTH = 100
 # Stands where something was too long to be kept, or to be shown to the model.
 CUT_MARK = "[… cut: too long]"
+# A whole number with more is no double; with many more, Python does not even read it again.
+MAX_BITS = 1023
 SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -20,6 +22,8 @@ def storable(value: Any, depth: int = MAX_DEPTH) -> Any:
     """
     if isinstance(value, str):
         return SURROGATE.sub("\ufffd", value)
+    if isinstance(value, int) and value.bit_length() > MAX_BITS:
+        return CUT_MARK
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     if not isinstance(value, (dict, list)):

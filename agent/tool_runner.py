@@ -153,7 +153,7 @@ def jsonable_result(result: Any) -> JsonValue:
     :raises OutcomeLost: if it is no JSON, nested too deeply, or more than 64 KB of it.
     """
     try:
-        plain: JsonValue = storable(to_jsonable_python(result))
+        plain: JsonValue = storable(to_jsonable_python(storable(result)))
         size = len(to_json(plain))
     except (PydanticSerializationError, ValueError) as unfit:
         logger.exception("a tool's result cannot be written as JSON")

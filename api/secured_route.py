@@ -90,12 +90,13 @@ async def authenticate(request: Request) -> Caller:
 
 
 async def record_failed_sign_in(request: Request, services: Services, error: ChatError) -> None:
-    """Log an attempt that failed, and count it against its address.
+    """Log an attempt that failed, and count it against its address: one whose time is over was no attempt to get in.
 
     :raises RateLimited: if there were too many from there.
     """
     address = client_address(request, services.settings)
-    if not await services.quotas.allow_failed_attempt(address):
+    was_valid = isinstance(error, Unauthenticated) and error.was_valid
+    if not was_valid and not await services.quotas.allow_failed_attempt(address):
         raise RateLimited("failed sign-ins from this address", retry_after=60) from error
     reason = error.reason if isinstance(error, Unauthenticated) else error.detail
     logger.warning("sign-in refused: %s (address %s, request %s)", reason, address, request_id(request))

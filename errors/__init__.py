@@ -20,6 +20,7 @@
     ├── ThreadFull                   409  thread_full
     ├── TurnEnded                    409  turn_ended
     ├── TurnContinued                409  turn_continued
+    │   └── CallsUndecided           409  turn_continued
     ├── ApprovalExpired              409  approval_expired
     ├── StateChanged                 409  state_changed
     ├── IdempotencyKeyReused         422  idempotency_key_reused
@@ -75,6 +76,7 @@ from errors.parts import (
 )
 from errors.threads import (
     ApprovalExpired,
+    CallsUndecided,
     ErasureNotFound,
     IdempotencyKeyReused,
     LeaseLost,
@@ -95,6 +97,7 @@ from errors.threads import (
 __all__ = [
     "ApprovalExpired",
     "Busy",
+    "CallsUndecided",
     "ChatError",
     "ContentFiltered",
     "ContextOverflow",

@@ -9,15 +9,25 @@ from errors.base import ChatError
 
 
 class Unauthenticated(ChatError):
-    """No credentials, or not valid ones; ``reason`` says what was wrong, for logs only, and ``advice`` what to do."""
+    """No credentials, or not valid ones; ``reason`` says what was wrong, for logs only, and ``advice`` what to do.
+
+    ``was_valid`` says that they were, until they expired: nobody has guessed them.
+    """
 
     type = "unauthenticated"
     status = 401
     title = "Not signed in"
 
-    def __init__(self, reason: str, advice: str = "Send a valid API key in X-API-Key, or a valid bearer token.") -> None:
+    def __init__(
+        self,
+        reason: str,
+        advice: str = "Send a valid API key in X-API-Key, or a valid bearer token.",
+        *,
+        was_valid: bool = False,
+    ) -> None:
         super().__init__(advice)
         self.reason = reason
+        self.was_valid = was_valid
 
 
 class Forbidden(ChatError):

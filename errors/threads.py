@@ -169,6 +169,10 @@ class TurnInterrupted(ChatError):
         super().__init__(detail, retry_after=1)
 
 
+class CallsUndecided(TurnContinued):
+    """Nobody has decided yet, but who decides has read the turn as it was before it paused."""
+
+
 class LeaseLost(TurnInterrupted):
     """The turn no longer holds the thread's lease: another turn took over, or the thread was deleted."""
 

@@ -37,7 +37,7 @@ class ApiKeys:
         if found is None:
             raise Unauthenticated("unknown API key")
         if found.expires is not None and found.expires <= datetime.now(UTC):
-            raise Unauthenticated(f"API key {found.name} has expired")
+            raise Unauthenticated(f"API key {found.name} has expired", was_valid=True)
         return found
 
 

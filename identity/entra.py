@@ -47,6 +47,8 @@ class EntraTokens:
         """
         try:
             claims = await self._verified(token)
+        except jwt.ExpiredSignatureError as error:
+            raise Unauthenticated("the token has expired", was_valid=True) from error
         except jwt.PyJWTError as error:
             raise Unauthenticated(f"the token is not valid: {type(error).__name__}") from error
         user = claims.get("oid")

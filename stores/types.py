@@ -13,7 +13,7 @@ from pydantic_core import to_json
 
 from calls import ToolCall
 from events import TurnEvent
-from models import AUTHOR_ID, Feedback, Message, Metadata, Owner, Thread, ThreadStatus, Turn, TurnStatus
+from models import Feedback, Message, Metadata, Owner, Thread, ThreadStatus, Turn, TurnStatus
 from records import Record, canonical
 
 T = TypeVar("T")
@@ -57,10 +57,6 @@ class NewMessage:
     idempotency_key: str | None = None
     tools: Sequence[dict[str, JsonValue]] = ()
     cancelled_turn_id: str | None = None
-
-    def author(self, owner: Owner) -> str:
-        """Return who wrote it; of owners who are no conversation, metadata is only what a caller of the API says."""
-        return str((self.metadata.get(AUTHOR_ID) if owner.is_conversation else None) or owner.user)
 
     @property
     def fingerprint(self) -> str:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from microsoft_agents.activity import Activity
 from microsoft_agents.hosting.core import TurnContext
 
-from errors import InvalidActivity, StoreUnavailable
+from errors import Busy, InvalidActivity, StoreUnavailable
 from identity.azure_credential import AzureCredential
 from models import Message, Owner
 from quotas.quotas import Quotas
@@ -182,7 +182,12 @@ class Bot:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _answer_inline(self, job: Job) -> ActivityResponse:
-        response: Any = await self._inline_worker.run(job)
+        # Whoever waits in its conversation's line does so inside one request, which the host ends with all that runs beside it.
+        try:
+            async with asyncio.timeout(self._settings.batch_timeout_seconds):
+                response: Any = await self._inline_worker.run(job)
+        except TimeoutError as error:
+            raise Busy from error
         if response is None:
             return ActivityResponse(HTTPStatus.ACCEPTED)
         return ActivityResponse(response.status, response.body)

@@ -24,6 +24,7 @@ from turns.decisions import ClientResult, Decisions, Verdict
 from turns.event_log import EventLog
 from turns.service import Turns
 
+# How a tool is known to the bot by its name, once the agent is there.
 Tools = Callable[[], Awaitable[Mapping[str, ToolSpec]]]
 MAX_VALUE = 500
 MAX_SAID = 4000
@@ -140,7 +141,8 @@ class ChatDecisions:
             gone = error.type in ("thread_not_found", "turn_not_found")
             if words is None and not gone:
                 raise
-            return Refused(words or "decided", None if words == "expired" else paused)
+            # Of one that was decided about, whoever has decided says so on its card.
+            return Refused(words or "decided", paused if error.type == "turn_ended" else None)
         return paused, log
 
     async def show(self, sender: Sender, sent_id: str | None, paused: Message, strings: Strings, words: str) -> None:

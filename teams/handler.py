@@ -49,7 +49,6 @@ MAX_TEXT = 32_000
 MARK_DELAYS = (1.0, 5.0)
 # Begins to erase everything of an owner.
 Erase = Callable[[Owner], Awaitable[object]]
-# How a tool is known to the bot by its name, once the agent is there.
 logger = logging.getLogger(__name__)
 
 
@@ -213,13 +212,17 @@ class ActivityHandler:
         if isinstance(found, Refused):
             await self._say_once(incoming, sender, strings[found.words])
             if found.paused:
-                await self._decisions.show(sender, incoming.activity.reply_to_id, found.paused, strings, strings["decided"])
+                await self._show_decided(incoming, sender, found.paused, strings["decided"])
             return
         paused, log = found
         attempt.accepted()
         words = strings["allowed" if decision.approved else "refused_by"].format(name=incoming.author or "?")
-        await self._decisions.show(sender, incoming.activity.reply_to_id, paused, strings, words)
+        await self._show_decided(incoming, sender, paused, words)
         await self._show(attempt, sender, log)
+
+    async def _show_decided(self, incoming: Incoming, sender: Sender, paused: Message, words: str) -> None:
+        sent_id = await self._conversations.find_sent(incoming.owner, paused.id) or incoming.activity.reply_to_id
+        await self._decisions.show(sender, sent_id, paused, strings_for(incoming.activity.locale), words)
 
     async def _show(self, attempt: Attempt, sender: Sender, log: EventLog) -> None:
         async def cancel() -> None:
@@ -258,11 +261,8 @@ class ActivityHandler:
         except ThreadNotFound:
             return
         for message in found.items:
-            # Decided about elsewhere: the chat has no use for the buttons any more.
             if paused := await self._decisions.find_paused(incoming.owner, message):
-                sent_id = await self._conversations.find_sent(incoming.owner, paused.id)
-                strings = strings_for(incoming.activity.locale)
-                await self._decisions.show(sender, sent_id, paused, strings, strings["decided"])
+                await self._show_decided(incoming, sender, paused, strings_for(incoming.activity.locale)["decided"])
             await self._show(attempt, sender, replay(ReplayedTurn(message)))
 
     async def _start(self, incoming: Incoming, request_id: str) -> EventLog:

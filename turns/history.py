@@ -16,6 +16,8 @@ from errors import ContentFiltered, ModelMisconfigured
 from models import Message
 
 TOKENS_PER_MESSAGE = 4
+# Stands for a question that lies too far back.
+NOT_SHOWN = "(This message is not shown any more.)"
 # What a JSON value needs around the mark.
 MARK_ROOM = len(CUT_MARK.encode()) + 16
 # So many questions in a row that were refused say that it is what was before them that is refused: by the content filter, or by
@@ -82,6 +84,8 @@ def _exchanges(history: Sequence[Message]) -> list[Exchange]:
             paused = []
             exchange.append(message)
     _give(paused, found, found.get(latest))
+    if not found:
+        found = _without_question(history)
     exchanges = _without_unreadable(list(found.values()))
     is_answered = [_is_answered(exchange) for exchange in exchanges]
     followed = [*is_answered, True][1:]
@@ -92,15 +96,26 @@ def _exchanges(history: Sequence[Message]) -> list[Exchange]:
     ]
 
 
-def _give(paused: Sequence[Message], found: Mapping[int, Exchange], likely: Exchange | None) -> None:
-    """Give paused replies to their questions, which their calls' keys tell; else to the likely one.
+def _without_question(history: Sequence[Message]) -> dict[int, Exchange]:
+    """Return what is left of an exchange of so many pauses that its question is not among the latest messages."""
+    replies = [message for message in history if not message.is_erased and message.role == "assistant"]
+    if not replies:
+        return {}
+    question = replies[0].model_copy(update={"role": "user", "content": NOT_SHOWN, "tool_calls": []})
+    return {question.seq: [question, *replies]}
 
-    What was approved may have been for another question than the one that is answered next: its own may have failed.
+
+def _give(paused: Sequence[Message], found: Mapping[int, Exchange], likely: Exchange | None) -> None:
+    """Give paused replies to their questions, which their calls' keys tell; those that have none to the likely one.
+
+    What was approved may have been for another question than the one that is answered next: its own may have failed, or lie too
+    far back.
     """
     for reply in paused:
         exchanges = [likely, *found.values()] if likely else list(found.values())
         theirs = (each for each in exchanges if any(is_asked_for(each[0], call) for call in reply.tool_calls))
-        if exchange := next(theirs, likely):
+        has_keys = any(call.key for call in reply.tool_calls)
+        if exchange := next(theirs, None if has_keys else likely):
             exchange.append(reply)
 
 

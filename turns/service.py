@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from calls import CANCELLED, Decider
-from errors import Busy, TurnEnded, TurnInProgress, TurnInterrupted, TurnNotFound
+from errors import Busy, CallsUndecided, TurnContinued, TurnEnded, TurnInProgress, TurnInterrupted, TurnNotFound
 from events import TurnEvent
 from models import Message, Owner, Turn, new_id, utcnow
 from observability import metrics
 from stores.contract import ThreadStore
 from stores.types import NewContinuation, NewMessage, NewTurn
 from turns.context import TurnContext, TurnRequest
-from turns.decisions import Decisions, decide
+from turns.decisions import Decided, Decisions, decide
 from turns.event_log import EventLog
 from turns.event_writer import EventWriter
 from turns.follow import TurnFollowers
@@ -37,6 +38,10 @@ if TYPE_CHECKING:
 
 # Called with a turn's reply.
 After = Callable[[Message], Awaitable[None]]
+
+
+# Of a paused turn that other reads still show as running.
+READS = 5
 
 
 class HowToStart(TypedDict):
@@ -184,24 +189,24 @@ class Turns:
             :meth:`ThreadStore.begin_continuation` does.
         :raises RateLimited, Busy, TurnInterrupted: as :meth:`start` does.
         """
-        turn = await self.get(owner, thread_id, turn_id)
-        decided = None
-        # Of a turn that was read while somebody decided, the calls may be decided about already.
-        if turn.status == "paused" and turn.continued_by is None and turn.message and turn.message.open_calls:
-            decided = decide(turn.message, decisions, Decider(decided_by, utcnow()))
-        new = NewContinuation(
-            new_id("turn"),
-            turn_id,
-            decided.calls if decided else None,
-            decisions.as_json,
-            decided.approved if decided else frozenset(),
-            decided.remembered if decided else frozenset(),
-            idempotency_key,
-        )
-        log = await self.start(owner, thread_id, new, stream=stream, request_id=request_id, locale=locale, after=after)
-        if decided and not log.replayed:
-            decided.count()
-        return log
+        for _ in range(READS):
+            turn = await self.get(owner, thread_id, turn_id)
+            decided = _decided(turn, decisions, Decider(decided_by, utcnow()))
+            new = NewContinuation(
+                new_id("turn"),
+                turn_id,
+                decided.calls if decided else None,
+                decisions.as_json,
+                decided.approved if decided else frozenset(),
+                decided.remembered if decided else frozenset(),
+                idempotency_key,
+            )
+            with suppress(CallsUndecided):
+                log = await self.start(owner, thread_id, new, stream=stream, request_id=request_id, locale=locale, after=after)
+                if decided and not log.replayed:
+                    decided.count()
+                return log
+        raise TurnContinued
 
     async def get(self, owner: Owner, thread_id: str, turn_id: str) -> Turn:
         """Return how a turn stands.
@@ -272,3 +277,10 @@ class Turns:
             log = runner.begun.result()
             if isinstance(log.result, Message) and not log.replayed:
                 await after(log.result)
+
+
+def _decided(turn: Turn, decisions: Decisions, by: Decider) -> Decided | None:
+    """Decide about a turn's open calls; ``None`` of one that was read before it paused, or while somebody else decided."""
+    if turn.status == "paused" and turn.continued_by is None and turn.message and turn.message.open_calls:
+        return decide(turn.message, decisions, by)
+    return None

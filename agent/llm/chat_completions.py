@@ -43,7 +43,7 @@ class ChatCompletions:
 
     def render_history(self, history: Sequence[Message]) -> bytes:
         """Return stored messages as the items of a request's list."""
-        return _items(_with_valid_names(as_history(history)))
+        return _items(with_valid_names(as_history(history)))
 
     def render_tool(self, tool: FunctionTool) -> bytes:
         """Return how a tool is described."""
@@ -192,7 +192,7 @@ def tool_request(id: Any, name: Any, arguments: Any) -> ToolRequest:
 
 def run_messages(messages: Iterable[RunMessage]) -> list[dict[str, Any]]:
     """Return what was said in this run as messages of the protocol."""
-    return _with_valid_names([wire for message in messages for wire in _as_wire(message)])
+    return with_valid_names([wire for message in messages for wire in _as_wire(message)])
 
 
 def _as_wire(message: RunMessage) -> list[dict[str, Any]]:
@@ -210,7 +210,7 @@ def _as_wire(message: RunMessage) -> list[dict[str, Any]]:
     return [{"role": str(message.role), "content": message.text}]
 
 
-def _with_valid_names(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def with_valid_names(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return messages whose tool calls have names that the protocol allows: models make others up, and servers refuse them."""
     for message in messages:
         for call in message.get("tool_calls") or ():

@@ -13,7 +13,7 @@ from agent_framework import FunctionTool
 from pydantic_core import to_json
 
 from agent.history import as_history
-from agent.llm.chat_completions import parse_json, run_messages, tool_request
+from agent.llm.chat_completions import parse_json, run_messages, tool_request, with_valid_names
 from agent.llm.completion import Completion, CompletionBuilder
 from agent.llm.server_error import ServerError, error_in
 from agent.llm.wire import ModelRequest
@@ -36,7 +36,7 @@ class Responses:
 
     def render_history(self, history: Sequence[Message]) -> bytes:
         """Return stored messages as the items of a request's input."""
-        return to_json(list(_as_items(as_history(history))))[1:-1]
+        return to_json(list(_as_items(with_valid_names(as_history(history)))))[1:-1]
 
     def render_tool(self, tool: FunctionTool) -> bytes:
         """Return how a tool is described: as for Chat Completions, but flat."""

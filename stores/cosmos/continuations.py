@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from errors import StoreUnavailable, TurnContinued, TurnEnded, TurnNotFound
+from errors import CallsUndecided, StoreUnavailable, TurnContinued, TurnEnded, TurnNotFound
 from models import Message, message_id
 from stores.cosmos.container import CosmosContainer, PreconditionFailed
 from stores.cosmos.documents import KeyDocument, ThreadDocument, TurnDocument, answering_again, new_key_document
@@ -141,8 +141,10 @@ def _decision(request: Request[NewContinuation], thread: ThreadDocument) -> tupl
     :raises TurnContinued: if there is nothing to decide about.
     """
     new, open = request.new, thread.open
-    if new.calls is None or open is None or open.turn_id != new.paused_turn_id:
+    if open is None or open.turn_id != new.paused_turn_id:
         raise TurnContinued
+    if new.calls is None:
+        raise CallsUndecided
     taken = thread_changes(
         lease=request.lease(seq=open.question_seq, approved=new.approved),
         open=None,

@@ -6,7 +6,8 @@ a newer release has added is read as the nearest that is known here; what is wri
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -18,12 +19,19 @@ from records import Record
 from stores.cosmos.documents import Document, ThreadDocument, TurnDocument
 
 R = TypeVar("R", bound=Record)
-# By the record's fields, which have few values: what stands for one that is not known.
+# By the names of fields that have few values: what stands for one that is not known.
 NEAREST: Mapping[type[Record], Mapping[str, Any]] = MappingProxyType(
     {
         Erasure: {"status": "running"},
-        Message: {"status": "interrupted", "role": "assistant", "feedback": None},
+        Message: {
+            "status": "interrupted",
+            "role": "assistant",
+            "feedback": None,
+            "tool_calls.status": "unknown",
+            "tool_calls.awaits": None,
+        },
         Thread: {"status": "active"},
+        ThreadDocument: {"lease.calls.status": "unknown", "lease.calls.awaits": None},
         TurnDocument: {"status": "interrupted"},
     }
 )
@@ -37,11 +45,24 @@ def as_record(record: type[R], document: Document) -> R:
     try:
         return record.model_validate(document)
     except ValidationError as invalid:
-        unknown = {str(each["loc"][0]) for each in invalid.errors() if each["type"] == "literal_error"}
-        nearest = {name: value for name, value in NEAREST.get(record, {}).items() if name in unknown}
-        if not nearest:
-            raise
-        return record.model_validate({**document, **nearest})
+        nearest, read = NEAREST.get(record, {}), deepcopy(document)
+        for error in invalid.errors():
+            if error["type"] != "literal_error" or not _replace(read, error["loc"], nearest):
+                raise
+        return record.model_validate(read)
+
+
+def _replace(document: Document, place: Sequence[str | int], nearest: Mapping[str, Any]) -> bool:
+    """Replace the field at a place in a document, or the one around it, by what stands for it; ``False`` if nothing does."""
+    for end in range(len(place), 0, -1):
+        name = ".".join(each for each in place[:end] if isinstance(each, str))
+        if name in nearest:
+            parent: Any = document
+            for each in place[: end - 1]:
+                parent = parent[each]
+            parent[place[end - 1]] = nearest[name]
+            return True
+    return False
 
 
 def require_owned(owner: Owner, thread_id: str, found: Document | None) -> ThreadDocument:

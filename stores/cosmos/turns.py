@@ -11,7 +11,6 @@ import asyncio
 from calls import WENT_ON, Decider
 from errors import (
     IdempotencyKeyReused,
-    StoreMisconfigured,
     StoreUnavailable,
     ThreadFull,
     ThreadNotFound,
@@ -59,7 +58,7 @@ class CosmosTurns:
         taking = asyncio.create_task(self._lease_for_new(request))
         try:
             return await self._begin(request, history_limit, taking)
-        except (ThreadNotFound, ThreadFull, TurnInProgress, IdempotencyKeyReused, StoreMisconfigured):
+        except (ThreadNotFound, ThreadFull, TurnInProgress, IdempotencyKeyReused):
             raise
         except BaseException:
             # Whoever is stopping, too: the message was not accepted, and nobody would answer it.
@@ -155,7 +154,7 @@ class CosmosTurns:
         if key is None:
             self._limits.check_messages(thread.last_seq)
         if thread.open:
-            await self._pauses.close(thread, thread.open, Decider(request.new.author(request.owner), utcnow(), WENT_ON))
+            await self._pauses.close(thread, thread.open, Decider(request.owner.user, utcnow(), WENT_ON))
             return None
         if key is None:
             return await self._lease_for_new(request)

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic_core import to_json
 
 from calls import Decider
-from errors import TurnContinued, TurnEnded, TurnNotFound
+from errors import CallsUndecided, TurnContinued, TurnEnded, TurnNotFound
 from models import Owner, timestamp, utcnow
 from stores.sqlite.idempotency_keys import known_key, replay, store_key
 from stores.sqlite.rows import approvals, as_thread, put_message, stored_message, thread_row, turn_row
@@ -84,8 +84,10 @@ def _paused_turn(db: sqlite3.Connection, thread: Any, turn_id: str) -> Any:
 
 def _decide(db: sqlite3.Connection, row: Any, new: NewContinuation) -> int:
     """Put the decisions into the paused reply, and return the place of the message that it answers."""
-    if new.calls is None or row["open_turn_id"] != new.paused_turn_id:
+    if row["open_turn_id"] != new.paused_turn_id:
         raise TurnContinued
+    if new.calls is None:
+        raise CallsUndecided
     reply = stored_message(db, row["id"], row["open_seq"])
     put_message(db, reply.model_copy(update={"tool_calls": list(new.calls)}))
     allowed = {tool: timestamp(utcnow()) for tool in new.remembered} | approvals(row)

@@ -60,7 +60,7 @@ def begin_turn(
         limits.check_messages(row["last_seq"])
         message = _store_new(db, thread_id, row["last_seq"] + 1, new)
     if row["open_turn_id"]:
-        close_pause(db, row, Decider(new.author(owner), utcnow(), WENT_ON))
+        close_pause(db, row, Decider(owner.user, utcnow(), WENT_ON))
     now = take_lease(db, thread_id, new.turn_id, message.seq, lease_seconds, cancelled_turn_id=new.cancelled_turn_id)
     last_seq = max(row["last_seq"], message.seq)
     return StartedTurn(

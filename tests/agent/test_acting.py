@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 from typing import Any
 
 import pytest
 
+from agent.text import CUT_MARK
 from agent.tool_calls import jsonable_arguments
 from calls import ToolCall
 from errors import StoreUnavailable, ToolError
@@ -143,12 +145,12 @@ async def test_a_thread_that_was_made_anew_under_its_id_gives_calls_other_keys()
     assert len(set(till.keys)) == 2
 
 
-async def test_numbers_that_are_none_are_told_in_words() -> None:
-    till = Till(result={"left": [math.inf, -math.inf, math.nan]})
+async def test_what_no_json_holds_is_told_in_words() -> None:
+    till = Till(result={"left": [math.inf, -math.inf, math.nan, 10**5000, "\ud800"]})
     async with FakeModel(Reply(calls=(REFUND,)), Reply(text="Hm.")) as model, agent_on(model, till.tool()) as agent:
         [call] = (await ask(agent)).calls
-        assert call.result == {"left": ["Infinity", "-Infinity", "NaN"]}
-        assert model.requests[1]["messages"][-1]["content"] == '{"left":["Infinity","-Infinity","NaN"]}'
+        assert call.result == {"left": ["Infinity", "-Infinity", "NaN", CUT_MARK, "\ufffd"]}
+        assert json.loads(model.requests[1]["messages"][-1]["content"]) == call.result
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 from openai.types.responses import ResponseStreamEvent
 from pydantic import TypeAdapter
 
+from calls import ToolCall
 from errors import ContentFiltered, ContextOverflow, ModelMisconfigured, ModelThrottled, ModelUnavailable
 from tests.fakes.model import Call, Reply
 from tests.fakes.responses_model import FakeResponses, ThinkingReply
@@ -67,6 +68,15 @@ async def test_earlier_exchanges_are_shown_with_their_calls() -> None:
         kinds = [item.get("role", item["type"]) for item in model.requests[-1]["input"]]
         calls = ["function_call"] * 2 + ["function_call_output"] * 2
         assert kinds == ["user", *calls, "assistant", "user"]
+
+
+async def test_names_that_models_make_up_are_not_shown_to_servers_that_refuse_them() -> None:
+    made_up = [ToolCall(id="c", tool=name, arguments={}, error="no such tool") for name in ("multi_tool_use.parallel", "", "ä")]
+    past = [a_message("hi", 1), a_message("Hm.", 2, "assistant", made_up)]
+    async with FakeResponses(Reply(text="Well.")) as model, agent_on(model, **RESPONSES) as agent:
+        recorder = Recorder()
+        await agent.run(a_request(a_message("and now?", 3), history=past), observer=recorder, stream=True)
+    assert recorder.content == "Well."
 
 
 @pytest.mark.parametrize("stream", [True, False])

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.fakes.model import FakeModel, Reply, answer, head_of
+from tests.fakes.model_checks import NAME
 
 PARAMETERS = {
     *("model", "input", "instructions", "tools", "tool_choice", "store", "include", "reasoning", "stream"),
@@ -147,6 +148,8 @@ class FakeResponses(FakeModel):
         for item in items:
             kind = item.get("type", "message")
             if kind == "function_call":
+                if not NAME.fullmatch(item["name"]):
+                    return _error("Invalid 'input[0].name': string does not match pattern.", "input")
                 thought = self._thoughts.get(item["call_id"])
                 if thought and thought["encrypted_content"] not in returned:
                     return _error("Item of type 'function_call' was provided without its required 'reasoning' item.", "input")

@@ -24,7 +24,7 @@ from stores.contract import ThreadStore
 from stores.types import NewMessage
 from tests.fakes.model import FakeModel, Reply
 from tests.support.agent import agent_on
-from turns.history import estimate_tokens, fit_history
+from turns.history import NOT_SHOWN, estimate_tokens, fit_history
 from turns.service import Turns
 
 OWNER = Owner("acme", "ann")
@@ -282,3 +282,14 @@ def test_a_result_that_has_no_beginning_is_only_marked(value: Any, shown: Any) -
     call = ToolCall(id="c", tool="t", arguments={}, result=value, duration_ms=1)
     _, reply = fit_history([a_message(1, "Question?"), a_message(2, "Answer.", calls=[call])], 100)
     assert reply.tool_calls[0].result == shown
+
+
+def test_an_answer_whose_question_lies_too_far_back_is_shown_alone() -> None:
+    """Each pause is a message of its own."""
+    paused = [a_message(2 * number, f"Round {number}", calls=[a_call(10)], status="paused") for number in range(2, 5)]
+    shown = fit_history([*paused, a_message(10, "Answer.", turn_id="turn_last")], 10_000)
+    assert [(each.role, each.content) for each in shown] == [
+        ("user", NOT_SHOWN),
+        *(("assistant", f"Round {number}") for number in range(2, 5)),
+        ("assistant", "Answer."),
+    ]

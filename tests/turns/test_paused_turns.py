@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import pytest
 
 from agent.agent import ChatAgent
 from errors import ModelUnavailable
-from models import Message, Problem, Thread
+from models import Message, Owner, Problem, Thread
 from stores.sqlite.store import SqliteStore
+from stores.types import TurnProgress
 from tests.fakes.agent import ScriptedAgent
 from tests.fakes.model import Call, FakeModel, Reply
 from tests.fakes.responses_model import FakeResponses, ThinkingReply
@@ -199,3 +201,25 @@ async def test_a_paused_question_that_the_model_refuses_from_then_on_is_left_out
         answers = [await say(turns, thread, "Hello") for _ in range(5)]
         kinds = [isinstance(each, Message) for each in answers]
         assert kinds == ([True] * 5 if goes_on else [False] * 3 + [True] * 2)
+
+
+class StaleStore(SqliteStore):
+    """Tells of turns once as they were while they ran, as a replica may that lags."""
+
+    stale = False
+
+    async def get_progress(self, owner: Owner, thread_id: str, turn_id: str, *, after: int | None) -> TurnProgress:
+        progress = await super().get_progress(owner, thread_id, turn_id, after=after)
+        if not self.stale:
+            return progress
+        self.stale = False
+        return replace(progress, turn=progress.turn.model_copy(update={"status": "running", "message": None}))
+
+
+async def test_a_decision_does_not_depend_on_what_a_replica_knows(path: Path) -> None:
+    till = Till()
+    async with StaleStore(path) as store, asking(store, FakeModel(ASK, DONE), till) as (turns, _):
+        paused = await pause(turns, await store.create_thread(OWNER, title=None, metadata={}))
+        store.stale = True
+        assert isinstance(await allow(turns, paused), Message)
+        assert till.paid == ["A1"]

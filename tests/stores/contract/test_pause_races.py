@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import time_machine
 
-from errors import LeaseLost, TurnContinued, TurnEnded, TurnInProgress, TurnNotFound
+from errors import CallsUndecided, LeaseLost, TurnContinued, TurnEnded, TurnInProgress, TurnNotFound
 from models import Feedback, Thread, new_id, utcnow
 from stores.contract import ThreadStore
 from stores.types import CancelRequested, NewContinuation, StartedTurn, TurnEnd
@@ -105,14 +105,21 @@ async def test_a_turn_that_goes_on_and_fails_leaves_the_last_message_in_the_list
     assert (await store.get_thread(ANN, thread.id)).last_message_preview == "One moment."
 
 
-async def test_who_went_on_is_the_author_only_in_conversations(store: ThreadStore, thread: Thread) -> None:
-    """Elsewhere the metadata is what a caller of the API says."""
+async def test_who_went_on_is_not_named_in_conversations(store: ThreadStore, thread: Thread) -> None:
+    """It would stay in another's exchange when what they wrote is erased."""
     shared = await store.create_thread(GROUP, title=None, metadata={})
-    for owner, thread_id, who in ((ANN, thread.id, "ann"), (GROUP, shared.id, "bob")):
+    for owner, thread_id in ((ANN, thread.id), (GROUP, shared.id)):
         await pause(store, thread_id, owner=owner)
         turn = await say(store, thread_id, "bob", owner=owner)
-        assert [call.decided_by for call in turn.history[-1].tool_calls] == [who]
+        assert [call.decided_by for call in turn.history[-1].tool_calls] == [owner.user]
         await end(store, turn)
+
+
+async def test_who_has_not_seen_that_a_turn_has_paused_is_told_to_look_again(store: ThreadStore, thread: Thread) -> None:
+    reply = await pause(store, thread.id)
+    with pytest.raises(CallsUndecided):
+        await go_on(store, thread.id, NewContinuation(new_id("turn"), reply.turn_id, None, ["yes"]))
+    await finish(store, await go_on(store, thread.id, approve(reply)))
 
 
 @pytest.mark.parametrize("id", ["a message's", "a thread's", "turn_'1' OR true", ""])

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from cosmos_store import CosmosStore
-from errors import StoreUnavailable
+from errors import StoreMisconfigured, StoreUnavailable
 from tests.fakes.cosmos import FakeCosmos
 from tests.fakes.cosmos_requests import Kind
 from tests.stores.cosmos.conftest import needs_faults
@@ -31,6 +31,16 @@ async def test_a_history_that_cannot_be_read_gives_the_lease_back(
         assert (await other.get_thread(ANN, thread.id)).message_count == 0
         await talk(other, thread.id, key=key)
         assert await states(other, thread.id) == ENDED
+
+
+async def test_a_history_that_may_not_be_read_gives_the_lease_back(store: CosmosStore, fake: FakeCosmos) -> None:
+    """Cosmos DB refuses so while an account fails over."""
+    thread = await store.create_thread(ANN, title=None, metadata={})
+    fake.fail("query", "messages", status=403)
+    with pytest.raises(StoreMisconfigured):
+        await begin(store, thread.id)
+    await talk(store, thread.id)
+    assert await states(store, thread.id) == ENDED
 
 
 @pytest.mark.parametrize("key", [None, "k"])

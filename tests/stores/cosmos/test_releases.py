@@ -13,7 +13,7 @@ from cosmos_store import CosmosStore
 from models import Feedback, Thread, UserState, utcnow
 from stores.cosmos.documents import VERSION
 from tests.fakes.cosmos import FakeCosmos
-from tests.support.stores import ANN, ask, begin, end, messages, states, talk
+from tests.support.stores import ANN, LATER, ask, begin, end, messages, states, talk
 
 pytestmark = pytest.mark.skipif("COSMOS_TEST_ENDPOINT" in os.environ, reason="documents are changed behind the store's back")
 Document = dict[str, Any]
@@ -131,6 +131,17 @@ async def test_a_status_of_a_newer_release_is_read_as_the_nearest(store: CosmosS
     assert (await store.get_thread(ANN, thread.id)).status == "active"
     assert [each.status for each in (await store.list_threads(ANN, status=None, limit=9, cursor=None)).items] == ["active"]
     assert len((await begin(store, thread.id)).history) == 3
+
+
+async def test_a_call_of_a_newer_release_is_read_as_the_nearest(store: CosmosStore, fake: FakeCosmos, thread: Thread) -> None:
+    call = {"id": "c", "tool": "t", "arguments": {}, "status": "scheduled", "awaits": "two people", "error": "not yet"}
+    of_type(fake, "message")[1]["tool_calls"] = [call]
+    [read] = (await messages(store, thread.id))[1].tool_calls
+    assert (read.id, read.status, read.awaits, read.error) == ("c", "unknown", None, "not yet")
+    turn = await begin(store, thread.id)
+    of_type(fake, "thread")[0]["lease"]["calls"] = [call]
+    with time_machine.travel(utcnow() + LATER, tick=True):
+        assert (await store.get_progress(ANN, thread.id, turn.turn_id, after=None)).turn.status == "interrupted"
 
 
 async def test_a_status_of_a_newer_release_is_not_written_back(store: CosmosStore, fake: FakeCosmos, thread: Thread) -> None:
