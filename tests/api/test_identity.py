@@ -189,6 +189,12 @@ async def test_without_a_user_the_key_is_its_own(api: httpx2.AsyncClient) -> Non
     assert same.status_code == 200
 
 
+async def test_a_credential_whose_time_is_over_is_no_attempt_to_get_in(api: httpx2.AsyncClient) -> None:
+    """A page of many users behind one address sends theirs before it asks for new ones."""
+    statuses = [(await api.get("/api/info", headers={"X-API-Key": EXPIRED})).status_code for _ in range(25)]
+    assert set(statuses) == {401}
+
+
 async def test_failed_attempts_are_logged_clean_and_limited(api: httpx2.AsyncClient, caplog: pytest.LogCaptureFixture) -> None:
     statuses = [(await api.get("/api/info", headers={"X-API-Key": "sesame"})).status_code for _ in range(25)]
     assert statuses == [401] * 20 + [429] * 5

@@ -114,6 +114,16 @@ async def test_what_is_no_token(tokens: EntraTokens, token: str) -> None:
         await tokens.verify(token)
 
 
+async def test_a_token_whose_time_is_over_was_valid(authority: FakeEntra, tokens: EntraTokens) -> None:
+    for claims, was_valid in (
+        ({"exp": int(time.time()) - 3600}, True),
+        ({"exp": 1, "key": "x" * 64, "algorithm": "HS256"}, False),
+    ):
+        with pytest.raises(Unauthenticated) as refused:
+            await tokens.verify(authority.token(**claims))
+        assert refused.value.was_valid == was_valid
+
+
 async def test_clocks_may_differ_a_little(authority: FakeEntra, tokens: EntraTokens) -> None:
     now = int(time.time())
     await tokens.verify(authority.token(exp=now - 30))

@@ -81,6 +81,7 @@ async def test_invokes_that_mean_nothing_here(api: httpx2.AsyncClient, channel: 
         ("message/submitAction", {"actionName": "feedback", "actionValue": {"reaction": "like"}}, 400),
         ("message/submitAction", {"actionName": "feedback", "actionValue": {"reaction": "love"}}, 400),
         ("message/submitAction", None, 400),
+        ("message/submitAction", {"actionName": "feedback", "actionValue": {"reaction": ["like"]}}, 400),
         (
             "message/submitAction",
             {"actionName": "feedback", "actionValue": {"reaction": "like", "feedback": '{"reason": []}'}},

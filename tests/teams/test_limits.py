@@ -11,7 +11,7 @@ from teams.messages import ENGLISH, LANGUAGES, problem_text
 from tests.fakes import activities
 from tests.fakes.connector import FakeConnector
 from tests.fakes.model import FakeModel, Reply
-from tests.support.bot import ask, serve_bot
+from tests.support.bot import ask, serve_bot, settled
 
 
 async def test_each_activity_of_the_bot_is_a_request_and_leaves_no_thread_over_the_limit(
@@ -48,8 +48,9 @@ async def test_what_the_model_refuses_is_named(tmp_path: Path, channel: FakeConn
     async with FakeModel(refusal) as model:
         settings = Settings(data_dir=tmp_path, teams_local=True, openai_base_url=f"{model.url}/v1", openai_model="gpt-x")
         async with serve_bot(settings, channel) as api:
-            told = await ask(api, channel, activities.message(channel.url, "Hello"))
-            assert told.startswith(ENGLISH[words].partition("{")[0])
+            await ask(api, channel, activities.message(channel.url, "Hello"))
+            await settled(channel, api)
+            assert channel.texts[-1].startswith(ENGLISH[words].partition("{")[0])
 
 
 def test_every_limit_has_words_of_its_own_in_every_language() -> None:

@@ -11,7 +11,8 @@ from settings import Settings
 from teams.activity import parse_activity, to_incoming
 from teams.job import Job, unpack
 from teams.messages import ENGLISH
-from teams.question import MAX_QUOTE, quote_of, whole_question
+from teams.question import MAX_QUOTE, message_text, quote_of, whole_question
+from teams.queue import MAX_BYTES
 from tests.fakes import activities
 from tests.fakes.connector import FakeConnector
 from tests.support.bot import ask, messages, post, settled, threads
@@ -123,3 +124,18 @@ async def test_a_correction_in_a_group_is_answered_where_the_bot_is_mentioned(
     assert channel.sent == []
     await ask(api, channel, activities.group_message(channel.url, "What is 2 + 3?", **EDIT))
     assert channel.texts[-1].endswith("5")
+
+
+@pytest.mark.parametrize("said", [None, "", "<at>bot</at>"])
+def test_a_mention_is_taken_out_whatever_is_told_of_its_text(said: str | None) -> None:
+    mention = {"type": "mention", "mentioned": activities.BOT, **({} if said is None else {"text": said})}
+    body = activities.message("http://localhost:1", f"{said or ''} Who is it?", entities=[mention] * 30)
+    assert message_text(parse_activity(body)) == "Who is it?"
+
+
+def test_text_in_other_letters_takes_a_place_in_the_queue_as_utf_8() -> None:
+    settings = Settings(teams_local=True)
+    for text in ("\u4e2d" * 14_000, "\U0001f600" * 10_000, "a\ud800b"):
+        packed = Job(to_incoming(parse_activity(activities.message("http://localhost:1", text)), settings), "req_1").pack()
+        assert len(packed.encode()) < MAX_BYTES
+        assert unpack(packed, settings).incoming.activity.text == text.replace("\ud800", "\ufffd")

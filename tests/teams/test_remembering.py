@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
 from pydantic_core import to_json
 
 from models import Owner, message_id, new_id
@@ -112,3 +113,45 @@ async def test_what_a_later_release_keeps_is_left_there(store: ThreadStore) -> N
     await Conversations(store).mark_done(incoming(), None, "sent")
     kept: Any = (await store.get_user_state(OWNER)).values["bot"]
     assert (kept["moods"], len(kept["activities"])) == (["glad"], 1)
+
+
+async def test_what_is_undone_is_not_forgotten_and_what_is_done_is_not_done_again(store: ThreadStore) -> None:
+    """Else another attempt would ask again, in the thread that is in use by then."""
+    conversations = Conversations(store)
+    undone, done = incoming(), incoming()
+    claim = await conversations.claim(undone)
+    await conversations.claim(done)
+    await conversations.mark_done(done, "msg_x", "sent-1")
+    for _ in range(MAX_ACTIVITIES + 5):
+        other = incoming()
+        await conversations.claim(other)
+        await conversations.mark_done(other, None, "sent")
+    await conversations.reset(incoming())
+    assert await conversations.claim(undone) == claim
+    assert await conversations.is_done(done)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [{"tickets": {}}, {"threads": []}, {"activities": [{"done": True}]}, "words", ["words"]],
+    ids=["tickets", "threads", "activities", "words", "a list"],
+)
+async def test_a_state_of_another_form_does_not_stop_a_chat(store: ThreadStore, broken: Any) -> None:
+    state = await store.get_user_state(OWNER)
+    kept = {"references": {"c": {"x": 1}}, **broken} if isinstance(broken, dict) else broken
+    await store.put_user_state(OWNER, state.model_copy(update={"values": {"bot": kept}}))
+    conversations = Conversations(store)
+    claim = await conversations.claim(incoming())
+    assert await thread_ids(store) == [claim.thread_id]
+    if isinstance(broken, dict):
+        assert (await conversations.states.get(OWNER))[0].references["c"] == {"x": 1}
+
+
+async def test_records_of_a_newer_release_keep_what_is_new_in_them(store: ThreadStore) -> None:
+    state = await store.get_user_state(OWNER)
+    known = {"activities": [{"key": "k", "added": 1}], "tickets": [{"key": "k", "conversation": "c", "added": 2}]}
+    await store.put_user_state(OWNER, state.model_copy(update={"values": {"bot": known}}))
+    await Conversations(store).claim(incoming())
+    kept = (await store.get_user_state(OWNER)).values["bot"]
+    assert "'added': 1" in str(kept)
+    assert "'added': 2" in str(kept)

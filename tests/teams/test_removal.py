@@ -88,3 +88,30 @@ async def test_a_bot_removed_from_a_team_forgets_each_chain_of_replies_there(
         await settled(channel, api)
         await completions.at_least(6)
         assert len(await owners(tmp_path)) == 2
+
+
+@pytest.mark.parametrize("removal", REMOVALS.values(), ids=list(REMOVALS))
+async def test_a_removal_that_is_told_again_takes_nothing_that_was_written_since_the_bot_came_back(
+    tmp_path: Path, channel: FakeConnector, completions: Calls, removal: dict[str, Any]
+) -> None:
+    async with serve_bot(Settings(data_dir=tmp_path, teams_local=True), channel) as api:
+        moments = (f"2026-01-01T10:30:0{second}.000Z" for second in range(9))
+
+        async def say() -> None:
+            await ask(api, channel, activities.group_message(channel.url, "What is 2 + 2?", timestamp=next(moments)))
+            await settled(channel, api)
+
+        await say()
+        left = activities.message(channel.url, None, conversation=GROUP, timestamp=next(moments), **removal)
+        await post(api, left)
+        await settled(channel, api)
+        await completions.at_least(1)
+        assert await owners(tmp_path) == []
+        await say()
+        await post(api, left)
+        await settled(channel, api)
+        assert len(await owners(tmp_path)) == 1
+        await post(api, {**left, "id": "f:later", "timestamp": next(moments)})
+        await settled(channel, api)
+        await completions.at_least(2)
+    assert await owners(tmp_path) == []
