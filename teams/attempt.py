@@ -31,12 +31,15 @@ class Attempt:
     """One attempt at an activity.
 
     ``may_wait`` says that it may be made again when its thread is free, ``may_repeat`` that it may when the service has failed.
-    ``accepted`` is called when the message is in its thread.
+    ``accepted`` is called when the message is in its thread, which ``is_stored`` says of attempts before, of which there were
+    ``failures``.
     """
 
     incoming: Incoming
     request_id: str
     is_first: bool
+    is_stored: bool
+    failures: int
     may_wait: bool
     may_repeat: bool
     accepted: Callable[[], None]

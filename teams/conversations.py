@@ -15,11 +15,15 @@ from teams.references import conversation_reference
 
 
 class ActivityClaim(NamedTuple):
-    """The thread for an activity, and the owner's preferences; ``is_done`` says that it was answered before."""
+    """The thread for an activity, and the owner's preferences.
+
+    ``is_done`` says that it was answered before, ``is_known`` that an attempt before this one has claimed it.
+    """
 
     thread_id: str
     is_done: bool
     preferences: dict[str, str]
+    is_known: bool = False
 
 
 class Conversations:
@@ -37,7 +41,7 @@ class Conversations:
         kept, state = await self.states.get(incoming.owner)
         known = kept.find(incoming.key)
         if known and (known.thread_id or known.done):
-            return ActivityClaim(known.thread_id, known.done, known.preferences)
+            return ActivityClaim(known.thread_id, known.done, known.preferences, is_known=True)
         in_use = kept.threads.get(incoming.conversation_key)
         if in_use is not None and await self._exists(incoming.owner, in_use):
             fresh = None
@@ -68,7 +72,9 @@ class Conversations:
     async def find(self, incoming: Incoming) -> ActivityClaim | None:
         """Return what :meth:`claim` has said of an activity before, if it was begun."""
         known = (await self.states.get(incoming.owner))[0].find(incoming.key)
-        return ActivityClaim(known.thread_id, known.done, known.preferences) if known and known.thread_id else None
+        if known is None or not known.thread_id:
+            return None
+        return ActivityClaim(known.thread_id, known.done, known.preferences, is_known=True)
 
     async def is_done(self, incoming: Incoming) -> bool:
         """Whether an activity was answered before."""

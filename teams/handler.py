@@ -38,6 +38,7 @@ from teams.question import file_names, message_text
 from teams.references import reply_place
 from teams.renderer import REPEATED, RenderOptions, TurnRenderer
 from teams.sender import NotSent, Reason, Sender, count_delivery, send_typing
+from teams.starter import TurnStarter
 from teams.traces import trace_error
 from tools.tool import ToolSpec
 from turns.event_log import EventLog, replay
@@ -45,6 +46,10 @@ from turns.service import Turns
 
 # As the API has it.
 MAX_TEXT = 32_000
+# After so many, an answer comes without its tools' cards: what a channel cannot draw, it may call a failure of its own.
+FAILURES_WITH_CARDS = 3
+# How often an answer is shown again from its beginning, of which the channel does not take the end.
+MAX_REPEATS = 1
 # Between attempts to remember what was delivered.
 MARK_DELAYS = (1.0, 5.0)
 # Begins to erase everything of an owner.
@@ -77,6 +82,7 @@ class ActivityHandler:
         self._settings = settings
         self._assistant = assistant
         self._clock = clock
+        self._starter = TurnStarter(turns, conversations)
         self._decisions = ChatDecisions(store, turns, self._known_tools, settings.bot_sensitivity_label)
         self._ratings = Ratings(store, quotas, conversations)
 
@@ -196,15 +202,14 @@ class ActivityHandler:
                 return
 
     async def _turn(self, attempt: Attempt, sender: Sender) -> None:
-        incoming = attempt.incoming
         typing_task = asyncio.create_task(send_typing(sender))
         try:
-            log = await self._start(incoming, attempt.request_id)
-            attempt.accepted()
+            log = await self._starter.start(attempt)
         finally:
             # Before anything else is sent: an answer that is there must not be followed by a sign of typing.
             await typing_task
-        await self._show(attempt, sender, log)
+        if log:
+            await self._show(attempt, sender, log)
 
     async def _decide(self, attempt: Attempt, sender: Sender, decision: ChatDecision) -> None:
         incoming, strings = attempt.incoming, strings_for(attempt.incoming.activity.locale)
@@ -233,12 +238,14 @@ class ActivityHandler:
 
         look = self._look(attempt)
         message_id = None
+        renderer = TurnRenderer(sender, self._clock, look, cancel)
         try:
-            outcome = await TurnRenderer(sender, self._clock, look, cancel).show(log)
+            outcome = await renderer.show(log)
         except NotSent as error:
-            if error.reason in (Reason.BUSY, Reason.UNREACHABLE):
+            repeats = renderer.has_shown_part and attempt.failures >= MAX_REPEATS
+            if error.reason is Reason.UNREACHABLE or (error.reason is Reason.BUSY and not repeats):
                 raise
-            # The channel has refused the answer in every form: the user is told where it is.
+            # Refused in every form, or never whole: the user is told where the answer is, and sees its beginning no more often.
             text = look.strings["kept"].format(request_id=attempt.request_id)
             sent_id = await sender.send_with_retry(Activity(type="message", text=text))
         else:
@@ -265,17 +272,6 @@ class ActivityHandler:
                 await self._show_decided(incoming, sender, paused, strings_for(incoming.activity.locale)["decided"])
             await self._show(attempt, sender, replay(ReplayedTurn(message)))
 
-    async def _start(self, incoming: Incoming, request_id: str) -> EventLog:
-        """Start the turn, or find the answer of one that was started before."""
-        while True:
-            claim = await self._conversations.claim(incoming)
-            new = new_message(incoming, claim)
-            try:
-                return await self._turns.start(incoming.owner, claim.thread_id, new, stream=True, request_id=request_id)
-            except ThreadNotFound:
-                # Deleted just now, through the API: the conversation goes on in a fresh thread.
-                await self._conversations.forget(incoming)
-
     def _look(self, attempt: Attempt) -> RenderOptions:
         incoming = attempt.incoming
         teams = incoming.channel == "msteams"
@@ -283,7 +279,7 @@ class ActivityHandler:
             strings=strings_for(incoming.activity.locale),
             tools=self._known_tools,
             mode=mode_of(incoming),
-            cards=self._settings.bot_cards,
+            cards="none" if attempt.failures >= FAILURES_WITH_CARDS else self._settings.bot_cards,
             sensitivity=self._settings.bot_sensitivity_label,
             feedback=teams,
             request_id=attempt.request_id,

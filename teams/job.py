@@ -21,8 +21,8 @@ class Job:
     """An activity, the id of the request that brought it, and what came of it so far.
 
     ``watch`` is what it has seen of the message before it; ``waited``, for how many seconds another turn had its thread;
-    ``failures``, how often it could not be done. ``begun`` says that it was worked on before, ``in_order`` that it waits for
-    those before it.
+    ``failures``, how often it could not be done. ``begun`` says that it was worked on before, ``stored`` that its message is in
+    its thread, ``in_order`` that it waits for those before it.
     """
 
     incoming: Incoming
@@ -31,6 +31,7 @@ class Job:
     waited: float = 0.0
     failures: int = 0
     begun: bool = False
+    stored: bool = False
     in_order: bool = True
 
     def pack(self) -> str:
@@ -50,6 +51,7 @@ class Job:
                 "waited": self.waited,
                 "failures": self.failures,
                 "begun": self.begun,
+                "stored": self.stored,
                 "in_order": self.in_order,
             },
             ensure_ascii=False,
@@ -75,7 +77,7 @@ def unpack(payload: str, settings: Settings) -> Job:
         activity, request_id = parse_activity(packed["activity"]), str(packed["request_id"])
         seen, seconds = packed.get("watch", NOTHING_SEEN)
         counts = float(packed.get("waited", 0)), int(packed.get("failures", 0))
-        flags = bool(packed.get("begun")), bool(packed.get("in_order", True))
+        flags = bool(packed.get("begun")), bool(packed.get("stored")), bool(packed.get("in_order", True))
         watch = Watch(str(seen), float(seconds))
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise InvalidActivity("not what was put into the queue") from error

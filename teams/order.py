@@ -137,9 +137,11 @@ class ConversationOrder:
             self._moved.set()
             self._moved = asyncio.Event()
 
-    async def wait(self, seconds: float) -> None:
-        """Wait until somebody has left here, or may have elsewhere."""
+    async def wait(self, seconds: float) -> float:
+        """Wait until somebody has left here, or may have elsewhere; return how many seconds that took."""
+        begun = self._clock.now()
         await self._clock.wait(self._moved, seconds)
+        return self._clock.now() - begun
 
 
 def _enter(kept: ConversationState, incoming: Incoming, worker: str, watch: Watch, *, in_order: bool) -> Standing:

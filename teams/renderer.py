@@ -55,7 +55,7 @@ class RenderOptions:
     strings: Strings
     tools: Callable[[], Awaitable[Mapping[str, ToolSpec]]]
     mode: Mode
-    cards: Literal["with_answer", "before_answer"]
+    cards: Literal["with_answer", "before_answer", "none"]
     sensitivity: str | None
     feedback: bool
     request_id: str
@@ -92,6 +92,11 @@ class TurnRenderer:
         self._is_generated = True
         self._told = ""
         self._result: Message | Problem | None = None
+
+    @property
+    def has_shown_part(self) -> bool:
+        """Whether the reader has a first part of an answer that is longer than a message."""
+        return self._streamer.passed_on
 
     async def show(self, log: EventLog) -> Outcome:
         """Follow a turn to its end, showing what can be shown on the way, and then all of it.
@@ -169,6 +174,8 @@ class TurnRenderer:
 
     async def _take_result(self, event: ToolCompleted) -> None:
         self._sources |= {source.id: source for source in sources_in(event.result)}
+        if self._look.cards == "none":
+            return
         card = self._card(event.tool, self._calls.get(event.call_id, {}), event.result)
         if card is None or len(self._cards) >= MAX_CARDS:
             return
@@ -195,7 +202,7 @@ class TurnRenderer:
         cards = await self._replayed_cards(result)
         if result.status == "paused":
             return await self._ask(result, cards)
-        if not self._streamer.text and not cards and self._look.cards == "with_answer":
+        if not self._streamer.text and not cards and self._look.cards != "before_answer":
             self._streamer.write(self._look.strings["stopped"])
         if self._look.links and result.citations:
             self._streamer.write(f"\n\n{link_definitions(result.citations)}")
@@ -218,7 +225,7 @@ class TurnRenderer:
 
     async def _replayed_cards(self, message: Message) -> list[Attachment]:
         """Return the cards; those of a turn that ended before are made of the message."""
-        if self._told or self._calls or self._look.cards == "before_answer":
+        if self._told or self._calls or self._look.cards != "with_answer":
             return self._cards
         calls = [call for call in message.tool_calls if call.status == "completed"]
         if calls:

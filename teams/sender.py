@@ -12,6 +12,7 @@ from enum import Enum, auto
 import aiohttp
 from microsoft_agents.activity import Activity, DeliveryModes
 from microsoft_agents.hosting.core import TurnContext
+from pydantic import ValidationError
 
 from observability import metrics
 from teams.activity import is_private
@@ -23,6 +24,8 @@ ATTEMPTS = 6
 MAX_WAIT_SECONDS = 30.0
 # A connection that broke, or did not answer in time: the activity may have arrived or not.
 BROKEN = (aiohttp.ClientError, TimeoutError, OSError)
+# What the SDK makes of an answer that it does not understand: the channel has taken the activity, and names no id that is one.
+UNREADABLE = (ValidationError, UnicodeDecodeError, json.JSONDecodeError)
 # What a channel says of a conversation that nothing reaches, whatever is tried.
 GONE = {
     "BotNotInConversationRoster",
@@ -79,7 +82,12 @@ class Sender:
             activity.make_targeted_activity(self._context.activity.from_property)
         try:
             response = await self._context.send_activity(activity)
+        except UNREADABLE:
+            logger.warning("what a channel answers cannot be read; the activity has arrived")
+            return ""
         except BROKEN as error:
+            if has_arrived(error):
+                return ""
             refused = self._not_sent(error)
             is_reply = activity.type == "message" and self._context.activity.id is not None
             if refused.reason is not Reason.MISSING or not is_reply:
@@ -96,8 +104,11 @@ class Sender:
         """
         try:
             await self._context.update_activity(activity)
+        except UNREADABLE:
+            logger.warning("what a channel answers cannot be read; the activity has arrived")
         except BROKEN as error:
-            raise self._not_sent(error) from error
+            if not has_arrived(error):
+                raise self._not_sent(error) from error
 
     async def send_with_retry(self, activity: Activity, *, update: bool = False) -> str:
         """Send or update an activity, and again for as long as that may help.
@@ -140,6 +151,11 @@ class Sender:
 def pause(attempt: int, retry_after: float | None) -> float:
     """Return how long to wait before the next attempt: what the channel asks for, else 2, 4, … seconds; a pace at least."""
     return min(MAX_WAIT_SECONDS, max(PACE_SECONDS, retry_after if retry_after is not None else 2.0**attempt))
+
+
+def has_arrived(error: BaseException) -> bool:
+    """Tell whether an error is only that a channel's answer has another form than the SDK expects."""
+    return isinstance(error, aiohttp.ClientResponseError) and error.status < 300
 
 
 def classify_error(error: BaseException) -> NotSent:

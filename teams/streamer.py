@@ -27,8 +27,6 @@ from teams.sender import NotSent, Reason, Sender, pause
 
 NOTHING_YET = "…"
 logger = logging.getLogger(__name__)
-
-
 # What a message with a text is marked with, once it is whole or while it grows: what wrote it, and where it comes from.
 Mark = Callable[[str, bool], list[Entity]]
 
@@ -36,7 +34,7 @@ Mark = Callable[[str, bool], list[Entity]]
 class Streamer:
     """Shows one message after the other, each with its marks; ``stopped`` says that the user wants no more of it.
 
-    A text that is too long for one message goes on growing in the next.
+    A text that is too long for one message goes on growing in the next: ``passed_on`` says that a first part is there.
     """
 
     def __init__(self, sender: Sender, clock: Clock, mode: Mode, pacing: Pacing, mark: Mark) -> None:
@@ -48,6 +46,7 @@ class Streamer:
         self._next_at = clock.now()
         self._failures = 0
         self.stopped = False
+        self.passed_on = False
         self._begin()
 
     def _begin(self) -> None:
@@ -150,6 +149,7 @@ class Streamer:
         """Finish the message, which is full, and begin the next one with the rest of the text."""
         whole, self._text = self._text, piece.text
         await self._finish(MessageAnnotations())
+        self.passed_on = True
         if not self.stopped:
             self._begin()
             self.write(piece.rest_of(whole))

@@ -60,8 +60,13 @@ class Worker:
                 done = await self.work(job, accepted)
                 if not isinstance(done, Later):
                     return done
-                await (self._order.wait(done.seconds) if done.in_line else self._clock.sleep(done.seconds))
                 job = done.job
+                if done.in_line:
+                    # Who was woken early has not watched for as long as was to be.
+                    early = done.seconds - await self._order.wait(done.seconds)
+                    job = replace(job, watch=job.watch._replace(seconds=max(0.0, job.watch.seconds - max(0.0, early))))
+                else:
+                    await self._clock.sleep(done.seconds)
         except BaseException:
             # Nobody else will work on it: those behind it need not wait.
             logger.warning("an activity is given up (request %s): it failed, or the process stops", job.request_id)
@@ -95,15 +100,22 @@ class Worker:
         return await self._attempt(job, worker, accepted)
 
     async def _attempt(self, job: Job, worker: str, accepted: Callable[[], None]) -> object:
-        incoming = job.incoming
-        limit = MAX_QUEUED_SECONDS if self._is_kept else MAX_WAIT_SECONDS
+        incoming, stored = job.incoming, job.stored
+
+        def take_note() -> None:
+            nonlocal stored
+            stored = True
+            accepted()
+
         attempt = Attempt(
             incoming,
             job.request_id,
             is_first=not job.begun,
-            may_wait=job.waited < limit,
+            is_stored=job.stored,
+            failures=job.failures,
+            may_wait=job.waited < (MAX_QUEUED_SECONDS if self._is_kept else MAX_WAIT_SECONDS),
             may_repeat=self._is_kept,
-            accepted=accepted,
+            accepted=take_note,
         )
 
         async def answer() -> object:
@@ -120,9 +132,9 @@ class Worker:
         except TurnInProgress as error:
             seconds = min(2.0, error.retry_after or 1.0)
             await self._release(incoming, worker)
-            return Later(replace(job, waited=job.waited + seconds), seconds)
+            return Later(replace(job, waited=job.waited + seconds, stored=stored), seconds)
         except Redeliver as error:
-            return await self._retry(job, worker, error)
+            return await self._retry(replace(job, stored=stored or error.is_stored), worker, error)
         except BaseException:
             # Also of a process that stops: the next attempt need not wait until this one is held to be dead.
             await self._release(incoming, worker)

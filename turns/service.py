@@ -275,7 +275,8 @@ class Turns:
             del self._runners[turn_id]
         if after and not runner.begun.cancelled() and runner.begun.exception() is None:
             log = runner.begun.result()
-            if isinstance(log.result, Message) and not log.replayed:
+            if isinstance(log.result, Message):
+                # Of a replay, too: the process that had the turn may have died before this.
                 await after(log.result)
 
 

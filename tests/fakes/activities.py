@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from typing import Any
 
+Make = Callable[[str, str], dict[str, Any]]
 TENANT = "8a1c8b5e-0000-4000-8000-000000000001"
 APP_ID = "8a1c8b5e-0000-4000-8000-0000000000b0"
 USER = "00000000-aaaa-4000-8000-000000000001"

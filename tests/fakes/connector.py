@@ -103,12 +103,14 @@ class FakeConnector(Connections):
     """The channel. ``shown`` is what the reader has in the end, by id.
 
     ``faults`` are used up one request at a time; then ``fault_of`` is asked, with each request's method and activity.
+    ``odd`` is what messages that were taken are answered with, instead of the usual: status, body, and content type.
     """
 
     def __init__(self, clock: Clock | None = None) -> None:
         super().__init__()
         self.clock = clock or Clock()
         self.faults: list[Fault | None] = []
+        self.odd: tuple[int, bytes, str] | None = None
         self.fault_of: Callable[[str, dict[str, Any]], Fault | None] = lambda *_: None
         self.sent: list[Sent] = []
         self.shown: dict[str, dict[str, Any]] = {}
@@ -171,8 +173,10 @@ class FakeConnector(Connections):
         self.changed.set()
         if not status:
             return False
-        body = json.dumps(answer).encode()
-        lines = [f"HTTP/1.1 {status} X", f"content-length: {len(body)}", "content-type: application/json"]
+        body, kind = json.dumps(answer).encode(), "application/json"
+        if self.odd and fault is None and activity["type"] == "message":
+            status, body, kind = self.odd
+        lines = [f"HTTP/1.1 {status} X", f"content-length: {len(body)}", f"content-type: {kind}"]
         lines += [f"{name}: {value}" for name, value in extra.items()]
         writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
         await writer.drain()

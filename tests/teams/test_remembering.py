@@ -12,6 +12,7 @@ from models import Owner, message_id, new_id
 from settings import Settings
 from stores.contract import ThreadStore
 from teams.activity import Incoming, parse_activity, to_incoming
+from teams.clock import Clock
 from teams.conversation_state import (
     MAX_ACTIVITIES,
     MAX_CONVERSATIONS,
@@ -19,8 +20,10 @@ from teams.conversation_state import (
     MAX_TICKETS,
     ActivityRecord,
     ConversationState,
+    ConversationStates,
 )
 from teams.conversations import Conversations
+from teams.order import ConversationOrder
 from tests.fakes import activities
 
 SETTINGS = Settings(bot_app_id=activities.APP_ID, bot_tenant_id=activities.TENANT)
@@ -51,7 +54,7 @@ async def test_an_activity_keeps_its_thread_and_is_done_once(store: ThreadStore)
     for _ in range(2):
         await conversations.reset(command)
     assert (await conversations.claim(second)).thread_id != claim.thread_id
-    assert await conversations.claim(first) == claim
+    assert await conversations.claim(first) == claim._replace(is_known=True)
     await conversations.mark_done(first, "msg_x", "sent-1")
     assert (await conversations.claim(first)).is_done
     assert await conversations.is_done(first)
@@ -127,7 +130,7 @@ async def test_what_is_undone_is_not_forgotten_and_what_is_done_is_not_done_agai
         await conversations.claim(other)
         await conversations.mark_done(other, None, "sent")
     await conversations.reset(incoming())
-    assert await conversations.claim(undone) == claim
+    assert await conversations.claim(undone) == claim._replace(is_known=True)
     assert await conversations.is_done(done)
 
 
@@ -155,3 +158,12 @@ async def test_records_of_a_newer_release_keep_what_is_new_in_them(store: Thread
     kept = (await store.get_user_state(OWNER)).values["bot"]
     assert "'added': 1" in str(kept)
     assert "'added': 2" in str(kept)
+
+
+async def test_who_is_woken_early_knows_how_long_that_took(store: ThreadStore) -> None:
+    """Else many who leave would make somebody who works look dead."""
+    order = ConversationOrder(ConversationStates(store), Clock())
+    waiting = asyncio.create_task(order.wait(600))
+    await asyncio.sleep(0)
+    await order.leave(incoming(), done=True)
+    assert await waiting < 600
