@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from microsoft_agents.activity import (
+    Activity,
     AIEntity,
     Attachment,
     ClientCitation,
@@ -25,10 +26,25 @@ MAX_CITATIONS = 20
 
 @dataclass(frozen=True, slots=True)
 class MessageAnnotations:
-    """What the last message of an answer carries beside its text and its marks."""
+    """What the last message of an answer carries beside its text and its marks; ``instead`` is said where cards are refused."""
 
     channel_data: dict[str, Any] | None = None
     cards: list[Attachment] = field(default_factory=list)
+    instead: str = ""
+
+
+def whole_message(text: str, entities: list[Entity], annotations: MessageAnnotations) -> Activity:
+    """Make a message of what there is of it: a field that is set to nothing goes out as null, and is refused."""
+    message = Activity(type="message")
+    if text:
+        message.text = text
+    if entities:
+        message.entities = entities
+    if annotations.channel_data:
+        message.channel_data = annotations.channel_data
+    if annotations.cards:
+        message.attachments = annotations.cards
+    return message
 
 
 def marks_of(citations: Sequence[Citation], sensitivity: str | None) -> list[Entity]:

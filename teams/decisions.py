@@ -10,6 +10,7 @@ from microsoft_agents.activity import Activity, Attachment
 from microsoft_teams.cards import AdaptiveCard, Fact, FactSet, SubmitAction, TextBlock
 from pydantic_core import to_json
 
+from calls import ToolCall
 from errors import ChatError, TurnNotFound
 from models import AUTHOR_ID, Message, Owner, Turn
 from records import Record
@@ -59,6 +60,15 @@ def decision_card(message: Message, tools: Mapping[str, ToolSpec], strings: Stri
     return _card(_asked(message, tools, strings), actions)
 
 
+def decision_text(message: Message, tools: Mapping[str, ToolSpec], strings: Strings) -> str:
+    """Say what is asked where no card can be shown."""
+    asked = []
+    for call in message.open_calls:
+        arguments = ", ".join(f"{name}: {_shown(value)}" for name, value in call.arguments.items())
+        asked.append(f"{_question(call, tools, strings)} {arguments}".rstrip())
+    return "\n\n".join([*asked, strings["decide_elsewhere"]])
+
+
 def decided_message(
     paused: Message, tools: Mapping[str, ToolSpec], strings: Strings, words: str, sensitivity: str | None
 ) -> Activity:
@@ -76,12 +86,16 @@ def _asked(message: Message, tools: Mapping[str, ToolSpec], strings: Strings) ->
     for call in message.tool_calls:
         if call.awaits is None:
             continue
-        spec = tools.get(call.tool)
-        title = (text_in(spec.view.title, language_of(strings)) if spec else None) or call.tool
-        body.append(TextBlock(text=strings["may_i"].format(tool=title), weight="Bolder", wrap=True))
+        body.append(TextBlock(text=_question(call, tools, strings), weight="Bolder", wrap=True))
         facts = [Fact(title=name, value=_shown(value)) for name, value in call.arguments.items()]
         body += [FactSet(facts=facts)] if facts else []
     return body
+
+
+def _question(call: ToolCall, tools: Mapping[str, ToolSpec], strings: Strings) -> str:
+    spec = tools.get(call.tool)
+    title = (text_in(spec.view.title, language_of(strings)) if spec else None) or call.tool
+    return strings["may_i"].format(tool=title)
 
 
 def _shown(value: Any) -> str:

@@ -29,7 +29,7 @@ from teams.annotations import MessageAnnotations, citation_marks, link_definitio
 from teams.cards import MAX_CARDS, Card, card_of
 from teams.channel_rules import Mode, Pacing
 from teams.clock import Clock
-from teams.decisions import decision_card
+from teams.decisions import decision_card, decision_text
 from teams.messages import Strings, language_of, problem_text
 from teams.sender import NotSent, Reason, Sender, count_delivery, send_typing
 from teams.streamer import Streamer
@@ -221,6 +221,7 @@ class TurnRenderer:
         if paused.open_calls:
             look, tools = self._look, await self._look.tools()
             cards = [*cards, decision_card(paused, tools, look.strings, is_private=look.is_private)]
+            return await self._streamer.close(MessageAnnotations(None, cards, decision_text(paused, tools, look.strings)))
         return await self._streamer.close(self._annotations(cards, feedback=False))
 
     async def _replayed_cards(self, message: Message) -> list[Attachment]:

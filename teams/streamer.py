@@ -1,7 +1,4 @@
-"""A message that grows before the reader's eyes, as far as the channel can show that.
-
-Its life: text is written, shown as often as the channel allows, and closed; then the next message may be written.
-"""
+"""A message that grows before the reader's eyes, as far as the channel can: written, shown, closed; then the next."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ from collections.abc import Callable
 
 from microsoft_agents.activity import Activity, Entity, StreamInfo
 
-from teams.annotations import MessageAnnotations
+from teams.annotations import MessageAnnotations, whole_message
 from teams.channel_rules import (
     MAX_GROWING,
     MAX_INFORMATIVE,
@@ -26,6 +23,8 @@ from teams.pieces import Piece, divide, fitting
 from teams.sender import NotSent, Reason, Sender, pause
 
 NOTHING_YET = "…"
+# No other form of a message helps against these.
+LASTING = (Reason.UNREACHABLE, Reason.BUSY)
 logger = logging.getLogger(__name__)
 # What a message with a text is marked with, once it is whole or while it grows: what wrote it, and where it comes from.
 Mark = Callable[[str, bool], list[Entity]]
@@ -228,7 +227,7 @@ class Streamer:
             if error.reason is Reason.STOPPED:
                 self.stopped = True
                 return ""
-            if error.reason in (Reason.UNREACHABLE, Reason.BUSY):
+            if error.reason in LASTING:
                 raise
             logger.warning("an answer could not be finished in place (%s) and is sent anew", error.reason.name)
             await self._keep_pace(after_send=True)
@@ -245,10 +244,10 @@ class Streamer:
         try:
             return await self._sender.send_with_retry(self._final(text, annotations))
         except NotSent as error:
-            if error.reason in (Reason.UNREACHABLE, Reason.BUSY):
+            if error.reason in LASTING:
                 raise
         # Better without its cards and marks than not at all, and better in pieces.
-        text = text or NOTHING_YET
+        text = "\n\n".join(filter(None, (text, annotations.instead))) or NOTHING_YET
         await self._keep_pace(after_send=True)
         try:
             return await self._sender.send_with_retry(Activity(type="message", text=text))
@@ -279,22 +278,23 @@ class Streamer:
         message.id = self._message_id
         id = await self._sender.send_with_retry(message, update=True)
         if annotations.cards:
-            # Teams refuses an update that has a text and a card.
             await self._keep_pace(after_send=True)
-            await self._sender.send_with_retry(Activity(type="message", attachments=annotations.cards))
+            await self._send_cards(annotations)
         return id
+
+    async def _send_cards(self, annotations: MessageAnnotations) -> None:
+        """Send cards behind their text, as Teams takes no update that has both; the text stays where they are refused."""
+        try:
+            await self._sender.send_with_retry(Activity(type="message", attachments=annotations.cards))
+        except NotSent as error:
+            if error.reason in LASTING:
+                raise
+            if annotations.instead:
+                await self._keep_pace(after_send=True)
+                await self._sender.send_with_retry(Activity(type="message", text=annotations.instead))
 
     def _final(self, text: str, annotations: MessageAnnotations, *, streamed: bool = False) -> Activity:
         entities = self._mark(text, True)
-        message = Activity(type="message")
         if streamed:
             entities.insert(0, StreamInfo(type="streaminfo", stream_type="final", stream_id=self._stream_id))
-        if text:
-            message.text = text
-        if entities:
-            message.entities = entities
-        if annotations.channel_data:
-            message.channel_data = annotations.channel_data
-        if annotations.cards:
-            message.attachments = annotations.cards
-        return message
+        return whole_message(text, entities, annotations)

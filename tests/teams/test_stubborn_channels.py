@@ -13,8 +13,8 @@ from identity.authenticator import LOCAL_OWNER
 from settings import Settings
 from teams.messages import ENGLISH
 from tests.fakes import activities
-from tests.fakes.connector import BROKEN, FakeClock, FakeConnector
-from tests.fakes.model import FakeModel, Reply
+from tests.fakes.connector import BROKEN, FakeClock, FakeConnector, Fault
+from tests.fakes.model import Call, FakeModel, Reply
 from tests.support.instances import Instances, open_instances
 
 LONG = "word " * 7000 + "END " + "tail " * 100
@@ -101,3 +101,35 @@ async def test_whatever_a_channel_answers_to_what_it_has_taken_it_has_arrived(
     await instances.run()
     assert channel.texts.count("Hello.") in (1, 2)
     assert instances.queue.poison == []
+
+
+@pytest.mark.parametrize("make", [activities.group_message, activities.message], ids=["group", "personal"])
+async def test_a_question_whose_card_is_refused_says_what_is_asked(
+    tmp_path: Path, model: FakeModel, channel: FakeConnector, monkeypatch: pytest.MonkeyPatch, make: activities.Make
+) -> None:
+    model.replies = [Reply(calls=(Call("calculate", '{"expression": "2 + 2"}'),))]
+    settings = Settings(
+        data_dir=tmp_path,
+        teams_local=True,
+        openai_base_url=f"{model.url}/v1",
+        openai_model="gpt-x",
+        approval_tools=("calculate",),
+    )
+    channel.fault_of = lambda _, activity: Fault(400) if activity.get("attachments") else None
+    async with open_instances(settings, channel, monkeypatch) as instances:
+        await instances.receive(make(channel.url, "What is 2 + 2?"))
+        await instances.run()
+    told = "\n".join(channel.texts)
+    assert "**Calculation**? expression: 2 + 2" in told
+    assert ENGLISH["decide_elsewhere"] in told
+    assert told.count(ENGLISH["asks"]) == 1
+
+
+async def test_a_refused_card_does_not_show_its_text_again(
+    instances: Instances, channel: FakeConnector, model: FakeModel
+) -> None:
+    model.replies = [Reply(calls=(Call("get_tide", '{"place": "Oslo"}'),)), Reply(text="It is rising.")]
+    channel.fault_of = lambda _, activity: Fault(400) if activity.get("attachments") else None
+    await instances.receive(activities.group_message(channel.url, "What is the tide in Oslo?"))
+    await instances.run()
+    assert channel.texts.count("It is rising.") == 1
