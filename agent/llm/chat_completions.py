@@ -32,10 +32,6 @@ NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_-]")
 MAX_NAME = 64
 
 
-class NestedTooDeeply(ValueError):
-    """JSON that is nested deeper than it can be read."""
-
-
 class ChatCompletions:
     """:class:`~agent.llm.wire.Wire` of Chat Completions."""
 
@@ -164,7 +160,7 @@ class AnswerReader:
 def parse_json(data: bytes) -> Any:
     """Return JSON as the model has written it. Lone surrogates, which the quicker parser refuses, are replaced.
 
-    :raises ValueError: if it is none; :class:`NestedTooDeeply` if it cannot be told.
+    :raises ValueError: if it is none, or nested too deeply.
     """
     try:
         return from_json(data)
@@ -173,7 +169,7 @@ def parse_json(data: bytes) -> Any:
     try:
         return storable(json.loads(data))
     except RecursionError as error:
-        raise NestedTooDeeply from error
+        raise ValueError("nested too deeply") from error
 
 
 def tool_request(id: Any, name: Any, arguments: Any) -> ToolRequest:
