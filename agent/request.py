@@ -23,11 +23,6 @@ SOURCE = frozenset(Citation.model_fields)
 RecordCalls = Callable[[Sequence[ToolCall]], Awaitable[None]]
 
 
-def always() -> bool:
-    """Hold for as long as it takes."""
-    return True
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRequest:
     """A message to answer, of ``owner``.
@@ -43,7 +38,7 @@ class RunRequest:
     owner: Owner
     message: Message
     record_calls: RecordCalls
-    holds_lease: Callable[[], bool] = always
+    holds_lease: Callable[[], bool]
     history: Sequence[Message] = ()
     locale: str | None = None
     paused: Sequence[Message] = ()

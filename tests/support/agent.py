@@ -97,7 +97,8 @@ async def record_nowhere(calls: Sequence[ToolCall]) -> None:
 
 
 def a_request(message: Message, **others: Any) -> RunRequest:
-    return RunRequest(**{"owner": Owner("t", "ann"), "message": message, "record_calls": record_nowhere, **others})
+    lease: dict[str, Any] = {"record_calls": record_nowhere, "holds_lease": lambda: True}
+    return RunRequest(**{"owner": Owner("t", "ann"), "message": message, **lease, **others})
 
 
 @asynccontextmanager
