@@ -13,7 +13,7 @@ from identity.authenticator import LOCAL_OWNER
 from settings import Settings
 from teams.messages import ENGLISH
 from tests.fakes import activities
-from tests.fakes.connector import BROKEN, FakeClock, FakeConnector, Fault
+from tests.fakes.connector import BROKEN, FakeConnector, Fault
 from tests.fakes.model import Call, FakeModel, Reply
 from tests.support.instances import Instances, open_instances
 
@@ -25,12 +25,6 @@ KEPT = ENGLISH["kept"].partition("{")[0]
 async def model() -> AsyncIterator[FakeModel]:
     async with FakeModel(Reply(text="Hello.")) as model:
         yield model
-
-
-@pytest.fixture
-async def channel() -> AsyncIterator[FakeConnector]:
-    async with FakeConnector(FakeClock(patience=0.05)) as channel:
-        yield channel
 
 
 @pytest.fixture
