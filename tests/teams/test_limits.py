@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from tests.fakes import activities
 from tests.fakes.connector import FakeConnector
 from tests.fakes.model import FakeModel, Reply
 from tests.support.bot import ask, serve_bot, settled
+from tests.support.instances import open_instances
 
 
 async def test_each_activity_of_the_bot_is_a_request_and_leaves_no_thread_over_the_limit(
@@ -59,3 +61,33 @@ def test_every_limit_has_words_of_its_own_in_every_language() -> None:
         texts = {problem_text(strings, type, "req_1") for type in types}
         texts |= {problem_text(strings, "rate_limited", "req_1", limit) for limit in ("requests", "turns", "tokens")}
         assert len(texts) == len(types) + 3
+
+
+async def test_nothing_is_said_of_what_is_too_long_and_was_not_for_the_bot(
+    settings: Settings, channel: FakeConnector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_instances(settings, channel, monkeypatch) as instances:
+        await instances.receive(activities.group_message(channel.url, "\u6f22" * 31_000, mention=False))
+        await instances.run()
+        assert channel.sent == []
+        await instances.receive(activities.group_message(channel.url, "\u6f22" * 31_000))
+        await channel.until(lambda: bool(channel.shown))
+        assert "16000" in channel.texts[0]
+
+
+async def test_a_reply_that_is_expected_in_the_response_is_not_waited_for_without_end(
+    tmp_path: Path, channel: FakeConnector
+) -> None:
+    async with FakeModel(Reply(wait=asyncio.Event().wait)) as model:
+        settings = Settings(
+            data_dir=tmp_path,
+            teams_local=True,
+            openai_base_url=f"{model.url}/v1",
+            openai_model="gpt-x",
+            batch_timeout_seconds=0.3,
+        )
+        async with serve_bot(settings, channel) as api:
+            answer = await api.post(
+                "/api/messages", json=activities.message(channel.url, "Hello", deliveryMode="expectReplies")
+            )
+            assert (answer.status_code, answer.json()["type"]) == (503, "busy")

@@ -223,3 +223,43 @@ async def test_a_decision_does_not_depend_on_what_a_replica_knows(path: Path) ->
         store.stale = True
         assert isinstance(await allow(turns, paused), Message)
         assert till.paid == ["A1"]
+
+
+async def test_who_is_to_be_told_of_a_reply_is_told_by_a_repeated_request_too(store: SqliteStore, thread: Thread) -> None:
+    """The process that had the turn may have died before it told anybody."""
+    told: list[str] = []
+
+    async def tell(reply: Message) -> None:
+        told.append(reply.content)
+
+    async with asking(store, FakeModel(ASK, DONE), Till()) as (turns, _):
+        paused = await pause(turns, thread)
+        decisions = Decisions([Verdict(call.id, approved=True) for call in paused.open_calls])
+        for _ in range(2):
+            log = await turns.go_on(
+                OWNER,
+                thread.id,
+                paused.turn_id,
+                decisions,
+                decided_by="ann",
+                idempotency_key="k",
+                stream=False,
+                after=tell,
+            )
+            await log.wait()
+        await turns.close(grace_seconds=5)
+    assert told == ["Done.", "Done."]
+
+
+async def test_nobody_waits_for_ever_for_a_turn_that_ends_in_no_way_that_can_be_stored(
+    store: SqliteStore, thread: Thread
+) -> None:
+    class Odd(BaseException):
+        pass
+
+    async def leave(_: object) -> None:
+        raise Odd
+
+    outcome = await say(turns_of(store, ScriptedAgent(leave)), thread)
+    assert isinstance(outcome, Problem)
+    assert outcome.type == "internal_error"
