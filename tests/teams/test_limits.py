@@ -78,7 +78,10 @@ async def test_nothing_is_said_of_what_is_too_long_and_was_not_for_the_bot(
 async def test_a_reply_that_is_expected_in_the_response_is_not_waited_for_without_end(
     tmp_path: Path, channel: FakeConnector
 ) -> None:
-    async with FakeModel(Reply(wait=asyncio.Event().wait)) as model:
+    async def never() -> None:
+        await asyncio.Event().wait()
+
+    async with FakeModel(Reply(wait=never)) as model:
         settings = Settings(
             data_dir=tmp_path,
             teams_local=True,
