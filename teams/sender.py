@@ -25,6 +25,7 @@ MAX_WAIT_SECONDS = 30.0
 # A connection that broke, or did not answer in time: the activity may have arrived or not.
 BROKEN = (aiohttp.ClientError, TimeoutError, OSError)
 # What the SDK makes of an answer that it does not understand: the channel has taken the activity, and names no id that is one.
+ANSWER = "ResourceResponse"
 UNREADABLE = (ValidationError, UnicodeDecodeError, json.JSONDecodeError)
 # What a channel says of a conversation that nothing reaches, whatever is tried.
 GONE = {
@@ -82,8 +83,9 @@ class Sender:
             activity.make_targeted_activity(self._context.activity.from_property)
         try:
             response = await self._context.send_activity(activity)
-        except UNREADABLE:
-            logger.warning("what a channel answers cannot be read; the activity has arrived")
+        except UNREADABLE as error:
+            if not has_arrived(error):
+                raise
             return ""
         except BROKEN as error:
             if has_arrived(error):
@@ -104,8 +106,9 @@ class Sender:
         """
         try:
             await self._context.update_activity(activity)
-        except UNREADABLE:
-            logger.warning("what a channel answers cannot be read; the activity has arrived")
+        except UNREADABLE as error:
+            if not has_arrived(error):
+                raise
         except BROKEN as error:
             if not has_arrived(error):
                 raise self._not_sent(error) from error
@@ -155,7 +158,14 @@ def pause(attempt: int, retry_after: float | None) -> float:
 
 def has_arrived(error: BaseException) -> bool:
     """Tell whether an error is only that a channel's answer has another form than the SDK expects."""
-    return isinstance(error, aiohttp.ClientResponseError) and error.status < 300
+    if isinstance(error, aiohttp.ClientResponseError):
+        arrived = error.status < 300
+    else:
+        # An activity of ours that is none is another matter.
+        arrived = isinstance(error, UNREADABLE) and getattr(error, "title", ANSWER) == ANSWER
+    if arrived:
+        logger.warning("what a channel answers cannot be read (%s); the activity has arrived", type(error).__name__)
+    return arrived
 
 
 def classify_error(error: BaseException) -> NotSent:
